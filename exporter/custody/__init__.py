@@ -1,0 +1,1 @@
+"""All that knows the wire of Kraken's custody API, and nothing of Prometheus."""

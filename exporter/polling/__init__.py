@@ -1,0 +1,1 @@
+"""What is polled when: schedule, budget and pauses, with time and chance as arguments."""
