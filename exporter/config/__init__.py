@@ -1,0 +1,30 @@
+"""The configuration: YAML in, frozen settings out, or every mistake at once."""
+
+from exporter.config.credentials import CredentialSource
+from exporter.config.mistakes import ConfigError, Mistake
+from exporter.config.models import (
+    Api,
+    Organization,
+    Polling,
+    RateLimit,
+    Vault,
+)
+from exporter.config.reading import load, parse
+from exporter.config.secret_text import SecretError, Secrets
+from exporter.config.settings import Settings
+
+__all__ = [
+    "Api",
+    "ConfigError",
+    "CredentialSource",
+    "Mistake",
+    "Organization",
+    "Polling",
+    "RateLimit",
+    "SecretError",
+    "Secrets",
+    "Settings",
+    "Vault",
+    "load",
+    "parse",
+]

@@ -1,0 +1,203 @@
+"""From YAML text to plain mappings, lists and text, before anything is known of the settings.
+
+Every scalar stays the text that was written: numbers are read later, exactly, by the field that
+expects one, and none of YAML's own readings (`NO` as false, `010` as eight, `1:30` as ninety)
+happens behind the operator's back.
+"""
+
+import yaml
+
+from exporter.config.mistakes import Location, Mistake, ProblemError
+
+LONGEST_DOCUMENT = 1024 * 1024
+# More values than a document of that size holds without aliases that multiply each other.
+MOST_VALUES = 1_000_000
+
+TAG = "tag:yaml.org,2002:"
+NOTHING, MERGE = f"{TAG}null", f"{TAG}merge"
+TEXT = {f"{TAG}str", f"{TAG}value"}
+COLLECTIONS = {f"{TAG}map", f"{TAG}seq"}
+READ_AS = {
+    f"{TAG}int": "a number",
+    f"{TAG}float": "a number",
+    f"{TAG}bool": "a boolean",
+    f"{TAG}timestamp": "a date",
+    NOTHING: "nothing",
+}
+
+UNKNOWN_BREAKAGE = "broken YAML: check the quotes, brackets and indentation here and above"
+# PyYAML's words are for writers of parsers, and some of them repeat the text of the file.
+PLAIN_WORDS = {
+    r"'\t' that cannot start": "a tab in the indentation: use spaces",
+    "cannot start any token": "text that begins with this character: put it in quotes",
+    "mapping values are not allowed": "a ':' that cannot stand here: indent this line as its "
+    "neighbours are, or put text with a ':' in quotes",
+    "could not find expected ':'": "a key without a ':' after it",
+    "found unexpected end of stream": "a quote that is never closed",
+    "found unknown escape character": "a backslash that begins no known escape: use single quotes",
+    "found undefined alias": "an alias without its anchor: put text that begins with '*' in quotes",
+    "second occurrence": "an anchor that is defined a second time",
+    "expected <block end>": "a line that does not fit those above it: check the indentation",
+    "expected ',' or": "a bracket that is never closed, or a missing comma",
+    "found another document": "a second document: the configuration is only one",
+}
+
+
+class Unquoted(str):
+    """Text that stands without quotes where YAML reads it as something else than text.
+
+    reads_as: what YAML reads, such as `a number`.
+    """
+
+    __slots__ = ("reads_as",)
+
+    reads_as: str
+
+
+def kind(value: object) -> str:
+    """Say what a value of the document is, without showing it."""
+    match value:
+        case None:
+            return "nothing"
+        case Unquoted():
+            return value.reads_as
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"
+
+
+def read_document(text: str) -> tuple[object, list[Mistake]]:
+    """Read the values of a YAML document, and the mistakes that are YAML's own.
+
+    Raises ProblemError where the text is no document at all.
+    """
+    if len(text) > LONGEST_DOCUMENT:
+        raise ProblemError("is larger than 1 MiB: is it the right file?")
+    reader = _Reader()
+    try:
+        node = _compose(text)
+        tree = None if node is None else reader.value(node, ())
+    except RecursionError:
+        raise ProblemError("is nested too deeply, or an alias contains itself") from None
+    if tree is None and not reader.mistakes:
+        raise ProblemError("is empty: config.example.yaml shows what belongs here")
+    return tree, reader.mistakes
+
+
+def _compose(text: str) -> yaml.Node | None:
+    # PyYAML's own parser, not its faster binding of libyaml: deep nesting kills the process there.
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position)
+        column = error.position - text.rfind("\n", 0, error.position) - 1
+        raise ProblemError(f"{_place(line, column)}: a control character: remove it") from None
+    try:
+        return loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or loader.get_mark()
+        raise ProblemError(f"{_place(mark.line, mark.column)}: {_plain_words(error)}") from None
+    except (ValueError, OverflowError):  # from chr(), for an escape such as "\UFFFFFFFF"
+        mark = loader.get_mark()
+        raise ProblemError(
+            f"{_place(mark.line, mark.column)}: an escape that stands for no character"
+        ) from None
+    finally:
+        loader.dispose()
+
+
+def _place(line: int, column: int) -> str:
+    return f"line {line + 1}, column {column + 1}"
+
+
+def _plain_words(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or ""
+    return next((words for part, words in PLAIN_WORDS.items() if part in problem), UNKNOWN_BREAKAGE)
+
+
+class _Reader:
+    """Turns the nodes of one document into values and collects the mistakes on the way."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[Mistake] = []
+        self._values = 0
+
+    def value(self, node: yaml.Node, at: Location) -> object:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise ProblemError(f"expands to more than {MOST_VALUES} values: are aliases nested?")
+        match node:
+            case yaml.ScalarNode():
+                return self._scalar(node, at)
+            case yaml.SequenceNode(tag=tag) if tag in COLLECTIONS:
+                return [self.value(item, (*at, index)) for index, item in enumerate(node.value)]
+            case yaml.MappingNode(tag=tag) if tag in COLLECTIONS:
+                return self._mapping(node, at)
+            case _:
+                self._tagged(at)
+                return None
+
+    def _scalar(self, node: yaml.ScalarNode, at: Location) -> object:
+        if node.tag == NOTHING:
+            return None
+        if node.tag in READ_AS:
+            return _unquoted(node)
+        if node.tag in TEXT:
+            return node.value
+        self._tagged(at)
+        return None
+
+    def _tagged(self, at: Location) -> None:
+        # The tag is not shown: a secret without quotes can begin with an exclamation mark.
+        self._mistake(at, "has a YAML tag: put text that begins with '!' in quotes")
+
+    def _mapping(self, node: yaml.MappingNode, at: Location) -> dict[str, object]:
+        own: dict[str, object] = {}
+        merged: dict[str, object] = {}
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == MERGE:
+                merged = {**self._merged(value_node, at), **merged}
+                continue
+            key = _key(key_node)
+            if key is None:
+                self._mistake(at, f"the key on line {line} is no plain text: write a name there")
+                continue
+            if key in lines:
+                problem = f"is written twice, on line {lines[key]} and on line {line}: keep one"
+                self._mistake((*at, key), problem)
+            lines[key] = line
+            own[key] = self.value(value_node, (*at, key))
+        return {**merged, **own}
+
+    def _merged(self, node: yaml.Node, at: Location) -> dict[str, object]:
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, object] = {}
+        for source in sources:
+            fields = self.value(source, at)
+            if isinstance(fields, dict):
+                merged = {**fields, **merged}
+            else:
+                self._mistake(at, f"'<<' merges mappings, not {kind(fields)}")
+        return merged
+
+    def _mistake(self, at: Location, problem: str) -> None:
+        self.mistakes.append(Mistake.at(at, problem))
+
+
+def _key(node: yaml.Node) -> str | None:
+    if not isinstance(node, yaml.ScalarNode) or not node.value.isprintable():
+        return None
+    if node.tag in READ_AS:
+        return _unquoted(node)
+    return str(node.value) if node.tag in TEXT else None
+
+
+def _unquoted(node: yaml.ScalarNode) -> Unquoted:
+    unquoted = Unquoted(node.value)
+    unquoted.reads_as = READ_AS[node.tag]
+    return unquoted

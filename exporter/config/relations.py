@@ -1,0 +1,127 @@
+"""Mistakes that take several places of the document to see: repetitions, references, choices.
+
+They are looked for in the document as it was written, past anything of the wrong type, so that
+they are told together with the mistakes of single values.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+from exporter.config.mistakes import Location, Mistake, ProblemError, key_text, path
+from exporter.config.secret_text import secret_text
+from exporter.config.values import Surroundings, organization_id, text
+
+Fields = dict[str, object]
+Entry = tuple[Location, Fields]
+
+REPEATED = "is used already at {first}: it must be unique"
+SAME_KEY = "holds the same API key as {first}: two users of one key spoil each other's nonces"
+
+
+def relation_mistakes(tree: object, surroundings: Surroundings) -> Iterator[Mistake]:
+    """Find what is wrong between the values of a document."""
+    document = tree if isinstance(tree, dict) else {}
+    organizations = _entries((), document, "organizations")
+    credentials = _entries((), document, "credentials")
+    yield from _choices(credentials)
+    yield from _repeated(_api_keys(credentials, surroundings), SAME_KEY)
+    yield from _references(document.get("credentials"), organizations)
+    yield from _repetitions(organizations)
+
+
+def _choices(credentials: list[Entry]) -> Iterator[Mistake]:
+    for at, source in credentials:
+        for one, other in (("api_key_file", "api_key_env"), ("api_secret_file", "api_secret_env")):
+            if not _given(source, one) and not _given(source, other):
+                yield Mistake.at(at, f"{one} or {other} is required")
+            if _given(source, one) and _given(source, other):
+                yield Mistake.at(at, f"{one} and {other} exclude each other: keep one")
+        if _given(source, "otp_file") and _given(source, "totp_secret_file"):
+            yield Mistake.at(at, "otp_file and totp_secret_file exclude each other: keep one")
+
+
+def _api_keys(
+    credentials: list[Entry], surroundings: Surroundings
+) -> Iterator[tuple[Location, str]]:
+    for at, source in credentials:
+        file, variable = _text(source, "api_key_file"), _text(source, "api_key_env")
+        # What cannot be read is told where the one value is validated.
+        if file is not None:
+            with contextlib.suppress(ProblemError):
+                key = secret_text(surroundings.directory / file, surroundings.environ)
+                yield (*at, "api_key_file"), key
+        if variable is not None:
+            with contextlib.suppress(ProblemError):
+                yield (*at, "api_key_env"), secret_text(variable, surroundings.environ)
+
+
+def _references(credentials: object, organizations: list[Entry]) -> Iterator[Mistake]:
+    if not isinstance(credentials, dict) or not organizations:
+        return
+    known = ", ".join(map(key_text, credentials))
+    used: set[str] = set()
+    for at, organization in organizations:
+        here = (*at, "credentials")
+        name = organization.get("credentials")
+        if isinstance(name, str):
+            used.add(name)
+            if credentials and name not in credentials:
+                yield Mistake.at(here, f"no credentials have this name: write one of {known}")
+        else:
+            used.update(credentials)  # any of them may be meant
+            if name is None and len(credentials) > 1:
+                problem = f"is required where there are several credentials: write one of {known}"
+                yield Mistake.at(here, problem)
+    for name in credentials:
+        if name not in used:
+            yield Mistake.at(("credentials", name), "is used by no organization: remove or use it")
+
+
+def _repetitions(organizations: list[Entry]) -> Iterator[Mistake]:
+    vaults = [_entries(at, organization, "vaults") for at, organization in organizations]
+    for siblings in (organizations, *vaults):
+        yield from _repeated(map(_name, siblings), REPEATED)
+    everything = [
+        entry
+        for organization, its_vaults in zip(organizations, vaults, strict=True)
+        for entry in (organization, *its_vaults)
+    ]
+    yield from _repeated(map(_id, everything), REPEATED)
+
+
+def _repeated(values: Iterable[tuple[Location, str | None]], problem: str) -> Iterator[Mistake]:
+    first: dict[str, Location] = {}
+    for at, value in values:
+        if value is not None and first.setdefault(value, at) != at:
+            yield Mistake.at(at, problem.format(first=path(first[value])))
+
+
+def _name(entry: Entry) -> tuple[Location, str | None]:
+    at, fields = entry
+    return ((*at, "name"), _text(fields, "name")) if _given(fields, "name") else _id(entry)
+
+
+def _id(entry: Entry) -> tuple[Location, str | None]:
+    at, fields = entry
+    written = _text(fields, "id")
+    if written is not None:
+        with contextlib.suppress(ProblemError):  # a vault's id has but one form
+            written = organization_id(written)
+    return (*at, "id"), written
+
+
+def _entries(at: Location, parent: Fields, key: str) -> list[Entry]:
+    children = parent.get(key)
+    named = children.items() if isinstance(children, dict) else ()
+    listed = enumerate(children) if isinstance(children, list) else named
+    return [((*at, key, step), child) for step, child in listed if isinstance(child, dict)]
+
+
+def _given(fields: Fields, key: str) -> bool:
+    return fields.get(key) is not None
+
+
+def _text(fields: Fields, key: str) -> str | None:
+    with contextlib.suppress(ProblemError):
+        return text(fields[key]) if key in fields else None
+    return None

@@ -1,0 +1,92 @@
+"""Where secrets come from and what each must be; no message here says what one is."""
+
+import base64
+import contextlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretBytes, SecretStr
+
+from exporter.config.files import contents
+from exporter.config.mistakes import ProblemError
+
+LARGEST_SECRET = 64 * 1024
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+HEADER_TEXT = re.compile(r"[!-~]+")
+
+
+class SecretError(Exception):
+    """A secret cannot be read now: says which, where it was looked for, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a request is signed with; its repr shows nothing of it.
+
+    api_key: as sent in the header.
+    api_secret: the key of the signature, decoded.
+    otp: a one-time password that never changes, if there is one.
+    totp_seed: the base32 seed of one-time passwords that change with time, if there is one.
+    """
+
+    api_key: SecretStr
+    api_secret: SecretBytes
+    otp: SecretStr | None = None
+    totp_seed: SecretStr | None = None
+
+
+# The decoders raise outside of `except`: the context of such an error would carry the secret.
+
+
+def header_text(written: str) -> str:
+    """Read what a header can carry; raises ProblemError."""
+    if not HEADER_TEXT.fullmatch(written):
+        raise ProblemError(
+            "holds a space, control or non-ASCII character, which no header can carry"
+        )
+    return written
+
+
+def base64_bytes(written: str) -> bytes:
+    """Decode base64; raises ProblemError."""
+    with contextlib.suppress(ValueError):
+        if decoded := base64.b64decode(written, validate=True):
+            return decoded
+    raise ProblemError("does not hold base64: copy the whole secret as Kraken showed it")
+
+
+def base32_text(written: str) -> str:
+    """Read base32, which is often shown in lower case and in groups; raises ProblemError."""
+    seed = written.replace(" ", "").rstrip("=").upper()
+    with contextlib.suppress(ValueError):
+        if base64.b32decode(seed + "=" * (-len(seed) % 8)):
+            return seed
+    raise ProblemError("does not hold base32: letters A-Z and digits 2-7")
+
+
+def secret_text(where: Path | str, environ: Mapping[str, str]) -> str:
+    """Read a secret from a file (a path) or an environment variable (a name); raises ProblemError."""
+    written = _file_text(where) if isinstance(where, Path) else _variable(where, environ)
+    stripped = written.rstrip("\r\n")
+    if not stripped:
+        raise ProblemError("is empty: put the secret there")
+    return stripped
+
+
+def _file_text(file: Path) -> str:
+    read = contents(file, at_most=LARGEST_SECRET)
+    with contextlib.suppress(UnicodeDecodeError):
+        return read.decode()
+    raise ProblemError("holds no text: put the secret there as one line of text")
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    # A name that was no name could make os.environ raise, and may be a secret written inline.
+    if not VARIABLE.fullmatch(name):
+        raise ProblemError("must be the name of an environment variable: letters, digits and _")
+    if name not in environ:
+        raise ProblemError("the environment variable is not set")
+    return environ[name]

@@ -1,0 +1,51 @@
+"""The settings as a whole, and what one part of them inherits from another."""
+
+from collections.abc import Callable, Mapping
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from exporter.config.credentials import CredentialSource
+from exporter.config.models import Api, Model, Organization, Polling
+from exporter.config.values import Name
+
+Fields = dict[str, object]
+
+
+class Settings(Model):
+    """The whole configuration."""
+
+    api: Api = Api()
+    polling: Polling = Polling()
+    credentials: Mapping[Name, CredentialSource] = Field(min_length=1)
+    organizations: tuple[Organization, ...] = Field(min_length=1)
+
+    @field_validator("organizations", mode="before")
+    @classmethod
+    def _inherit(cls, organizations: object, info: ValidationInfo) -> object:
+        """Give organizations and vaults what they leave to the rest of the file.
+
+        Where that is wrong or ambiguous itself, a stand-in keeps its mistake from being told at
+        each place that inherits it; the stand-in never gets out, for the mistake is raised.
+        """
+        interval = info.data.get("polling", Polling()).interval
+        credentials = next(iter(info.data.get("credentials", ())), "?")
+
+        def vault(raw: Fields) -> Fields:
+            return _filled(raw, interval=interval)
+
+        def organization(raw: Fields) -> Fields:
+            vaults = _each(raw.get("vaults"), vault)
+            return {**_filled(raw, interval=interval, credentials=credentials), "vaults": vaults}
+
+        return _each(organizations, organization)
+
+
+def _filled(raw: Fields, **defaults: object) -> Fields:
+    return {**raw, **{key: value for key, value in defaults.items() if raw.get(key) is None}}
+
+
+def _each(entries: object, change: Callable[[Fields], Fields]) -> object:
+    """Change the mappings in a list; anything else is left for validation to complain about."""
+    if not isinstance(entries, list):
+        return entries
+    return [change(entry) if isinstance(entry, dict) else entry for entry in entries]

@@ -1,0 +1,85 @@
+"""From pydantic's errors to an operator's words."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypeGuard, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from exporter.config.document import Unquoted, kind
+from exporter.config.mistakes import Location, Mistake, ProblemError
+from exporter.config.models import Model
+from exporter.config.settings import Settings
+
+LONGEST_SHOWN = 40
+# What pydantic adds to the location of a key of a mapping that is wrong itself.
+KEY_MARK = "[key]"
+SECRET_WORDS = re.compile("key|secret|otp|token|pass", re.IGNORECASE)
+NEVER_INLINE = " (secrets come from files or the environment, never from this file)"
+
+
+def value_mistakes(errors: ValidationError) -> Iterator[Mistake]:
+    """Tell what is wrong with single values of a document."""
+    for error in errors.errors(include_url=False):
+        at = tuple(step for step in error["loc"] if step != KEY_MARK)
+        match error["type"]:
+            case "value_error":
+                problem: ProblemError = error["ctx"]["error"]
+                shown = _shown(at, error["input"])
+                yield Mistake.at(
+                    at[:-1] if problem.of_parent else at, str(problem).replace("{value}", shown)
+                )
+            case "default_factory_not_called":
+                continue  # the name of something whose id is wrong
+            case "too_short" if error["input"]:
+                continue  # there are entries, but none is right
+            case kind_of_error:
+                yield Mistake.at(at, _problem(kind_of_error, at, error))
+
+
+def _problem(kind_of_error: str, at: Location, error: ErrorDetails) -> str:
+    match kind_of_error:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return _unknown_key(at)
+        case "too_short":
+            return "must have at least one entry"
+        case "literal_error":
+            return f"must be {error['ctx']['expected']}"
+        case "tuple_type":
+            return f"must be a list (each entry after '- '), not {kind(error['input'])}"
+        case _:
+            return f"must be a mapping (lines of 'key: value'), not {kind(error['input'])}"
+
+
+def _unknown_key(at: Location) -> str:
+    key, known = str(at[-1]), list(_model_at(at[:-1]).model_fields)
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
+    inline = at[0] == "credentials" or SECRET_WORDS.search(key)
+    return f"unknown key{NEVER_INLINE if inline else ''}; {hint}"
+
+
+def _model_at(at: Location) -> type[Model]:
+    model: type[Model] = Settings
+    steps = iter(at)
+    for step in steps:
+        annotation = model.model_fields[str(step)].annotation
+        model = next(part for part in (annotation, *get_args(annotation)) if _is_model(part))
+        if get_origin(annotation) in (tuple, Mapping):
+            next(steps)
+    return model
+
+
+def _is_model(annotation: object) -> TypeGuard[type[Model]]:
+    return isinstance(annotation, type) and issubclass(annotation, Model)
+
+
+def _shown(at: Location, value: object) -> str:
+    # A number or boolean tells more when it is shown; other text may be a misplaced secret.
+    if isinstance(value, Unquoted) and at[0] != "credentials" and len(value) <= LONGEST_SHOWN:
+        return str(value)
+    return "the value"

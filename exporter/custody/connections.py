@@ -1,0 +1,95 @@
+"""The connections of one credential: an httpx client that is replaced whenever a request on it was cancelled.
+
+httpx 0.28 has no deadline for a whole request, so one is set from outside, and its connection pool can lose a place
+for good when a request is cancelled (encode/httpcore issues 1093 and 1094). A new client has all its places.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from exporter import __version__
+
+CLOSING_SECONDS = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Lease:
+    client: httpx.AsyncClient
+    users: int = 0
+
+
+class Connections:
+    """Lends the client to requests; up to as many at once as its pool has places."""
+
+    def __init__(self, new_client: Callable[[], httpx.AsyncClient]) -> None:
+        self._new_client = new_client
+        self._current = _Lease(new_client())
+
+    @contextlib.asynccontextmanager
+    async def borrow(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Lend the client; a cancellation or TimeoutError that passes through here replaces it."""
+        lease = self._current
+        lease.users += 1
+        try:
+            yield lease.client
+        except (asyncio.CancelledError, TimeoutError):
+            if lease is self._current:
+                self._current = _Lease(self._new_client())
+            raise
+        finally:
+            lease.users -= 1
+            # Others may still wait for an answer on the client that was replaced: the last one closes it.
+            if lease is not self._current and not lease.users:
+                await _close(lease.client)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await _close(self._current.client)
+
+
+async def _close(client: httpx.AsyncClient) -> None:
+    """Close `client`, but never wait long for a peer that does not answer: its connections go with the process."""
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError):
+        async with asyncio.timeout(CLOSING_SECONDS):
+            await client.aclose()
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Return the TLS settings for the API: the usual roots (or SSL_CERT_FILE's), and those in `ca_file`."""
+    context = httpx.create_ssl_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+def http_client(base_url: str, tls: ssl.SSLContext, max_in_flight: int) -> httpx.AsyncClient:
+    """Return a client for the API: HTTP/1.1, no redirects, as many connections as requests may be in flight."""
+    return httpx.AsyncClient(
+        base_url=base_url,
+        verify=tls,
+        timeout=None,  # noqa: S113 - CustodyClient sets one deadline for the whole request
+        # A proxy from the environment is for the way out, and would not reach this machine's own simulator.
+        trust_env=not is_loopback(urlsplit(base_url).hostname or ""),
+        limits=httpx.Limits(max_connections=max_in_flight, max_keepalive_connections=max_in_flight),
+        headers={
+            "accept": "application/json, application/problem+json",
+            "accept-encoding": "gzip",
+            "user-agent": f"kraken-custody-exporter/{__version__}",
+        },
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address, without brackets) can only be this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,169 @@
+"""What can go wrong with a request, and the one table that says what to do about it.
+
+Every failure of an exchange with the API leaves this package as a `CustodyError`. Its `type` is the label of
+`kraken_custody_api_errors_total`; its `reaction` is all that a caller has to decide on:
+
+    BadRequest, PermissionDenied, …   problem+json, by the name after `tag:kraken.com,2025:`
+    EAPI:Invalid nonce, …             the legacy envelope, by its first entry
+    http/502, …                       a failing status without either of them
+    transport/…                       no answer
+    response/…                        an answer that is not what the API documents
+    limit/series                      an answer that is more than this exporter was told to hold
+"""
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+
+class Reaction(Enum):
+    """What a failed request asks of the poller."""
+
+    RETRY = auto()
+    """Try again in the same poll, after a moment."""
+    AGAIN = auto()
+    """Try again in the same poll, at once, but only once."""
+    WAIT = auto()
+    """Nothing: the next poll comes when it is due."""
+    BACK_OFF = auto()
+    """Poll this target less often until it succeeds."""
+    PAUSE_CREDENTIAL = auto()
+    """Send nothing with this credential for a while."""
+    PAUSE_ALL = auto()
+    """Send nothing at all for a while."""
+
+
+class Delivery(Enum):
+    """What became of a request on its way: how long it counts against a rate limit."""
+
+    ANSWERED = auto()
+    UNANSWERED = auto()
+    NEVER_SENT = auto()
+
+
+class CustodyError(Exception):
+    """A request that failed.
+
+    type: the error's name, see above; a small, bounded set.
+    status: the HTTP status, None where no answer came.
+    reaction: what the poller should do.
+    message: the API's own words or the library's, cleaned and cut, without secrets; may be empty.
+    retry_after: seconds for which the API asked to be left alone, None where it did not say.
+    core_error: `data.core_error` of an `Unknown` problem, None elsewhere.
+    delivery: whether the API may have counted the request.
+    """
+
+    def __init__(  # noqa: PLR0913 - a plain record; each field is named where it is made
+        self,
+        type: str,  # noqa: A002 - the name that the metric's label and the API's problem documents have
+        *,
+        status: int | None = None,
+        reaction: Reaction = Reaction.WAIT,
+        message: str = "",
+        retry_after: float | None = None,
+        core_error: str | None = None,
+        delivery: Delivery = Delivery.ANSWERED,
+    ) -> None:
+        super().__init__(f"{type}: {message}" if message else type)
+        self.type = type
+        self.status = status
+        self.reaction = reaction
+        self.message = message
+        self.retry_after = retry_after
+        self.core_error = core_error
+        self.delivery = delivery
+
+
+DOCUMENTED_PROBLEMS: Final = (
+    (400, "BadRequest"),
+    (403, "PermissionDenied"),
+    (500, "gateway/ReadUpstream"),
+    (500, "gateway/WriteResponse"),
+    (500, "gateway/Connect"),
+    (500, "gateway/Fatal"),
+    (500, "Unknown"),
+    (503, "gateway/Connect"),
+)
+"""Every (HTTP status, problem) that Kraken's page "List balances" documents."""
+
+TRANSPORT_TYPES: Final = (
+    "transport/timeout",
+    "transport/connect",
+    "transport/tls",
+    "transport/protocol",
+)
+RESPONSE_TYPES: Final = ("response/invalid", "response/too_large")
+SERIES_LIMIT_TYPE: Final = "limit/series"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the table: it fits an answer that has one of the words in its type, or one of the statuses.
+
+    words: lower case, letters only, as they stand in a type with everything else left out.
+    """
+
+    reaction: Reaction
+    words: tuple[str, ...] = ()
+    statuses: Container[int] = ()
+
+
+RULES: Final = (
+    Rule(Reaction.PAUSE_ALL, ("ratelimit", "toomanyrequests", "throttled"), (429,)),
+    # Before the credential's rule: some gateways send a bad nonce with status 401.
+    Rule(Reaction.AGAIN, ("nonce",)),
+    Rule(Reaction.PAUSE_CREDENTIAL, ("invalidkey", "signature", "lockout"), (401,)),
+    Rule(Reaction.RETRY, ("eservice",), range(500, 600)),
+    Rule(Reaction.BACK_OFF, (), range(1000)),
+)
+"""The first line that fits decides. The status goes before the type, as `gateway/Connect` comes with 500 and 503
+alike; only the words that say more than the status can are looked for first."""
+
+
+def reaction_to(status: int, type_: str) -> Reaction:
+    """Return what to do about an answer with HTTP `status` that was classified as `type_`."""
+    letters = "".join(filter(str.isalpha, type_.lower()))
+    return next(
+        rule.reaction
+        for rule in RULES
+        if status in rule.statuses or any(word in letters for word in rule.words)
+    )
+
+
+class BoundedNames:
+    """Lets through at most `limit` names that nobody foresaw; any further one becomes `other`.
+
+    Names come from the API and become label values: without a limit a faulty gateway that puts an id into an
+    error's name would grow the exposition for ever.
+    """
+
+    def __init__(self, known: tuple[str, ...] = (), limit: int = 64) -> None:
+        self._known = frozenset(known)
+        self._limit = limit
+        self._seen: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """Return `name`, or `other` where there were too many before it."""
+        if name in self._known or name in self._seen:
+            return name
+        if len(self._seen) >= self._limit:
+            return "other"
+        self._seen.add(name)
+        return name
+
+
+def cleaner(*secrets: str) -> Callable[[str, int], str]:
+    """Return a function that makes the API's text fit for a label, a log line or a page.
+
+    It takes the text and the greatest length. Control characters become spaces, and whatever equals one of
+    `secrets` is left out: an API that quotes the key it refuses must not have it published.
+    """
+
+    def clean(text: str, length: int) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "<secret>")
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        return text if len(text) <= length else text[: length - 1] + "…"
+
+    return clean

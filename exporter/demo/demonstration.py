@@ -1,0 +1,70 @@
+"""`--demo`: starts the simulator on loopback and lends the settings that export from it."""
+
+import base64
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from exporter.config import Settings, parse
+from exporter.demo.mishaps import demo_timetables, mishaps
+from exporter.demo.portfolio import Portfolio, demo_portfolio
+from exporter.demo.server import serve
+from exporter.demo.simulator import Simulator
+
+SEED: Final = 2025
+CREDENTIAL: Final = "demo"
+THRESHOLDS: Final = {"hot-withdrawals": {"BTC": "2", "ETH": "20"}}
+"""Some vaults' `min_available`, by name."""
+
+
+@contextlib.asynccontextmanager
+async def demonstration() -> AsyncIterator[Settings]:
+    """Run the simulated API while the block runs, and lend the settings an operator would write for it."""
+    portfolio = demo_portfolio(SEED)
+    environ = {
+        "DEMO_API_KEY": secrets.token_urlsafe(32),
+        "DEMO_API_SECRET": base64.b64encode(secrets.token_bytes(64)).decode(),
+    }
+    simulator = Simulator(
+        portfolio=portfolio,
+        api_key=environ["DEMO_API_KEY"],
+        api_secret=environ["DEMO_API_SECRET"],
+        wall=time.time,
+        monotonic=time.monotonic,
+        default_mood=mishaps(demo_timetables(portfolio, SEED), time.time),
+    )
+    async with serve(simulator.app) as base_url:
+        document = yaml.safe_dump(_document(portfolio, base_url))
+        yield parse(document, directory=Path(), environ=environ)
+
+
+def _document(portfolio: Portfolio, base_url: str) -> dict[str, object]:
+    """Return the configuration file that an operator of `portfolio` would write."""
+    return {
+        # Nobody else uses the simulator, so that all of its budget can be.
+        "api": {"base_url": base_url, "rate_limit": {"share": 1}},
+        "polling": {"interval": "15s"},
+        "credentials": {
+            CREDENTIAL: {"api_key_env": "DEMO_API_KEY", "api_secret_env": "DEMO_API_SECRET"}
+        },
+        "organizations": [
+            {
+                "name": organization.name,
+                "id": organization.id,
+                "vaults": [
+                    {
+                        "name": vault.name,
+                        "id": vault.id,
+                        "min_available": THRESHOLDS.get(vault.name, {}),
+                    }
+                    for vault in organization.vaults
+                ],
+            }
+            for organization in portfolio.organizations
+        ],
+    }

@@ -1,0 +1,79 @@
+"""Ways for the simulator to misbehave, for tests and for the demo.
+
+A mood looks at a request and returns what answers it instead of the balances, or None to let them
+be answered. A Starlette response will do, and so will any ASGI app, such as one that breaks off.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import chain, repeat
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from exporter.demo import answers
+
+Mood = Callable[[Request], Awaitable[ASGIApp | None]]
+
+
+def always(answer: ASGIApp) -> Mood:
+    """Answer every request with `answer`."""
+
+    async def mood(_request: Request) -> ASGIApp:
+        return answer
+
+    return mood
+
+
+async def calm(_request: Request) -> None:
+    """Answer normally."""
+
+
+def problem(status: int, name: str, data: dict[str, object] | None = None) -> Mood:
+    """Answer with a problem document of the type `tag:kraken.com,2025:<name>`."""
+    return always(answers.problem(status, name, data))
+
+
+def legacy(*entries: str, status: int = 200) -> Mood:
+    """Answer with the envelope of the Spot API, such as `EService:Unavailable`."""
+    return always(answers.legacy(*entries, status=status))
+
+
+def rate_limited(retry_after: float | None) -> Mood:
+    """Answer 429 with `Retry-After` in seconds, without that header for None."""
+    return always(answers.rate_limited(retry_after))
+
+
+def html(status: int) -> Mood:
+    """Answer with a page, as a proxy in front of the API would."""
+    return always(answers.html(status))
+
+
+def body(content: bytes, content_type: str, status: int = 200) -> Mood:
+    """Answer with these bytes, whatever they are."""
+    return always(Response(content, status, media_type=content_type))
+
+
+def slow(seconds: float) -> Mood:
+    """Answer normally, but only after `seconds`, or never if the client has gone by then."""
+
+    async def mood(request: Request) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                # ends with the client, so that a request it gave up counts as in flight no longer
+                while (await request.receive())["type"] != "http.disconnect":
+                    pass
+
+    return mood
+
+
+def times(count: int, mood: Mood) -> Mood:
+    """Apply `mood` to the first `count` requests; answer normally from then on."""
+    moods = chain(repeat(mood, count), repeat(calm))
+
+    async def limited(request: Request) -> ASGIApp | None:
+        return await next(moods)(request)
+
+    return limited

@@ -1,0 +1,182 @@
+"""The organizations and vaults that the simulator answers for: deterministic for (seed, time)."""
+
+from base64 import b32encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from itertools import count
+
+from exporter.demo.assets import ASSETS, Asset, invented_asset
+from exporter.demo.holdings import QUOTE_ASSET, Amounts, Holding
+from exporter.demo.treasuries import TREASURIES, VaultPlan
+from exporter.demo.wander import Holds, Wander
+
+# amounts move less than prices, so that a quote value falls by less than 2 % in an hour all told
+_FLOW_SCALE = 0.25
+
+
+class UnknownIdError(LookupError):
+    """No organization or vault of the portfolio has this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """A vault; `id` has the form `^V[A-Z2-7]{12}[ACEGIKMOQSUWY246]$`."""
+
+    id: str
+    name: str
+    holdings: tuple[Holding, ...]
+
+    def rows(self, now: float, *, full_precision: bool) -> list[dict[str, object]]:
+        """Return one row for each asset at `now` (Unix seconds)."""
+        return [holding.row(now, full_precision=full_precision) for holding in self.holdings]
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """An organization; `id` is written in four groups of four letters or digits."""
+
+    id: str
+    name: str
+    vaults: tuple[Vault, ...]
+
+    def balance(self, now: float) -> dict[str, object]:
+        """Return the total over all vaults at `now` (Unix seconds; Kraken: List balances)."""
+        values = [
+            value
+            for vault in self.vaults
+            for holding in vault.holdings
+            if (value := holding.value(now)) is not None
+        ]
+        zero = Decimal("0.00")
+        spot = sum((value.spot for value in values), zero)
+        staked = sum((value.staked for value in values), zero)
+        pledged = sum((value.pledged for value in values), zero)
+        return {
+            "quote_asset": QUOTE_ASSET,
+            "balance": {
+                "total": f"{spot + staked + pledged:f}",
+                "spot": f"{spot:f}",
+                "staked": f"{staked:f}",
+                "pledged": f"{pledged:f}",
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """Everything the simulator knows; ids are looked up with or without spaces."""
+
+    organizations: tuple[Organization, ...]
+
+    @cached_property
+    def _organizations(self) -> dict[str, Organization]:
+        return {compact(organization.id): organization for organization in self.organizations}
+
+    @cached_property
+    def _vaults(self) -> dict[str, Vault]:
+        return {vault.id: vault for owner in self.organizations for vault in owner.vaults}
+
+    def organization(self, organization_id: str) -> Organization:
+        """Return the organization, or raise `UnknownIdError`."""
+        try:
+            return self._organizations[compact(organization_id)]
+        except KeyError as error:
+            raise UnknownIdError(organization_id) from error
+
+    def vault(self, vault_id: str) -> Vault:
+        """Return the vault, or raise `UnknownIdError`."""
+        try:
+            return self._vaults[vault_id]
+        except KeyError as error:
+            raise UnknownIdError(vault_id) from error
+
+    def vault_rows(
+        self, vault_id: str, now: float, *, full_precision: bool
+    ) -> list[dict[str, object]]:
+        """Return the asset rows of a vault at `now` (Unix seconds), or raise `UnknownIdError`."""
+        return self.vault(vault_id).rows(now, full_precision=full_precision)
+
+    def organization_balance(self, organization_id: str, now: float) -> dict[str, object]:
+        """Return the total of an organization at `now`, or raise `UnknownIdError`."""
+        return self.organization(organization_id).balance(now)
+
+
+def compact(organization_id: str) -> str:
+    """Return an organization id without its spaces."""
+    return organization_id.replace(" ", "")
+
+
+def invented_vault_id(number: int) -> str:
+    """Return a vault id of the documented form; different numbers below 2**64 give different ids.
+
+    64 bits fill 13 base32 symbols, the last with one bit to spare: hence its 16 even values.
+    """
+    # an odd factor permutes the 64-bit numbers, so that ids look drawn and yet never collide
+    scattered = number * 0x9E37_79B9_7F4A_7C15 % 2**64
+    return "V" + b32encode(scattered.to_bytes(8, "big")).decode()[:13]
+
+
+def demo_portfolio(seed: int) -> Portfolio:
+    """Return the portfolio of `--demo`; ids and names are the same for every seed."""
+    market = {code: _market(seed, asset) for code, asset in ASSETS.items()}
+    numbers = count(1)
+    return Portfolio(
+        tuple(
+            Organization(
+                organization_id,
+                name,
+                tuple(_vault(seed, next(numbers), plan, market) for plan in plans),
+            )
+            for organization_id, name, plans in TREASURIES
+        )
+    )
+
+
+def large_portfolio(vaults: int, assets: int, seed: int = 1) -> Portfolio:
+    """Return one organization of `vaults` vaults, each holding the same `assets` invented assets."""
+    invented = [invented_asset(number) for number in range(assets)]
+    market = {asset.asset: _market(seed, asset) for asset in invented}
+    holdings = {asset.asset: "1000 100 10" for asset in invented}
+    return Portfolio(
+        (
+            Organization(
+                "BULK DEMO ORGN 0003",
+                "Bulk",
+                tuple(
+                    _vault(seed, number, VaultPlan(f"vault-{number}", 0.2, holdings), market)
+                    for number in range(1, vaults + 1)
+                ),
+            ),
+        )
+    )
+
+
+_Market = Mapping[str, tuple[Asset, Wander]]
+
+
+def _market(seed: int, asset: Asset) -> tuple[Asset, Wander]:
+    return asset, Wander.seeded(f"{seed}/{asset.asset}", asset.volatility)
+
+
+def _vault(seed: int, number: int, plan: VaultPlan, market: _Market) -> Vault:
+    return Vault(
+        invented_vault_id(number),
+        plan.name,
+        tuple(
+            _holding(f"{seed}/{number}/{code}", amounts, plan.bustle, *market[code])
+            for code, amounts in plan.holdings.items()
+        ),
+    )
+
+
+def _holding(key: str, amounts: str, bustle: float, asset: Asset, market: Wander) -> Holding:
+    spot, staked, pledged = (Decimal(amount) for amount in amounts.split())
+    return Holding(
+        asset,
+        Amounts(spot, Decimal(0), staked, pledged),
+        market,
+        Wander.seeded(key, _FLOW_SCALE),
+        Holds(key, bustle),
+    )

@@ -1,0 +1,68 @@
+"""Running an ASGI app on loopback: in the current event loop, or in a thread with its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from threading import Thread
+from types import TracebackType
+
+from starlette.types import ASGIApp
+
+from exporter.web.address import ListenAddress
+from exporter.web.server import serving
+
+_START_DEADLINE = 10.0
+_STOP_DEADLINE = 10.0
+
+
+@asynccontextmanager
+async def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve `app` while the context lasts, and yield its base URL; port 0 takes a free one.
+
+    Raises `ListenError` if the address cannot be had.
+    """
+    with ListenAddress(host, port).listen() as listener:
+        async with serving(app, listener):
+            yield f"http://{ListenAddress(host, listener.getsockname()[1])}"
+
+
+class SimulatorThread:
+    """A context manager that serves an app from a thread of its own, and gives its base URL.
+
+    For tests and benchmarks whose own event loop must not be slowed by the server's work.
+    """
+
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._app = app
+        self._address = host, port
+        self._stop = asyncio.Event()
+        self._ready: Future[tuple[str, asyncio.AbstractEventLoop]] = Future()
+        self._thread = Thread(target=self._run, name="custody-simulator", daemon=True)
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        base_url, self._loop = self._ready.result(_START_DEADLINE)
+        return base_url
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(_STOP_DEADLINE)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def _serve(self) -> None:
+        async with serve(self._app, *self._address) as base_url:
+            self._ready.set_result((base_url, asyncio.get_running_loop()))
+            await self._stop.wait()

@@ -1,0 +1,90 @@
+"""What is known of a target now: one immutable value for each, replaced whole, so that nobody sees half of it."""
+
+from dataclasses import dataclass
+
+from exporter.custody.models import Asset, OrganizationBalance, VaultBalances
+from exporter.metrics import catalog
+from exporter.metrics.render import Lines, Page, count_series, organization_lines, vault_lines
+from exporter.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """An answer as it is exposed.
+
+    read_at: when it was read, in monotonic seconds. rows, invalid_rows: of a vault's answer; None for an organization.
+    """
+
+    lines: Lines
+    series: int
+    assets: tuple[Asset, ...]
+    read_at: float
+    rows: int | None = None
+    invalid_rows: int | None = None
+
+
+def balances_of(
+    target: Target, answer: VaultBalances | OrganizationBalance, read_at: float
+) -> Balances:
+    """Return `answer` as it is exposed for `target`."""
+    if isinstance(answer, OrganizationBalance):
+        lines = organization_lines(target, answer)
+        return Balances(lines, count_series(lines), (), read_at)
+    lines = vault_lines(target, answer)
+    return Balances(
+        lines,
+        count_series(lines),
+        tuple(row.description() for row in answer.rows),
+        read_at,
+        rows=len(answer.rows) + len(answer.invalid),
+        invalid_rows=len(answer.invalid),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the last poll failed. status: HTTP's, None where none came. since: Unix seconds of the first such poll."""
+
+    type: str
+    status: int | None
+    message: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """What is known of a target.
+
+    balances: the last good answer, None before the first and once it was withdrawn as too old. is_stale: whether it
+    was. polls: how many polls have ended. failure: None while up and before the first poll. failed_polls: in a row,
+    until now. last_success: Unix seconds of the last good answer. rows, invalid_rows: of the last good answer.
+    refresh_interval: seconds between the last two polls.
+    """
+
+    target: Target
+    balances: Balances | None = None
+    is_stale: bool = False
+    polls: int = 0
+    failure: Failure | None = None
+    failed_polls: int = 0
+    last_success: float | None = None
+    rows: int | None = None
+    invalid_rows: int | None = None
+    refresh_interval: float | None = None
+
+
+def target_lines(state: TargetState) -> Lines:
+    """Return the samples that tell how the target itself is."""
+    page = Page()
+    target = state.target
+    labels = (target.kind, target.organization, target.vault)
+    page.sample(catalog.TARGET_STALE, labels, int(state.is_stale))
+    if state.polls:
+        page.sample(catalog.TARGET_UP, labels, int(state.failure is None))
+    page.sample(catalog.TARGET_LAST_SUCCESS, labels, state.last_success)
+    page.sample(catalog.TARGET_REFRESH_INTERVAL, labels, state.refresh_interval)
+    page.sample(catalog.TARGET_ROWS, labels, state.rows)
+    page.sample(catalog.TARGET_INVALID_ROWS, labels, state.invalid_rows)
+    if state.failure is not None:
+        page.sample(catalog.TARGET_ERROR, (*labels, state.failure.type), 1)
+    return page.done()

@@ -1,0 +1,107 @@
+"""The exporter's own metrics: what it did, and how it fares; kept by prometheus-client in a registry of our own."""
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from exporter.custody.client import ENDPOINTS, Endpoint, Exchange
+from exporter.custody.errors import (
+    DOCUMENTED_PROBLEMS,
+    RESPONSE_TYPES,
+    SERIES_LIMIT_TYPE,
+    TRANSPORT_TYPES,
+    CustodyError,
+)
+from exporter.metrics import catalog
+from exporter.metrics.catalog import Metric
+
+DURATION_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Telemetry:
+    """The exporter's own metrics; `registry` has all of them."""
+
+    def __init__(self) -> None:
+        # They would double the counters and tell nothing that `process_start_time_seconds` does not.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
+        self.registry = CollectorRegistry()
+        self._requests = self._counter(catalog.API_REQUESTS)
+        self._errors = self._counter(catalog.API_ERRORS)
+        self._core_errors = self._counter(catalog.API_CORE_ERRORS)
+        self._duration = Histogram(
+            catalog.API_DURATION.name,
+            catalog.API_DURATION.help,
+            catalog.API_DURATION.labels,
+            buckets=DURATION_BUCKETS,
+            registry=self.registry,
+        )
+        # A gauge without labels is 0 from the start; the skew is unknown until the first answer.
+        self._clock_skew: Gauge | None = None
+        self._wait = self._counter(catalog.BUDGET_WAIT)
+        self._start_at_zero()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+
+    def exchanged(self, exchange: Exchange) -> None:
+        """Count a request that has ended, whatever came of it."""
+        self._requests.labels(exchange.endpoint, _status(exchange.status)).inc()
+        if exchange.seconds is not None:
+            self._duration.labels(exchange.endpoint).observe(exchange.seconds)
+        if exchange.clock_skew is not None:
+            if self._clock_skew is None:
+                self._clock_skew = self._gauge(catalog.API_CLOCK_SKEW)
+            self._clock_skew.set(exchange.clock_skew)
+
+    def failed(self, endpoint: Endpoint, error: CustodyError) -> None:
+        """Count a failed request."""
+        self._errors.labels(endpoint, _status(error.status), error.type).inc()
+        if error.core_error is not None:
+            self._core_errors.labels(endpoint, error.core_error).inc()
+
+    def waited(self, seconds: float) -> None:
+        """Count the time in which a request waited for the budget."""
+        self._wait.inc(seconds)
+
+    def show(self, metric: Metric, value: float | Callable[[], float]) -> None:
+        """Expose `metric`, a gauge without labels, as `value`, or as what `value` returns at each scrape."""
+        gauge = self._gauge(metric)
+        if callable(value):
+            gauge.set_function(value)
+        else:
+            gauge.set(value)
+
+    def show_build(self, version: str, revision: str, python: str) -> None:
+        """Expose what is running."""
+        self._gauge(catalog.BUILD_INFO).labels(version, revision, python).set(1)
+
+    def _start_at_zero(self) -> None:
+        """Show every documented failure before it happens, so that `increase()` sees the first one."""
+        for endpoint in ENDPOINTS:
+            self._requests.labels(endpoint, "200")
+            self._duration.labels(endpoint)
+            for status, type_ in DOCUMENTED_PROBLEMS:
+                self._errors.labels(endpoint, str(status), type_)
+            for type_ in TRANSPORT_TYPES:
+                self._errors.labels(endpoint, "", type_)
+            for type_ in (*RESPONSE_TYPES, SERIES_LIMIT_TYPE):
+                self._errors.labels(endpoint, "200", type_)
+
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
+
+    def _gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
+
+
+def _status(status: int | None) -> str:
+    return "" if status is None else str(status)

@@ -1,0 +1,66 @@
+"""The rate-limit budget: never more than n requests in any window, as the server sees them.
+
+What happens between sending and counting is out of sight: a request may reach the server at any time before its answer
+arrives here. So two rules hold at once, both of them arithmetic over a given `now`:
+
+*Slots.* A request holds one of n slots from its sending until `window` after its answer. Take any window at the
+server, and of the requests in it the one sent last: every other one in it was answered later than `window` before
+that sending, so all of them held a slot at that moment, and there are n.
+
+*Pace.* Sends are due `window / (n - 1)` apart. A send that was late by up to one such gap does not delay those after
+it, so that a slow answer costs no budget. Sends in any window then number n at the most, which also contents a server
+that counts in fixed or two-bucket windows, where a burst after a silence would be counted double.
+
+*Restart.* A process before this one may have sent until just now, and may have left as many requests on their way as it
+could have in flight, k. So the first k places in the pace stay empty, and k slots are held as for requests
+without an answer: sends of both processes in any window number n - k at the most, and k late arrivals fit beside them.
+"""
+
+import heapq
+from typing import Final
+
+from exporter.custody.errors import Delivery
+
+UNANSWERED_GRACE_SECONDS: Final = 10.0
+"""How long after we gave up on it a request may still reach the server."""
+
+
+class Budget:
+    """What may be sent when, under one limit.
+
+    requests: n, how many requests any window may hold. window: its length in seconds. gap: seconds between sends.
+    """
+
+    def __init__(self, requests: int, window: float, *, in_flight: int, now: float) -> None:
+        """Begin at `now` (monotonic seconds), where a predecessor may have had `in_flight` requests on their way."""
+        self.requests = requests
+        self.window = window
+        self.gap = window / max(1, requests - 1)
+        self._due = now + (in_flight + 1) * self.gap
+        self._in_flight = 0
+        self._free_at = [now + window + UNANSWERED_GRACE_SECONDS] * min(in_flight, requests)
+
+    def used(self, now: float) -> int:
+        """Return the number of slots that are held."""
+        while self._free_at and self._free_at[0] <= now:
+            heapq.heappop(self._free_at)
+        return self._in_flight + len(self._free_at)
+
+    def ready_at(self, now: float) -> float:
+        """Return when the next request may be sent if no answer comes before: infinity where only one will tell."""
+        if self.used(now) < self.requests:
+            return self._due
+        return max(self._due, self._free_at[0] if self._free_at else float("inf"))
+
+    def take(self, now: float) -> None:
+        """Take the slot of a request that is sent now; `ready_at` must have come."""
+        self._due = max(self._due, now - self.gap) + self.gap
+        self._in_flight += 1
+
+    def give_back(self, delivery: Delivery, now: float) -> None:
+        """Let go of the slot of a request that has ended now, as soon as the server cannot count it any more."""
+        self._in_flight -= 1
+        if delivery is Delivery.ANSWERED:
+            heapq.heappush(self._free_at, now + self.window)
+        elif delivery is Delivery.UNANSWERED:
+            heapq.heappush(self._free_at, now + self.window + UNANSWERED_GRACE_SECONDS)

@@ -1,0 +1,67 @@
+"""A gate that closes when the API says stop: for everything (rate limit), or for one credential (refused)."""
+
+from typing import Final
+
+SHORTEST_PAUSE_SECONDS: Final = 1.0
+LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
+"""An absurd `Retry-After` must not silence the exporter for good; one request in an hour does no harm."""
+
+
+class Gate:
+    """Open, or closed for a pause, after which one request tries before the others go.
+
+    Each pause is twice as long as the one before, from `first` to `longest` seconds, until a request gets through.
+    All times are monotonic seconds.
+    """
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self._pause = 0.0
+        self._closed_at: float | None = None
+        self._opens_at = 0.0
+        self._trying = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests go through freely."""
+        return self._closed_at is None
+
+    def ready_at(self) -> float:
+        """Return when the next request may go: infinity while one tries for all."""
+        if self._closed_at is None:
+            return 0.0
+        return float("inf") if self._trying else self._opens_at
+
+    def pass_through(self) -> None:
+        """Take note that a request goes now; where the gate is closed, it is the one that tries."""
+        self._trying = self._closed_at is not None
+
+    def close(self, sent_at: float, now: float, retry_after: float | None = None) -> bool:
+        """Close because a request that was sent at `sent_at` was refused; return whether that is a new pause.
+
+        `retry_after`: the seconds for which the API asked, if it did. Requests that were already on their way when
+        the gate closed tell nothing new.
+        """
+        if self._closed_at is not None and sent_at < self._closed_at:
+            return False
+        self._pause = min(self._longest, 2 * self._pause if self._pause else self._first)
+        wanted = self._pause if retry_after is None else retry_after
+        pause = min(max(wanted, SHORTEST_PAUSE_SECONDS), LONGEST_RETRY_AFTER_SECONDS)
+        self._closed_at = now
+        self._opens_at = now + pause
+        self._trying = False
+        return True
+
+    def settle(self, sent_at: float, *, answered: bool) -> bool:
+        """Take note that a request ended without being refused; return whether that opened the gate.
+
+        Only an answer opens it, and only one to a request that was sent since the gate closed.
+        """
+        if self._closed_at is None or sent_at < self._closed_at:
+            return False
+        self._trying = False
+        if answered:
+            self._closed_at = None
+            self._pause = 0.0
+        return answered

@@ -1,0 +1,254 @@
+"""The loop that joins schedule, budget, pauses and clients: sends each request when it may go, and minds the outcome.
+
+Everything it decides is decided by those parts; here they are only asked, and told what happened.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.custody.client import CustodyClient
+from exporter.custody.errors import CustodyError, Delivery, Reaction
+from exporter.custody.models import OrganizationBalance, VaultBalances
+from exporter.logs import get_logger
+from exporter.polling import schedule
+from exporter.polling.budget import Budget
+from exporter.polling.gate import Gate
+from exporter.polling.lane import Lane
+from exporter.polling.results import Results
+from exporter.polling.retry import Poll, backs_off
+from exporter.polling.schedule import Entry, Schedule
+from exporter.targets import Target
+
+log = get_logger()
+
+HEARTBEAT_SECONDS: Final = 1.0
+"""The loop comes round at least this often, so that its silence can be told from its patience."""
+STUCK_AFTER_SECONDS: Final = 30.0
+RESTART_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a poller is made of.
+
+    lanes: by the name of the credential. waited: told the seconds in which a request waited for the budget alone.
+    monotonic: the event loop's own clock, in seconds. chance: a number from 0 up to 1, anew at each call.
+    """
+
+    schedule: Schedule
+    lanes: Mapping[str, Lane]
+    budget: Budget
+    gate: Gate
+    results: Results
+    waited: Callable[[float], None]
+    monotonic: Callable[[], float]
+    chance: Callable[[], float]
+
+
+class Poller:
+    """Polls all targets for as long as it runs."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._requests: dict[asyncio.Task[None], float] = {}
+        self._changed = asyncio.Event()
+        self._waiting_since: float | None = None
+        self._heartbeat: float | None = None
+        self._once = False
+
+    async def run(self) -> None:
+        """Poll until cancelled. Whatever goes wrong in here is logged, and polling goes on."""
+        try:
+            while True:
+                try:
+                    await self._step()
+                except Exception:
+                    log.exception("poller_crashed")
+                    await asyncio.sleep(RESTART_SECONDS)
+        finally:
+            await self._let_go()
+
+    async def run_once(self, progress: Callable[[int], object]) -> None:
+        """Poll every target once, telling `progress` how many are done; give up where the API says to pause."""
+        self._once = True
+        try:
+            while self._requests or not self._is_done():
+                await self._step()
+                progress(sum(entry.is_polled for entry in self._parts.schedule.entries))
+        finally:
+            await self._let_go()
+
+    def trouble(self) -> str | None:
+        """Return why the poller makes no progress; None while it does, whatever the API answers."""
+        now = self._parts.monotonic()
+        if self._heartbeat is None:
+            return "polling has not begun"
+        if (silence := now - self._heartbeat) > STUCK_AFTER_SECONDS:
+            return f"the polling loop has not come round for {silence:.0f} s"
+        oldest = now - min(self._requests.values(), default=now)
+        deadline = max(lane.client.timeout for lane in self._parts.lanes.values())
+        if oldest > deadline + STUCK_AFTER_SECONDS:
+            return f"a request has been under way for {oldest:.0f} s, past its deadline"
+        return None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether polling has begun."""
+        return self._heartbeat is not None
+
+    async def _step(self) -> None:
+        """Send what may go now, then wait until something else may."""
+        self._heartbeat = now = self._parts.monotonic()
+        self._parts.results.withdraw_stale(now)
+        self._changed.clear()
+        patience = min(self._send_ready(now) - now, HEARTBEAT_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._changed.wait()
+
+    def _send_ready(self, now: float) -> float:
+        """Send every request that may go at `now`; return when to look again."""
+        parts = self._parts
+        while True:
+            entry, look_again_at = parts.schedule.next(
+                now, lambda entry: self._ready_at(entry, now)
+            )
+            if entry is None:
+                self._waiting_since = None
+                return look_again_at
+            if (slot_at := parts.budget.ready_at(now)) > now:
+                if self._waiting_since is None:
+                    self._waiting_since = now
+                return slot_at
+            if self._waiting_since is not None:
+                parts.waited(now - self._waiting_since)
+                self._waiting_since = None
+            self._send(entry, now)
+
+    def _ready_at(self, entry: Entry, now: float) -> float:
+        if self._once and entry.is_polled:
+            return float("inf")
+        return max(self._lane(entry).ready_at(now), self._parts.gate.ready_at())
+
+    def _lane(self, entry: Entry) -> Lane:
+        return self._parts.lanes[entry.target.credential]
+
+    def _is_done(self) -> bool:
+        """Whether `run_once` can do no more: every target was polled, or is behind a closed gate."""
+        return all(
+            entry.is_polled or not (self._parts.gate.is_open and self._lane(entry).gate.is_open)
+            for entry in self._parts.schedule.entries
+        )
+
+    def _send(self, entry: Entry, now: float) -> None:
+        lane = self._lane(entry)
+        schedule.begin(entry, lambda: Poll(self._parts.chance), now)
+        lane.in_flight += 1
+        for gate in (self._parts.gate, lane.gate):
+            gate.pass_through()
+        for budget in self._budgets(lane):
+            budget.take(now)
+        task = asyncio.create_task(self._request(entry, lane, now))
+        self._requests[task] = now
+
+    def _budgets(self, lane: Lane) -> tuple[Budget, ...]:
+        return (self._parts.budget, lane.own_budget) if lane.own_budget else (self._parts.budget,)
+
+    async def _request(self, entry: Entry, lane: Lane, sent_at: float) -> None:
+        """Make one request and mind its outcome; whatever happens, its slots and its place are given back."""
+        # What is known of a request that ends in a way nobody foresaw.
+        delivery = Delivery.UNANSWERED
+        try:
+            delivery = await self._ask(entry, lane, sent_at)
+        except Exception as error:
+            log.exception("request_crashed", target=entry.target.id)
+            defect = CustodyError("response/invalid", message=f"defect: {type(error).__name__}")
+            self._failed(entry, defect)
+        finally:
+            now = self._parts.monotonic()
+            for budget in self._budgets(lane):
+                budget.give_back(delivery, now)
+            lane.in_flight -= 1
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - a coroutine that runs has a task
+            self._requests.pop(task, None)
+            self._changed.set()
+
+    async def _ask(self, entry: Entry, lane: Lane, sent_at: float) -> Delivery:
+        parts = self._parts
+        try:
+            if not lane.gate.is_open:
+                await lane.read_secrets_again()
+            answer = await _fetch(lane.client, entry.target)
+            self._settle_gates(lane, sent_at, answered=True)
+            parts.results.poll_succeeded(
+                entry.target,
+                answer,
+                now=parts.monotonic(),
+                refresh_interval=entry.refresh_interval,
+            )
+        except CustodyError as error:
+            parts.results.request_failed(entry.target, error)
+            self._mind_gates(lane, error, sent_at)
+            self._failed(entry, error)
+            return error.delivery
+        schedule.finish(entry)
+        return Delivery.ANSWERED
+
+    def _failed(self, entry: Entry, error: CustodyError) -> None:
+        """Set the next try of the poll, or end it."""
+        seconds = entry.poll.retry_in(error) if entry.poll else None
+        if seconds is not None:
+            schedule.retry(entry, self._parts.monotonic() + seconds)
+            return
+        schedule.finish(entry, backs_off=backs_off(error))
+        self._parts.results.poll_failed(
+            entry.target, error, refresh_interval=entry.refresh_interval
+        )
+
+    def _mind_gates(self, lane: Lane, error: CustodyError, sent_at: float) -> None:
+        now = self._parts.monotonic()
+        match error.reaction:
+            case Reaction.PAUSE_ALL:
+                if self._parts.gate.close(sent_at, now, error.retry_after):
+                    self._log_pause(self._parts.gate, error, now, credential="all")
+                # It says nothing about the key.
+                lane.gate.settle(sent_at, answered=False)
+            case Reaction.PAUSE_CREDENTIAL:
+                if lane.gate.close(sent_at, now):
+                    self._log_pause(lane.gate, error, now, credential=lane.name)
+                self._parts.gate.settle(sent_at, answered=True)
+            case _:
+                self._settle_gates(lane, sent_at, answered=error.delivery is Delivery.ANSWERED)
+
+    def _settle_gates(self, lane: Lane, sent_at: float, *, answered: bool) -> None:
+        for gate, credential in ((self._parts.gate, "all"), (lane.gate, lane.name)):
+            if gate.settle(sent_at, answered=answered):
+                log.info("polling_resumed", credential=credential)
+
+    @staticmethod
+    def _log_pause(gate: Gate, error: CustodyError, now: float, *, credential: str) -> None:
+        log.warning(
+            "polling_paused",
+            credential=credential,
+            seconds=round(gate.ready_at() - now, 1),
+            type=error.type,
+            message=error.message,
+        )
+
+    async def _let_go(self) -> None:
+        """End the requests under way and close the connections."""
+        tasks = list(self._requests)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(lane.client.close() for lane in self._parts.lanes.values()))
+
+
+async def _fetch(client: CustodyClient, target: Target) -> VaultBalances | OrganizationBalance:
+    if target.kind == "organization":
+        return await client.organization_balances(target.id)
+    return await client.vault_asset_balances(target.id)

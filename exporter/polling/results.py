@@ -1,0 +1,127 @@
+"""What the end of a poll changes: the target's state, the counters, and, when the state changed, the log."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from exporter.custody.client import Endpoint
+from exporter.custody.errors import CustodyError
+from exporter.custody.models import InvalidRow, OrganizationBalance, VaultBalances
+from exporter.logs import get_logger
+from exporter.metrics.state import Failure, TargetState, balances_of
+from exporter.metrics.store import Store
+from exporter.metrics.telemetry import Telemetry
+from exporter.targets import Kind, Target
+
+log = get_logger()
+
+ENDPOINT_OF: dict[Kind, Endpoint] = {
+    "organization": "organization_balances",
+    "vault": "vault_asset_balances",
+}
+MAX_LOGGED_ROWS = 10
+
+
+class Results:
+    """Takes note of what requests and polls came to.
+
+    One log event for each change of a target's state, not for each poll: an API that is away for a night must not
+    fill a disk. wall: Unix seconds.
+    """
+
+    def __init__(self, store: Store, telemetry: Telemetry, wall: Callable[[], float]) -> None:
+        self._store = store
+        self._telemetry = telemetry
+        self._wall = wall
+        self._invalid_rows: dict[Target, tuple[InvalidRow, ...]] = {}
+
+    def request_failed(self, target: Target, error: CustodyError) -> None:
+        """Take note of one failed request, whether or not it is tried again."""
+        self._telemetry.failed(ENDPOINT_OF[target.kind], error)
+        log.debug("request_failed", **_names(target), **_facts(error))
+
+    def poll_succeeded(
+        self,
+        target: Target,
+        answer: VaultBalances | OrganizationBalance,
+        *,
+        now: float,
+        refresh_interval: float | None,
+    ) -> None:
+        """Publish `answer`, read at `now` (monotonic seconds).
+
+        Raises CustodyError where there is no room for its series; the state is then what it was.
+        """
+        before = self._store[target]
+        balances = balances_of(target, answer, now)
+        self._store.put(
+            TargetState(
+                target,
+                balances=balances,
+                polls=before.polls + 1,
+                last_success=self._wall(),
+                rows=balances.rows,
+                invalid_rows=balances.invalid_rows,
+                refresh_interval=refresh_interval,
+            )
+        )
+        if before.failure is not None:
+            log.info(
+                "target_recovered",
+                **_names(target),
+                failed_polls=before.failed_polls,
+                failing_seconds=round(self._wall() - before.failure.since),
+            )
+        elif not before.polls:
+            log.info("target_up", **_names(target), series=balances.series)
+        if isinstance(answer, VaultBalances):
+            self._log_invalid_rows(target, answer.invalid)
+
+    def poll_failed(
+        self, target: Target, error: CustodyError, *, refresh_interval: float | None
+    ) -> None:
+        """Take note of a poll that has failed for good: it changes no balance."""
+        before = self._store[target]
+        since = before.failure.since if before.failure else self._wall()
+        self._store.put(
+            replace(
+                before,
+                polls=before.polls + 1,
+                failure=Failure(error.type, error.status, error.message, since),
+                failed_polls=before.failed_polls + 1,
+                refresh_interval=refresh_interval,
+            )
+        )
+        if before.failure is None or before.failure.type != error.type:
+            log.warning("target_failing", **_names(target), **_facts(error))
+
+    def withdraw_stale(self, now: float) -> None:
+        """Withdraw the balances that are too old at `now` (monotonic seconds)."""
+        for state in self._store.withdraw_stale(now):
+            log.warning("target_stale", **_names(state.target), last_success=state.last_success)
+
+    def _log_invalid_rows(self, target: Target, rows: tuple[InvalidRow, ...]) -> None:
+        """Log each rejected row once, not again while the same rows are rejected for the same reason."""
+        known = self._invalid_rows.get(target, ())
+        fresh = [row for row in rows if row not in known]
+        for row in fresh[:MAX_LOGGED_ROWS]:
+            log.warning(
+                "row_rejected",
+                **_names(target),
+                row=row.position,
+                field=row.field,
+                problem=row.problem,
+            )
+        if len(fresh) > MAX_LOGGED_ROWS:
+            more = len(fresh) - MAX_LOGGED_ROWS
+            log.warning("more_rows_rejected", **_names(target), rows=more)
+        self._invalid_rows[target] = rows
+
+
+def _names(target: Target) -> dict[str, str]:
+    names = {"kind": target.kind, "org": target.organization}
+    return {**names, "vault": target.vault} if target.vault else names
+
+
+def _facts(error: CustodyError) -> dict[str, str | int]:
+    facts = {"type": error.type, "status": error.status, "message": error.message}
+    return {name: fact for name, fact in facts.items() if fact}

@@ -1,0 +1,57 @@
+"""Where the exporter listens, and which paths are taken there."""
+
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+BACKLOG: Final = 2048
+RESERVED_PATHS: Final = ("/", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/targets")
+
+
+class ListenError(Exception):
+    """The address cannot be had; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """host: a name or an address without brackets; empty for every interface. port: 0 for any that is free."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "ListenAddress":
+        """Read `HOST:PORT`, `[IPv6]:PORT` or `:PORT`. Raises ValueError."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+            raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:10063 or :10063")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise ValueError(f"{text!r}: an IPv6 address stands in brackets, such as [::1]:10063")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def listen(self) -> socket.socket:
+        """Return a socket that listens here, on IPv6 and IPv4 alike where the host is empty. Raises ListenError."""
+        every = not self.host
+        dual_stack = every and socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if dual_stack or ":" in self.host else socket.AF_INET
+        try:
+            listener = socket.create_server(
+                (self.host, self.port),
+                family=family,
+                dualstack_ipv6=dual_stack,
+                backlog=BACKLOG,
+            )
+        except OSError as error:
+            raise ListenError(
+                f"cannot listen on {self}: {error.strerror or error}; "
+                "choose another address with --web.listen-address"
+            ) from None
+        # asyncio sets it only for sockets it made itself; without it each kept-alive answer waits 40 ms for an ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
