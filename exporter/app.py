@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpx
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
@@ -62,16 +63,21 @@ class Exporter:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """Where time and chance come from. monotonic must be the event loop's own clock."""
+class World:
+    """What the exporter takes from outside: time, chance and the network.
+
+    monotonic: the event loop's own clock, in seconds. wall, wall_ns: Unix time in seconds and nanoseconds. chance: a
+    number from 0 up to 1, anew at each call. transport: what carries requests, None for the real network.
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     wall_ns: Callable[[], int] = time.time_ns
     chance: Callable[[], float] = random.random
+    transport: httpx.AsyncBaseTransport | None = None
 
 
-def assemble(settings: Settings, clock: Clock) -> Exporter:
+def assemble(settings: Settings, world: World) -> Exporter:
     """Build all parts. Raises SecretError where a secret file has become unusable since it was checked."""
     plan = plan_of(settings)
     telemetry = Telemetry()
@@ -81,54 +87,56 @@ def assemble(settings: Settings, clock: Clock) -> Exporter:
         max_series=settings.polling.max_series,
     )
     limit = settings.api.rate_limit
-    lanes = _lanes(settings, telemetry, clock)
+    lanes = _lanes(settings, telemetry, world)
     budget = Budget(
         limit.budget,
         limit.window,
         in_flight=sum(lane.source.max_in_flight for lane in lanes.values()),
-        now=clock.monotonic(),
+        now=world.monotonic(),
     )
     poller = Poller(
         Parts(
-            schedule=Schedule(plan.targets, clock.monotonic()),
+            schedule=Schedule(plan.targets, world.monotonic()),
             lanes=lanes,
             budget=budget,
             gate=Gate(limit.window, max(limit.window, LONGEST_RATE_LIMIT_PAUSE_SECONDS)),
-            results=Results(store, telemetry, clock.wall),
+            results=Results(store, telemetry, world.wall),
             waited=telemetry.waited,
-            monotonic=clock.monotonic,
-            chance=clock.chance,
+            monotonic=world.monotonic,
+            chance=world.chance,
         )
     )
     telemetry.show(catalog.BUDGET_REQUESTS, budget.requests)
     telemetry.show(catalog.BUDGET_WINDOW, budget.window)
-    telemetry.show(catalog.BUDGET_USED, lambda: budget.used(clock.monotonic()))
+    telemetry.show(catalog.BUDGET_USED, lambda: budget.used(world.monotonic()))
     telemetry.show(catalog.BUDGET_DEMAND, plan.demand_ratio)
     telemetry.show(catalog.SERIES, lambda: store.series)
     telemetry.show(catalog.RELOAD_SUCCESSFUL, 1)
-    telemetry.show(catalog.RELOAD_TIMESTAMP, clock.wall())
+    telemetry.show(catalog.RELOAD_TIMESTAMP, world.wall())
     telemetry.show_build(__version__, revision(), platform.python_version())
     return Exporter(plan, store, telemetry, poller)
 
 
-def _lanes(settings: Settings, telemetry: Telemetry, clock: Clock) -> dict[str, Lane]:
+def _lanes(settings: Settings, telemetry: Telemetry, world: World) -> dict[str, Lane]:
     surroundings = Surroundings(
         timeout=settings.api.timeout,
         id_format=settings.api.organization_id_format,
         classifier=Classifier(),
         vault_query=VaultQuery(),
         observe=telemetry.exchanged,
-        monotonic=clock.monotonic,
-        wall=clock.wall,
+        monotonic=world.monotonic,
+        wall=world.wall,
     )
     tls = trust(settings.api.ca_file)
 
     def lane(name: str, source: CredentialSource) -> Lane:
-        nonce = Nonce(source.nonce, clock.wall_ns)
-        new_http = functools.partial(http_client, settings.api.base_url, tls, source.max_in_flight)
+        nonce = Nonce(source.nonce, world.wall_ns)
+        new_http = functools.partial(
+            http_client, settings.api.base_url, tls, source.max_in_flight, world.transport
+        )
 
         def connect(secrets: Secrets) -> CustodyClient:
-            auth = KeyAuth(secrets, nonce, clock.wall)
+            auth = KeyAuth(secrets, nonce, world.wall)
             return CustodyClient(
                 Connections(new_http), auth, cleaner(*secret_texts(secrets)), surroundings
             )
@@ -143,7 +151,7 @@ def _lanes(settings: Settings, telemetry: Telemetry, clock: Clock) -> dict[str, 
             client=connect(secrets),
             gate=Gate(FIRST_CREDENTIAL_PAUSE_SECONDS, LONGEST_CREDENTIAL_PAUSE_SECONDS),
             own_budget=Budget(
-                own.budget, own.window, in_flight=source.max_in_flight, now=clock.monotonic()
+                own.budget, own.window, in_flight=source.max_in_flight, now=world.monotonic()
             )
             if own
             else None,
@@ -159,7 +167,7 @@ async def serve(settings: Settings, address: ListenAddress, telemetry_path: str)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with address.listen() as listener:
-        exporter = assemble(settings, Clock())
+        exporter = assemble(settings, World())
         site = Site(exporter.store, exporter.registry, exporter.poller, telemetry_path)
         async with serving(site.app(), listener) as server:
             _log_start(exporter.plan, listener, telemetry_path)
@@ -193,7 +201,7 @@ async def poll_once(settings: Settings) -> bool:
     """Poll every target once and write the exposition to stdout; return whether every poll succeeded."""
     from tqdm import tqdm  # noqa: PLC0415 - only this way of running needs it, and every start would pay
 
-    exporter = assemble(settings, Clock())
+    exporter = assemble(settings, World())
     # disable=None: no bar where stderr is not a terminal.
     with tqdm(
         total=len(exporter.plan.targets), unit="target", file=sys.stderr, disable=None

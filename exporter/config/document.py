@@ -28,7 +28,7 @@ READ_AS = {
 UNKNOWN_BREAKAGE = "broken YAML: check the quotes, brackets and indentation here and above"
 # PyYAML's words are for writers of parsers, and some of them repeat the text of the file.
 PLAIN_WORDS = {
-    r"'\t' that cannot start": "a tab in the indentation: use spaces",
+    r"'\t' that cannot start": "a tab: use spaces",
     "cannot start any token": "text that begins with this character: put it in quotes",
     "mapping values are not allowed": "a ':' that cannot stand here: indent this line as its "
     "neighbours are, or put text with a ':' in quotes",

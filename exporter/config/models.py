@@ -30,7 +30,9 @@ from exporter.config.values import (
 class Model(BaseModel):
     """A part of the settings; a key that has no value counts as left out."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -45,14 +45,11 @@ def _api_keys(
 ) -> Iterator[tuple[Location, str]]:
     for at, source in credentials:
         file, variable = _text(source, "api_key_file"), _text(source, "api_key_env")
-        # What cannot be read is told where the one value is validated.
-        if file is not None:
+        for where in (file and surroundings.directory / file, variable):
+            # What cannot be read is told where the one value is validated.
             with contextlib.suppress(ProblemError):
-                key = secret_text(surroundings.directory / file, surroundings.environ)
-                yield (*at, "api_key_file"), key
-        if variable is not None:
-            with contextlib.suppress(ProblemError):
-                yield (*at, "api_key_env"), secret_text(variable, surroundings.environ)
+                if where is not None:
+                    yield at, secret_text(where, surroundings.environ)
 
 
 def _references(credentials: object, organizations: list[Entry]) -> Iterator[Mistake]:

@@ -14,7 +14,7 @@ from exporter.config.models import Model
 from exporter.config.settings import Settings
 
 LONGEST_SHOWN = 40
-# What pydantic adds to the location of a key of a mapping that is wrong itself.
+# What pydantic adds to the location of a key that is wrong itself, not its value.
 KEY_MARK = "[key]"
 SECRET_WORDS = re.compile("key|secret|otp|token|pass", re.IGNORECASE)
 NEVER_INLINE = " (secrets come from files or the environment, never from this file)"
@@ -23,14 +23,14 @@ NEVER_INLINE = " (secrets come from files or the environment, never from this fi
 def value_mistakes(errors: ValidationError) -> Iterator[Mistake]:
     """Tell what is wrong with single values of a document."""
     for error in errors.errors(include_url=False):
-        at = tuple(step for step in error["loc"] if step != KEY_MARK)
+        at = error["loc"]
         match error["type"]:
             case "value_error":
                 problem: ProblemError = error["ctx"]["error"]
+                if problem.of_parent or at[-1] == KEY_MARK:
+                    at = at[:-1]
                 shown = _shown(at, error["input"])
-                yield Mistake.at(
-                    at[:-1] if problem.of_parent else at, str(problem).replace("{value}", shown)
-                )
+                yield Mistake.at(at, str(problem).replace("{value}", shown))
             case "default_factory_not_called":
                 continue  # the name of something whose id is wrong
             case "too_short" if error["input"]:

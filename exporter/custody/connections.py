@@ -70,11 +70,20 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def http_client(base_url: str, tls: ssl.SSLContext, max_in_flight: int) -> httpx.AsyncClient:
-    """Return a client for the API: HTTP/1.1, no redirects, as many connections as requests may be in flight."""
+def http_client(
+    base_url: str,
+    tls: ssl.SSLContext,
+    max_in_flight: int,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> httpx.AsyncClient:
+    """Return a client for the API: HTTP/1.1, no redirects, as many connections as requests may be in flight.
+
+    transport: what carries the requests, None for the real network.
+    """
     return httpx.AsyncClient(
         base_url=base_url,
         verify=tls,
+        transport=transport,
         timeout=None,  # noqa: S113 - CustodyClient sets one deadline for the whole request
         # A proxy from the environment is for the way out, and would not reach this machine's own simulator.
         trust_env=not is_loopback(urlsplit(base_url).hostname or ""),

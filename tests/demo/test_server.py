@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from exporter.demo import moods
 from exporter.demo.server import SimulatorThread, serve
+from exporter.web.address import ListenError
 from tests.demo.calling import (
     NOON,
     ORGANIZATION,
@@ -81,10 +82,10 @@ def test_a_taken_port_is_an_error_and_not_an_exit() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(ListenError, match="in use"):
             asyncio.run(start(port))
         with (
-            pytest.raises(OSError, match="in use"),
+            pytest.raises(ListenError, match="in use"),
             SimulatorThread(make_simulator().app, port=port),
         ):
             pytest.fail("two servers on one port")

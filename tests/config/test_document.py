@@ -1,0 +1,248 @@
+"""Files that cannot be read, broken YAML, and the traps of good YAML."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from exporter.config import ConfigError, load
+from tests.config.documents import ENVIRON, document, mistakes, read
+
+
+def load_mistake(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path, ENVIRON)
+    return str(caught.value)
+
+
+def test_load_reads_relative_to_the_file(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (directory / "config.yaml").write_text(document())
+    (directory / "elsewhere").mkdir()
+    monkeypatch.chdir(directory / "elsewhere")
+    settings = load(Path("../config.yaml"), ENVIRON)
+    key = settings.credentials["treasury"].api_key_file
+    assert key is not None
+    assert key.samefile(directory / "key")
+
+
+def test_load_and_parse_agree(directory: Path) -> None:
+    (directory / "config.yaml").write_text(document())
+    assert load(directory / "config.yaml", ENVIRON) == read(document(), directory)
+
+
+def test_a_byte_order_mark_is_no_mistake(directory: Path) -> None:
+    (directory / "config.yaml").write_text(document(), encoding="utf-8-sig")
+    assert load(directory / "config.yaml", ENVIRON) == read(document(), directory)
+
+
+def test_an_error_names_the_file_on_each_line(directory: Path) -> None:
+    file = directory / "config.yaml"
+    file.write_text(document(api="timeout: 30", vault="nam: hot"))
+    assert load_mistake(file).splitlines() == [
+        f"{file}: api.timeout: 30 has no unit: write a duration such as 500ms, 30s, 5m or 1h30m",
+        f"{file}: organizations[0].vaults[0].nam: unknown key; did you mean 'name'?",
+    ]
+
+
+def test_a_file_that_is_missing_is_named(directory: Path) -> None:
+    file = directory / "missing.yaml"
+    assert load_mistake(file) == f"{file}: no such file: check the path"
+    below_a_file = directory / "key" / "config.yaml"
+    assert load_mistake(below_a_file) == f"{below_a_file}: no such file: check the path"
+
+
+def test_a_directory_is_no_configuration(directory: Path) -> None:
+    assert load_mistake(directory) == f"{directory}: is a directory: name a file"
+
+
+def test_a_device_is_no_configuration() -> None:
+    problem = "is no regular file: it must be one that can be read again"
+    assert load_mistake(Path("/dev/zero")) == f"/dev/zero: {problem}"
+
+
+def test_a_file_of_another_user_is_no_traceback(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tests may run as root, who may read everything.
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (directory / "config.yaml").write_text(document())
+    monkeypatch.setattr(Path, "open", refuse)
+    file = directory / "config.yaml"
+    problem = "permission denied: let the exporter's user read the file"
+    assert load_mistake(file) == f"{file}: {problem}"
+
+
+def test_an_impossible_path_is_no_traceback(directory: Path) -> None:
+    file = directory / ("x" * 300)
+    assert load_mistake(file) == f"{file}: cannot be read: File name too long"
+
+
+def test_other_encodings_are_refused(directory: Path) -> None:
+    file = directory / "config.yaml"
+    file.write_bytes(document(organization="name: größe").encode("latin-1"))
+    assert load_mistake(file) == f"{file}: is not UTF-8 text: save it in that encoding"
+
+
+def test_a_document_has_at_most_1_mib(directory: Path) -> None:
+    room = 1024 * 1024 - len(document()) - 1
+    assert not mistakes(f"{document()}#{'x' * room}", directory)
+    assert mistakes(f"{document()}#{'x' * (room + 1)}", directory) == [
+        "is larger than 1 MiB: is it the right file?"
+    ]
+    file = directory / "config.yaml"
+    file.write_text("x" * (1024 * 1024 + 1))
+    assert load_mistake(file) == f"{file}: is larger than 1024 KiB: is it the right file?"
+
+
+@pytest.mark.parametrize("text", ["", "# comment\n", "---\n...\n", "null", "~"])
+def test_an_empty_document_says_so(text: str, directory: Path) -> None:
+    problem = "is empty: config.example.yaml shows what belongs here"
+    assert mistakes(text, directory) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("[]", "a list"), ("hello", "text"), ("5", "a number"), ("yes", "a boolean")],
+)
+def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None:
+    assert mistakes(text, directory) == [f"must be a mapping (lines of 'key: value'), not {found}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("api:\n\ttimeout: 1s", "line 2, column 1: a tab: use spaces"),
+        (
+            "api: {timeout: @1}",
+            "line 1, column 16: text that begins with this character: put it in quotes",
+        ),
+        (
+            "api: timeout: 1s",
+            (
+                "line 1, column 13: a ':' that cannot stand here: indent this line as its neighbours "
+                "are, or put text with a ':' in quotes"
+            ),
+        ),
+        ("api: 1\ntimeout\n", "line 3, column 1: a key without a ':' after it"),
+        ("api: 'x", "line 1, column 8: a quote that is never closed"),
+        (
+            'api: "\\q"',
+            "line 1, column 8: a backslash that begins no known escape: use single quotes",
+        ),
+        (
+            "api: *MARKER",
+            "line 1, column 6: an alias without its anchor: put text that begins with '*' in quotes",
+        ),
+        ("a: &x 1\nb: &x 2", "line 2, column 4: an anchor that is defined a second time"),
+        (
+            "- a\nb: 1",
+            "line 2, column 1: a line that does not fit those above it: check the indentation",
+        ),
+        ("api: [1", "line 1, column 8: a bracket that is never closed, or a missing comma"),
+        (
+            "api: 1\n---\napi: 2",
+            "line 2, column 1: a second document: the configuration is only one",
+        ),
+        (
+            "api: !<x",
+            (
+                "line 1, column 9: broken YAML: check the quotes, brackets and indentation here and "
+                "above"
+            ),
+        ),
+        ("a: 1\nb: \x01", "line 2, column 4: a control character: remove it"),
+        ("\x00", "line 1, column 1: a control character: remove it"),
+        ("a: \ud800", "line 1, column 4: a control character: remove it"),
+        (
+            'a: "\\UFFFFFFFF"',
+            "line 1, column 7: an escape that stands for no character",
+        ),
+    ],
+)
+def test_broken_yaml_is_told_with_its_place(text: str, mistake: str, directory: Path) -> None:
+    assert mistakes(text, directory) == [mistake]
+
+
+def test_every_duplicate_key_is_told_with_its_lines(directory: Path) -> None:
+    text = document() + "polling:\n  interval: 1s\n  interval: 2s\n"
+    assert mistakes(text, directory) == [
+        "polling: is written twice, on line 2 and on line 7: keep one",
+        "polling.interval: is written twice, on line 8 and on line 9: keep one",
+    ]
+
+
+def test_a_duplicate_empty_key_is_told_too(directory: Path) -> None:
+    text = "api:\n" + document().replace("api: {}", "api:")
+    assert mistakes(text, directory) == ["api: is written twice, on line 1 and on line 2: keep one"]
+
+
+@pytest.mark.parametrize("key", ["? [a, b]\n", "? {a: b}\n", '"a\\nb"', '"\\ud800"', "? !tag a\n"])
+def test_a_key_is_plain_text(key: str, directory: Path) -> None:
+    assert mistakes(f"{document()}{key}: 1\n", directory) == [
+        "the key on line 7 is no plain text: write a name there"
+    ]
+
+
+def test_anchors_and_merge_keys_are_read(directory: Path) -> None:
+    text = document(
+        organization="credentials: &c treasury",
+        vault="<<: [{name: first, interval: 1s}, {interval: 2s}], name: own",
+    )
+    (vault,) = read(text, directory).organizations[0].vaults
+    assert (vault.name, vault.interval) == ("own", 1.0)
+
+
+def test_a_merge_key_merges_mappings_only(directory: Path) -> None:
+    text = document(vault="<<: [[], hot]")
+    assert mistakes(text, directory) == [
+        "organizations[0].vaults[0]: '<<' merges mappings, not a list",
+        "organizations[0].vaults[0]: '<<' merges mappings, not text",
+    ]
+
+
+@pytest.mark.parametrize("value", ["!MARKER x", "!!binary aGk=", "!!set {a}", "!!python/tuple []"])
+def test_tags_are_refused_and_not_shown(value: str, directory: Path) -> None:
+    text = document(api=f"ca_file: {value}")
+    assert mistakes(text, directory) == [
+        "api.ca_file: has a YAML tag: put text that begins with '!' in quotes"
+    ]
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "{a: " * 5000, "a: &a [*a]", "a: &a {<<: *a}"])
+def test_endless_nesting_is_refused(text: str, directory: Path) -> None:
+    assert mistakes(text, directory) == ["is nested too deeply, or an alias contains itself"]
+
+
+def test_aliases_that_multiply_are_refused(directory: Path) -> None:
+    levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    started = time.monotonic()
+    text = "\n".join(["a0: &a0 [x]", *levels])
+    assert mistakes(text, directory) == ["expands to more than 1000000 values: are aliases nested?"]
+    assert time.monotonic() - started < 30
+
+
+def test_a_key_without_a_value_counts_as_left_out(directory: Path) -> None:
+    empty = re.sub(r"\{\}", "", document(organization="name: , interval: , credentials: "))
+    assert read(empty, directory) == read(document(), directory)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("a b", '["a b"]'),
+        ("ключ", r'["\u043a\u043b\u044e\u0447"]'),
+        ("k" * 40, "k" * 40),
+        ("k" * 41, '["kkkkkkkk..."]'),
+        ("''", '[""]'),
+        ("no", "no"),
+        ("'[key]'", '["[key]"]'),
+    ],
+)
+def test_odd_keys_are_shown_safely(key: str, shown: str, directory: Path) -> None:
+    (mistake,) = mistakes(f"{document()}{key}: 1\n", directory)
+    known = "known here: api, polling, credentials, organizations"
+    assert mistake.startswith(f"{shown}: unknown key")
+    assert mistake.endswith(known)

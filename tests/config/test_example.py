@@ -1,0 +1,74 @@
+"""config.example.yaml: complete, right, and true to the defaults."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from exporter.config import (
+    Api,
+    CredentialSource,
+    Organization,
+    Polling,
+    RateLimit,
+    Settings,
+    Vault,
+    load,
+)
+from tests.config.documents import FILES, document, read
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+
+
+@pytest.fixture
+def filled_in(tmp_path: Path) -> Path:
+    """A copy of the example as an operator has it, with the secrets beside it."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "api-key").write_text(FILES["key"])
+    (tmp_path / "secrets" / "api-secret").write_text(FILES["secret"])
+    file = tmp_path / "config.yaml"
+    file.write_text(EXAMPLE.read_text())
+    return file
+
+
+def test_the_example_is_a_good_configuration(filled_in: Path) -> None:
+    settings = load(filled_in, {})
+    (organization,) = settings.organizations
+    assert [organization.name, *(vault.name for vault in organization.vaults)] == ["acme", "hot"]
+
+
+@pytest.mark.parametrize(
+    "model", [Settings, Api, RateLimit, Polling, CredentialSource, Organization, Vault]
+)
+def test_the_example_mentions_every_key(
+    model: type[Settings | Api | RateLimit | Polling | CredentialSource | Organization | Vault],
+) -> None:
+    mentioned = set(re.findall(r"^[ #-]*(\w+):", EXAMPLE.read_text(), re.MULTILINE))
+    assert set(model.model_fields) <= mentioned
+
+
+def test_what_the_example_shows_as_a_default_is_one(filled_in: Path, directory: Path) -> None:
+    shown, default = load(filled_in, {}), read(document(), directory)
+    assert (shown.api, shown.polling) == (default.api, default.polling)
+    sources = {"api_key_file", "api_secret_file"}
+    assert shown.credentials["treasury"].model_dump(exclude=sources) == (
+        default.credentials["treasury"].model_dump(exclude=sources)
+    )
+
+
+def test_the_alternatives_in_its_comments_work_too(filled_in: Path) -> None:
+    text = filled_in.read_text()
+    for secret in ("key", "secret"):
+        text = re.sub(rf"^ +api_{secret}_file: .*\n", "", text, flags=re.MULTILINE)
+        text = re.sub(rf"# (api_{secret}_env:)", r"\1", text)
+    limit = re.search(r"# (\{requests: .*\})", text)
+    assert limit is not None
+    text = text.replace("rate_limit: null", f"rate_limit: {limit[1]}")
+    filled_in.write_text(text)
+    environ = {
+        "KRAKEN_API_KEY": FILES["key"].strip(),
+        "KRAKEN_API_SECRET": FILES["secret"].strip(),
+    }
+    credentials = load(filled_in, environ).credentials["treasury"]
+    assert credentials.rate_limit == RateLimit(requests=60, window=30, share=1)
+    assert credentials.read().api_key.get_secret_value() == environ["KRAKEN_API_KEY"]

@@ -1,0 +1,229 @@
+"""Mistakes between several values, told together with the mistakes of each."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.documents import SOURCES, document, mistakes, read
+
+TWO_KEYS = """\
+credentials:
+  one: {api_key_file: key, api_secret_file: secret}
+  two: {api_key_env: OTHER_KEY, api_secret_env: SECRET}
+organizations:
+"""
+KEY_CHOICE = "api_key_file or api_key_env is required"
+SECRET_CHOICE = "api_secret_file or api_secret_env is required"
+
+
+def unique(path: str) -> str:
+    return f"is used already at {path}: it must be unique"
+
+
+@pytest.mark.parametrize(
+    ("sources", "problems"),
+    [
+        ("", [KEY_CHOICE, SECRET_CHOICE]),
+        ("api_key_file: key", [SECRET_CHOICE]),
+        ("api_secret_env: SECRET", [KEY_CHOICE]),
+        ("api_key_file: null, api_secret_file: secret", [KEY_CHOICE]),
+        (
+            f"{SOURCES}, api_key_env: KEY, api_secret_env: SECRET",
+            [
+                "api_key_file and api_key_env exclude each other: keep one",
+                "api_secret_file and api_secret_env exclude each other: keep one",
+            ],
+        ),
+        (
+            f"{SOURCES}, otp_file: otp, totp_secret_file: seed",
+            ["otp_file and totp_secret_file exclude each other: keep one"],
+        ),
+    ],
+)
+def test_each_secret_has_one_source(sources: str, problems: list[str], directory: Path) -> None:
+    assert mistakes(document(sources=sources), directory) == [
+        f"credentials.treasury: {problem}" for problem in problems
+    ]
+
+
+def test_an_only_credential_need_not_be_named(directory: Path) -> None:
+    assert read(document(), directory).organizations[0].credentials == "treasury"
+
+
+def test_one_of_several_credentials_must_be_named(directory: Path) -> None:
+    text = f"{TWO_KEYS}- id: ABCD EFGH IJKL MNOP\n"
+    assert mistakes(text, directory) == [
+        (
+            "organizations[0].credentials: is required where there are several credentials: "
+            "write one of one, two"
+        )
+    ]
+
+
+def test_credentials_that_do_not_exist_are_told_with_those_that_do(directory: Path) -> None:
+    text = document(organization="credentials: tresury")
+    assert mistakes(text, directory) == [
+        "organizations[0].credentials: no credentials have this name: write one of treasury",
+        "credentials.treasury: is used by no organization: remove or use it",
+    ]
+
+
+def test_credentials_that_nobody_uses_are_a_mistake(directory: Path) -> None:
+    text = f"{TWO_KEYS}- {{id: ABCD EFGH IJKL MNOP, credentials: one}}\n"
+    assert mistakes(text, directory) == [
+        "credentials.two: is used by no organization: remove or use it"
+    ]
+
+
+def test_two_credentials_in_use_are_accepted(directory: Path) -> None:
+    text = (
+        f"{TWO_KEYS}- {{id: ABCD EFGH IJKL MNOP, credentials: one}}\n"
+        "- {id: ABCD EFGH IJKL MNOQ, credentials: two}\n"
+    )
+    assert [o.credentials for o in read(text, directory).organizations] == ["one", "two"]
+
+
+def test_two_credentials_cannot_share_an_api_key(directory: Path) -> None:
+    text = (
+        f"{TWO_KEYS}- {{id: ABCD EFGH IJKL MNOP, credentials: one}}\n"
+        "- {id: ABCD EFGH IJKL MNOQ, credentials: two}\n"
+    ).replace("OTHER_KEY", "KEY")
+    assert mistakes(text, directory) == [
+        (
+            "credentials.two: holds the same API key as credentials.one: "
+            "two users of one key spoil each other's nonces"
+        )
+    ]
+
+
+def test_names_are_unique_within_their_parent(directory: Path) -> None:
+    text = (
+        document(organization="name: acme", vault="name: hot}, {id: VW44KPQC4C62K6, name: hot")
+        + "- {id: AAAA BBBB CCCC DDDD, name: acme, vaults: [{id: VN2F7NJJWKJHI2, name: hot}]}\n"
+    )
+    assert mistakes(text, directory) == [
+        f"organizations[1].name: {unique('organizations[0].name')}",
+        f"organizations[0].vaults[1].name: {unique('organizations[0].vaults[0].name')}",
+    ]
+
+
+def test_a_name_cannot_be_the_id_of_a_nameless_sibling(directory: Path) -> None:
+    text = (
+        document(vault="}, {id: VW44KPQC4C62K6, name: VABCDEF234567A")
+        + "- {id: AAAA BBBB CCCC DDDD, name: ABCD EFGH IJKL MNOP}\n"
+    )
+    assert mistakes(text, directory) == [
+        f"organizations[1].name: {unique('organizations[0].id')}",
+        f"organizations[0].vaults[1].name: {unique('organizations[0].vaults[0].id')}",
+    ]
+
+
+def test_an_id_appears_once_in_the_file(directory: Path) -> None:
+    text = document() + "- {id: abcdefghijklmnop, vaults: [{id: VABCDEF234567A}]}\n"
+    assert mistakes(text, directory) == [
+        f"organizations[1].id: {unique('organizations[0].id')}",
+        f"organizations[1].vaults[0].id: {unique('organizations[0].vaults[0].id')}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("organizations: []", "organizations: must have at least one entry"),
+        ("organizations:", "organizations: is required"),
+        ("", "organizations: is required"),
+        (
+            "organizations: {}",
+            "organizations: must be a list (each entry after '- '), not a mapping",
+        ),
+    ],
+)
+def test_at_least_one_organization_is_required(text: str, mistake: str, directory: Path) -> None:
+    before, _, _ = document().partition("organizations:")
+    assert mistakes(before + text, directory) == [mistake]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("credentials: {}\n", "credentials: must have at least one entry"),
+        ("", "credentials: is required"),
+        (
+            "credentials: [treasury]\n",
+            "credentials: must be a mapping (lines of 'key: value'), not a list",
+        ),
+        (
+            "credentials: {treasury: null}\n",
+            "credentials.treasury: must be a mapping (lines of 'key: value'), not nothing",
+        ),
+    ],
+)
+def test_at_least_one_credential_is_required(text: str, mistake: str, directory: Path) -> None:
+    text += "organizations: [{id: ABCD EFGH IJKL MNOP}]"
+    assert mistakes(text, directory) == [mistake]
+
+
+def test_an_organization_needs_no_vaults(directory: Path) -> None:
+    for vaults in ("[]", "null"):
+        text = f"{document().partition('organizations:')[0]}organizations:\n"
+        text += f"- {{id: ABCD EFGH IJKL MNOP, vaults: {vaults}}}\n"
+        assert read(text, directory).organizations[0].vaults == ()
+
+
+def test_every_mistake_is_told_at_once(directory: Path) -> None:
+    text = """\
+api: {timeout: 30, timeot: 10s, rate_limit: {requests: 1, window: 0}}
+polling: {interval: 1 minute}
+credentials:
+  treasury: {api_key_file: missing, api_key_env: KEY, api_key: MARKER, max_in_flight: none}
+  spare: {api_key_file: key, api_secret_file: key}
+organizations:
+- 5
+- {id: 1234567890123456, name: acme, credentials: tresury, vaults: [{id: VABCDEF234567A}, {id: x}]}
+- {name: acme, credentials: treasury, vaults: [{id: VABCDEF234567A, name: 'no'}, {name: 'no'}]}
+"""
+    form = "write a duration such as 500ms, 30s, 5m or 1h30m"
+    assert sorted(mistakes(text, directory)) == sorted(
+        [
+            f"api.timeout: 30 has no unit: {form}",
+            "api.timeot: unknown key; did you mean 'timeout'?",
+            f"api.rate_limit.window: 0 has no unit: {form}",
+            "api.rate_limit: requests times share must be at least 1",
+            f"polling.interval: the value is not a duration: {form}",
+            "credentials.treasury.api_key_file: no such file: check the path",
+            (
+                "credentials.treasury.api_key: unknown key (secrets come from files or the "
+                "environment, never from this file); did you mean 'api_key_env'?"
+            ),
+            (
+                "credentials.treasury.max_in_flight: the value is not a whole number from 1 to "
+                "999999999"
+            ),
+            "credentials.treasury: api_key_file and api_key_env exclude each other: keep one",
+            f"credentials.treasury: {SECRET_CHOICE}",
+            (
+                "credentials.spare.api_secret_file: does not hold base64: copy the whole secret as "
+                "Kraken showed it"
+            ),
+            (
+                "credentials.spare: holds the same API key as "
+                "credentials.treasury: two users of one key spoil each other's nonces"
+            ),
+            "credentials.spare: is used by no organization: remove or use it",
+            "organizations[0]: must be a mapping (lines of 'key: value'), not a number",
+            "organizations[1].id: 1234567890123456 is a number to YAML: put it in quotes",
+            (
+                "organizations[1].credentials: no credentials have this name: write one of treasury, "
+                "spare"
+            ),
+            (
+                "organizations[1].vaults[1].id: is not a vault id: V, 12 characters of A-Z and 2-7, "
+                "and one of ACEGIKMOQSUWY246, such as VABCDEF234567A"
+            ),
+            "organizations[2].id: is required",
+            f"organizations[2].name: {unique('organizations[1].name')}",
+            f"organizations[2].vaults[0].id: {unique('organizations[1].vaults[0].id')}",
+            "organizations[2].vaults[1].id: is required",
+            f"organizations[2].vaults[1].name: {unique('organizations[2].vaults[0].name')}",
+        ]
+    )

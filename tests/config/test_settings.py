@@ -1,0 +1,222 @@
+"""Settings: every key has an effect, what is left out is inherited, and nothing changes later."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import certifi
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from exporter.config import Settings
+from tests.config.documents import SOURCES, document, mistakes, read
+
+DEFAULTS = """\
+credentials:
+  treasury: {api_key_file: key, api_secret_file: secret}
+organizations:
+- {id: ABCD EFGH IJKL MNOP, vaults: [{id: VABCDEF234567A}]}
+"""
+
+
+def value_at(settings: Settings, path: str) -> Any:
+    value: Any = settings
+    for step in path.split("."):
+        match value:
+            case tuple():
+                value = value[int(step)]
+            case dict():
+                value = value[step]
+            case _:
+                value = getattr(value, step)
+    return value
+
+
+CHANGES: list[tuple[dict[str, str], str, object]] = [
+    ({"api": "base_url: http://localhost:1/"}, "api.base_url", "http://localhost:1"),
+    ({"api": "timeout: 1s"}, "api.timeout", 1.0),
+    ({"api": f"ca_file: {certifi.where()}"}, "api.ca_file", Path(certifi.where())),
+    ({"api": "rate_limit: {requests: 20}"}, "api.rate_limit.requests", 20),
+    ({"api": "rate_limit: {requests: 20}"}, "api.rate_limit.budget", 10),
+    ({"api": "rate_limit: {window: 3s}"}, "api.rate_limit.window", 3.0),
+    ({"api": "rate_limit: {share: 0.25}"}, "api.rate_limit.share", Decimal("0.25")),
+    ({"api": "rate_limit: {share: 0.25}"}, "api.rate_limit.budget", 50),
+    ({"api": "organization_id_format: compact"}, "api.organization_id_format", "compact"),
+    ({"polling": "interval: 1s"}, "polling.interval", 1.0),
+    ({"polling": "interval: 1s"}, "organizations.0.interval", 1.0),
+    ({"polling": "interval: 1s"}, "organizations.0.vaults.0.interval", 1.0),
+    ({"polling": "stale_after: 1s"}, "polling.stale_after", 1.0),
+    ({"polling": "max_series: 1"}, "polling.max_series", 1),
+    (
+        {"sources": "api_key_env: KEY, api_secret_file: secret"},
+        "credentials.treasury.api_key_env",
+        "KEY",
+    ),
+    (
+        {"sources": "api_key_file: key, api_secret_env: SECRET"},
+        "credentials.treasury.api_secret_env",
+        "SECRET",
+    ),
+    ({"treasury": "otp_file: otp"}, "credentials.treasury.otp_file.name", "otp"),
+    ({"treasury": "totp_secret_file: seed"}, "credentials.treasury.totp_secret_file.name", "seed"),
+    ({"treasury": "nonce: milliseconds"}, "credentials.treasury.nonce", "milliseconds"),
+    ({"treasury": "nonce: microseconds"}, "credentials.treasury.nonce", "microseconds"),
+    (
+        {"treasury": "rate_limit: {requests: 60, share: 1}"},
+        "credentials.treasury.rate_limit.budget",
+        60,
+    ),
+    ({"treasury": "max_in_flight: 2"}, "credentials.treasury.max_in_flight", 2),
+    ({"organization": "name: acme"}, "organizations.0.name", "acme"),
+    ({"organization_id": "id: ABCDEFGHIJKLMNOQ"}, "organizations.0.id", "ABCD EFGH IJKL MNOQ"),
+    ({"organization": "interval: 1s"}, "organizations.0.interval", 1.0),
+    ({"vault": "name: hot"}, "organizations.0.vaults.0.name", "hot"),
+    ({"vault_id": "id: VW44KPQC4C62K6"}, "organizations.0.vaults.0.id", "VW44KPQC4C62K6"),
+    ({"vault": "interval: 1s"}, "organizations.0.vaults.0.interval", 1.0),
+    (
+        {"vault": "min_available: {BTC: 1}"},
+        "organizations.0.vaults.0.min_available",
+        {"BTC": Decimal(1)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "path", "value"), CHANGES)
+def test_every_key_changes_the_settings(
+    written: dict[str, str], path: str, value: object, directory: Path
+) -> None:
+    changed = read(document(**written), directory)
+    assert value_at(changed, path) == value
+    assert changed != read(document(), directory)
+
+
+def test_what_is_left_out_has_its_default_and_nothing_is_unresolved(directory: Path) -> None:
+    assert read(DEFAULTS, directory).model_dump(mode="json") == {
+        "api": {
+            "base_url": "https://api.kraken.com",
+            "timeout": 10.0,
+            "ca_file": None,
+            "rate_limit": {"requests": 200, "window": 30.0, "share": "0.5"},
+            "organization_id_format": "spaced",
+        },
+        "polling": {"interval": 60.0, "stale_after": 300.0, "max_series": 500_000},
+        "credentials": {
+            "treasury": {
+                "api_key_file": str(directory / "key"),
+                "api_key_env": None,
+                "api_secret_file": str(directory / "secret"),
+                "api_secret_env": None,
+                "otp_file": None,
+                "totp_secret_file": None,
+                "nonce": "nanoseconds",
+                "rate_limit": None,
+                "max_in_flight": 1,
+            }
+        },
+        "organizations": [
+            {
+                "id": "ABCD EFGH IJKL MNOP",
+                "name": "ABCD EFGH IJKL MNOP",
+                "credentials": "treasury",
+                "interval": 60.0,
+                "vaults": [
+                    {
+                        "id": "VABCDEF234567A",
+                        "name": "VABCDEF234567A",
+                        "interval": 60.0,
+                        "min_available": {},
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def test_a_vault_inherits_the_interval_of_polling_not_of_its_organization(directory: Path) -> None:
+    settings = read(document(polling="interval: 1s", organization="interval: 2s"), directory)
+    assert settings.organizations[0].interval == 2.0
+    assert settings.organizations[0].vaults[0].interval == 1.0
+
+
+def test_a_wrong_interval_is_not_told_again_where_it_is_inherited(directory: Path) -> None:
+    (mistake,) = mistakes(document(polling="interval: 1"), directory)
+    assert mistake.startswith("polling.interval: 1 has no unit")
+
+
+def test_a_wrong_credential_is_not_told_again_where_it_is_inherited(directory: Path) -> None:
+    assert len(mistakes(document(treasury="nonce: 5"), directory)) == 1
+
+
+def test_organizations_and_vaults_keep_the_order_of_the_file(directory: Path) -> None:
+    text = f"""\
+credentials:
+  treasury: {{{SOURCES}}}
+organizations:
+- {{id: ZZZZ EFGH IJKL MNOP, vaults: [{{id: VW44KPQC4C62K6}}, {{id: VABCDEF234567A}}]}}
+- {{id: AAAA EFGH IJKL MNOP}}
+"""
+    last, first = read(text, directory).organizations
+    assert (last.id[0], first.id[0]) == ("Z", "A")
+    assert [vault.id[1] for vault in last.vaults] == ["W", "A"]
+
+
+def test_settings_are_frozen(directory: Path) -> None:
+    settings = read(document(), directory)
+    parts: list[BaseModel] = [
+        settings,
+        settings.api,
+        settings.api.rate_limit,
+        settings.polling,
+        settings.credentials["treasury"],
+        settings.organizations[0],
+        settings.organizations[0].vaults[0],
+    ]
+    for part in parts:
+        field = next(iter(type(part).model_fields))
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(part, field, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "mistake"),
+    [
+        (
+            {"api": "rate_limit: {windo: 1s}"},
+            "api.rate_limit.windo: unknown key; did you mean 'window'?",
+        ),
+        ({"polling": "intervall: 1s"}, "polling.intervall: unknown key; did you mean 'interval'?"),
+        (
+            {"polling": "zzz: 1s"},
+            "polling.zzz: unknown key; known here: interval, stale_after, max_series",
+        ),
+        (
+            {"treasury": "rate_limit: {shares: 1}"},
+            (
+                "credentials.treasury.rate_limit.shares: unknown key (secrets come from files or the "
+                "environment, never from this file); did you mean 'share'?"
+            ),
+        ),
+        (
+            {"organization": "intervl: 1s"},
+            "organizations[0].intervl: unknown key; did you mean 'interval'?",
+        ),
+        (
+            {"vault": "min_avail: {}"},
+            "organizations[0].vaults[0].min_avail: unknown key; did you mean 'min_available'?",
+        ),
+    ],
+)
+def test_an_unknown_key_names_the_one_that_was_meant(
+    written: dict[str, str], mistake: str, directory: Path
+) -> None:
+    assert mistakes(document(**written), directory) == [mistake]
+
+
+def test_a_credential_may_be_called_as_any_key(directory: Path) -> None:
+    text = document(treasury="maxinflight: 1").replace("treasury", "api")
+    assert mistakes(text, directory) == [
+        (
+            "credentials.api.maxinflight: unknown key (secrets come from files or the environment, "
+            "never from this file); did you mean 'max_in_flight'?"
+        )
+    ]

@@ -1,0 +1,432 @@
+"""Each kind of value: what is accepted, what is not, and the whole message."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import certifi
+import pytest
+
+from exporter.config import RateLimit
+from tests.config.documents import document, mistakes, read
+
+FORM = "write a duration such as 500ms, 30s, 5m or 1h30m"
+OUT_OF_RANGE = f"must be more than 0s and at most 366d: {FORM}"
+WHOLE = "is not a whole number from 1 to 999999999"
+SHARE = "is not a number above 0 and up to 1, such as 0.5"
+AMOUNT = 'is not a number of 0 or more, such as "0.5"'
+URL = (
+    "must be https:// and a host, perhaps a port, and nothing else, such as https://api.kraken.com"
+)
+LOOPBACK_ONLY = "must begin with https://: http:// is for loopback addresses only"
+VAULT_ID = (
+    "is not a vault id: V, 12 characters of A-Z and 2-7, and one of ACEGIKMOQSUWY246, "
+    "such as VABCDEF234567A"
+)
+ORGANIZATION_ID = "is not an organization id: 16 letters or digits, such as ABCD EFGH IJKL MNOP"
+
+
+def one_mistake(text: str, directory: Path) -> str:
+    (mistake,) = mistakes(text, directory)
+    return mistake
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("1ms", 0.001),
+        ("500ms", 0.5),
+        ("30s", 30.0),
+        ("5m", 300.0),
+        ("1h30m", 5400.0),
+        ("1d", 86_400.0),
+        ("2w", 1_209_600.0),
+        ("1y", 31_536_000.0),
+        ("1y1d", 31_622_400.0),
+        ("1w2d3h4m5s6ms", 788_645.006),
+        ("'30s'", 30.0),
+        ("null", 10.0),
+    ],
+)
+def test_durations_are_read_as_prometheus_writes_them(
+    written: str, seconds: float, directory: Path
+) -> None:
+    assert read(document(api=f"timeout: {written}"), directory).api.timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("30", f"30 has no unit: {FORM}"),
+        ("0.5", f"0.5 has no unit: {FORM}"),
+        ("'30'", f"the value has no unit: {FORM}"),
+        ("1:30", f"1:30 is not a duration: {FORM}"),
+        ("yes", f"yes is not a duration: {FORM}"),
+        ("-5s", f"the value is not a duration: {FORM}"),
+        ("1.5h", f"the value is not a duration: {FORM}"),
+        ("30m1h", f"the value is not a duration: {FORM}"),
+        ("1s1s", f"the value is not a duration: {FORM}"),
+        ("30 s", f"the value is not a duration: {FORM}"),
+        ("30S", f"the value is not a duration: {FORM}"),
+        ("''", f"the value is not a duration: {FORM}"),
+        ('"30s\\n"', f"the value is not a duration: {FORM}"),
+        ("٣s", f"the value is not a duration: {FORM}"),
+        ("0s", OUT_OF_RANGE),
+        ("366d1ms", OUT_OF_RANGE),
+        ("999999999999999y", OUT_OF_RANGE),
+        ("[30s]", f"must be a duration, not a list: {FORM}"),
+        ("{s: 30}", f"must be a duration, not a mapping: {FORM}"),
+    ],
+)
+def test_other_durations_are_refused(written: str, problem: str, directory: Path) -> None:
+    text = document(api=f"timeout: {written}")
+    assert one_mistake(text, directory) == f"api.timeout: {problem}"
+
+
+@pytest.mark.parametrize(("written", "number"), [("1", 1), ("'20'", 20), ("999999999", 999999999)])
+def test_whole_numbers_are_read(written: str, number: int, directory: Path) -> None:
+    settings = read(document(polling=f"max_series: {written}"), directory)
+    assert settings.polling.max_series == number
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("0", "0"),
+        ("-1", "-1"),
+        ("1.0", "1.0"),
+        ("1e3", "the value"),
+        ("010", "010"),
+        ("0x10", "0x10"),
+        ("1_000", "1_000"),
+        ("1000000000", "1000000000"),
+        ("true", "true"),
+        ("many", "the value"),
+        ("[1]", "the value"),
+        ("9" * 41, "the value"),
+        ("9" * 5000, "the value"),
+    ],
+)
+def test_other_whole_numbers_are_refused(written: str, shown: str, directory: Path) -> None:
+    text = document(polling=f"max_series: {written}")
+    assert one_mistake(text, directory) == f"polling.max_series: {shown} {WHOLE}"
+
+
+@pytest.mark.parametrize("written", ["0.25", "'0.25'", ".25", "25e-2", "0.250"])
+def test_a_share_is_a_number_or_text(written: str, directory: Path) -> None:
+    settings = read(document(api=f"rate_limit: {{share: {written}}}"), directory)
+    assert settings.api.rate_limit.share == Decimal("0.25")
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("0", "0"),
+        ("0.0", "0.0"),
+        ("-0.5", "-0.5"),
+        ("1.0000000000000000000000000000001", "1.0000000000000000000000000000001"),
+        (".nan", ".nan"),
+        (".inf", ".inf"),
+        ("50%", "the value"),
+        ("NaN", "the value"),
+        ("no", "no"),
+        ("[]", "the value"),
+    ],
+)
+def test_a_share_is_above_0_and_up_to_1(written: str, shown: str, directory: Path) -> None:
+    text = document(api=f"rate_limit: {{share: {written}}}")
+    assert one_mistake(text, directory) == f"api.rate_limit.share: {shown} {SHARE}"
+
+
+@pytest.mark.parametrize(
+    ("requests", "share", "budget"),
+    [
+        ("200", "0.5", 100),
+        ("200", "1", 200),
+        ("10", "0.1", 1),
+        ("3", "0.34", 1),
+        ("10", "0.29", 2),
+        ("100", "0.29", 29),
+        ("3", "0.3333333333333333333333333333333333333334", 1),
+        ("999999999", "0.9999999999999999999999999999999999999999", 999999998),
+    ],
+)
+def test_a_budget_is_an_exact_floor(
+    requests: str, share: str, budget: int, directory: Path
+) -> None:
+    text = document(api=f"rate_limit: {{requests: {requests}, share: {share}}}")
+    assert read(text, directory).api.rate_limit.budget == budget
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "{requests: 1}",
+        "{requests: 10, share: 0.09}",
+        "{requests: 3, share: 0.3333333333333333333333333333333333333333}",
+    ],
+)
+def test_a_budget_below_one_request_is_a_mistake_of_its_rate_limit(
+    limit: str, directory: Path
+) -> None:
+    problem = "requests times share must be at least 1"
+    text = document(api=f"rate_limit: {limit}", treasury=f"rate_limit: {limit}")
+    assert mistakes(text, directory) == [
+        f"api.rate_limit: {problem}",
+        f"credentials.treasury.rate_limit: {problem}",
+    ]
+
+
+def test_a_budget_is_judged_beside_a_wrong_window(directory: Path) -> None:
+    text = document(api="rate_limit: {requests: 1, window: 3}")
+    assert mistakes(text, directory) == [
+        f"api.rate_limit.window: 3 has no unit: {FORM}",
+        "api.rate_limit: requests times share must be at least 1",
+    ]
+
+
+def test_models_can_be_built_in_code() -> None:
+    limit = RateLimit(requests=20, window=1.5, share=Decimal("0.1"))
+    assert (limit.budget, limit.window) == (2, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"),
+    [
+        ("0", "0"),
+        ("5", "5"),
+        ('"0.5"', "0.5"),
+        ("0.10", "0.10"),
+        ("12345678901234567890.123456789012345678", "12345678901234567890.123456789012345678"),
+        ("1e-08", "1E-8"),
+        ("1.5e+06", "1.5E+6"),
+    ],
+)
+def test_amounts_are_read_exactly(written: str, amount: str, directory: Path) -> None:
+    settings = read(document(vault=f"min_available: {{BTC: {written}}}"), directory)
+    assert str(settings.organizations[0].vaults[0].min_available["BTC"]) == amount
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("-0.1", "-0.1"),
+        (".inf", ".inf"),
+        ("007", "007"),
+        ("1e999999999", "the value"),
+        ("'1,5'", "the value"),
+        ("lots", "the value"),
+        ("true", "true"),
+        ("null", "the value"),
+    ],
+)
+def test_other_amounts_are_refused(written: str, shown: str, directory: Path) -> None:
+    text = document(vault=f"min_available: {{BTC: {written}}}")
+    path = "organizations[0].vaults[0].min_available.BTC"
+    assert one_mistake(text, directory) == f"{path}: {shown} {AMOUNT}"
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("https://api.kraken.com", "https://api.kraken.com"),
+        ("https://api.kraken.com/", "https://api.kraken.com"),
+        ("https://api.kraken.com:8443", "https://api.kraken.com:8443"),
+        ("https://gateway:65535", "https://gateway:65535"),
+        ("https://[2001:db8::1]:443", "https://[2001:db8::1]:443"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://127.0.0.1", "http://127.0.0.1"),
+        ("http://127.255.255.254:1", "http://127.255.255.254:1"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+    ],
+)
+def test_base_urls_are_read_without_a_slash_at_the_end(
+    written: str, url: str, directory: Path
+) -> None:
+    assert read(document(api=f'base_url: "{written}"'), directory).api.base_url == url
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("api.kraken.com", URL),
+        ("ftp://api.kraken.com", URL),
+        ("https://", URL),
+        ("https://:443", URL),
+        ("https://api.kraken.com:0", URL),
+        ("https://api.kraken.com:65536", URL),
+        ("https://api.kraken.com:", URL),
+        ("https://api.kraken.com//", URL),
+        ("https://api.kraken.com/v0", URL),
+        ("https://api.kraken.com?x=1", URL),
+        ("https://api.kraken.com#top", URL),
+        ("https://user:MARKER@api.kraken.com", URL),
+        ("https://api kraken.com", URL),
+        ("https://api..kraken.com", URL),
+        ("https://[::g]", URL),
+        ("https://[::1", URL),
+        (f"https://{'a' * 64}.com", URL),
+        ("http://api.kraken.com", LOOPBACK_ONLY),
+        ("http://localhost.evil.com", LOOPBACK_ONLY),
+        ("http://128.0.0.1", LOOPBACK_ONLY),
+        ("http://127.1", LOOPBACK_ONLY),
+        ("http://[::2]", LOOPBACK_ONLY),
+        ("", "is empty: write some text"),
+        (r"https://api.kraken.com\n", "has a control or invisible character: write printable text"),
+    ],
+)
+def test_other_base_urls_are_refused(written: str, problem: str, directory: Path) -> None:
+    text = document(api=f'base_url: "{written}"')
+    assert one_mistake(text, directory) == f"api.base_url: {problem}"
+
+
+def test_a_host_label_may_have_63_characters(directory: Path) -> None:
+    url = f"https://{'a' * 63}.com"
+    assert read(document(api=f"base_url: '{url}'"), directory).api.base_url == url
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["ABCD EFGH IJKL MNOP", "ABCDEFGHIJKLMNOP", "abcd efgh ijkl mnop", "' A BCDEFGHIJKLMNO P '"],
+)
+def test_an_organization_id_is_kept_in_groups_of_four(written: str, directory: Path) -> None:
+    settings = read(document(organization_id=f"id: {written}"), directory)
+    assert settings.organizations[0].id == "ABCD EFGH IJKL MNOP"
+
+
+def test_an_organization_id_of_digits_is_accepted_in_quotes(directory: Path) -> None:
+    settings = read(document(organization_id="id: '1234567890123456'"), directory)
+    assert settings.organizations[0].id == "1234 5678 9012 3456"
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("1234567890123456", "1234567890123456 is a number to YAML: put it in quotes"),
+        ("ABCDEFGHIJKLMNO", ORGANIZATION_ID),
+        ("ABCDEFGHIJKLMNOPQ", ORGANIZATION_ID),
+        ("ABCD-EFGH-IJKL-MNO", ORGANIZATION_ID),
+        ("ABCDEFGHIJKLMNß", ORGANIZATION_ID),
+        ("[ABCD]", "must be text, not a list"),
+        ("''", "is empty: write some text"),
+        ("null", "is required"),
+    ],
+)
+def test_other_organization_ids_are_refused(written: str, problem: str, directory: Path) -> None:
+    text = document(organization_id=f"id: {written}")
+    assert one_mistake(text, directory) == f"organizations[0].id: {problem}"
+
+
+@pytest.mark.parametrize("vault_id", ["VABCDEF234567A", "VW44KPQC4C62K6", "VN2F7NJJWKJHI2"])
+def test_documented_vault_ids_are_accepted(vault_id: str, directory: Path) -> None:
+    settings = read(document(vault_id=f"id: {vault_id}"), directory)
+    assert settings.organizations[0].vaults[0].id == vault_id
+
+
+@pytest.mark.parametrize(
+    "vault_id",
+    [
+        "VABCDEF234567B",  # no such last character
+        "VABCDEF234561A",  # 1 is not in base 32
+        "VABCDEF23456A",
+        "VABCDEF2345677A",
+        "TABCDEF234567A",
+        "vabcdef234567a",
+        "VABC DEF234567A",
+    ],
+)
+def test_other_vault_ids_are_refused(vault_id: str, directory: Path) -> None:
+    text = document(vault_id=f"id: {vault_id}")
+    assert one_mistake(text, directory) == f"organizations[0].vaults[0].id: {VAULT_ID}"
+
+
+@pytest.mark.parametrize("name", ["x", "a b", "Kasse №1", "x" * 128])
+def test_names_are_any_printable_text(name: str, directory: Path) -> None:
+    settings = read(document(organization=f"name: {name}", vault=f"name: {name}"), directory)
+    assert settings.organizations[0].name == settings.organizations[0].vaults[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("yes", "yes is a boolean to YAML: put it in quotes"),
+        ("7", "7 is a number to YAML: put it in quotes"),
+        ("7.5", "7.5 is a number to YAML: put it in quotes"),
+        ("2026-11-21", "2026-11-21 is a date to YAML: put it in quotes"),
+        ("''", "is empty: write some text"),
+        ("' '", "is empty: write some text"),
+        ('"a\\nb"', "has a control or invisible character: write printable text"),
+        ('"a\\ud800b"', "has a control or invisible character: write printable text"),
+        ("x" * 129, "is longer than 128 characters"),
+        ("[x]", "must be text, not a list"),
+        ("{x: y}", "must be text, not a mapping"),
+    ],
+)
+def test_other_names_are_refused(written: str, problem: str, directory: Path) -> None:
+    text = document(organization=f"name: {written}", vault=f"name: {written}")
+    assert mistakes(text, directory) == [
+        f"organizations[0].name: {problem}",
+        f"organizations[0].vaults[0].name: {problem}",
+    ]
+
+
+def test_an_asset_that_yaml_reads_as_a_boolean_needs_quotes(directory: Path) -> None:
+    text = document(vault="min_available: {NO: 5}")
+    problem = "NO is a boolean to YAML: put it in quotes"
+    assert one_mistake(text, directory) == (
+        f"organizations[0].vaults[0].min_available.NO: {problem}"
+    )
+    assert not mistakes(document(vault="min_available: {'NO': 5}"), directory)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        (
+            document(api="organization_id_format: dotted"),
+            "api.organization_id_format: must be 'spaced' or 'compact'",
+        ),
+        (
+            document(treasury="nonce: seconds"),
+            "credentials.treasury.nonce: must be 'nanoseconds', 'microseconds' or 'milliseconds'",
+        ),
+        (
+            document(treasury="max_in_flight: 0"),
+            f"credentials.treasury.max_in_flight: the value {WHOLE}",
+        ),
+    ],
+)
+def test_choices_name_what_can_be_chosen(text: str, mistake: str, directory: Path) -> None:
+    assert one_mistake(text, directory) == mistake
+
+
+def ca_mistake(directory: Path) -> str:
+    return one_mistake(document(api="ca_file: ca.pem"), directory)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "no certificate", "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----"],
+)
+def test_a_ca_file_without_certificates_is_refused(content: str, directory: Path) -> None:
+    (directory / "ca.pem").write_text(content)
+    assert ca_mistake(directory) == (
+        "api.ca_file: holds no certificates, or broken ones: they must be in PEM format"
+    )
+
+
+def test_a_missing_ca_file_is_a_mistake(directory: Path) -> None:
+    assert ca_mistake(directory) == "api.ca_file: no such file: check the path"
+
+
+def test_a_ca_file_with_a_certificate_is_accepted(directory: Path) -> None:
+    end = "-----END CERTIFICATE-----\n"
+    (directory / "ca.pem").write_text(certifi.contents().partition(end)[0] + end)
+    assert read(document(api="ca_file: ca.pem"), directory).api.ca_file == directory / "ca.pem"
+
+
+def test_a_ca_file_with_one_broken_certificate_is_refused(directory: Path) -> None:
+    broken = "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
+    (directory / "ca.pem").write_text(certifi.contents() + broken)
+    assert ca_mistake(directory) == (
+        "api.ca_file: holds no certificates, or broken ones: they must be in PEM format"
+    )

@@ -1,0 +1,1 @@
+"""Tests of `exporter/polling/`: policy as arithmetic, and the loop in virtual time."""

@@ -1,0 +1,91 @@
+"""Pauses: when a gate closes, for how long, and what opens it again."""
+
+import math
+
+import pytest
+
+from exporter.polling.gate import Gate
+
+
+def closed_gate(*, retry_after: float | None = None) -> Gate:
+    """Return a gate with pauses from 60 to 900 s that was closed at time 100."""
+    gate = Gate(60.0, 900.0)
+    assert gate.close(sent_at=99.0, now=100.0, retry_after=retry_after)
+    return gate
+
+
+def probe(gate: Gate) -> float:
+    """Send the one request that may go when the pause is over, and return when that is."""
+    moment = gate.ready_at()
+    gate.pass_through()
+    return moment
+
+
+def test_an_open_gate_lets_everything_through() -> None:
+    gate = Gate(60.0, 900.0)
+    gate.pass_through()
+    assert gate.is_open
+    assert gate.ready_at() == 0.0
+
+
+def test_a_closed_gate_lets_nothing_through_before_the_pause_is_over() -> None:
+    assert closed_gate().ready_at() == 160.0
+
+
+def test_after_the_pause_one_request_tries_before_the_others_go() -> None:
+    gate = closed_gate()
+    probe(gate)
+    assert gate.ready_at() == math.inf
+
+
+def test_an_answer_to_the_one_that_tries_opens_the_gate() -> None:
+    gate = closed_gate()
+    sent_at = probe(gate)
+    assert gate.settle(sent_at, answered=True)
+    assert gate.is_open
+
+
+def test_where_the_one_that_tries_gets_no_answer_another_one_tries() -> None:
+    gate = closed_gate()
+    sent_at = probe(gate)
+    assert not gate.settle(sent_at, answered=False)
+    assert not gate.is_open
+    assert gate.ready_at() == 160.0
+
+
+def test_each_pause_is_twice_as_long_as_the_one_before_up_to_the_longest() -> None:
+    gate = closed_gate()
+    pauses = []
+    for _ in range(6):
+        sent_at = probe(gate)
+        gate.close(sent_at, now=sent_at)
+        pauses.append(gate.ready_at() - sent_at)
+    assert pauses == [120.0, 240.0, 480.0, 900.0, 900.0, 900.0]
+
+
+def test_once_opened_the_next_pause_is_short_again() -> None:
+    gate = closed_gate()
+    gate.settle(probe(gate), answered=True)
+    gate.close(sent_at=500.0, now=500.0)
+    assert gate.ready_at() == 560.0
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pause"),
+    [(7.0, 7.0), (400.0, 400.0), (0.0, 1.0), (86_400.0, 3600.0)],
+    ids=["shorter than the first pause", "longer", "none at all", "absurdly long"],
+)
+def test_the_api_may_say_how_long_to_pause(retry_after: float, pause: float) -> None:
+    assert closed_gate(retry_after=retry_after).ready_at() == 100.0 + pause
+
+
+def test_refusals_of_requests_that_were_under_way_already_do_not_lengthen_the_pause() -> None:
+    gate = closed_gate()
+    assert not gate.close(sent_at=99.5, now=101.0)
+    assert gate.ready_at() == 160.0
+
+
+def test_answers_to_requests_that_were_under_way_already_do_not_end_the_pause() -> None:
+    gate = closed_gate()
+    assert not gate.settle(99.5, answered=True)
+    assert not gate.is_open

@@ -1,0 +1,496 @@
+"""The whole way from schedule to exposition, in virtual time, against the simulator."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from exporter.demo import moods
+from exporter.demo.guard import Refusal
+from exporter.demo.simulator import R4
+from tests.polling.world import API_KEY, Stage, now, run, stage
+
+WHOLE = {"rate_limit": {"share": 1}}
+
+
+def play(made: Callable[[], Stage], seconds: float) -> Stage:
+    """Let a stage play for some time and return it."""
+
+    async def main() -> Stage:
+        played = made()
+        await played.play(seconds)
+        await played.stop()
+        return played
+
+    return run(main())
+
+
+def _events(logs: list[EventDict]) -> list[str]:
+    """Return the names of the events that an operator sees."""
+    return [entry["event"] for entry in logs if entry["log_level"] != "debug"]
+
+
+def test_every_target_is_polled_at_its_interval() -> None:
+    played = play(stage, 300)
+    for vault in ("v0", "v1", "v2"):
+        times = played.times(vault)
+        assert len(times) == 5
+        assert all(
+            later - earlier == pytest.approx(60, abs=0.5) for earlier, later in pairwise(times)
+        )
+        assert played.state(vault).refresh_interval == pytest.approx(60, abs=0.5)
+        assert played.state(vault).failure is None
+
+
+def test_400_vaults_use_the_budget_of_a_strict_server_and_never_exceed_it() -> None:
+    """The figures of the benchmark `budget`, in virtual time: 60 requests in 6 s, arrival up to 150 ms late."""
+    chance = random.Random(7)
+    played = play(
+        lambda: stage(
+            vaults=400,
+            assets=1,
+            limit=(60, 6.0),
+            jitter=lambda: chance.uniform(0, 0.15),
+            api={"rate_limit": {"requests": 60, "window": "6s", "share": 1}},
+            polling={"interval": "20s"},
+        ),
+        300,
+    )
+    guard = played.simulator.guard
+    assert guard.largest_window <= 60
+    assert guard.arrivals >= 0.93 * 60 * 300 / 6
+    assert not guard.refusals
+    assert guard.largest_in_flight == {API_KEY: 1}
+    polls = [len(played.times(f"v{number}")) for number in range(400)]
+    assert max(polls) - min(polls) <= 1
+
+
+def test_a_server_in_trouble_is_asked_three_times_and_changes_no_balance() -> None:
+    async def main() -> None:
+        played = stage()
+        await played.play(30)
+        before = played.state("v1")
+        played.simulator.moods[played.vault_id("v1")] = moods.problem(503, "gateway/Connect", {})
+        with capture_logs() as logs:
+            await played.play(60)
+        await played.stop()
+        after = played.state("v1")
+        assert after.balances is before.balances
+        assert after.last_success == before.last_success
+        assert after.failure is not None
+        assert (after.failure.type, after.failure.status) == ("gateway/Connect", 503)
+        first, second, third = played.times("v1")[1:]
+        # One second and two, give or take a half by chance, which is even here.
+        assert second - first == pytest.approx(1.0, abs=0.3)
+        assert third - second == pytest.approx(2.0, abs=0.3)
+        errors = {"endpoint": "vault_asset_balances", "status": "503", "type": "gateway/Connect"}
+        assert played.counted("kraken_custody_api_errors_total", **errors) == 3
+        assert _events(logs) == ["target_failing"]
+        assert all(played.state(vault).failure is None for vault in ("v0", "v2"))
+
+    run(main())
+
+
+def test_a_retry_that_waits_lets_the_others_of_its_key_go() -> None:
+    async def main() -> None:
+        played = stage(vaults=8)
+        played.simulator.moods[played.vault_id("v0")] = moods.problem(500, "gateway/Fatal")
+        await played.play(8)
+        await played.stop()
+        first, last = played.times("v0")[0], played.times("v0")[-1]
+        between = [path for moment, path in played.wire.sent if first < moment < last]
+        assert played.path("v1") in between
+        assert played.path("v3") in between
+
+    run(main())
+
+
+def test_a_failing_target_logs_once_when_it_fails_and_once_when_it_is_back() -> None:
+    async def main() -> None:
+        played = stage(polling={"stale_after": "1h"})
+        await played.play(30)
+        played.simulator.moods[played.vault_id("v1")] = moods.problem(503, "gateway/Connect", {})
+        with capture_logs() as logs:
+            await played.play(240)
+            played.simulator.moods.clear()
+            await played.play(60)
+        await played.stop()
+        assert _events(logs) == ["target_failing", "target_recovered"]
+        assert logs[-1]["failed_polls"] == 4
+
+    run(main())
+
+
+def test_balances_are_withdrawn_one_tick_after_they_are_too_old() -> None:
+    async def main() -> None:
+        played = stage(polling={"stale_after": "100s"})
+        await played.play(10)
+        balances = played.state("v1").balances
+        assert balances is not None
+        played.simulator.moods[played.vault_id("v1")] = moods.html(502)
+        await played.play(balances.read_at + 100 - now())
+        assert played.state("v1").balances is balances
+        await played.play(1.5)
+        await played.stop()
+        assert played.state("v1").balances is None
+        assert played.state("v1").is_stale
+        assert played.state("v1").last_success is not None
+        assert played.state("v0").balances is not None
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("mood", "waits"),
+    [
+        (moods.problem(403, "PermissionDenied", {"message": "no"}), [120, 240, 480, 900, 900]),
+        (moods.problem(404, "NotFound"), [120, 240, 480, 900, 900]),
+        (moods.body(b"[", "application/json"), [60, 60, 60, 60, 60]),
+        (moods.html(200), [60, 60, 60, 60, 60]),
+    ],
+    ids=["permission denied", "not found", "truncated", "html with status 200"],
+)
+def test_what_no_retry_can_mend_is_not_retried(mood: moods.Mood, waits: list[float]) -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.moods[played.vault_id("v1")] = mood
+        await played.play(sum(waits) + 30)
+        await played.stop()
+        times = played.times("v1")
+        assert [later - earlier for earlier, later in pairwise(times)] == [
+            pytest.approx(wait, abs=0.7) for wait in waits
+        ]
+        assert len(played.times("v0")) == pytest.approx((sum(waits) + 30) / 60, abs=1)
+
+    run(main())
+
+
+def test_an_invalid_nonce_is_tried_once_more_at_once_with_a_new_one() -> None:
+    async def main() -> None:
+        played = stage()
+        await played.play(30)
+        mood = moods.times(1, moods.legacy("EAPI:Invalid nonce"))
+        played.simulator.moods[played.vault_id("v1")] = mood
+        await played.play(60)
+        await played.stop()
+        _, refused, repeated = played.times("v1")
+        assert repeated - refused < 1
+        assert played.state("v1").failure is None
+        errors = {"endpoint": "vault_asset_balances", "status": "200", "type": "EAPI:Invalid nonce"}
+        assert played.counted("kraken_custody_api_errors_total", **errors) == 1
+        assert not played.simulator.guard.refusals
+
+    run(main())
+
+
+def test_parameters_that_the_api_refuses_are_left_out_for_good() -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.revision = R4
+        await played.play(150)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+        # Three polls each; only the first of all had to be asked twice.
+        assert [len(played.times(vault)) for vault in ("v0", "v1", "v2")] == [4, 3, 3]
+
+    run(main())
+
+
+def two_credentials() -> Stage:
+    return stage(
+        vaults=4,
+        credentials={"main": {}, "other": {}},
+        credential_of=lambda number: "main" if number < 2 else "other",
+    )
+
+
+def test_a_refused_key_pauses_its_own_targets_for_a_minute_and_longer_and_no_others() -> None:
+    async def main() -> None:
+        played = two_credentials()
+        await played.play(10)
+        for vault in ("v0", "v1"):
+            played.simulator.moods[played.vault_id(vault)] = moods.problem(401, "InvalidKey")
+        with capture_logs() as logs:
+            await played.play(600)
+        await played.stop()
+        sent = sorted(played.times("v0")[1:] + played.times("v1")[1:])
+        waits = [later - earlier for earlier, later in pairwise(sent)]
+        assert waits == [pytest.approx(wait, abs=0.7) for wait in (60, 120, 240)]
+        assert len(played.times("v2")) == 11
+        pauses = [entry for entry in logs if entry["event"] == "polling_paused"]
+        assert [entry["seconds"] for entry in pauses] == [60, 120, 240, 480]
+        assert {entry["credential"] for entry in pauses} == {"main"}
+
+    run(main())
+
+
+def test_after_a_pause_the_secret_files_are_read_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        file = tmp_path / "key"
+        file.write_text("revoked\n")
+        played = stage(credentials={"main": {"api_key_file": "key"}}, directory=tmp_path)
+        with capture_logs() as logs:
+            await played.play(5)
+            assert played.simulator.guard.refusals == {Refusal.INVALID_KEY: 1}
+            file.write_text(f"{API_KEY}\n")
+            await played.play(70)
+        await played.stop()
+        assert played.simulator.guard.refusals == {Refusal.INVALID_KEY: 1}
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+        events = _events(logs)
+        assert events.index("secrets_changed") < events.index("polling_resumed")
+
+    run(main())
+
+
+def test_secret_files_that_became_unusable_leave_the_old_secrets_in_use(tmp_path: Path) -> None:
+    async def main() -> None:
+        file = tmp_path / "key"
+        file.write_text(f"{API_KEY}\n")
+        played = stage(credentials={"main": {"api_key_file": "key"}}, directory=tmp_path)
+        played.simulator.default_mood = moods.times(1, moods.problem(401, "InvalidKey"))
+        file.unlink()
+        with capture_logs() as logs:
+            await played.play(75)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+        assert "secrets_unusable" in _events(logs)
+
+    run(main())
+
+
+def test_a_rate_limit_pauses_everything_then_one_tries_before_the_others_go() -> None:
+    async def main() -> None:
+        played = two_credentials()
+        played.simulator.default_mood = moods.times(2, moods.rate_limited(20))
+        with capture_logs() as logs:
+            await played.play(60)
+        await played.stop()
+        times = [moment for moment, _ in played.wire.sent]
+        assert times[1] - times[0] >= 20
+        assert times[2] - times[1] >= 20
+        assert times[3] - times[2] < 1
+        events = [event for event in _events(logs) if event.startswith("polling_")]
+        assert events == ["polling_paused", "polling_paused", "polling_resumed"]
+
+    run(main())
+
+
+def test_without_retry_after_a_rate_limit_pauses_for_one_window_and_doubles() -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.default_mood = moods.legacy("EAPI:Rate limit exceeded")
+        await played.play(700)
+        await played.stop()
+        times = [moment for moment, _ in played.wire.sent]
+        assert [later - earlier for earlier, later in pairwise(times)] == [
+            pytest.approx(wait, abs=0.7) for wait in (30, 60, 120, 240)
+        ]
+
+    run(main())
+
+
+def test_a_key_with_a_limit_of_its_own_keeps_to_it_and_leaves_the_others_theirs() -> None:
+    async def main() -> None:
+        played = stage(
+            vaults=40,
+            api=WHOLE,
+            credentials={
+                "main": {"rate_limit": {"requests": 10, "window": "10s", "share": 1}},
+                "other": {},
+            },
+            credential_of=lambda number: "main" if number < 20 else "other",
+            polling={"interval": "10s"},
+        )
+        await played.play(200)
+        await played.stop()
+        limited = sorted(moment for number in range(20) for moment in played.times(f"v{number}"))
+        assert all(
+            later - earlier > 10 for earlier, later in zip(limited, limited[10:], strict=False)
+        )
+        assert len(played.times("v0")) == pytest.approx(200 * 0.9 / 20, abs=2)
+        assert len(played.times("v30")) == pytest.approx(200 / 10, abs=2)
+
+    run(main())
+
+
+def test_a_key_with_a_nonce_window_has_as_many_requests_under_way_as_configured() -> None:
+    played = play(
+        lambda: stage(
+            vaults=20, jitter=lambda: 2.0, credentials={"main": {"max_in_flight": 3}}, api=WHOLE
+        ),
+        30,
+    )
+    assert played.simulator.guard.largest_in_flight == {API_KEY: 3}
+
+
+def test_time_spent_waiting_for_the_budget_is_counted_and_other_time_is_not() -> None:
+    def waited(played: Stage) -> float:
+        value = played.counted("kraken_custody_rate_limit_wait_seconds_total")
+        assert value is not None
+        return value
+
+    idle = play(lambda: stage(vaults=1, polling={"interval": "1h"}), 100)
+    # The pace's first places stay empty, and the second target waits one gap.
+    assert waited(idle) == pytest.approx(3 * 30 / 99, abs=0.1)
+    busy = play(lambda: stage(vaults=40, polling={"interval": "1s"}), 100)
+    assert waited(busy) == pytest.approx(100, abs=5)
+
+
+def test_no_answer_holds_its_slot_for_longer_and_a_refused_connection_for_no_time() -> None:
+    async def main() -> None:
+        played = stage(vaults=2, polling={"interval": "1h"})
+        played.wire.broken[played.path("v0")] = httpx.ReadTimeout("")
+        await played.play(20)
+        used = played.counted("kraken_custody_rate_limit_used_requests")
+        assert used == 1 + 1 + 3 + 1
+        await played.play(30)
+        assert played.counted("kraken_custody_rate_limit_used_requests") == 0
+        await played.stop()
+
+    run(main())
+
+
+def test_a_request_past_its_deadline_is_given_up_and_its_client_replaced() -> None:
+    async def main() -> None:
+        played = stage(api={"timeout": "5s"})
+        played.simulator.moods[played.vault_id("v0")] = moods.slow(3600)
+        await played.play(30)
+        await played.stop()
+        failure = played.state("v0").failure
+        assert failure is not None
+        assert failure.type == "transport/timeout"
+        assert len(played.times("v0")) == 3
+        assert played.state("v1").failure is None
+
+    run(main())
+
+
+def test_a_defect_in_one_answer_costs_that_poll_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def defective(*_args: object, **_facts: object) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        played = stage()
+        monkeypatch.setattr("exporter.polling.results.balances_of", defective)
+        with capture_logs() as logs:
+            await played.play(10)
+            monkeypatch.undo()
+            await played.play(60)
+        await played.stop()
+        assert "request_crashed" in _events(logs)
+        assert played.state("v0").failure is None
+        # Those of the second round; the first one's, and the predecessor's, were given back.
+        assert played.counted("kraken_custody_rate_limit_used_requests") == 3
+
+    run(main())
+
+
+def test_the_loop_goes_on_after_a_defect_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        played = stage()
+
+        def defective(*_args: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("exporter.polling.schedule.Schedule.next", defective)
+        with capture_logs() as logs:
+            await played.play(5)
+            monkeypatch.undo()
+            await played.play(10)
+        await played.stop()
+        assert set(_events(logs)) >= {"poller_crashed", "target_up"}
+        assert played.state("v2").failure is None
+
+    run(main())
+
+
+def test_the_poller_says_what_keeps_it_from_making_progress() -> None:
+    async def main() -> None:
+        played = stage(vaults=1)
+        assert played.exporter.poller.trouble() == "polling has not begun"
+        await played.play(5)
+        assert played.exporter.poller.trouble() is None
+        await played.stop()
+        await asyncio.sleep(30.5)
+        assert played.exporter.poller.trouble() == "the polling loop has not come round for 31 s"
+
+    run(main())
+
+
+def test_the_poller_is_well_while_the_api_is_not() -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.default_mood = moods.html(502)
+        await played.play(3600)
+        assert played.exporter.poller.trouble() is None
+        await played.stop()
+
+    run(main())
+
+
+def test_once_polls_every_target_once_and_no_more() -> None:
+    async def main() -> None:
+        played = stage(vaults=5, polling={"interval": "1s"})
+        progress: list[int] = []
+        await played.exporter.poller.run_once(progress.append)
+        assert len(played.wire.sent) == 6
+        assert progress[-1] == 6
+        assert progress == sorted(progress)
+        assert all(state.polls == 1 for state in played.exporter.store.states())
+
+    run(main())
+
+
+def test_once_retries_but_does_not_wait_for_a_pause_to_end() -> None:
+    async def main() -> None:
+        played = stage(vaults=5)
+        played.simulator.moods[played.vault_id("v1")] = moods.times(2, moods.html(502))
+        played.simulator.moods[played.vault_id("v3")] = moods.problem(401, "InvalidKey")
+        await played.exporter.poller.run_once(lambda _polled: None)
+        assert now() < 30
+        assert played.state("v1").failure is None
+        assert played.state("v3").failure is not None
+        assert played.state("v4").polls == 0
+
+    run(main())
+
+
+def test_stopping_ends_requests_under_way_and_gives_every_slot_back() -> None:
+    async def main() -> None:
+        played = stage(jitter=lambda: 3600.0, api={"timeout": "2h"})
+        await played.play(5)
+        assert len(played.wire.sent) == 1
+        await played.stop()
+        await asyncio.sleep(60)
+        assert played.counted("kraken_custody_rate_limit_used_requests") == 0
+        assert len(played.wire.sent) == 1
+
+    run(main())
+
+
+def test_rows_that_were_rejected_are_logged_once_with_their_field() -> None:
+    async def main() -> None:
+        played = stage()
+        body = b'[{"asset": "BTC", "asset_class": "currency", "balance": "x"}, 5]'
+        played.simulator.moods[played.vault_id("v1")] = moods.body(body, "application/json")
+        with capture_logs() as logs:
+            await played.play(200)
+        await played.stop()
+        rejected = [entry for entry in logs if entry["event"] == "row_rejected"]
+        assert [(entry["row"], entry["field"], entry["problem"]) for entry in rejected] == [
+            (0, "balance", "is not a finite decimal"),
+            (1, "", "is not an object"),
+        ]
+        state = played.state("v1")
+        assert (state.rows, state.invalid_rows) == (2, 2)
+
+    run(main())
