@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format readme bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,6 +30,9 @@ check: $(READY) ## lint, formatting, types
 format: $(READY) ## let ruff put the code in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+readme: $(READY) ## write the generated tables of the README
+	$(BIN)/python -m tests.readme
 
 bench: $(READY) ## measure; the README's figures come from here
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -182,11 +182,14 @@ async def serve(settings: Settings, address: ListenAddress, telemetry_path: str)
 
 def _log_start(plan: Plan, listener: socket.socket, telemetry_path: str) -> None:
     host, port = listener.getsockname()[:2]
+    # Every interface has no address that could be opened.
+    reachable = ListenAddress("localhost" if host in ("::", "0.0.0.0") else host, port)  # noqa: S104 - read, not bound
     log.info(
         "started",
         version=__version__,
-        metrics=f"http://{ListenAddress(host, port)}{telemetry_path}",
         targets=len(plan.targets),
+        page=f"http://{reachable}/",
+        metrics=f"http://{reachable}{telemetry_path}",
     )
     if plan.demand_ratio > 1:
         log.warning(

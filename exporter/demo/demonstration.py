@@ -15,6 +15,9 @@ from exporter.demo.mishaps import demo_timetables, mishaps
 from exporter.demo.portfolio import Portfolio, demo_portfolio
 from exporter.demo.server import serve
 from exporter.demo.simulator import Simulator
+from exporter.logs import get_logger
+
+log = get_logger()
 
 SEED: Final = 2025
 CREDENTIAL: Final = "demo"
@@ -39,6 +42,7 @@ async def demonstration() -> AsyncIterator[Settings]:
         default_mood=mishaps(demo_timetables(portfolio, SEED), time.time),
     )
     async with serve(simulator.app) as base_url:
+        log.info("demo_api_started", url=base_url)
         document = yaml.safe_dump(_document(portfolio, base_url))
         yield parse(document, directory=Path(), environ=environ)
 

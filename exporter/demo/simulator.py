@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -100,8 +101,10 @@ class Simulator:
         request = Request(scope, receive)
         with self.guard.in_flight(request.headers.get("api-key", "")):
             await asyncio.sleep(self.arrival_delay())
-            answer = await self._refused(request) or self._endpoints
-            await answer(scope, receive, send)
+            # A client that has left wants no answer.
+            with suppress(ClientDisconnect):
+                answer = await self._refused(request) or self._endpoints
+                await answer(scope, receive, send)
 
     async def _refused(self, request: Request) -> Response | None:
         address = request.client.host if request.client else ""

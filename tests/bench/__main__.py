@@ -1,0 +1,37 @@
+"""`make bench`: measures what the README claims, on the machine at hand, and prints it as tables.
+
+`make bench ARGS=--quick` takes about a minute; `ARGS="budget"` runs one of the benchmarks alone. Traffic goes to
+loopback only, and each benchmark ends by itself.
+"""
+
+import argparse
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from tests.bench import budget, scrape, start
+
+BENCHMARKS: dict[str, Callable[[bool], None]] = {
+    "start": start.measure,
+    "budget": budget.measure,
+    "scrape": scrape.measure,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("benchmarks", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
+    flags = parser.parse_args()
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}"
+    )
+    for name in flags.benchmarks or BENCHMARKS:
+        print(f"\n## {name}\n")
+        BENCHMARKS[name](flags.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""`make readme`: writes the tables of the README that are made from the code."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from exporter.cli import _parser
+from exporter.metrics import catalog
+from exporter.metrics.catalog import Metric
+
+README: Final = Path(__file__).parent.parent / "README.md"
+
+GROUPS: Final = (
+    ("Vaults", (*catalog.VAULT_AMOUNTS, *catalog.VAULT_QUOTES, catalog.MIN_AVAILABLE)),
+    ("Organizations", (catalog.ORGANIZATION_TOTAL, catalog.ORGANIZATION_COMPONENT)),
+    ("Assets, once for each that is held anywhere", catalog.ASSETS),
+    ("Targets: the API resources that are polled", catalog.TARGETS),
+    ("API client and rate limit", catalog.API),
+    ("Exporter", catalog.EXPORTER),
+)
+
+
+def metric_tables() -> str:
+    """Return a table of metrics for each group."""
+    return "\n".join(_table(title, metrics) for title, metrics in GROUPS)
+
+
+def _table(title: str, metrics: tuple[Metric, ...]) -> str:
+    rows = [
+        f"| `{metric.name}` | {metric.type} | {_labels(metric)} | {metric.unit} | {_source(metric)} |"
+        for metric in metrics
+    ]
+    head = "| metric | type | labels | unit | source |\n| --- | --- | --- | --- | --- |"
+    return "\n".join([f"**{title}**", "", head, *rows, ""])
+
+
+def _labels(metric: Metric) -> str:
+    return ", ".join(f"`{label}`" for label in metric.labels)
+
+
+def _source(metric: Metric) -> str:
+    is_field = metric in catalog.BALANCES or metric in (catalog.ASSET_MIN_LOT, catalog.ASSET_LAUNCH)
+    return f"`{metric.source}`" if is_field else metric.source
+
+
+def flag_table() -> str:
+    """Return a table of the flags, as `--help` has them."""
+    rows = ["| flag | default | meaning |", "| --- | --- | --- |"]
+    for action in _parser()._actions:
+        if action.dest == "help":
+            continue
+        value = action.metavar or "\\|".join(action.choices or ())
+        default = "" if action.default in (None, False) else f"`{action.default}`"
+        meaning = re.sub(r" \(default: .*\)", "", action.help or "")
+        if action.dest == "config_file":
+            default = "`config.yaml`"
+        rows.append(
+            f"| `{' '.join(filter(None, (action.option_strings[0], value)))}` | {default} | {meaning} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def with_tables(text: str) -> str:
+    """Return the README's `text` with the tables as the code has them."""
+    for name, table in (("flags", flag_table()), ("metrics", metric_tables())):
+        begin, end = f"<!-- {name}: written by `make readme` -->", f"<!-- {name} end -->"
+        head, rest = text.split(begin)
+        _, tail = rest.split(end)
+        text = f"{head}{begin}\n{table}{end}{tail}"
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
