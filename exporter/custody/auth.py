@@ -70,7 +70,10 @@ class KeyAuth(httpx.Auth):
 
     def _one_time_password(self) -> str | None:
         if self._secrets.totp_seed is not None:
-            return pyotp.TOTP(self._secrets.totp_seed.get_secret_value()).at(int(self._wall()))
+            # pyotp refuses a seed of less than 112 bits, and many in use have 80. HMAC fills a short key up with
+            # zeros; that is done here before, in base32.
+            seed = self._secrets.totp_seed.get_secret_value().ljust(32, "A")
+            return pyotp.TOTP(seed).at(int(self._wall()))
         if self._secrets.otp is not None:
             return self._secrets.otp.get_secret_value()
         return None

@@ -3,15 +3,16 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from exporter.custody.errors import (
     DOCUMENTED_PROBLEMS,
+    OTHER,
     BoundedNames,
     CustodyError,
     reaction_to,
 )
+from exporter.custody.http_date import unix_time
 
 PROBLEM_TAG: Final = re.compile(r"tag:kraken\.com,\d{4}:(.+)", re.DOTALL)
 THROTTLED_UNTIL: Final = re.compile(r"^(EService:\s*Throttled):\s*(\d{9,11})$")
@@ -21,21 +22,29 @@ MESSAGE_LENGTH: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for the document of an answer that has none.
+
+    type: of the error that this is where nothing else is wrong. problem: what is wrong with the answer.
+    """
+
+    type: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer.
+    """An answer.
 
     headers: names in lower case.
-    document: the body's JSON value, or NOT_JSON.
-    received_at: Unix seconds.
+    document: the body's JSON value, or Unreadable.
+    received_at: when its head came, in Unix seconds.
     """
 
     status: int
     headers: Mapping[str, str]
     document: object
     received_at: float
-
-
-NOT_JSON: Final = object()
 
 
 class Classifier:
@@ -54,9 +63,11 @@ class Classifier:
         if found is None:
             return None
         # Statuses are three digits; the names that the API gives are without end.
-        name = clean(found.name, NAME_LENGTH)
+        name = clean(found.name, NAME_LENGTH) or OTHER
         type_ = name if found.is_status else self._type_names(name)
-        core_error = found.core_error and self._core_errors(clean(found.core_error, NAME_LENGTH))
+        core_error = found.core_error and self._core_errors(
+            clean(found.core_error, NAME_LENGTH) or OTHER
+        )
         retry_after = _retry_after(answer) if found.retry_after is None else found.retry_after
         return CustodyError(
             type_,
@@ -112,7 +123,7 @@ def _legacy(answer: Answer) -> _Finding | None:
     for member in ("error", "errors"):
         entries = answer.document.get(member)
         texts = [_entry(entry) for entry in entries] if isinstance(entries, list) else []
-        failures = [text for text in texts if text and not text.startswith("W")]
+        failures = [text for text in texts if not text.startswith("W")]
         if failures:
             name = failures[0]
             if until := THROTTLED_UNTIL.match(name):
@@ -123,11 +134,12 @@ def _legacy(answer: Answer) -> _Finding | None:
 
 
 def _entry(entry: object) -> str:
+    """Return what an entry says, nothing where its form is unknown; it is a failure then, too."""
     match entry:
         case str(text):
             return text
         case {"severity": str(severity), "errorClass": str(class_), "type": str(type_)}:
-            return f"{severity[:1]}{class_}:{type_}"
+            return f"{severity[:1].upper()}{class_}:{type_}"
     return ""
 
 
@@ -146,7 +158,5 @@ def _retry_after(answer: Answer) -> float | None:
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit() and len(text) < 10:
         return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - answer.received_at)
-    except (ValueError, OverflowError):
-        return None
+    moment = unix_time(text)
+    return None if moment is None else max(0.0, moment - answer.received_at)

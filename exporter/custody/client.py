@@ -7,7 +7,6 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final, Literal, TypeVar
 from urllib.parse import quote
 
@@ -15,9 +14,10 @@ import httpx
 
 from exporter.custody.auth import KeyAuth
 from exporter.custody.body import BodyEncodingError, BodyTooLargeError, read_body
-from exporter.custody.classify import MESSAGE_LENGTH, NOT_JSON, Answer, Classifier
+from exporter.custody.classify import MESSAGE_LENGTH, Answer, Classifier, Unreadable
 from exporter.custody.connections import Connections
 from exporter.custody.errors import CustodyError, Delivery, Reaction
+from exporter.custody.http_date import unix_time
 from exporter.custody.models import (
     InvalidAnswerError,
     OrganizationBalance,
@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 class Exchange:
     """What there is to know of one request, whatever came of it.
 
-    status: None where no complete answer came. seconds: from send to last byte, None likewise.
+    status: None where no answer came, or its connection broke. seconds: from send to last byte, None likewise.
     clock_skew: seconds by which this machine's clock is ahead of the API's, None where the answer had no date.
     """
 
@@ -131,29 +131,38 @@ class CustodyClient:
             self._shared.observe(exchange)
         if failure := self._shared.classifier.failure(answer, self._clean):
             raise failure
-        if answer.document is NOT_JSON:
-            raise self._invalid("is not JSON", answer.status)
+        if isinstance(answer.document, Unreadable):
+            raise self._useless(answer.status, answer.document)
         try:
             return read(answer.document)
         except InvalidAnswerError as error:
-            raise self._invalid(str(error), answer.status) from None
+            problem = Unreadable("response/invalid", str(error))
+            raise self._useless(answer.status, problem) from None
 
-    def _invalid(self, problem: str, status: int) -> CustodyError:
-        words = self._clean(f"the answer {problem}", MESSAGE_LENGTH)
-        return CustodyError("response/invalid", status=status, message=words)
+    def _useless(self, status: int, why: Unreadable) -> CustodyError:
+        message = self._clean(f"the answer {why.problem}", MESSAGE_LENGTH)
+        return CustodyError(why.type, status=status, message=message)
 
     async def _exchange(self, target: str) -> tuple[Answer, float]:
         """Send one request for `target`; return the answer and the seconds from its sending to its last byte."""
         departure = _Departure(self._shared.monotonic)
+        # httpcore 1.0 leaves the socket open when a TLS handshake is cancelled. It cleans up after a time limit of its
+        # own, which connecting and the handshake have each; with half the time the deadline never comes first.
+        limits = httpx.Timeout(None, connect=self._shared.timeout / 2)
         try:
             async with (
                 self._connections.borrow() as http,
                 asyncio.timeout(self._shared.timeout),
                 http.stream(
-                    "GET", target, auth=self._auth, extensions={"trace": departure.trace}
+                    "GET",
+                    target,
+                    auth=self._auth,
+                    timeout=limits,
+                    extensions={"trace": departure.trace},
                 ) as response,
             ):
-                body = await read_body(response, MAX_BODY_BYTES)
+                received_at = self._shared.wall()
+                body = await _read(response)
         except TimeoutError:
             raise CustodyError(
                 "transport/timeout",
@@ -161,31 +170,20 @@ class CustodyClient:
                 message=f"no complete answer within {self._shared.timeout:g} s",
                 delivery=departure.delivery(),
             ) from None
-        except httpx.TransportError as error:
+        except (httpx.HTTPError, OSError) as error:
             raise self._broken(error, departure) from None
-        except BodyTooLargeError:
-            message = f"the answer has more than {MAX_BODY_BYTES} bytes"
-            raise CustodyError(
-                "response/too_large", status=response.status_code, message=message
-            ) from None
-        except BodyEncodingError as error:
-            raise self._invalid(f"cannot be decoded: {error}", response.status_code) from None
         seconds = self._shared.monotonic() - departure.at
-        return self._answer(response, body), seconds
+        answer = Answer(response.status_code, response.headers, _document(body), received_at)
+        return answer, seconds
 
-    def _answer(self, response: httpx.Response, body: bytes) -> Answer:
-        try:
-            document = parse_json(body)
-        except ValueError:
-            document = NOT_JSON
-        return Answer(response.status_code, response.headers, document, self._shared.wall())
-
-    def _broken(self, error: httpx.TransportError, departure: "_Departure") -> CustodyError:
-        """Translate what httpx raises where no answer came."""
+    def _broken(self, error: httpx.HTTPError | OSError, departure: "_Departure") -> CustodyError:
+        """Translate what httpx raises where no answer came, and the ssl.SSLError that it lets pass."""
         type_, reaction = "transport/protocol", Reaction.RETRY
         if _is_tls_failure(error):
             # A certificate does not get better within seconds.
             type_, reaction = "transport/tls", Reaction.WAIT
+        elif isinstance(error, httpx.TimeoutException):
+            type_ = "transport/timeout"
         elif isinstance(error, httpx.ConnectError | httpx.ProxyError):
             type_ = "transport/connect"
         message = self._clean(str(error) or type(error).__name__, MESSAGE_LENGTH)
@@ -195,7 +193,7 @@ class CustodyClient:
 
 
 class _Departure:
-    """When a request left, if it did; a time of 0 stands for never."""
+    """When a request left, or was about to."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -214,9 +212,28 @@ class _Departure:
         return Delivery.UNANSWERED if self._has_left else Delivery.NEVER_SENT
 
 
+async def _read(response: httpx.Response) -> bytes | Unreadable:
+    try:
+        return await read_body(response, MAX_BODY_BYTES)
+    except BodyTooLargeError:
+        return Unreadable("response/too_large", f"has more than {MAX_BODY_BYTES} bytes")
+    except BodyEncodingError as error:
+        return Unreadable("response/invalid", f"cannot be decoded: {error}")
+
+
+def _document(body: bytes | Unreadable) -> object:
+    if isinstance(body, Unreadable):
+        return body
+    try:
+        return parse_json(body)
+    except ValueError:
+        return Unreadable("response/invalid", "is not JSON")
+
+
 def _is_tls_failure(error: BaseException | None) -> bool:
     while error is not None:
-        if isinstance(error, ssl.SSLError):
+        # Its other subclasses only say that a connection has ended, or has to wait.
+        if type(error) in (ssl.SSLError, ssl.SSLCertVerificationError):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -224,9 +241,6 @@ def _is_tls_failure(error: BaseException | None) -> bool:
 
 def _clock_skew(answer: Answer) -> float | None:
     """Return the seconds by which the local clock is ahead of the answer's `Date`, good to about half a second."""
-    try:
-        sent = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    sent = unix_time(answer.headers.get("date", ""))
     # The header leaves out the fraction, which is half a second on average.
-    return answer.received_at - (sent + 0.5)
+    return None if sent is None else answer.received_at - (sent + 0.5)

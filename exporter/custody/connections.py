@@ -10,6 +10,7 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ class Connections:
     def __init__(self, new_client: Callable[[], httpx.AsyncClient]) -> None:
         self._new_client = new_client
         self._current = _Lease(new_client())
+        self._is_closed = False
 
     @contextlib.asynccontextmanager
     async def borrow(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -41,18 +43,23 @@ class Connections:
         try:
             yield lease.client
         except (asyncio.CancelledError, TimeoutError):
-            if lease is self._current:
+            if self._lends(lease):
                 self._current = _Lease(self._new_client())
             raise
         finally:
             lease.users -= 1
             # Others may still wait for an answer on the client that was replaced: the last one closes it.
-            if lease is not self._current and not lease.users:
+            if not self._lends(lease) and not lease.users:
                 await _close(lease.client)
 
+    def _lends(self, lease: _Lease) -> bool:
+        return lease is self._current and not self._is_closed
+
     async def close(self) -> None:
-        """Close all connections."""
-        await _close(self._current.client)
+        """Close all connections, each as soon as nobody uses it."""
+        self._is_closed = True
+        if not self._current.users:
+            await _close(self._current.client)
 
 
 async def _close(client: httpx.AsyncClient) -> None:
@@ -84,9 +91,11 @@ def http_client(
         base_url=base_url,
         verify=tls,
         transport=transport,
-        timeout=None,  # noqa: S113 - CustodyClient sets one deadline for the whole request
+        timeout=None,  # noqa: S113 - CustodyClient sets the limits of each request
         # A proxy from the environment is for the way out, and would not reach this machine's own simulator.
         trust_env=not is_loopback(urlsplit(base_url).hostname or ""),
+        # The API has no cookies; those of a gateway would be sent back, and their number is not bounded.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         limits=httpx.Limits(max_connections=max_in_flight, max_keepalive_connections=max_in_flight),
         headers={
             "accept": "application/json, application/problem+json",

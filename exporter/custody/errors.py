@@ -131,6 +131,9 @@ def reaction_to(status: int, type_: str) -> Reaction:
     )
 
 
+OTHER: Final = "other"
+
+
 class BoundedNames:
     """Lets through at most `limit` names that nobody foresaw; any further one becomes `other`.
 
@@ -148,9 +151,12 @@ class BoundedNames:
         if name in self._known or name in self._seen:
             return name
         if len(self._seen) >= self._limit:
-            return "other"
+            return OTHER
         self._seen.add(name)
         return name
+
+
+LONGEST_TEXT: Final = 10_000
 
 
 def cleaner(*secrets: str) -> Callable[[str, int], str]:
@@ -159,10 +165,14 @@ def cleaner(*secrets: str) -> Callable[[str, int], str]:
     It takes the text and the greatest length. Control characters become spaces, and whatever equals one of
     `secrets` is left out: an API that quotes the key it refuses must not have it published.
     """
+    # One may be a part of another, which then would not be found any more.
+    longest_first = sorted(secrets, key=len, reverse=True)
 
     def clean(text: str, length: int) -> str:
-        for secret in secrets:
+        for secret in longest_first:
             text = text.replace(secret, "<secret>")
+        # Looking at each of the 16 million characters that an answer may have would take a second.
+        text = text[:LONGEST_TEXT]
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= length else text[: length - 1] + "…"
 

@@ -73,8 +73,9 @@ def _description(value: object) -> str | None:
 
 def _places(value: object) -> int | None:
     number = _number(value) if isinstance(value, str) else value
+    # The range before the rest: int() of 1e9999 would write out every zero.
     if isinstance(number, Decimal) and number.is_finite() and 0 <= number < 1000:
-        return int(number)
+        return int(number) if number == int(number) else None
     return None
 
 

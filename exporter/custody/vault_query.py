@@ -32,16 +32,16 @@ class VaultQuery:
     def refused(self, vault_id: str, query: str) -> bool:
         """Take note of a `BadRequest`, and return whether another query is worth a try for this vault.
 
-        It is where nothing is known yet, and then for the very vault that was refused: only if the same vault is
-        answered without parameters, they are what the API did not like. A refusal of what was accepted before puts
-        that in doubt, so that the exporter follows an API that changes while it runs, without asking twice each time
-        for a vault that the API refuses anyhow.
+        It is where parameters were refused that are not known to be accepted, and then for the very vault that was
+        refused: only if the same vault is answered without them, they are what the API did not like. A refusal of
+        parameters that were accepted before puts them in doubt, so that the exporter follows an API that changes while
+        it runs, without asking twice each time for a vault that the API refuses anyhow.
         """
-        if self._accepted is not None:
+        if query == WITHOUT:
+            self._refused_for.discard(vault_id)
+            return False
+        if self._accepted == WITH_PARAMETERS:
             self._accepted = None
             return False
-        if query == WITH_PARAMETERS:
-            self._refused_for.add(vault_id)
-            return True
-        self._refused_for.discard(vault_id)
-        return False
+        self._refused_for.add(vault_id)
+        return True

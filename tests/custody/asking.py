@@ -1,0 +1,149 @@
+"""A custody client whose network is a function, and that function's answers."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from pydantic import SecretBytes, SecretStr
+
+from exporter.config import Secrets
+from exporter.custody.auth import KeyAuth, Nonce, secret_texts
+from exporter.custody.classify import Classifier
+from exporter.custody.client import CustodyClient, Exchange, Surroundings
+from exporter.custody.connections import Connections, http_client
+from exporter.custody.errors import CustodyError, cleaner
+from exporter.custody.models import VaultBalances
+from exporter.custody.vault_query import VaultQuery
+from tests.demo.calling import NOON, Clock
+
+Returned = TypeVar("Returned")
+Handler = Callable[[httpx.Request], httpx.Response]
+
+BASE_URL = "https://api.kraken.test"
+# The markers are searched for in everything that people may see.
+SECRETS = Secrets(
+    api_key=SecretStr("MARKEDKEY/3f9c51"),
+    api_secret=SecretBytes(b"a marked secret of an API key"),
+)
+ORGANIZATION_ID = "ABCD EFGH IJKL MNOP"
+VAULT_ID = "VABCDEF234567A"
+NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class Body(httpx.AsyncByteStream):
+    """A body that arrives in these pieces; an error among them breaks it off there."""
+
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self._pieces = pieces
+        self.taken = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            self.taken += 1
+            yield piece
+
+
+def answer(
+    document: object = (), status: int = 200, headers: dict[str, str] | None = None
+) -> httpx.Response:
+    """An answer with `document` as JSON, or as its body where it is bytes."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return httpx.Response(status, headers=headers, stream=Body(body))
+
+
+class Api:
+    """Gives the answers in turn, and keeps the requests."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self._answers = iter(answers)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        given = next(self._answers)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    @property
+    def queries(self) -> list[str]:
+        return [request.url.query.decode() for request in self.requests]
+
+
+def no_one(exchange: Exchange) -> None:
+    """Observe nothing."""
+    del exchange
+
+
+def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: Any) -> CustodyClient:
+    """A client that asks `network`: a function, a transport, or a real server's base URL."""
+    secrets = options.pop("secrets", SECRETS)
+    tls = options.pop("tls", NO_TRUST)
+    base_url, transport = BASE_URL, None
+    if isinstance(network, str):
+        base_url = network
+    elif isinstance(network, httpx.AsyncBaseTransport):
+        transport = network
+    else:
+        transport = httpx.MockTransport(network)
+    surroundings: dict[str, Any] = {
+        "timeout": 30.0,
+        "id_format": "spaced",
+        "classifier": Classifier(),
+        "vault_query": VaultQuery(),
+        "observe": no_one,
+        "monotonic": Clock(0.0),
+        "wall": Clock(NOON),
+    }
+    return CustodyClient(
+        Connections(lambda: http_client(base_url, tls, 1, transport)),
+        KeyAuth(secrets, Nonce("nanoseconds", lambda: int(NOON) * 10**9), lambda: NOON),
+        cleaner(*secret_texts(secrets)),
+        Surroundings(**surroundings | options),
+    )
+
+
+def run(client: CustodyClient, ask: Callable[[CustodyClient], Awaitable[Returned]]) -> Returned:
+    """Let `ask` use the client, and close it."""
+
+    async def use() -> Returned:
+        try:
+            return await ask(client)
+        finally:
+            await client.close()
+
+    return asyncio.run(use())
+
+
+def ask_vault(network: Handler | httpx.AsyncBaseTransport | str, **options: Any) -> VaultBalances:
+    """Ask once for the balances of a vault."""
+    return run(make_client(network, **options), lambda it: it.vault_asset_balances(VAULT_ID))
+
+
+def failure(network: Handler | httpx.AsyncBaseTransport | str, **options: Any) -> CustodyError:
+    """Ask once for the balances of a vault, in vain."""
+    with pytest.raises(CustodyError) as caught:
+        ask_vault(network, **options)
+    return caught.value
+
+
+async def failure_of(asked: Awaitable[object]) -> CustodyError:
+    with pytest.raises(CustodyError) as caught:
+        await asked
+    return caught.value
+
+
+def problem(name: str, **members: object) -> dict[str, object]:
+    """A problem document as Kraken documents it."""
+    return {
+        "type": f"tag:kraken.com,2025:{name}",
+        "status": 500,
+        "title": "A title",
+        "data": {},
+    } | members

@@ -1,0 +1,187 @@
+import asyncio
+import base64
+import time
+from itertools import pairwise
+
+import httpx
+import pytest
+from freezegun import freeze_time
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretBytes, SecretStr
+
+from exporter.config import Secrets
+from exporter.custody.auth import KeyAuth, Nonce, secret_texts, sign
+from tests.demo.calling import API_SECRET, NOON
+from tests.demo.test_guard import DERIVED, VECTORS
+
+SECRET = base64.b64decode(API_SECRET)
+HOUR_NS = 3600 * 10**9
+NOON_NS = int(NOON) * 10**9
+# RFC 6238, appendix B: the seed is the ASCII text 12345678901234567890.
+RFC_SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+
+
+class WallClock:
+    """Nanoseconds that are what they are set to."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def secrets(**optional: SecretStr) -> Secrets:
+    return Secrets(SecretStr("a-key"), SecretBytes(SECRET), **optional)
+
+
+def sent_headers(given: Secrets, wall: float = NOON) -> httpx.Headers:
+    """The headers as they arrive at the transport."""
+    return sent(given, "/v0/insto/custody/vaults", nonce=1, wall=wall).headers
+
+
+def sent(given: Secrets, target: str, nonce: int, wall: float = NOON) -> httpx.Request:
+    arrived: list[httpx.Request] = []
+
+    def transport(request: httpx.Request) -> httpx.Response:
+        arrived.append(request)
+        return httpx.Response(200)
+
+    async def ask() -> None:
+        auth = KeyAuth(given, Nonce("nanoseconds", lambda: nonce), lambda: wall)
+        async with httpx.AsyncClient(
+            base_url="https://api.kraken.test", transport=httpx.MockTransport(transport)
+        ) as http:
+            await http.get(target, auth=auth)
+
+    asyncio.run(ask())
+    (request,) = arrived
+    return request
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_the_signature_is_the_published_one(name: str) -> None:
+    target, nonce, body, signature = VECTORS[name]
+    assert sign(SECRET, target.encode(), nonce, body.encode()) == signature
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_a_request_goes_out_with_the_signature_of_its_own_request_line(name: str) -> None:
+    target, nonce, _, signature = DERIVED[name]
+    request = sent(secrets(), target, int(nonce))
+    assert request.url.raw_path == target.encode()
+    assert request.headers["api-key"] == "a-key"
+    assert request.headers["api-nonce"] == nonce
+    assert request.headers["api-sign"] == signature
+
+
+def test_a_space_is_signed_as_it_is_sent() -> None:
+    target, nonce, _, signature = DERIVED["D4"]
+    request = sent(secrets(), target.replace("%20", " "), int(nonce))
+    assert request.url.raw_path == target.encode()
+    assert request.headers["api-sign"] == signature
+
+
+@pytest.mark.parametrize(
+    ("unit", "nonce"),
+    [
+        ("nanoseconds", "1795262400123456789"),
+        ("microseconds", "1795262400123456"),
+        ("milliseconds", "1795262400123"),
+    ],
+)
+def test_a_nonce_is_the_time_in_the_unit_of_its_key(unit: str, nonce: str) -> None:
+    assert Nonce(unit, WallClock(NOON_NS + 123_456_789)).next() == nonce
+
+
+@pytest.mark.parametrize("unit", ["nanoseconds", "microseconds", "milliseconds"])
+@pytest.mark.parametrize(
+    "step", [0, -HOUR_NS, 1], ids=["stands still", "goes back by an hour", "hardly moves"]
+)
+def test_nonces_increase_by_one_while_the_clock_does_not_move_on(unit: str, step: int) -> None:
+    clock = WallClock(NOON_NS)
+    nonce = Nonce(unit, clock)
+    first = int(nonce.next())
+    clock.now += step
+    assert [int(nonce.next()) for _ in range(3)] == [first + 1, first + 2, first + 3]
+
+
+def test_nonces_follow_the_clock_again_once_it_has_caught_up() -> None:
+    clock = WallClock(NOON_NS)
+    nonce = Nonce("milliseconds", clock)
+    nonce.next()
+    clock.now -= HOUR_NS
+    nonce.next()
+    clock.now += 2 * HOUR_NS
+    assert nonce.next() == str((NOON_NS + HOUR_NS) // 10**6)
+
+
+@pytest.mark.parametrize(
+    ("unit", "nonce"),
+    [
+        ("nanoseconds", "2147483648000000000"),
+        ("microseconds", "2147483648000000"),
+        ("milliseconds", "2147483648000"),
+    ],
+)
+def test_a_nonce_after_2038_fits_kraken_s_64_bits(unit: str, nonce: str) -> None:
+    with freeze_time("2038-01-19 03:14:08"):
+        assert Nonce(unit, lambda: time.time_ns()).next() == nonce  # noqa: PLW0108 - frozen when called
+    assert int(nonce) < 2**64
+
+
+@settings(deadline=None)
+@given(times=st.lists(st.integers(0, 2**62), min_size=2, max_size=20))
+def test_nonces_increase_whatever_the_clock_does(times: list[int]) -> None:
+    clock = WallClock(0)
+    nonce = Nonce("nanoseconds", clock)
+    nonces = []
+    for clock.now in times:
+        nonces.append(int(nonce.next()))
+    assert all(earlier < later for earlier, later in pairwise(nonces))
+
+
+def test_each_attempt_has_a_nonce_and_a_signature_of_its_own() -> None:
+    auth = KeyAuth(secrets(), Nonce("nanoseconds", lambda: 1), lambda: NOON)
+    request = httpx.Request("GET", "https://api.kraken.test/v0/insto/custody/vaults")
+    headers = []
+    for _ in range(2):
+        next(auth.auth_flow(request))
+        headers.append((request.headers["api-nonce"], request.headers["api-sign"]))
+    assert headers == [
+        (nonce, sign(SECRET, b"/v0/insto/custody/vaults", nonce)) for nonce in ("1", "2")
+    ]
+
+
+def test_no_password_is_sent_where_none_is_configured() -> None:
+    assert "api-otp" not in sent_headers(secrets())
+
+
+def test_a_static_password_is_sent_as_it_is() -> None:
+    assert sent_headers(secrets(otp=SecretStr("s3cret!")))["api-otp"] == "s3cret!"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "password"),
+    [
+        (59, "287082"),
+        (1_111_111_109, "081804"),
+        (1_111_111_109.9, "081804"),
+        (1_111_111_111, "050471"),
+        (20_000_000_000, "353130"),
+    ],
+)
+def test_a_timed_password_is_that_of_rfc_6238_for_the_time(seconds: float, password: str) -> None:
+    headers = sent_headers(secrets(totp_seed=SecretStr(RFC_SEED)), wall=seconds)
+    assert headers["api-otp"] == password
+
+
+def test_a_seed_of_80_bits_is_good_enough() -> None:
+    headers = sent_headers(secrets(totp_seed=SecretStr("JBSWY3DPEHPK3PXP")), wall=59)
+    assert headers["api-otp"] == "996554"
+
+
+def test_every_secret_is_looked_for_in_what_the_api_says() -> None:
+    assert secret_texts(secrets(otp=SecretStr("static"))) == ("a-key", API_SECRET, "static")
+    assert secret_texts(secrets(totp_seed=SecretStr(RFC_SEED))) == ("a-key", API_SECRET, RFC_SEED)

@@ -1,0 +1,454 @@
+"""What is sent, and what becomes of the answer; the network is a function here."""
+
+import asyncio
+import gzip
+import json
+from base64 import b64decode
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretBytes, SecretStr
+
+from exporter import __version__
+from exporter.config import Secrets
+from exporter.custody.client import MAX_BODY_BYTES, Exchange
+from exporter.custody.errors import CustodyError, Delivery, Reaction
+from exporter.custody.models import organization_balance
+from exporter.custody.vault_query import WITH_PARAMETERS
+from exporter.demo.server import SimulatorThread
+from exporter.demo.simulator import R1, R3, R4, Revision
+from tests.custody.asking import (
+    ORGANIZATION_ID,
+    SECRETS,
+    VAULT_ID,
+    Api,
+    Body,
+    answer,
+    ask_vault,
+    failure,
+    failure_of,
+    make_client,
+    problem,
+    run,
+)
+from tests.demo.calling import API_KEY, API_SECRET, NOON, ORGANIZATION, VAULT, Clock, make_simulator
+
+OTHER_VAULT = "VW44KPQC4C62K6"
+NOON_AS_DATE = "Sat, 21 Nov 2026 12:00:00 GMT"
+BAD_REQUEST = problem("BadRequest", data={"message": "Unknown parameter."})
+KNOWN = Secrets(SecretStr(API_KEY), SecretBytes(b64decode(API_SECRET)))
+TOTAL = {"balance": {"total": "1"}, "quote_asset": "USD"}
+
+
+def test_an_organization_is_asked_for_by_its_id_in_four_groups() -> None:
+    api = Api(answer(TOTAL))
+    balance = run(make_client(api), lambda it: it.organization_balances(ORGANIZATION_ID))
+    assert balance.total == 1
+    (request,) = api.requests
+    assert request.method == "GET"
+    assert request.url.raw_path == (
+        b"/v0/insto/custody/organizations/ABCD%20EFGH%20IJKL%20MNOP/balances?quote_asset=USD"
+    )
+
+
+@pytest.mark.parametrize("written", ["ABCD EFGH IJKL MNOP", "ABCDEFGHIJKLMNOP"])
+def test_an_organization_is_asked_for_by_its_compact_id_where_that_is_configured(
+    written: str,
+) -> None:
+    api = Api(answer(TOTAL))
+    run(make_client(api, id_format="compact"), lambda it: it.organization_balances(written))
+    assert api.requests[0].url.raw_path == (
+        b"/v0/insto/custody/organizations/ABCDEFGHIJKLMNOP/balances?quote_asset=USD"
+    )
+
+
+def test_a_vault_is_asked_for_in_full_precision() -> None:
+    api = Api(answer([]))
+    ask_vault(api)
+    assert api.requests[0].method == "GET"
+    assert api.requests[0].url.raw_path == (
+        b"/v0/insto/custody/vaults/VABCDEF234567A/assets/balances?quote=USD&full_precision=true"
+    )
+
+
+def test_a_request_has_these_headers_and_no_body() -> None:
+    api = Api(answer([]))
+    ask_vault(api)
+    headers = dict(api.requests[0].headers)
+    assert headers.pop("api-sign")
+    assert headers == {
+        "host": "api.kraken.test",
+        "connection": "keep-alive",
+        "accept": "application/json, application/problem+json",
+        "accept-encoding": "gzip",
+        "user-agent": f"kraken-custody-exporter/{__version__}",
+        "api-key": SECRETS.api_key.get_secret_value(),
+        "api-nonce": str(int(NOON) * 10**9),
+    }
+    assert api.requests[0].read() == b""
+
+
+def test_a_gateway_s_cookies_are_not_kept() -> None:
+    cookie = {"set-cookie": "gateway=1; Path=/; Max-Age=3600"}
+    api = Api(answer([], headers=cookie), answer([]))
+
+    async def ask() -> None:
+        client = make_client(api)
+        for _ in range(2):
+            await client.vault_asset_balances(VAULT_ID)
+
+    asyncio.run(ask())
+    assert "cookie" not in api.requests[1].headers
+
+
+def ask_in_turn(api: Api, *vaults: str) -> list[Reaction | None]:
+    """What each request asks of the poller; None where it succeeded."""
+
+    async def ask() -> list[Reaction | None]:
+        client = make_client(api)
+        reactions: list[Reaction | None] = []
+        for vault in vaults:
+            try:
+                await client.vault_asset_balances(vault)
+            except CustodyError as error:
+                reactions.append(error.reaction)
+            else:
+                reactions.append(None)
+        return reactions
+
+    return asyncio.run(ask())
+
+
+def test_a_vault_whose_parameters_are_refused_is_asked_again_without_and_then_all_are() -> None:
+    api = Api(answer(BAD_REQUEST, 400), answer([]), answer([]))
+    reactions = ask_in_turn(api, VAULT_ID, VAULT_ID, OTHER_VAULT)
+    assert reactions == [Reaction.AGAIN, None, None]
+    assert [f"?{query}" for query in api.queries] == [WITH_PARAMETERS, "?", "?"]
+
+
+def test_a_vault_that_is_refused_either_way_backs_off() -> None:
+    api = Api(answer(BAD_REQUEST, 400), answer(BAD_REQUEST, 400))
+    assert ask_in_turn(api, VAULT_ID, VAULT_ID) == [Reaction.AGAIN, Reaction.BACK_OFF]
+
+
+def test_a_bad_vault_among_good_ones_leaves_the_parameters_alone() -> None:
+    api = Api(answer([]), answer(BAD_REQUEST, 400), answer([]))
+    reactions = ask_in_turn(api, VAULT_ID, OTHER_VAULT, VAULT_ID)
+    assert reactions == [None, Reaction.BACK_OFF, None]
+    assert {f"?{query}" for query in api.queries} == {WITH_PARAMETERS}
+
+
+@pytest.mark.parametrize(
+    ("status", "document"),
+    [
+        (403, problem("PermissionDenied")),
+        (500, problem("Unknown")),
+        (400, b"Bad Request"),
+        (200, {"error": ["EGeneral:Invalid arguments"]}),
+        (200, {"rows": "of an unknown form"}),
+    ],
+)
+def test_no_other_failure_says_anything_about_the_parameters(status: int, document: object) -> None:
+    api = Api(answer(document, status), answer([]))
+    ask_in_turn(api, VAULT_ID, VAULT_ID)
+    assert {f"?{query}" for query in api.queries} == {WITH_PARAMETERS}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (b"<html>", "the answer is not JSON"),
+        (b"", "the answer is not JSON"),
+        (b"\xff", "the answer is not JSON"),
+        (b"[" * 100_000, "the answer is not JSON"),
+        (
+            {},
+            "the answer is neither an array of rows nor an object with them as result",
+        ),
+        (b"null", "the answer is neither an array of rows nor an object with them as result"),
+    ],
+    ids=repr,
+)
+def test_an_answer_that_is_not_the_documented_one_is_invalid(
+    document: object, message: str
+) -> None:
+    error = failure(Api(answer(document)))
+    assert (error.type, error.status, error.reaction) == ("response/invalid", 200, Reaction.WAIT)
+    assert error.message == message
+    assert error.delivery is Delivery.ANSWERED
+
+
+def test_an_organization_without_a_total_is_invalid() -> None:
+    api = Api(answer({"balance": {"spot": "1"}}))
+
+    async def ask() -> CustodyError:
+        return await failure_of(make_client(api).organization_balances(ORGANIZATION_ID))
+
+    error = asyncio.run(ask())
+    assert (error.type, error.status) == ("response/invalid", 200)
+    assert error.message == "the answer balance.total is missing"
+
+
+TOO_MUCH = bytes(MAX_BODY_BYTES + 1)
+
+
+def compressed(body: bytes, encoding: str = "gzip", status: int = 200) -> httpx.Response:
+    return httpx.Response(status, headers={"content-encoding": encoding}, stream=Body(body))
+
+
+def test_a_compressed_answer_is_read() -> None:
+    row = {"asset": "BTC", "asset_class": "currency"}
+    row |= dict.fromkeys(("balance", "spot", "hold", "available"), "1")
+    body = gzip.compress(json.dumps([row]).encode())
+    assert [row.asset for row in ask_vault(Api(compressed(body))).rows] == ["BTC"]
+
+
+@pytest.mark.parametrize(
+    ("response", "type_", "message"),
+    [
+        (
+            answer(TOO_MUCH),
+            "response/too_large",
+            "the answer has more than 16777216 bytes",
+        ),
+        (
+            compressed(gzip.compress(TOO_MUCH)),
+            "response/too_large",
+            "the answer has more than 16777216 bytes",
+        ),
+        (
+            compressed(gzip.compress(b"[]")[:-1]),
+            "response/invalid",
+            "the answer cannot be decoded: gzip: ends too early",
+        ),
+        (
+            compressed(b"[]", "br"),
+            "response/invalid",
+            "the answer cannot be decoded: content-encoding br was not asked for",
+        ),
+    ],
+    ids=["too large", "a bomb", "a torn gzip", "brotli"],
+)
+def test_an_answer_that_cannot_be_read_is_a_failure(
+    response: httpx.Response, type_: str, message: str
+) -> None:
+    exchanges: list[Exchange] = []
+    error = failure(Api(response), observe=exchanges.append)
+    assert (error.type, error.status, error.reaction) == (type_, 200, Reaction.WAIT)
+    assert error.message == message
+    assert error.delivery is Delivery.ANSWERED
+    assert [exchange.status for exchange in exchanges] == [200]
+
+
+@pytest.mark.parametrize(
+    ("response", "type_", "reaction"),
+    [
+        (answer(TOO_MUCH, 502), "http/502", Reaction.RETRY),
+        (compressed(b"", status=503), "http/503", Reaction.RETRY),
+        (compressed(b"slow down", "br", status=429), "http/429", Reaction.PAUSE_ALL),
+    ],
+    ids=["too large", "a torn gzip", "brotli"],
+)
+def test_a_failing_status_counts_even_where_its_body_cannot_be_read(
+    response: httpx.Response, type_: str, reaction: Reaction
+) -> None:
+    error = failure(Api(response))
+    assert (error.type, error.reaction) == (type_, reaction)
+
+
+@pytest.mark.parametrize(
+    ("error", "type_", "message"),
+    [
+        (httpx.ConnectError("refused"), "transport/connect", "refused"),
+        (httpx.ProxyError("403 Forbidden"), "transport/connect", "403 Forbidden"),
+        (httpx.ConnectTimeout(""), "transport/timeout", "ConnectTimeout"),
+        (httpx.ReadTimeout("timed out"), "transport/timeout", "timed out"),
+        (httpx.WriteTimeout(""), "transport/timeout", "WriteTimeout"),
+        (httpx.PoolTimeout(""), "transport/timeout", "PoolTimeout"),
+        (httpx.ReadError(""), "transport/protocol", "ReadError"),
+        (httpx.WriteError(""), "transport/protocol", "WriteError"),
+        (httpx.RemoteProtocolError("bad\r\nline"), "transport/protocol", "bad line"),
+        (httpx.TooManyRedirects("20"), "transport/protocol", "20"),
+        (ConnectionResetError("reset"), "transport/protocol", "reset"),
+    ],
+    ids=repr,
+)
+def test_what_the_library_raises_is_a_failure_of_the_transport(
+    error: Exception, type_: str, message: str
+) -> None:
+    failed = failure(Api(error))
+    assert (failed.type, failed.status, failed.message) == (type_, None, message)
+    assert failed.reaction is Reaction.RETRY
+
+
+def test_a_connection_that_breaks_within_the_body_is_a_failure_of_the_transport() -> None:
+    response = httpx.Response(200, stream=Body(b"[", httpx.ReadError("reset")))
+    error = failure(Api(response))
+    assert (error.type, error.status) == ("transport/protocol", None)
+
+
+class Traced(httpx.AsyncBaseTransport):
+    """Sends after 3 seconds, and has an answer half a second later unless there is none."""
+
+    def __init__(self, clock: Clock, response: httpx.Response | None = None) -> None:
+        self.clock = clock
+        self.response = response
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        trace: Any = request.extensions["trace"]
+        self.clock.now += 3
+        await trace("connection.connect_tcp.complete", {})
+        await trace("http11.send_request_headers.started", {})
+        self.clock.now += 0.5
+        if self.response is None:
+            raise httpx.ReadError("reset")
+        return self.response
+
+
+def test_a_request_takes_from_its_sending_to_its_last_byte() -> None:
+    exchanges: list[Exchange] = []
+    clock = Clock(1000.0)
+    ask_vault(Traced(clock, answer([])), monotonic=clock, observe=exchanges.append)
+    assert exchanges == [Exchange("vault_asset_balances", status=200, seconds=0.5)]
+
+
+def test_a_request_that_was_sent_may_have_been_counted() -> None:
+    assert failure(Traced(Clock(0.0))).delivery is Delivery.UNANSWERED
+
+
+def test_a_request_that_was_not_sent_was_not_counted() -> None:
+    assert failure(Api(httpx.ConnectError("refused"))).delivery is Delivery.NEVER_SENT
+
+
+@pytest.mark.parametrize(
+    ("response", "status"),
+    [
+        (answer([]), 200),
+        (answer(problem("PermissionDenied"), 403), 403),
+        (answer({"error": ["EAPI:Invalid nonce"]}), 200),
+        (answer(b"<html>"), 200),
+        (answer(b"", 301), 301),
+        (httpx.ReadError("reset"), None),
+        (httpx.Response(200, stream=Body(b"[", httpx.ReadError("reset"))), None),
+    ],
+    ids=["success", "problem", "legacy", "not JSON", "redirect", "no answer", "half an answer"],
+)
+def test_every_request_is_observed_once(
+    response: httpx.Response | Exception, status: int | None
+) -> None:
+    exchanges: list[Exchange] = []
+
+    async def ask() -> None:
+        client = make_client(Api(response), observe=exchanges.append)
+        await asyncio.gather(client.vault_asset_balances(VAULT_ID), return_exceptions=True)
+
+    asyncio.run(ask())
+    seconds = None if status is None else 0.0
+    assert exchanges == [Exchange("vault_asset_balances", status, seconds)]
+
+
+def test_an_organization_is_observed_as_its_endpoint() -> None:
+    exchanges: list[Exchange] = []
+    client = make_client(Api(answer(TOTAL)), observe=exchanges.append)
+    run(client, lambda it: it.organization_balances(ORGANIZATION_ID))
+    assert [exchange.endpoint for exchange in exchanges] == ["organization_balances"]
+
+
+@pytest.mark.parametrize("status", [200, 429])
+@pytest.mark.parametrize(
+    ("headers", "wall", "skew"),
+    [
+        # The date leaves out its fraction, which is half a second on average.
+        ({"date": NOON_AS_DATE}, NOON + 0.5, 0.0),
+        ({"date": NOON_AS_DATE}, NOON + 60, 59.5),
+        ({"date": NOON_AS_DATE}, NOON - 60, -60.5),
+        ({"date": NOON_AS_DATE.removesuffix(" GMT")}, NOON + 60, 59.5),
+        ({}, NOON, None),
+        ({"date": ""}, NOON, None),
+        ({"date": "today"}, NOON, None),
+        ({"date": "Sat, 21 Nov 99999999999 12:00:00 GMT"}, NOON, None),
+        ({"date": "Sat, 21 Nov 2026 12:00:00 +9999"}, NOON, None),
+    ],
+)
+def test_the_clock_s_skew_is_positive_where_this_machine_is_ahead(
+    headers: dict[str, str], wall: float, skew: float | None, status: int, elsewhere: None
+) -> None:
+    del elsewhere
+    exchanges: list[Exchange] = []
+
+    async def ask() -> None:
+        api = Api(answer([], status, headers))
+        client = make_client(api, wall=Clock(wall), observe=exchanges.append)
+        await asyncio.gather(client.vault_asset_balances(VAULT_ID), return_exceptions=True)
+
+    asyncio.run(ask())
+    assert [exchange.clock_skew for exchange in exchanges] == [skew]
+
+
+class Slow(httpx.AsyncByteStream):
+    """A body that takes a minute of this clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    async def __aiter__(self) -> Any:
+        self.clock.now += 60
+        yield b"[]"
+
+
+def test_a_long_body_is_no_skew() -> None:
+    exchanges: list[Exchange] = []
+    clock = Clock(NOON + 0.5)
+    response = httpx.Response(200, headers={"date": NOON_AS_DATE}, stream=Slow(clock))
+    ask_vault(Api(response), wall=clock, observe=exchanges.append)
+    assert [exchange.clock_skew for exchange in exchanges] == [0.0]
+
+
+def test_the_deadline_is_known() -> None:
+    assert make_client(Api(), timeout=7.5).timeout == 7.5
+
+
+@pytest.mark.parametrize("revision", [R1, R3, R4], ids=["r1", "r3", "r4"])
+def test_every_revision_of_the_api_is_understood(revision: Revision) -> None:
+    simulator = make_simulator(revision=revision)
+    exchanges: list[Exchange] = []
+
+    async def ask(base_url: str) -> list[int]:
+        client = make_client(
+            base_url,
+            secrets=KNOWN,
+            observe=exchanges.append,
+        )
+        if revision is R4:
+            assert (await failure_of(client.vault_asset_balances(VAULT.id))).type == "BadRequest"
+        vault = await client.vault_asset_balances(VAULT.id)
+        assert vault.invalid == ()
+        expected = VAULT.rows(NOON, full_precision=True)
+        assert [str(row.balance) for row in vault.rows] == [row["balance"] for row in expected]
+        total = await client.organization_balances(ORGANIZATION.id)
+        assert total == organization_balance(ORGANIZATION.balance(NOON))
+        await client.close()
+        return [exchange.status or 0 for exchange in exchanges]
+
+    with SimulatorThread(simulator.app) as base_url:
+        statuses = asyncio.run(ask(base_url))
+    assert statuses == ([400, 200, 200] if revision is R4 else [200, 200])
+    assert simulator.guard.refusals == {}
+    assert simulator.guard.arrivals == len(statuses)
+
+
+@pytest.mark.parametrize("id_format", ["spaced", "compact"])
+def test_the_simulator_accepts_the_signature_of_either_form_of_an_id(id_format: str) -> None:
+    simulator = make_simulator()
+    with SimulatorThread(simulator.app) as base_url:
+        client = make_client(base_url, secrets=KNOWN, id_format=id_format)
+        run(client, lambda it: it.organization_balances(ORGANIZATION.id))
+    assert simulator.guard.refusals == {}
+
+
+def test_a_wrong_secret_is_what_the_simulator_says_it_is() -> None:
+    with SimulatorThread(make_simulator().app) as base_url:
+        error = failure(base_url)
+    assert (error.type, error.status) == ("InvalidKey", 401)
+    assert error.reaction is Reaction.PAUSE_CREDENTIAL

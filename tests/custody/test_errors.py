@@ -1,0 +1,125 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.custody.errors import (
+    DOCUMENTED_PROBLEMS,
+    BoundedNames,
+    CustodyError,
+    Reaction,
+    cleaner,
+    reaction_to,
+)
+
+
+@pytest.mark.parametrize(
+    ("type_", "status", "reaction"),
+    [
+        ("BadRequest", 400, Reaction.BACK_OFF),
+        ("PermissionDenied", 403, Reaction.BACK_OFF),
+        ("gateway/ReadUpstream", 500, Reaction.RETRY),
+        ("gateway/WriteResponse", 500, Reaction.RETRY),
+        ("gateway/Connect", 500, Reaction.RETRY),
+        ("gateway/Connect", 503, Reaction.RETRY),
+        ("gateway/Fatal", 500, Reaction.RETRY),
+        ("Unknown", 500, Reaction.RETRY),
+        ("InvalidKey", 401, Reaction.PAUSE_CREDENTIAL),
+        ("InvalidKey", 403, Reaction.PAUSE_CREDENTIAL),
+        ("InvalidSignature", 401, Reaction.PAUSE_CREDENTIAL),
+        ("NobodyForesawThis", 401, Reaction.PAUSE_CREDENTIAL),
+        ("InvalidNonce", 401, Reaction.AGAIN),
+        ("InvalidNonce", 400, Reaction.AGAIN),
+        ("RateLimitExceeded", 403, Reaction.PAUSE_ALL),
+        ("rate_limit", 503, Reaction.PAUSE_ALL),
+        ("NobodyForesawThis", 429, Reaction.PAUSE_ALL),
+        ("NobodyForesawThis", 418, Reaction.BACK_OFF),
+        ("EAPI:Invalid nonce", 200, Reaction.AGAIN),
+        ("EAPI:Invalid nonce", 401, Reaction.AGAIN),
+        ("EAPI:Invalid key", 200, Reaction.PAUSE_CREDENTIAL),
+        ("EAPI:Invalid signature", 200, Reaction.PAUSE_CREDENTIAL),
+        ("EGeneral:Temporary lockout", 200, Reaction.PAUSE_CREDENTIAL),
+        ("EAPI:Rate limit exceeded", 200, Reaction.PAUSE_ALL),
+        ("EAuth:Rate limit exceeded", 200, Reaction.PAUSE_ALL),
+        ("EAuth:Too many requests", 200, Reaction.PAUSE_ALL),
+        ("EGeneral:Too many requests", 200, Reaction.PAUSE_ALL),
+        ("EService:Throttled", 200, Reaction.PAUSE_ALL),
+        ("EService:Unavailable", 200, Reaction.RETRY),
+        ("EService:Busy", 520, Reaction.RETRY),
+        ("EGeneral:Unknown method", 404, Reaction.BACK_OFF),
+        ("EGeneral:Permission denied", 200, Reaction.BACK_OFF),
+        ("http/301", 301, Reaction.BACK_OFF),
+        ("http/404", 404, Reaction.BACK_OFF),
+        ("http/429", 429, Reaction.PAUSE_ALL),
+        ("http/502", 502, Reaction.RETRY),
+        ("http/599", 599, Reaction.RETRY),
+        ("http/999", 999, Reaction.BACK_OFF),
+    ],
+)
+def test_what_to_do_about_a_failure(type_: str, status: int, reaction: Reaction) -> None:
+    assert reaction_to(status, type_) is reaction
+
+
+@settings(deadline=None)
+@given(status=st.integers(100, 999), type_=st.text())
+def test_there_is_something_to_do_about_every_failure(status: int, type_: str) -> None:
+    assert reaction_to(status, type_) in Reaction
+
+
+def test_at_most_64_unforeseen_names_pass_and_stay() -> None:
+    bounded = BoundedNames(known=("BadRequest",))
+    names = [f"name {number}" for number in range(65)]
+    assert [bounded(name) for name in names] == [*names[:64], "other"]
+    assert [bounded(name) for name in names] == [*names[:64], "other"]
+
+
+def test_a_documented_name_passes_however_many_came_before() -> None:
+    bounded = BoundedNames(known=tuple(name for _, name in DOCUMENTED_PROBLEMS), limit=1)
+    assert [bounded(name) for name in ("first", "second", "BadRequest")] == [
+        "first",
+        "other",
+        "BadRequest",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Permission denied.", "Permission denied."),
+        ("", ""),
+        ("  two\r\n lines\t", "two lines"),
+        ("\x1b[31mred\x07\x00", "[31mred"),
+        ("zero\u200bwidth and \u202eturned", "zero width and turned"),
+        ("half \ud83d of it", "half of it"),
+        ("non\u00a0breaking", "non breaking"),
+        ("naïve 日本 ₿", "naïve 日本 ₿"),
+        ("x" * 30, "x" * 30),
+        ("x" * 31, "x" * 29 + "…"),
+        ("the key is opensesame!", "the key is <secret>!"),
+        ("opensesameopensesame", "<secret><secret>"),
+        ("x" * 25 + "opensesame", "x" * 25 + "<sec…"),
+        ("longer: opensesame-street", "longer: <secret>"),
+    ],
+    ids=repr,
+)
+def test_what_the_api_says_is_cleaned_and_cut(said: str, shown: str) -> None:
+    assert cleaner("opensesame", "opensesame-street")(said, 30) == shown
+
+
+def test_only_the_beginning_of_an_endless_text_is_looked_at() -> None:
+    assert cleaner()("\x00" * 9_998 + "early", 30) == "ea"
+
+
+@settings(deadline=None)
+@given(said=st.text(st.characters()), length=st.integers(1, 50))
+def test_cleaned_text_is_printable_short_and_without_the_secret(said: str, length: int) -> None:
+    shown = cleaner("secret")(said + "secret" + said, length)
+    assert shown.isprintable()
+    assert len(shown) <= length
+    assert "secret" not in shown.replace("<secret>", "|").removesuffix("<secret…")
+
+
+def test_an_error_reads_as_its_type_and_its_message() -> None:
+    assert str(CustodyError("BadRequest", message="Invalid parameter.")) == (
+        "BadRequest: Invalid parameter."
+    )
+    assert str(CustodyError("http/502")) == "http/502"

@@ -1,0 +1,568 @@
+"""What an answer must be, field by field; the examples are those of Kraken's pages."""
+
+import json
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.custody.models import (
+    Asset,
+    AssetBalance,
+    InvalidAnswerError,
+    InvalidRow,
+    OrganizationBalance,
+    VaultBalances,
+    organization_balance,
+    parse_json,
+    vault_balances,
+)
+
+BITCOIN = """{
+    "asset": "BTC", "asset_class": "currency", "name": "Bitcoin", "name_full": "Bitcoin",
+    "symbol": "BTC", "decimals": 8, "display_decimals": 8, "rate_decimals": 8,
+    "funding_decimals": 8, "min_lot": "0.00010000", "reserve": false, "virtual": true,
+    "metadata": {"color_code": "#F7931A"}, "balance": "1.50000000",
+    "balance_diff": "0.10000000", "spot": "1.50000000", "hold": "0.00000000",
+    "available": "1.50000000", "pledged": "0.00000000", "quote_balance": "97500.00",
+    "quote_spot_balance": "97500.00", "quote_available": "97500.00",
+    "quote_price": "65000.00", "quote_asset": "USD", "quote_asset_class": "currency"
+}"""
+DOLLAR = """{
+    "asset": "USD", "asset_class": "currency", "name": "US Dollar", "name_full": "US Dollar",
+    "symbol": "USD", "decimals": 4, "display_decimals": 2, "rate_decimals": 4,
+    "funding_decimals": 4, "min_lot": "0.0100", "reserve": false, "virtual": false,
+    "metadata": {"color_code": "#85BB65"}, "balance": "10000.0000", "spot": "10000.0000",
+    "hold": "0.0000", "available": "10000.0000", "quote_balance": "10000.00",
+    "quote_spot_balance": "10000.00", "quote_available": "10000.00", "quote_price": "1.0000",
+    "quote_asset": "USD", "quote_asset_class": "currency"
+}"""
+TOTAL = """{"quote_asset": "USD", "balance": {"total": "12345.6789", "spot": "10000.0000",
+    "staked": "1500.0000", "pledged": "845.6789"}}"""
+
+REQUIRED = ("asset", "asset_class", "balance", "spot", "hold", "available")
+REQUIRED_AMOUNTS = REQUIRED[2:]
+OPTIONAL_AMOUNTS = (
+    "pledged",
+    "staked",
+    "balance_diff",
+    "quote_balance",
+    "quote_spot_balance",
+    "quote_available",
+    "quote_price",
+)
+TEXTS = ("name", "name_full", "symbol")
+FLAGS = ("virtual", "reserve")
+PLACES = ("decimals", "display_decimals", "rate_decimals", "funding_decimals")
+DESCRIPTIONS = (*TEXTS, *FLAGS, *PLACES, "min_lot", "launch_time")
+
+
+class Missing:
+    def __repr__(self) -> str:
+        return "missing"
+
+
+MISSING = Missing()
+NOT_FINITE = "is not a finite decimal"
+
+
+def document(value: object) -> object:
+    """The value as it comes out of an answer's body."""
+    return parse_json(json.dumps(value).encode())
+
+
+def row(**fields: object) -> dict[str, object]:
+    """A row as Kraken's example has it, but for these fields."""
+    changed: dict[str, object] = json.loads(BITCOIN) | fields
+    return {name: value for name, value in changed.items() if value is not MISSING}
+
+
+def read_row(**fields: object) -> AssetBalance:
+    """The one row of an answer; it must be valid."""
+    answer = vault_balances(document([row(**fields)]))
+    assert answer.invalid == ()
+    return answer.rows[0]
+
+
+def refused(*rows: object) -> tuple[InvalidRow, ...]:
+    return vault_balances(document(rows)).invalid
+
+
+def raw(field: str, literal: str) -> VaultBalances:
+    """An answer of one row with `field` as this JSON text."""
+    text = json.dumps([row(**{field: "HERE"})]).replace('"HERE"', literal)
+    return vault_balances(parse_json(text.encode()))
+
+
+def test_kraken_s_example_of_a_vault_is_read_field_by_field() -> None:
+    answer = vault_balances(parse_json(f"[{BITCOIN}, {DOLLAR}]".encode()))
+    bitcoin, dollar = answer.rows
+    assert (answer.invalid, answer.quote_asset) == ((), "USD")
+    assert bitcoin.model_dump() == {
+        "asset": "BTC",
+        "asset_class": "currency",
+        "balance": Decimal("1.50000000"),
+        "spot": Decimal("1.50000000"),
+        "hold": Decimal(0),
+        "available": Decimal("1.50000000"),
+        "pledged": Decimal(0),
+        "staked": None,
+        "balance_diff": Decimal("0.10000000"),
+        "quote_balance": Decimal("97500.00"),
+        "quote_spot_balance": Decimal("97500.00"),
+        "quote_available": Decimal("97500.00"),
+        "quote_price": Decimal("65000.00"),
+        "quote_asset": "USD",
+        "name": "Bitcoin",
+        "name_full": "Bitcoin",
+        "symbol": "BTC",
+        "virtual": True,
+        "reserve": False,
+        "decimals": 8,
+        "display_decimals": 8,
+        "rate_decimals": 8,
+        "funding_decimals": 8,
+        "min_lot": Decimal("0.00010000"),
+        "launch_time": None,
+    }
+    assert dollar.balance == Decimal(10000)
+    assert (dollar.pledged, dollar.balance_diff) == (None, None)
+    assert dollar.description() == Asset(
+        asset="USD",
+        asset_class="currency",
+        name="US Dollar",
+        name_full="US Dollar",
+        symbol="USD",
+        virtual=False,
+        reserve=False,
+        decimals=4,
+        display_decimals=2,
+        rate_decimals=4,
+        funding_decimals=4,
+        min_lot=Decimal("0.01"),
+        launch_time=None,
+    )
+
+
+def test_kraken_s_example_of_an_organization_is_read_field_by_field() -> None:
+    assert organization_balance(parse_json(TOTAL.encode())) == OrganizationBalance(
+        quote_asset="USD",
+        total=Decimal("12345.6789"),
+        spot=Decimal(10000),
+        staked=Decimal(1500),
+        pledged=Decimal("845.6789"),
+    )
+
+
+@pytest.mark.parametrize("field", OPTIONAL_AMOUNTS)
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [(MISSING, None), (None, None), ("0", Decimal(0)), ("0.00", Decimal(0)), (0, Decimal(0))],
+    ids=["absent", "null", "zero", "zero with places", "the number zero"],
+)
+def test_absent_and_null_are_none_and_zero_is_zero(
+    field: str, value: object, amount: Decimal | None
+) -> None:
+    assert getattr(read_row(**{field: value}), field) == amount
+
+
+@pytest.mark.parametrize("field", REQUIRED)
+@pytest.mark.parametrize("value", [MISSING, None, True, [], {}, {"amount": "1"}], ids=repr)
+def test_a_row_without_a_required_field_is_invalid(field: str, value: object) -> None:
+    wrong_type = NOT_FINITE if field in REQUIRED_AMOUNTS else "is not a text"
+    problem = "is missing" if value is MISSING else wrong_type
+    assert refused(row(**{field: value})) == (InvalidRow(0, field, problem),)
+
+
+@pytest.mark.parametrize("field", [*REQUIRED_AMOUNTS, *OPTIONAL_AMOUNTS])
+@pytest.mark.parametrize(
+    ("literal", "amount"),
+    [
+        ('"1.50000000"', "1.5"),
+        ("1.50000000", "1.5"),
+        ("2", "2"),
+        ('"2"', "2"),
+        ('"-0.1"', "-0.1"),
+        ('"+0.1"', "0.1"),
+        ('"1."', "1"),
+        ("1e5", "100000"),
+        ('"1E-5"', "0.00001"),
+        ('"0.123456789012345678901234567890"', "0.123456789012345678901234567890"),
+        ("123456789012345678901234567890.12", "123456789012345678901234567890.12"),
+        ('"1e-9999"', "1e-9999"),
+        ('"' + "9" * 60 + '"', "9" * 60),
+    ],
+)
+def test_an_amount_is_exact_as_a_number_and_as_a_text(
+    field: str, literal: str, amount: str
+) -> None:
+    answer = raw(field, literal)
+    assert answer.invalid == ()
+    assert getattr(answer.rows[0], field) == Decimal(amount)
+
+
+@pytest.mark.parametrize("field", [*REQUIRED_AMOUNTS, *OPTIONAL_AMOUNTS])
+@pytest.mark.parametrize(
+    "literal",
+    [
+        '"NaN"',
+        "NaN",
+        '"sNaN"',
+        '"Infinity"',
+        "Infinity",
+        "-Infinity",
+        '"inf"',
+        "1e999",
+        '"1e999"',
+        '"1e309"',
+        '"1e99999"',
+        "9" * 5000,
+        "9" * 61,
+        '"' + "9" * 61 + '"',
+        '"0.' + "1" * 61 + '"',
+        '"1_000"',
+        '"1,000"',
+        '" 1"',
+        '"1 "',
+        '"1\\n"',
+        '""',
+        '"."',
+        '".5"',
+        '"-"',
+        '"0x10"',
+        '"\\u0661"',
+        '"\\uff11"',
+        '"\\u00b2"',
+        '"\\ud83d"',
+        "true",
+        "false",
+        "[1]",
+        '{"amount": 1}',
+    ],
+    ids=lambda literal: literal[:12],
+)
+def test_what_is_not_a_finite_decimal_makes_the_row_invalid(field: str, literal: str) -> None:
+    answer = raw(field, literal)
+    assert answer.rows == ()
+    assert answer.invalid == (InvalidRow(0, field, NOT_FINITE),)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("asset", "", "is not a text"),
+        ("asset", 7, "is not a text"),
+        ("asset", "x" * 65, "is longer than 64 characters"),
+        ("asset", "\ud83d", "is not valid Unicode"),
+        ("asset_class", "", "is not a text"),
+        ("asset_class", "x" * 65, "is longer than 64 characters"),
+        ("quote_asset", 7, "is not a text"),
+        ("quote_asset", "\udc00", "is not valid Unicode"),
+    ],
+)
+def test_a_code_that_is_none_makes_the_row_invalid(field: str, value: object, problem: str) -> None:
+    assert refused(row(**{field: value})) == (InvalidRow(0, field, problem),)
+
+
+def test_a_code_of_64_characters_of_any_script_is_one() -> None:
+    assert read_row(asset="₿" * 64).asset == "₿" * 64
+
+
+@pytest.mark.parametrize("element", [None, True, 7, 1.5, "row", [], ["asset"]], ids=repr)
+def test_a_row_that_is_no_object_is_invalid_as_a_whole(element: object) -> None:
+    assert refused(row(), element) == (InvalidRow(1, "", "is not an object"),)
+
+
+def test_the_first_field_that_is_wrong_is_named() -> None:
+    assert refused({}) == (InvalidRow(0, "asset", "is missing"),)
+    assert refused(row(hold="x", spot="x")) == (InvalidRow(0, "spot", NOT_FINITE),)
+
+
+def test_the_other_rows_count() -> None:
+    answer = vault_balances(document([row(), row(asset="ETH", hold=None), row(asset="SOL")]))
+    assert [kept.asset for kept in answer.rows] == ["BTC", "SOL"]
+    assert answer.invalid == (InvalidRow(1, "hold", NOT_FINITE),)
+
+
+def test_an_asset_and_class_count_once_and_the_first_time() -> None:
+    answer = vault_balances(document([row(balance="1"), row(balance="2"), row(balance="3")]))
+    assert [kept.balance for kept in answer.rows] == [Decimal(1)]
+    problem = "and its class stand in the answer before"
+    assert answer.invalid == (InvalidRow(1, "asset", problem), InvalidRow(2, "asset", problem))
+
+
+def test_the_same_asset_of_another_class_is_another_row() -> None:
+    answer = vault_balances(document([row(), row(asset_class="tokenised_asset"), row(asset="btc")]))
+    assert len(answer.rows) == 3
+    assert answer.invalid == ()
+
+
+def test_an_invalid_row_does_not_take_the_place_of_a_valid_one() -> None:
+    answer = vault_balances(document([row(hold=None), row()]))
+    assert [kept.asset for kept in answer.rows] == ["BTC"]
+    assert answer.invalid == (InvalidRow(0, "hold", NOT_FINITE),)
+
+
+@pytest.mark.parametrize("field", DESCRIPTIONS)
+@pytest.mark.parametrize(
+    "value", [MISSING, None, "", {}, [], [True], {"text": "Bitcoin"}, "\ud83d"], ids=repr
+)
+def test_a_description_that_is_of_no_use_is_none_and_withholds_nothing(
+    field: str, value: object
+) -> None:
+    read = read_row(**{field: value})
+    assert getattr(read, field) is None
+    assert read.balance == Decimal("1.5")
+
+
+@pytest.mark.parametrize("field", ["min_lot", "launch_time"])
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e999", '"NaN"', '"1e999"', '"1_0"'])
+def test_a_describing_number_that_is_none_withholds_nothing(field: str, literal: str) -> None:
+    assert getattr(raw(field, literal).rows[0], field) is None
+
+
+@pytest.mark.parametrize("field", PLACES)
+@pytest.mark.parametrize(
+    ("literal", "places"),
+    [
+        ("8", 8),
+        ('"8"', 8),
+        ("8.0", 8),
+        ("0", 0),
+        ("999", 999),
+        ("1000", None),
+        ("-1", None),
+        ("8.5", None),
+        ("true", None),
+        ("NaN", None),
+        ("1e9999", None),
+    ],
+)
+def test_places_are_a_small_whole_number(field: str, literal: str, places: int | None) -> None:
+    assert getattr(raw(field, literal).rows[0], field) == places
+
+
+@pytest.mark.parametrize("field", FLAGS)
+@pytest.mark.parametrize(
+    ("value", "flag"), [(True, True), (False, False), ("true", None), (1, None), (0, None)]
+)
+def test_a_flag_is_true_or_false_and_nothing_like_it(
+    field: str, value: object, flag: object
+) -> None:
+    assert getattr(read_row(**{field: value}), field) is flag
+
+
+@pytest.mark.parametrize("field", TEXTS)
+def test_a_long_name_is_cut(field: str) -> None:
+    assert getattr(read_row(**{field: "x" * 200}), field) == "x" * 128
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("1700000000", "1700000000"),
+        (1700000000, "1700000000"),
+        ("1700000000.25", "1700000000.25"),
+        ("2023-11-14T22:13:20Z", "1700000000"),
+        ("2023-11-14T22:13:20.250Z", "1700000000.25"),
+        ("2023-11-15T00:13:20+02:00", "1700000000"),
+        ("2023-11-14T22:13:20", None),
+        ("0001-01-01T00:00:00+23:59", "-62135683140"),
+        ("2023-13-14T22:13:20Z", None),
+        ("14 November 2023", None),
+        (True, None),
+    ],
+)
+def test_a_launch_time_is_unix_seconds_or_rfc_3339(written: object, seconds: str | None) -> None:
+    expected = None if seconds is None else Decimal(seconds)
+    assert read_row(launch_time=written).launch_time == expected
+
+
+@pytest.mark.parametrize(
+    ("envelope", "quote_asset"),
+    [
+        ({}, "USD"),
+        ({"quote_asset": "EUR"}, "EUR"),
+        ({"quote_asset": None}, "USD"),
+        ({"quote_asset": ""}, "USD"),
+        ({"quote_asset": ["EUR"]}, "USD"),
+        ({"quote_asset": "\ud83d"}, "USD"),
+        ({"quote_asset": "x" * 65}, "USD"),
+        ({"next": "unknown", "error": []}, "USD"),
+    ],
+)
+def test_rows_may_come_in_an_envelope(envelope: dict[str, object], quote_asset: str) -> None:
+    answer = vault_balances(document({"result": [row(quote_asset=MISSING)], **envelope}))
+    assert answer.quote_asset == quote_asset
+    assert [(kept.asset, kept.quote_asset) for kept in answer.rows] == [("BTC", None)]
+
+
+def test_a_row_may_name_a_quote_asset_of_its_own() -> None:
+    answer = vault_balances(document({"result": [row(quote_asset="EUR")], "quote_asset": "USD"}))
+    assert answer.rows[0].quote_asset == "EUR"
+
+
+@pytest.mark.parametrize("written", [[], {"result": []}])
+def test_an_empty_vault_has_no_rows(written: object) -> None:
+    assert vault_balances(document(written)) == VaultBalances((), (), "USD")
+
+
+@pytest.mark.parametrize(
+    "written", [None, True, 7, "rows", {}, {"result": {}}, {"result": None}, {"rows": []}], ids=repr
+)
+def test_an_answer_without_rows_is_invalid(written: object) -> None:
+    with pytest.raises(InvalidAnswerError, match="is neither an array of rows nor an object with"):
+        vault_balances(document(written))
+
+
+def organization(**parts: object) -> object:
+    balance = json.loads(TOTAL)["balance"] | parts
+    kept = {name: value for name, value in balance.items() if value is not MISSING}
+    return document({"balance": kept, "quote_asset": "USD"})
+
+
+@pytest.mark.parametrize("part", ["spot", "staked", "pledged"])
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [(MISSING, None), (None, None), ("0", Decimal(0)), (0.5, Decimal("0.5"))],
+    ids=["absent", "null", "zero", "a number"],
+)
+def test_a_part_of_the_total_may_be_missing(
+    part: str, value: object, amount: Decimal | None
+) -> None:
+    assert getattr(organization_balance(organization(**{part: value})), part) == amount
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        ({"total": MISSING}, "balance.total is missing"),
+        ({"total": None}, "balance.total is not a finite decimal"),
+        ({"total": "NaN"}, "balance.total is not a finite decimal"),
+        ({"total": True}, "balance.total is not a finite decimal"),
+        ({"spot": "1e999"}, "balance.spot is not a finite decimal"),
+        ({"staked": ""}, "balance.staked is not a finite decimal"),
+        ({"pledged": {}}, "balance.pledged is not a finite decimal"),
+    ],
+)
+def test_a_total_that_cannot_be_right_is_invalid(parts: dict[str, object], problem: str) -> None:
+    with pytest.raises(InvalidAnswerError) as caught:
+        organization_balance(organization(**parts))
+    assert str(caught.value) == problem
+
+
+@pytest.mark.parametrize(
+    ("written", "quote_asset"),
+    [
+        ({"balance": {"total": "1"}, "quote_asset": "EUR"}, "EUR"),
+        ({"balance": {"total": "1"}}, "USD"),
+        ({"balance": {"total": "1", "quote_asset": "EUR"}}, "USD"),
+        ({"balance": {"total": "1"}, "quote_asset": 7}, "USD"),
+        ({"result": {"balance": {"total": "1"}, "quote_asset": "EUR"}}, "EUR"),
+        ({"result": {"balance": {"total": "1"}}, "error": []}, "USD"),
+    ],
+)
+def test_a_total_may_come_in_an_envelope(written: object, quote_asset: str) -> None:
+    assert organization_balance(document(written)) == OrganizationBalance(
+        quote_asset=quote_asset, total=Decimal(1)
+    )
+
+
+@pytest.mark.parametrize(
+    "written", [None, 7, "x", [], {}, {"balance": None}, {"balance": []}, {"result": []}], ids=repr
+)
+def test_an_answer_without_a_balance_is_invalid(written: object) -> None:
+    with pytest.raises(InvalidAnswerError, match="has no balance"):
+        organization_balance(document(written))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[",
+        b"[]]",
+        b"\xff\xfe",
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b"'a'",
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_a_body_that_is_no_json_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(body)
+
+
+@settings(deadline=None)
+@given(
+    body=st.binary()
+    | st.text().map(str.encode)
+    | st.text('[]{},:"0-9eE.+NaInfity \\u').map(str.encode)
+)
+def test_any_bytes_are_a_value_or_a_value_error(body: bytes) -> None:
+    try:
+        parse_json(body)
+    except ValueError:
+        return
+    json.loads(body)  # what was accepted is JSON to Python too
+
+
+FIELDS = st.sampled_from([*AssetBalance.model_fields, "balance", "result", "total", "metadata"])
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.sampled_from(["1.5", "1e999", "NaN", "-0", "9" * 400, "1e-9999", "2023-11-14T22:13:20Z"])
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(FIELDS | st.text(), inner),
+    max_leaves=20,
+)
+ALMOST_ROWS = st.dictionaries(FIELDS, LEAVES).map(lambda fields: row(**fields))
+ALMOST_VAULTS = st.lists(ALMOST_ROWS | VALUES, max_size=4)
+DOCUMENTS = (
+    VALUES
+    | ALMOST_VAULTS
+    | st.fixed_dictionaries({"result": ALMOST_VAULTS}, optional={"quote_asset": VALUES})
+    | st.fixed_dictionaries({"balance": st.dictionaries(FIELDS, LEAVES)})
+    | st.fixed_dictionaries({"result": st.fixed_dictionaries({"balance": VALUES})})
+)
+
+
+def amounts(model: AssetBalance | OrganizationBalance) -> list[float]:
+    return [float(value) for _, value in model if isinstance(value, Decimal)]
+
+
+@settings(deadline=None, max_examples=300)
+@given(written=DOCUMENTS)
+def test_any_json_is_a_vault_of_finite_amounts_or_invalid(written: Any) -> None:
+    try:
+        answer = vault_balances(document(written))
+    except InvalidAnswerError:
+        return
+    assert all(math.isfinite(amount) for kept in answer.rows for amount in amounts(kept))
+    keys = [(kept.asset, kept.asset_class) for kept in answer.rows]
+    assert len(set(keys)) == len(keys)
+    given = written["result"] if isinstance(written, dict) else written
+    assert len(answer.rows) + len(answer.invalid) == len(given)
+    for kept in answer.rows:
+        repr(kept.description()).encode()  # every text can go into an exposition
+
+
+@settings(deadline=None, max_examples=300)
+@given(written=DOCUMENTS)
+def test_any_json_is_a_total_of_finite_amounts_or_invalid(written: Any) -> None:
+    try:
+        balance = organization_balance(document(written))
+    except InvalidAnswerError:
+        return
+    assert all(math.isfinite(amount) for amount in amounts(balance))
+    balance.quote_asset.encode()
