@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if flags.version:
         python = platform.python_version()
-        print(f"{PROGRAM} {__version__} (revision {revision()}, Python {python})")
+        _show(f"{PROGRAM} {__version__} (revision {revision()}, Python {python})\n")
         return SUCCESS
     if flags.demo and flags.config_file is not None:
         parser.error("--demo brings its own configuration: leave out --config.file")
@@ -129,6 +129,15 @@ def _telemetry_path(text: str) -> str:
     return text
 
 
+def _show(text: str) -> None:
+    """Write `text` to stdout; a reader that has left, as `head` does, wants no more of it."""
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        # What could not be written would be tried, and complained of, again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _run(flags: argparse.Namespace) -> int:
     # Not at the top of the file: --help, --version and bad flags answer at once without the libraries.
     from exporter.config import ConfigError, SecretError  # noqa: PLC0415
@@ -152,7 +161,7 @@ async def _go(flags: argparse.Namespace) -> int:
         if flags.config_check:
             from exporter.report import plan_report  # noqa: PLC0415 - see _run
 
-            print(plan_report(settings), end="")
+            _show(plan_report(settings))
             return SUCCESS
         from exporter import app  # noqa: PLC0415 - see _run
 

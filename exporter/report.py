@@ -57,7 +57,7 @@ def _warnings(plan: Plan, settings: Settings) -> Iterator[str]:
     if slowest > 1:
         yield (
             f"warning: demand exceeds the budget: intervals are stretched by up to {slowest:.2f}. "
-            "Make polling.interval longer, or raise api.rate_limit.share if nothing else shares the IP address."
+            "Make intervals longer, or raise rate_limit.share where nothing else shares the limit."
         )
     late = [t for t in plan.targets if plan.refresh_interval(t) >= settings.polling.stale_after]
     if late:
@@ -75,11 +75,11 @@ def _with_gap(lines: Iterator[str]) -> Iterator[str]:
 
 
 def duration(seconds: float) -> str:
-    """Return `seconds` as Prometheus writes durations where they are whole, else with one decimal."""
-    if seconds < 1:
+    """Return `seconds` as Prometheus writes durations, but seconds below a minute with a decimal where there is one."""
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f}ms"
-    if seconds != round(seconds):
-        return f"{seconds:.1f}s"
+    if (tenths := round(seconds, 1)) < 60:
+        return f"{tenths:g}s"
     text = ""
     left = round(seconds)
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):

@@ -4,14 +4,15 @@ Everything is checked and rendered when it is put in. A scrape takes references,
 took cannot change under it.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from exporter.custody.errors import SERIES_LIMIT_TYPE, CustodyError
 from exporter.custody.models import Asset
 from exporter.metrics import catalog
+from exporter.metrics.assets import HeldAssets
 from exporter.metrics.catalog import Metric
-from exporter.metrics.render import Lines, asset_lines, threshold_lines
+from exporter.metrics.render import Lines, threshold_lines
 from exporter.metrics.state import Balances, TargetState, target_lines
 from exporter.targets import Target
 
@@ -28,8 +29,10 @@ class Store:
         self._max_series = max_series
         self._states: dict[Target, TargetState] = {}
         self._target_lines: dict[Target, Lines] = {}
-        self._thresholds = [threshold_lines(target) for target in targets]
-        self._assets = _Assets()
+        targets = tuple(targets)
+        self._thresholds = tuple(map(threshold_lines, targets))
+        self._assets = HeldAssets()
+        self._version = 0
         self.series = 0
         for target in targets:
             self.put(TargetState(target))
@@ -58,10 +61,18 @@ class Store:
                 f"polling.max_series is {self._max_series}",
             )
         self.series = series
+        self._version += 1
         if state.balances is not held:
-            self._assets.replace(_assets(held), _assets(state.balances))
+            state = self._with_shared_assets(state, _assets(held))
         self._states[state.target] = state
         self._target_lines[state.target] = target_lines(state)
+
+    def _with_shared_assets(self, state: TargetState, held: tuple[Asset, ...]) -> TargetState:
+        """Return `state` with descriptions that all targets share, in place of `held`, which its target had before."""
+        shared = self._assets.exchange(held, _assets(state.balances))
+        if state.balances is None:
+            return state
+        return replace(state, balances=replace(state.balances, assets=shared))
 
     def withdraw_stale(self, now: float) -> list[TargetState]:
         """Withdraw the balances that at `now` (monotonic) are older than they may be; return their targets' states."""
@@ -74,21 +85,42 @@ class Store:
             self.put(state)
         return withdrawn
 
-    def families(self) -> list[tuple[Metric, list[bytes]]]:
-        """Return each metric that has samples now, with its lines in as many pieces as there are."""
-        balances = [state.balances.lines for state in self._states.values() if state.balances]
-        pages: list[tuple[tuple[Metric, ...], Iterable[Lines]]] = [
-            (catalog.BALANCES, balances),
-            ((catalog.MIN_AVAILABLE,), self._thresholds),
-            (catalog.ASSETS, self._assets.pages()),
-            (catalog.TARGETS, self._target_lines.values()),
-        ]
-        families = (
-            (metric, [lines[metric.name] for lines in page if metric.name in lines])
-            for metrics, page in pages
-            for metric in metrics
+    def snapshot(self) -> "Snapshot":
+        """Return what is exposed now."""
+        return Snapshot(
+            version=self._version,
+            balances=tuple(state.balances.lines for state in self.states() if state.balances),
+            thresholds=self._thresholds,
+            assets=self._assets.pages(),
+            targets=tuple(self._target_lines.values()),
         )
-        return [(metric, lines) for metric, lines in families if lines]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is exposed at one moment, in references: it is quickly made, and nothing of it changes any more.
+
+    version: another number for each content.
+    """
+
+    version: int
+    balances: tuple[Lines, ...]
+    thresholds: tuple[Lines, ...]
+    assets: tuple[Lines, ...]
+    targets: tuple[Lines, ...]
+
+    def families(self) -> Iterator[tuple[Metric, list[bytes]]]:
+        """Yield each metric that has samples, with its lines in as many pieces as there are."""
+        for metrics, pages in (
+            (catalog.BALANCES, self.balances),
+            ((catalog.MIN_AVAILABLE,), self.thresholds),
+            (catalog.ASSETS, self.assets),
+            (catalog.TARGETS, self.targets),
+        ):
+            for metric in metrics:
+                lines = [page[metric.name] for page in pages if metric.name in page]
+                if lines:
+                    yield metric, lines
 
 
 def _series(balances: Balances | None) -> int:
@@ -97,38 +129,3 @@ def _series(balances: Balances | None) -> int:
 
 def _assets(balances: Balances | None) -> tuple[Asset, ...]:
     return balances.assets if balances else ()
-
-
-class _Assets:
-    """Every asset that is held anywhere, once, described as in the answer that came last.
-
-    Vaults may describe an asset differently for a while. So each description is kept with the number of vaults that
-    gave it, the latest last.
-    """
-
-    def __init__(self) -> None:
-        self._holders: dict[tuple[str, str], dict[Asset, int]] = {}
-        self._lines: dict[Asset, Lines] = {}
-
-    def replace(self, old: tuple[Asset, ...], new: tuple[Asset, ...]) -> None:
-        """Take note that a vault which held `old` holds `new`."""
-        # What a vault holds rarely changes from one poll to the next.
-        if old == new:
-            return
-        for asset in new:
-            holders = self._holders.setdefault((asset.asset, asset.asset_class), {})
-            holders[asset] = holders.pop(asset, 0) + 1
-            if asset not in self._lines:
-                self._lines[asset] = asset_lines(asset)
-        for asset in old:
-            key = (asset.asset, asset.asset_class)
-            holders = self._holders[key]
-            holders[asset] -= 1
-            if not holders[asset]:
-                del holders[asset], self._lines[asset]
-            if not holders:
-                del self._holders[key]
-
-    def pages(self) -> list[Lines]:
-        """Return the lines of each asset."""
-        return [self._lines[next(reversed(holders))] for holders in self._holders.values()]

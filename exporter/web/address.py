@@ -1,11 +1,15 @@
 """Where the exporter listens, and which paths are taken there."""
 
+import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from typing import Final
 
 BACKLOG: Final = 2048
 RESERVED_PATHS: Final = ("/", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/targets")
+
+_FORM = re.compile(r"(?:\[(?P<ipv6>[^]]+)]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>[0-9]{1,5})")
 
 
 class ListenError(Exception):
@@ -22,14 +26,16 @@ class ListenAddress:
     @classmethod
     def parse(cls, text: str) -> "ListenAddress":
         """Read `HOST:PORT`, `[IPv6]:PORT` or `:PORT`. Raises ValueError."""
-        host, colon, port = text.rpartition(":")
-        if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-            raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:10063 or :10063")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            raise ValueError(f"{text!r}: an IPv6 address stands in brackets, such as [::1]:10063")
-        return cls(host, int(port))
+        match = _FORM.fullmatch(text)
+        if (
+            not match
+            or int(match["port"]) > 65535
+            or (match["ipv6"] and not _is_ipv6(match["ipv6"]))
+        ):
+            raise ValueError(
+                f"{text!r} is not HOST:PORT, such as 127.0.0.1:10063, [::1]:10063 or :10063"
+            )
+        return cls(match["ipv6"] or match["host"], int(match["port"]))
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -48,10 +54,19 @@ class ListenAddress:
                 backlog=BACKLOG,
             )
         except OSError as error:
+            # create_server adds the address in a form of its own.
+            reason, *_ = str(error.strerror or error).partition(" (while attempting")
             raise ListenError(
-                f"cannot listen on {self}: {error.strerror or error}; "
-                "choose another address with --web.listen-address"
+                f"cannot listen on {self}: {reason}; choose another address with --web.listen-address"
             ) from None
         # asyncio sets it only for sockets it made itself; without it each kept-alive answer waits 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,33 +1,37 @@
 """The routes: metrics, health, readiness and the landing page. None of them touches the network."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
 
 from jinja2 import Environment, PackageLoader
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from exporter import __version__
-from exporter.metrics.exposition import accepts_gzip, body, negotiate, pieces
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.negotiation import accepts_gzip, negotiate
 from exporter.metrics.store import Store
 from exporter.polling.poller import Poller
 
 
-@dataclass(frozen=True, slots=True)
 class Site:
-    """What the pages show. registry: the exporter's own metrics."""
+    """Answers from what the exporter knows. registry: the exporter's own metrics."""
 
-    store: Store
-    registry: CollectorRegistry
-    poller: Poller
-    telemetry_path: str
+    def __init__(
+        self, store: Store, registry: CollectorRegistry, poller: Poller, telemetry_path: str
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self._exposition = Exposition(store, registry)
+        self.poller = poller
+        self.telemetry_path = telemetry_path
 
     def app(self) -> Starlette:
         """Return the ASGI application. GET routes answer HEAD as well; anything else is 404 or 405."""
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/", self._landing),
                 Route(self.telemetry_path, self._metrics),
@@ -35,17 +39,20 @@ class Site:
                 Route("/-/ready", self._ready),
             ]
         )
+        # A redirect would be to whatever host the client named.
+        app.router.redirect_slashes = False
+        return app
 
     async def _metrics(self, request: Request) -> Response:
-        format_ = negotiate(request.headers.get("accept", ""))
-        gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+        format_ = negotiate(_header(request, "accept"))
+        gzip = accepts_gzip(_header(request, "accept-encoding"))
         headers = {"content-type": format_.value, "vary": "accept, accept-encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-        parts = pieces(self.store, self.registry, format_)
-        # Joining and compressing takes long for many series, and polling must not notice.
-        content = await asyncio.to_thread(body, parts, gzip=gzip)
-        return Response(content, headers=headers)
+            compressed = await self._exposition.gzip(format_)
+            headers["content-length"] = str(sum(map(len, compressed)))
+            return StreamingResponse(_in_turns(compressed), headers=headers)
+        return StreamingResponse(_in_turns(self._exposition.plain(format_)), headers=headers)
 
     async def _healthy(self, _request: Request) -> Response:
         if trouble := self.poller.trouble():
@@ -73,6 +80,18 @@ class Site:
             },
         )
         return HTMLResponse(page)
+
+
+async def _in_turns(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield `chunks`, and let the poller have its turn after each: to a quick client sending alone never waits."""
+    for chunk in chunks:
+        yield chunk
+        await asyncio.sleep(0)
+
+
+def _header(request: Request, name: str) -> str:
+    """Return a header that is a list, also where it comes on several lines (RFC 9110, 5.3)."""
+    return ",".join(request.headers.getlist(name))
 
 
 _TEMPLATES = Environment(loader=PackageLoader("exporter.web"), autoescape=True)

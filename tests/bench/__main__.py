@@ -10,11 +10,12 @@ import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.bench import budget, scrape, start
+from tests.bench import budget, polling, scrape, start
 
 BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "start": start.measure,
     "budget": budget.measure,
+    "polling": polling.measure,
     "scrape": scrape.measure,
 }
 

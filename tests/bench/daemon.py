@@ -1,10 +1,11 @@
 """Runs the exporter as its users do: as a process, on loopback."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -24,13 +25,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(*arguments: str) -> Iterator[Daemon]:
-    """Run the exporter with `arguments`, and stop it at the end of the block."""
+def running(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+    """Run the exporter with `arguments` and more environment, and stop it at the end of the block."""
     address = f"127.0.0.1:{free_port()}"
     process = subprocess.Popen(
         [sys.executable, "-m", "exporter", "--web.listen-address", address, *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={**os.environ, **(environ or {})},
     )
     try:
         yield Daemon(process, f"http://{address}")

@@ -5,9 +5,10 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -28,6 +29,8 @@ from exporter.web.site import Site
 
 ASSETS = 50
 SERIES_OF_A_VAULT = 550
+CHANGE_SECONDS = 0.002
+"""So often that no two scrapes see the same state."""
 NOON = 1_790_000_000.0
 NOWHERE = "http://127.0.0.1:9"
 API_KEY, API_SECRET = "bench", "YmVuY2g="
@@ -40,6 +43,14 @@ def portfolio_of(series: int) -> Portfolio:
 
 def settings_for(portfolio: Portfolio, base_url: str, interval: str = "1m") -> Settings:
     """Return settings that poll all vaults of `portfolio`, with all of the documented budget."""
+    document, environ = settings_document(portfolio, base_url, interval)
+    return parse(yaml.safe_dump(document), directory=Path(), environ=environ)
+
+
+def settings_document(
+    portfolio: Portfolio, base_url: str, interval: str
+) -> tuple[Mapping[str, object], Mapping[str, str]]:
+    """Return those settings as a configuration file, and the environment that has its secrets."""
     (organization,) = portfolio.organizations
     document = {
         "api": {"base_url": base_url, "rate_limit": {"share": 1}},
@@ -54,8 +65,7 @@ def settings_for(portfolio: Portfolio, base_url: str, interval: str = "1m") -> S
             }
         ],
     }
-    environ = {"KEY": API_KEY, "SECRET": API_SECRET}
-    return parse(yaml.safe_dump(document), directory=Path(), environ=environ)
+    return document, {"KEY": API_KEY, "SECRET": API_SECRET}
 
 
 def filled_exporter(portfolio: Portfolio, settings: Settings) -> Exporter:
@@ -100,15 +110,24 @@ def _samples(
         yield metric.name, metric.help, list(metric.labels), samples
 
 
-async def _serve_exporter(series: int, port: int) -> None:
-    portfolio = portfolio_of(series)
-    exporter = filled_exporter(portfolio, settings_for(portfolio, NOWHERE))
+async def _serve_exporter(series: int, port: int, *, changes: bool) -> None:
+    exporter = _filled_exporter(series)
     site = Site(exporter.store, exporter.registry, exporter.poller, "/metrics")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     with ListenAddress("127.0.0.1", port).listen() as listener:
         async with serving(site.app(), listener):
-            await stop.wait()
+            while not stop.is_set():
+                if changes:
+                    exporter.store.put(next(iter(exporter.store.states())))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CHANGE_SECONDS):
+                        await stop.wait()
+
+
+def _filled_exporter(series: int) -> Exporter:
+    portfolio = portfolio_of(series)
+    return filled_exporter(portfolio, settings_for(portfolio, NOWHERE))
 
 
 def _serve_gauges(series: int, port: int) -> None:
@@ -151,7 +170,8 @@ def _serve_registry(registry: CollectorRegistry, port: int) -> None:
 
 
 SERVERS: dict[str, Callable[[int, int], None]] = {
-    "exporter": lambda series, port: asyncio.run(_serve_exporter(series, port)),
+    "exporter": lambda series, port: asyncio.run(_serve_exporter(series, port, changes=True)),
+    "unchanging": lambda series, port: asyncio.run(_serve_exporter(series, port, changes=False)),
     "gauges": _serve_gauges,
     "collector": _serve_collector,
 }

@@ -1,0 +1,215 @@
+"""What polling costs: one poll, the whole daemon at the full budget, and polling while a million series are scraped."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from exporter.app import World, assemble
+from exporter.custody.models import parse_json, vault_balances
+from exporter.demo.moods import body
+from exporter.demo.server import serve
+from exporter.demo.simulator import Simulator
+from exporter.logs import configure
+from exporter.metrics.state import TargetState, balances_of
+from exporter.web.address import ListenAddress
+from exporter.web.server import serving
+from exporter.web.site import Site
+from tests.bench.daemon import running
+from tests.bench.filled import (
+    API_KEY,
+    API_SECRET,
+    NOON,
+    NOWHERE,
+    filled_exporter,
+    portfolio_of,
+    settings_document,
+    settings_for,
+)
+from tests.bench.scrape import Server
+
+REQUESTS, WINDOW_SECONDS = 200, 30.0
+MILLION = 1_000_000
+WARM_UP_SECONDS = 3.0
+
+
+def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one switch
+    """Print the table."""
+    print("| polling | |\n| --- | --- |")
+    print(f"| a poll of 50 assets: parse, check, render, publish | {_poll_milliseconds():.2f} ms |")
+    for name, value in {**_daemon(20 if quick else 90), **_scraped(20 if quick else 90)}.items():
+        print(f"| {name} | {value} |")
+
+
+def _poll_milliseconds() -> float:
+    """Return the median processor time of everything between an answer's last byte and its exposition."""
+    portfolio = portfolio_of(1)
+    exporter = assemble(settings_for(portfolio, NOWHERE), World())
+    target = exporter.plan.targets[1]
+    bodies = [
+        json.dumps(portfolio.vault_rows(target.id, NOON + moment, full_precision=True)).encode()
+        for moment in range(20)
+    ]
+    times = []
+    for content in bodies * 20:
+        began = time.process_time_ns()
+        answer = vault_balances(parse_json(content))
+        exporter.store.put(TargetState(target, balances_of(target, answer, 0.0), polls=1))
+        times.append((time.process_time_ns() - began) / 1e6)
+    return statistics.median(times)
+
+
+def _daemon(seconds: float) -> dict[str, str]:
+    """Run the daemon at the full documented budget, and return what it takes."""
+    with tempfile.TemporaryDirectory() as folder, _simulator(100_000) as (base_url, _):
+        file = Path(folder) / "config.yaml"
+        document, environ = settings_document(portfolio_of(100_000), base_url, interval="20s")
+        file.write_text(yaml.safe_dump(document))
+        with running("--config.file", str(file), environ=environ) as daemon:
+            time.sleep(10)
+            began, spent = time.monotonic(), _processor_seconds(daemon.process.pid)
+            time.sleep(seconds)
+            elapsed = time.monotonic() - began
+            share = (_processor_seconds(daemon.process.pid) - spent) / elapsed
+    return {f"the daemon at {REQUESTS} requests in {WINDOW_SECONDS:g} s": f"{share:.1%} of a core"}
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _scraped(seconds: float) -> dict[str, str]:
+    """Scrape a million series in a loop while they are polled; return how the poller fared."""
+    with _simulator(MILLION) as (base_url, stop_simulator):
+        with _reporting("exporter", str(MILLION), base_url) as (port, stop_exporter):
+            server = Server(process=stop_exporter.process, port=int(port))
+            scrapes: list[float] = []
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                scrapes.append(server.scrape(gzip=len(scrapes) % 2 == 0)[0])
+            loop = stop_exporter()
+        api = stop_simulator()
+    used = api["arrivals"] / (REQUESTS * api["seconds"] / WINDOW_SECONDS)
+    return {
+        "scrapes of 1,000,000 series meanwhile": f"{len(scrapes)}, one after the other",
+        "event loop held for at the most": f"{loop['held_ms']:.1f} ms",
+        "budget used meanwhile": f"{used:.1%}",
+        "most requests in any window": f"{api['largest_window']} of {REQUESTS}",
+    }
+
+
+class _Stopper:
+    """Ends a process of this module and returns what it reports."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def __call__(self) -> dict[str, float]:
+        self.process.terminate()
+        output, _ = self.process.communicate(timeout=60)
+        report: dict[str, float] = json.loads(output)
+        return report
+
+
+@contextlib.contextmanager
+def _reporting(*arguments: str) -> Iterator[tuple[str, _Stopper]]:
+    """Run this module as a process; lends the line it prints when it is ready, and what ends it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.polling", *arguments], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().decode().strip(), _Stopper(process)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+def _simulator(series: int) -> contextlib.AbstractContextManager[tuple[str, _Stopper]]:
+    return _reporting("simulator", str(series))
+
+
+async def _run_simulator(series: int) -> None:
+    arrivals: list[float] = []
+
+    def arrive() -> float:
+        arrivals.append(time.monotonic())
+        return 0.0
+
+    portfolio = portfolio_of(series)
+    simulator = Simulator(
+        portfolio=portfolio,
+        api_key=API_KEY,
+        api_secret=API_SECRET,
+        wall=lambda: NOON,
+        monotonic=time.monotonic,
+        limit=REQUESTS,
+        window=WINDOW_SECONDS,
+        arrival_delay=arrive,
+    )
+    # To add up a million invented balances would hold up the simulator for seconds.
+    total = body(b'{"quote_asset": "USD", "balance": {"total": "1"}}', "application/json")
+    simulator.moods[portfolio.organizations[0].id] = total
+    async with serve(simulator.app) as base_url:
+        print(base_url, flush=True)
+        stop = _stop_event()
+        await stop.wait()
+    guard = simulator.guard
+    report = {
+        "arrivals": guard.arrivals - 1,
+        "seconds": arrivals[-1] - arrivals[0],
+        "largest_window": guard.largest_window,
+    }
+    print(json.dumps(report), flush=True)
+
+
+async def _run_exporter(series: int, base_url: str) -> None:
+    # As the daemon does it when it starts.
+    gc.freeze()
+    portfolio = portfolio_of(series)
+    exporter = filled_exporter(portfolio, settings_for(portfolio, base_url, interval="20s"))
+    del portfolio
+    site = Site(exporter.store, exporter.registry, exporter.poller, "/metrics")
+    stop = _stop_event()
+    held = 0.0
+    with ListenAddress("127.0.0.1", 0).listen() as listener:
+        async with serving(site.app(), listener):
+            polling = asyncio.create_task(exporter.poller.run())
+            # The very first request imports what it needs, once.
+            await asyncio.sleep(WARM_UP_SECONDS)
+            print(listener.getsockname()[1], flush=True)
+            while not stop.is_set():
+                before = time.perf_counter()
+                await asyncio.sleep(0.001)
+                held = max(held, time.perf_counter() - before - 0.001)
+            polling.cancel()
+            await asyncio.wait({polling})
+    print(json.dumps({"held_ms": held * 1000}), flush=True)
+
+
+def _stop_event() -> asyncio.Event:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    return stop
+
+
+if __name__ == "__main__":
+    # Events go to stderr; the report is all there is on stdout.
+    configure("error", "logfmt")
+    if sys.argv[1] == "simulator":
+        asyncio.run(_run_simulator(int(sys.argv[2])))
+    else:
+        asyncio.run(_run_exporter(int(sys.argv[2]), sys.argv[3]))

@@ -1,0 +1,75 @@
+"""Configurations for an exporter of the simulator's portfolio, and one that has polled everything once."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.app import Exporter, World, assemble
+from exporter.config import parse
+from exporter.demo.portfolio import Portfolio
+from exporter.demo.server import SimulatorThread
+from exporter.demo.simulator import R3, Simulator
+from tests.demo.calling import API_KEY, API_SECRET, PORTFOLIO, make_simulator
+
+ENVIRON = {
+    "SIMULATOR_KEY": API_KEY,
+    "SIMULATOR_SECRET": API_SECRET,
+    "OTHER_KEY": "unknown-to-the-simulator",
+}
+NO_LIMIT = {"requests": 100_000, "window": "1s", "share": 1}
+"""A budget that does not hold up a test."""
+
+
+def simulator(**options: Any) -> Simulator:
+    """Return the simulated API with every field it knows, whose clocks stand still and which knows no limit."""
+    return make_simulator(**{"revision": R3, "limit": 10**9} | options)
+
+
+def configuration(
+    base_url: str,
+    *,
+    portfolio: Portfolio = PORTFOLIO,
+    credential: dict[str, Any] | None = None,
+    **polling: Any,
+) -> dict[str, Any]:
+    """Return the configuration of an exporter of all of `portfolio`."""
+    sources = {"api_key_env": "SIMULATOR_KEY", "api_secret_env": "SIMULATOR_SECRET"}
+    return {
+        "api": {"base_url": base_url, "rate_limit": NO_LIMIT},
+        "polling": polling,
+        "credentials": {"treasury": credential or sources},
+        "organizations": [
+            {
+                "name": organization.name,
+                "id": organization.id,
+                "vaults": [
+                    {"name": vault.name, "id": vault.id, "min_available": {"BTC": "0.5"}}
+                    for vault in organization.vaults
+                ],
+            }
+            for organization in portfolio.organizations
+        ],
+    }
+
+
+def write(directory: Path, document: dict[str, Any]) -> Path:
+    """Write a configuration file and return its path."""
+    path = directory / "config.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def exporter_of(base_url: str, world: World | None = None) -> Exporter:
+    """Return an exporter of the simulator at `base_url` that has not begun yet."""
+    text = yaml.safe_dump(configuration(base_url))
+    return assemble(parse(text, directory=Path(), environ=ENVIRON), world or World())
+
+
+def polled(simulated: Simulator) -> Exporter:
+    """Return an exporter of `simulated` that has polled every target once."""
+    with SimulatorThread(simulated.app) as base_url:
+        exporter = exporter_of(base_url)
+        asyncio.run(exporter.poller.run_once(lambda _: None))
+    return exporter

@@ -1,0 +1,12 @@
+"""What tests of the metrics share."""
+
+import pytest
+
+from exporter.app import Exporter
+from tests.exporting import polled, simulator
+
+
+@pytest.fixture(scope="session")
+def demo() -> Exporter:
+    """An exporter that has polled the demo's portfolio once."""
+    return polled(simulator())

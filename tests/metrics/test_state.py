@@ -1,0 +1,102 @@
+"""The lines that tell how a target is, in each state it can be in, and what is kept of an answer."""
+
+import pytest
+
+from exporter.metrics.state import Failure, TargetState, balances_of, target_lines
+from tests.metrics.answers import (
+    HOT,
+    ORGANIZATION,
+    ORGANIZATION_EXAMPLE,
+    VAULT_EXAMPLE,
+    read_organization,
+    read_vault,
+    row,
+    vault_answer,
+)
+
+VAULT = 'kind="vault",org="acme",vault="hot"'
+FAILURE = Failure("http/502", 502, "", since=1_795_262_000.0)
+
+NEVER_POLLED = TargetState(HOT)
+UP = TargetState(
+    HOT, polls=2, last_success=1_795_262_400.25, rows=7, invalid_rows=1, refresh_interval=30.5
+)
+FAILING = TargetState(
+    HOT, polls=3, failure=FAILURE, last_success=1_795_262_400.25, rows=7, invalid_rows=1
+)
+FAILING_FROM_THE_START = TargetState(HOT, polls=1, failure=FAILURE)
+STALE = TargetState(HOT, polls=9, failure=FAILURE, last_success=1_795_262_400.25, is_stale=True)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (NEVER_POLLED, [f"stale{{{VAULT}}} 0.0"]),
+        (
+            UP,
+            [
+                f"stale{{{VAULT}}} 0.0",
+                f"up{{{VAULT}}} 1.0",
+                f"last_success_timestamp_seconds{{{VAULT}}} 1795262400.25",
+                f"refresh_interval_seconds{{{VAULT}}} 30.5",
+                f"rows{{{VAULT}}} 7.0",
+                f"invalid_rows{{{VAULT}}} 1.0",
+            ],
+        ),
+        (
+            FAILING,
+            [
+                f"stale{{{VAULT}}} 0.0",
+                f"up{{{VAULT}}} 0.0",
+                f"last_success_timestamp_seconds{{{VAULT}}} 1795262400.25",
+                f"rows{{{VAULT}}} 7.0",
+                f"invalid_rows{{{VAULT}}} 1.0",
+                f'error{{{VAULT},type="http/502"}} 1.0',
+            ],
+        ),
+        (
+            FAILING_FROM_THE_START,
+            [
+                f"stale{{{VAULT}}} 0.0",
+                f"up{{{VAULT}}} 0.0",
+                f'error{{{VAULT},type="http/502"}} 1.0',
+            ],
+        ),
+        (
+            STALE,
+            [
+                f"stale{{{VAULT}}} 1.0",
+                f"up{{{VAULT}}} 0.0",
+                f"last_success_timestamp_seconds{{{VAULT}}} 1795262400.25",
+                f'error{{{VAULT},type="http/502"}} 1.0',
+            ],
+        ),
+        (
+            TargetState(ORGANIZATION, polls=1),
+            [
+                'stale{kind="organization",org="acme",vault=""} 0.0',
+                'up{kind="organization",org="acme",vault=""} 1.0',
+            ],
+        ),
+    ],
+)
+def test_each_state_of_a_target_has_its_lines(state: TargetState, expected: list[str]) -> None:
+    text = b"".join(target_lines(state).values()).decode()
+    assert text == "".join(f"kraken_custody_target_{line}\n" for line in expected)
+
+
+def test_rows_count_what_the_answer_held_and_invalid_rows_what_of_it_was_rejected() -> None:
+    rejected = row("ETH", balance=None)
+    balances = balances_of(HOT, vault_answer(row("BTC"), rejected, row("BTC"), row("USD")), 5.0)
+    assert (balances.rows, balances.invalid_rows) == (4, 2)
+    assert [asset.asset for asset in balances.assets] == ["BTC", "USD"]
+    assert balances.series == 2 * 4
+    assert balances.read_at == 5.0
+
+
+def test_the_examples_make_as_many_series_as_they_have_amounts() -> None:
+    vault = balances_of(HOT, read_vault(VAULT_EXAMPLE), 0.0)
+    organization = balances_of(ORGANIZATION, read_organization(ORGANIZATION_EXAMPLE), 0.0)
+    assert vault.series == 10 + 8
+    assert organization.series == 4
+    assert (organization.rows, organization.invalid_rows, organization.assets) == (None, None, ())

@@ -1,0 +1,245 @@
+"""What is held, what is served of it, what is withdrawn and what is refused."""
+
+import math
+from decimal import Decimal
+
+import pytest
+
+from exporter.custody.errors import CustodyError
+from exporter.metrics.state import TargetState
+from exporter.metrics.store import Store
+from tests.metrics.answers import (
+    COLD,
+    HOT,
+    ORGANIZATION,
+    ORGANIZATION_EXAMPLE,
+    make_store,
+    page,
+    put,
+    read_organization,
+    row,
+    samples,
+    vault_answer,
+    vault_target,
+)
+
+BALANCE = "kraken_custody_vault_balance"
+INFO = "kraken_custody_asset_info"
+STALE = "kraken_custody_target_stale"
+
+
+def assets(store: Store) -> list[str]:
+    """Return the names under which assets are described now."""
+    return [line.split('name="')[1].split('"')[0] for line in samples(store, INFO)]
+
+
+def test_before_the_first_poll_there_are_only_targets_and_thresholds() -> None:
+    target = vault_target(min_available={"BTC": Decimal("0.5")})
+    assert page(make_store(target)) == (
+        "# HELP kraken_custody_vault_min_available_balance "
+        "Configured threshold for the available balance, in units of the asset.\n"
+        "# TYPE kraken_custody_vault_min_available_balance gauge\n"
+        "kraken_custody_vault_min_available_balance"
+        '{org="acme",vault="hot",vault_id="VABCDEF234567A",asset="BTC"} 0.5\n'
+        "# HELP kraken_custody_target_stale "
+        "Whether the target's balances are withheld because they are older than polling.stale_after.\n"
+        "# TYPE kraken_custody_target_stale gauge\n"
+        'kraken_custody_target_stale{kind="vault",org="acme",vault="hot"} 0.0\n'
+    )
+
+
+def test_targets_may_come_from_an_iterator() -> None:
+    store = Store(iter((HOT, COLD)), stale_after=300.0, max_series=10)
+    assert [state.target for state in store.states()] == [HOT, COLD]
+
+
+def test_states_stand_in_the_order_of_the_configuration_whatever_is_polled_first() -> None:
+    store = make_store(ORGANIZATION, HOT, COLD)
+    put(store, COLD, vault_answer(row()))
+    put(store, HOT, vault_answer(row()))
+    assert [state.target for state in store.states()] == [ORGANIZATION, HOT, COLD]
+    assert ['vault="hot"' in line for line in samples(store, BALANCE)] == [True, False]
+
+
+def test_a_row_that_leaves_the_answer_leaves_the_exposition() -> None:
+    store = make_store(HOT)
+    put(store, HOT, vault_answer(row("BTC"), row("ETH")))
+    put(store, HOT, vault_answer(row("ETH")))
+    assert "BTC" not in page(store)
+    assert store.series == 4
+
+
+def test_what_a_scrape_took_does_not_change_any_more() -> None:
+    store = make_store(HOT, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC", min_lot="1")))
+    taken = store.snapshot()
+    before = list(taken.families())
+    put(store, HOT, vault_answer(row("ETH")))
+    store.withdraw_stale(301.0)
+    assert list(taken.families()) == before
+    assert "BTC" in str(before)
+
+
+def test_each_content_has_its_own_version_and_keeps_it() -> None:
+    store = make_store(HOT, stale_after=300.0)
+    versions = [store.snapshot().version]
+    put(store, HOT, vault_answer(row("BTC")))
+    versions.append(store.snapshot().version)
+    store.withdraw_stale(300.0)
+    assert store.snapshot().version == versions[-1]
+    store.withdraw_stale(301.0)
+    versions.append(store.snapshot().version)
+    assert len(set(versions)) == 3
+
+
+def test_balances_are_served_until_stale_after_and_not_a_tick_longer() -> None:
+    store = make_store(HOT, COLD, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=1000.0)
+    put(store, COLD, vault_answer(row("BTC")), read_at=1200.0)
+    assert store.withdraw_stale(1300.0) == []
+    assert len(samples(store, BALANCE)) == 2
+
+    withdrawn = store.withdraw_stale(math.nextafter(1300.0, math.inf))
+    assert [state.target for state in withdrawn] == [HOT]
+    assert ['vault="cold"' in line for line in samples(store, BALANCE)] == [True]
+    assert samples(store, STALE) == [
+        'kraken_custody_target_stale{kind="vault",org="acme",vault="hot"} 1.0',
+        'kraken_custody_target_stale{kind="vault",org="acme",vault="cold"} 0.0',
+    ]
+    assert store.series == 4
+
+
+def test_an_organization_becomes_stale_as_a_vault_does() -> None:
+    store = make_store(ORGANIZATION, stale_after=300.0)
+    put(store, ORGANIZATION, read_organization(ORGANIZATION_EXAMPLE), read_at=0.0)
+    store.withdraw_stale(301.0)
+    assert "kraken_custody_organization" not in page(store)
+    assert store.series == 0
+
+
+def test_of_stale_balances_it_is_still_known_when_they_were_read() -> None:
+    store = make_store(HOT, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=0.0, last_success=1_795_262_400.0)
+    before = samples(store, "kraken_custody_target_last_success_timestamp_seconds")
+    store.withdraw_stale(301.0)
+    assert samples(store, "kraken_custody_target_last_success_timestamp_seconds") == before
+    assert before
+    assert samples(store, INFO) == []
+
+
+def test_what_is_withdrawn_is_withdrawn_once() -> None:
+    store = make_store(HOT, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=0.0)
+    assert len(store.withdraw_stale(301.0)) == 1
+    assert store.withdraw_stale(302.0) == []
+
+
+def test_a_good_answer_ends_staleness() -> None:
+    store = make_store(HOT, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=0.0)
+    store.withdraw_stale(301.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=302.0)
+    assert samples(store, STALE) == [
+        'kraken_custody_target_stale{kind="vault",org="acme",vault="hot"} 0.0'
+    ]
+    assert len(samples(store, BALANCE)) == 1
+
+
+def test_a_target_beyond_the_limit_is_refused_and_nothing_changes() -> None:
+    store = make_store(HOT, COLD, max_series=11)
+    put(store, HOT, vault_answer(row("BTC"), row("ETH")))
+    before = page(store)
+    with pytest.raises(CustodyError) as refused:
+        put(store, COLD, vault_answer(row("USD")))
+    assert refused.value.type == "limit/series"
+    assert refused.value.status == 200
+    assert refused.value.message == "4 series would make 12 in all; polling.max_series is 11"
+    assert page(store) == before
+    assert store.series == 8
+    assert store[COLD] == TargetState(COLD)
+
+
+def test_a_target_that_grows_beyond_the_limit_keeps_what_it_had() -> None:
+    store = make_store(HOT, max_series=7)
+    put(store, HOT, vault_answer(row("BTC")))
+    before = page(store)
+    with pytest.raises(CustodyError, match="8 series would make 8 in all"):
+        put(store, HOT, vault_answer(row("BTC"), row("ETH")))
+    assert page(store) == before
+
+
+def test_exactly_as_many_series_as_the_limit_fit() -> None:
+    store = make_store(HOT, COLD, max_series=8)
+    put(store, HOT, vault_answer(row("BTC")))
+    put(store, COLD, vault_answer(row("USD")))
+    assert store.series == 8
+
+
+def test_at_the_limit_a_target_may_stay_or_shrink_and_make_room_for_others() -> None:
+    store = make_store(HOT, COLD, max_series=8)
+    put(store, HOT, vault_answer(row("BTC"), row("ETH")))
+    put(store, HOT, vault_answer(row("BTC"), row("USD")))
+    put(store, HOT, vault_answer(row("BTC")))
+    put(store, COLD, vault_answer(row("BTC")))
+    assert store.series == 8
+
+
+def test_thresholds_assets_and_target_metrics_do_not_count_against_the_limit() -> None:
+    target = vault_target(min_available={"BTC": Decimal(1)})
+    store = make_store(target, max_series=4)
+    put(store, target, vault_answer(row("BTC", min_lot="1", launch_time="1")))
+    assert store.series == 4
+
+
+def test_an_asset_is_described_once_although_two_vaults_hold_it() -> None:
+    store = make_store(HOT, COLD)
+    put(store, HOT, vault_answer(row("BTC", name="Bitcoin")))
+    put(store, COLD, vault_answer(row("BTC", name="Bitcoin")))
+    assert assets(store) == ["Bitcoin"]
+
+
+def test_one_code_in_two_classes_is_two_assets() -> None:
+    store = make_store(HOT)
+    put(
+        store, HOT, vault_answer(row("X", name="coin"), row("X", name="share", asset_class="stock"))
+    )
+    assert assets(store) == ["coin", "share"]
+
+
+def test_of_two_descriptions_the_one_that_appeared_last_counts() -> None:
+    store = make_store(HOT, COLD)
+    put(store, HOT, vault_answer(row("BTC", name="old"), row("ETH", name="Ether")))
+    put(store, COLD, vault_answer(row("BTC", name="new")))
+    assert assets(store) == ["new", "Ether"]
+    # That another of the vault's assets changed says nothing new of this one.
+    put(store, HOT, vault_answer(row("BTC", name="old"), row("ETH", name="Ethereum")))
+    assert assets(store) == ["new", "Ethereum"]
+
+
+def test_a_description_returns_when_the_vault_that_gave_a_later_one_lets_the_asset_go() -> None:
+    store = make_store(HOT, COLD)
+    put(store, HOT, vault_answer(row("BTC", name="old")))
+    put(store, COLD, vault_answer(row("BTC", name="new")))
+    put(store, COLD, vault_answer())
+    assert assets(store) == ["old"]
+
+
+def test_an_asset_leaves_with_its_last_holder() -> None:
+    store = make_store(HOT, COLD, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC", name="Bitcoin")), read_at=0.0)
+    put(store, COLD, vault_answer(row("BTC", name="Bitcoin")), read_at=0.0)
+    put(store, HOT, vault_answer())
+    assert assets(store) == ["Bitcoin"]
+    store.withdraw_stale(301.0)
+    assert assets(store) == []
+    put(store, HOT, vault_answer(row("BTC", name="Bitcoin")), read_at=302.0)
+    assert assets(store) == ["Bitcoin"]
+
+
+def test_a_failed_poll_changes_no_balance() -> None:
+    store = make_store(HOT)
+    balances = put(store, HOT, vault_answer(row("BTC", name="Bitcoin")))
+    store.put(TargetState(HOT, balances=balances, polls=2, failed_polls=1))
+    assert len(samples(store, BALANCE)) == 1
+    assert assets(store) == ["Bitcoin"]
+    assert store.series == 4

@@ -1,0 +1,176 @@
+"""The exporter's own metrics: there from the start, counted as contracted, named as in the catalogue."""
+
+from itertools import product
+
+import pytest
+from prometheus_client import Metric as Family
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of
+
+from exporter.custody.client import Exchange
+from exporter.custody.errors import CustodyError
+from exporter.metrics import catalog
+from exporter.metrics.catalog import Metric
+from exporter.metrics.telemetry import DURATION_BUCKETS, Telemetry
+
+ENDPOINTS = ("organization_balances", "vault_asset_balances")
+DOCUMENTED_ERRORS = (
+    ("400", "BadRequest"),
+    ("403", "PermissionDenied"),
+    ("500", "gateway/ReadUpstream"),
+    ("500", "gateway/WriteResponse"),
+    ("500", "gateway/Connect"),
+    ("500", "gateway/Fatal"),
+    ("500", "Unknown"),
+    ("503", "gateway/Connect"),
+    ("", "transport/timeout"),
+    ("", "transport/connect"),
+    ("", "transport/tls"),
+    ("", "transport/protocol"),
+    ("200", "response/invalid"),
+    ("200", "response/too_large"),
+    ("200", "limit/series"),
+)
+GAUGES = tuple(
+    metric
+    for metric in (*catalog.API, *catalog.EXPORTER)
+    if metric.type == "gauge" and not metric.labels
+)
+
+
+def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    return telemetry.registry.get_sample_value(f"kraken_custody_{name}", labels)
+
+
+def used() -> Telemetry:
+    """Return one that has something to say about everything."""
+    telemetry = Telemetry()
+    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3, clock_skew=1.5))
+    telemetry.failed("vault_asset_balances", CustodyError("Unknown", status=500, core_error="Core"))
+    for metric in GAUGES:
+        if metric is not catalog.API_CLOCK_SKEW:
+            telemetry.show(metric, 7)
+    telemetry.show_build("1.2.3", "abcdef0", "3.11.7")
+    return telemetry
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize(("status", "type_"), DOCUMENTED_ERRORS)
+def test_every_documented_error_starts_at_zero(endpoint: str, status: str, type_: str) -> None:
+    labels = {"endpoint": endpoint, "status": status, "type": type_}
+    assert value(Telemetry(), "api_errors_total", **labels) == 0
+
+
+def test_no_other_error_is_there_from_the_start() -> None:
+    (family,) = (
+        family
+        for family in Telemetry().registry.collect()
+        if family.name == "kraken_custody_api_errors"
+    )
+    found = [tuple(sample.labels.values()) for sample in family.samples]
+    expected = [(endpoint, *error) for endpoint, error in product(ENDPOINTS, DOCUMENTED_ERRORS)]
+    assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_requests_and_durations_start_at_zero(endpoint: str) -> None:
+    telemetry = Telemetry()
+    assert value(telemetry, "api_requests_total", endpoint=endpoint, status="200") == 0
+    assert value(telemetry, "api_request_duration_seconds_count", endpoint=endpoint) == 0
+    assert value(telemetry, "rate_limit_wait_seconds_total") == 0
+
+
+def test_counters_come_without_a_second_series_for_their_beginning() -> None:
+    samples = [sample.name for family in used().registry.collect() for sample in family.samples]
+    assert [name for name in samples if name.endswith("_created")] == []
+
+
+def test_a_request_is_counted_by_its_status_and_timed() -> None:
+    telemetry = Telemetry()
+    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3))
+    telemetry.exchanged(Exchange("vault_asset_balances", 503, 0.05))
+    telemetry.exchanged(Exchange("organization_balances"))
+    vault = {"endpoint": "vault_asset_balances"}
+    assert value(telemetry, "api_requests_total", **vault, status="200") == 1
+    assert value(telemetry, "api_requests_total", **vault, status="503") == 1
+    assert value(telemetry, "api_requests_total", endpoint="organization_balances", status="") == 1
+    assert value(telemetry, "api_request_duration_seconds_count", **vault) == 2
+    assert value(telemetry, "api_request_duration_seconds_sum", **vault) == pytest.approx(0.35)
+    assert value(telemetry, "api_request_duration_seconds_bucket", **vault, le="0.05") == 1
+    no_answer = "organization_balances"
+    assert value(telemetry, "api_request_duration_seconds_count", endpoint=no_answer) == 0
+
+
+def test_the_buckets_reach_beyond_the_default_timeout() -> None:
+    assert DURATION_BUCKETS[-1] > 10.0
+
+
+def test_the_clock_skew_is_unknown_until_an_answer_tells_it() -> None:
+    telemetry = Telemetry()
+    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3))
+    assert value(telemetry, "api_clock_skew_seconds") is None
+    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3, clock_skew=-2.5))
+    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3))
+    assert value(telemetry, "api_clock_skew_seconds") == -2.5
+    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3, clock_skew=0.0))
+    assert value(telemetry, "api_clock_skew_seconds") == 0.0
+
+
+def test_a_failure_is_counted_once_and_its_core_error_besides() -> None:
+    telemetry = Telemetry()
+    failures = (
+        CustodyError("Unknown", status=500, core_error="InternalError"),
+        CustodyError("Unknown", status=500),
+        CustodyError("transport/timeout"),
+    )
+    for failure in failures:
+        telemetry.failed("organization_balances", failure)
+    endpoint = {"endpoint": "organization_balances"}
+    assert value(telemetry, "api_errors_total", **endpoint, status="500", type="Unknown") == 2
+    assert (
+        value(telemetry, "api_errors_total", **endpoint, status="", type="transport/timeout") == 1
+    )
+    core_error = {"core_error": "InternalError"}
+    assert value(telemetry, "api_core_errors_total", **endpoint, **core_error) == 1
+
+
+def test_time_spent_waiting_adds_up() -> None:
+    telemetry = Telemetry()
+    telemetry.waited(1.5)
+    telemetry.waited(0.25)
+    assert value(telemetry, "rate_limit_wait_seconds_total") == 1.75
+
+
+def test_a_gauge_may_be_asked_for_at_each_scrape() -> None:
+    telemetry = Telemetry()
+    values = iter((3.0, 4.0))
+    telemetry.show(catalog.BUDGET_USED, lambda: next(values))
+    assert value(telemetry, "rate_limit_used_requests") == 3
+    assert value(telemetry, "rate_limit_used_requests") == 4
+
+
+def test_the_build_is_shown_as_labels() -> None:
+    labels = {"version": "1.2.3", "revision": "abcdef0", "python": "3.11.7"}
+    assert value(used(), "exporter_build_info", **labels) == 1
+
+
+@pytest.mark.parametrize(
+    "metric", [*catalog.API, *catalog.EXPORTER], ids=lambda metric: metric.name
+)
+def test_each_metric_is_what_the_catalogue_says(metric: Metric) -> None:
+    families = {family.name: family for family in used().registry.collect()}
+    family: Family = families[metric.name.removesuffix("_total")]
+    assert (family.type, family.documentation) == (metric.type, metric.help)
+    labels = set(family.samples[0].labels) - {"le"}
+    assert labels == set(metric.labels)
+
+
+def test_nothing_is_counted_that_the_catalogue_does_not_know() -> None:
+    names = {family.name for family in used().registry.collect()}
+    ours = {name for name in names if not name.startswith(("process_", "python_"))}
+    assert ours == {
+        metric.name.removesuffix("_total") for metric in (*catalog.API, *catalog.EXPORTER)
+    }
+
+
+def test_the_process_is_measured_too() -> None:
+    assert b"process_start_time_seconds" in openmetrics_of(used().registry)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped

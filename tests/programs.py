@@ -1,0 +1,16 @@
+"""Programs that some tests need and that pip does not install."""
+
+import os
+import shutil
+
+import pytest
+
+
+def program(name: str, *, package: str) -> str:
+    """Return the path of a program; without it the test is skipped, or fails where CI=true is set."""
+    if found := shutil.which(name):
+        return found
+    how = f"{name} is not installed: apt-get install {package}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(how, pytrace=False)
+    pytest.skip(how)

@@ -1,0 +1,230 @@
+"""The routes, asked as a client asks them, over an exporter whose API is the simulator."""
+
+import asyncio
+import gzip
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from exporter import __version__
+from exporter.app import Exporter, World
+from exporter.demo import moods
+from exporter.polling.poller import STUCK_AFTER_SECONDS
+from exporter.web.site import Site
+from tests.demo.calling import VAULT
+from tests.exporting import exporter_of, polled, simulator
+
+Headers = Mapping[str, str] | list[tuple[bytes, bytes]]
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
+
+
+@dataclass
+class Clock:
+    """The event loop's clock, which can be told that time has passed."""
+
+    passed: float = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.passed
+
+
+async def begun(clock: Clock) -> Exporter:
+    """Return an exporter that has polled every target, and whose poller stands still since."""
+    transport = httpx.ASGITransport(simulator().app)
+    exporter = exporter_of("http://127.0.0.1:1", World(monotonic=clock, transport=transport))
+    await exporter.poller.run_once(lambda _: None)
+    return exporter
+
+
+def site_of(exporter: Exporter, telemetry_path: str = "/metrics") -> Site:
+    return Site(exporter.store, exporter.registry, exporter.poller, telemetry_path)
+
+
+async def aask(
+    site: Site,
+    path: str,
+    method: str = "GET",
+    headers: Headers | None = None,
+) -> httpx.Response:
+    transport = httpx.ASGITransport(site.app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+        return await client.request(method, path, headers=headers)
+
+
+def ask(
+    site: Site,
+    path: str,
+    method: str = "GET",
+    headers: Headers | None = None,
+) -> httpx.Response:
+    return asyncio.run(aask(site, path, method, headers))
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    """The pages of an exporter that has polled every target once; one vault was denied."""
+    return site_of(polled(simulator(moods={VAULT.id: moods.problem(403, "PermissionDenied")})))
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"), [("*/*", TEXT), ("application/openmetrics-text", OPENMETRICS)]
+)
+def test_metrics_come_in_the_format_that_is_asked_for(
+    site: Site, accept: str, content_type: str
+) -> None:
+    answer = ask(site, "/metrics", headers={"accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == content_type
+    assert answer.headers["vary"] == "accept, accept-encoding"
+    assert answer.text.endswith("# EOF\n") == (content_type == OPENMETRICS)
+
+
+def test_metrics_show_what_is_held_and_how_targets_and_the_exporter_are(site: Site) -> None:
+    families = {family.name for family in read_text(ask(site, "/metrics").text)}
+    assert families > {
+        "kraken_custody_vault_balance",
+        "kraken_custody_target_error",
+        "kraken_custody_api_requests",
+        "kraken_custody_exporter_build_info",
+        "process_start_time_seconds",
+    }
+
+
+def test_metrics_are_compressed_only_where_that_is_asked_for(site: Site) -> None:
+    plain = ask(site, "/metrics", headers={"accept-encoding": "identity"})
+    compressed = ask(site, "/metrics", headers={"accept-encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert compressed.headers["vary"] == plain.headers["vary"]
+    assert int(compressed.headers["content-length"]) < len(plain.content) / 5
+    balances = [line for line in plain.text.split("\n") if "_vault_" in line]
+    assert balances == [line for line in compressed.text.split("\n") if "_vault_" in line]
+
+
+def test_a_header_on_several_lines_counts_as_one(site: Site) -> None:
+    lines = [
+        (b"accept", b"application/json"),
+        (b"accept", b"application/openmetrics-text"),
+        (b"accept-encoding", b"br"),
+        (b"accept-encoding", b"gzip"),
+    ]
+    answer = ask(site, "/metrics", headers=lines)
+    assert answer.headers["content-type"] == OPENMETRICS
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("accept", [b"text/plain;version=2.<b>evil", b"\xc3\xa9", b";q=", b"\x7f"])
+def test_no_header_makes_a_scrape_fail(site: Site, accept: bytes) -> None:
+    answer = ask(site, "/metrics", headers=[(b"accept", accept), (b"accept-encoding", accept)])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, TEXT)
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+def test_each_path_answers_get_and_head_and_nothing_else(site: Site, path: str) -> None:
+    got, head = ask(site, path), ask(site, path, "HEAD")
+    assert head.status_code == got.status_code
+    assert head.headers.keys() == got.headers.keys()
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        assert ask(site, path, method).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path", ["/metric", "/metrics/", "/metrics/x", "/-/healthy/", "/-/", "/favicon.ico", "/%2e%2e"]
+)
+def test_any_other_path_is_not_found(site: Site, path: str) -> None:
+    assert ask(site, path).status_code == 404
+
+
+def test_metrics_are_where_the_flag_puts_them_and_not_elsewhere(site: Site) -> None:
+    moved = Site(site.store, site.registry, site.poller, "/custody/metrics")
+    assert ask(moved, "/custody/metrics").headers["content-type"] == TEXT
+    assert ask(moved, "/metrics").status_code == 404
+    assert '<a href="/custody/metrics">' in ask(moved, "/").text
+
+
+def test_the_landing_page_names_the_exporter_and_links_to_the_rest(site: Site) -> None:
+    answer = ask(site, "/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "Kraken custody exporter" in answer.text
+    assert __version__ in answer.text
+    for path in ("/metrics", "/-/healthy", "/-/ready"):
+        assert f'<a href="{path}">' in answer.text
+
+
+def test_the_landing_page_counts_targets_and_series(site: Site) -> None:
+    text = ask(site, "/").text
+    assert "11 up, 1 failing, 0 not polled yet" in text
+    assert f"<dd>{site.store.series}</dd>" in text
+
+
+def test_the_landing_page_says_so_where_nothing_was_polled_yet() -> None:
+    text = ask(site_of(exporter_of("http://127.0.0.1:1")), "/").text
+    assert "0 up, 0 failing, 12 not polled yet" in text
+    assert "<dd>polling has not begun</dd>" in text
+
+
+def test_the_landing_page_escapes_whatever_it_shows(site: Site) -> None:
+    hostile = Site(site.store, site.registry, site.poller, '/"><script>alert(1)</script>')
+    text = ask(hostile, "/").text
+    assert "<script>" not in text
+    assert '<a href="/&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;">' in text
+
+
+def test_before_polling_has_begun_the_exporter_is_neither_ready_nor_healthy() -> None:
+    site = site_of(exporter_of("http://127.0.0.1:1"))
+    ready, healthy = ask(site, "/-/ready"), ask(site, "/-/healthy")
+    assert (ready.status_code, ready.text) == (503, "Not ready: polling has not begun.\n")
+    assert (healthy.status_code, healthy.text) == (503, "Unhealthy: polling has not begun.\n")
+    assert ask(site, "/metrics").status_code == 200
+
+
+def test_while_the_poller_makes_progress_the_exporter_is_ready_and_healthy() -> None:
+    async def check() -> None:
+        site = site_of(await begun(Clock()))
+        ready, healthy = await aask(site, "/-/ready"), await aask(site, "/-/healthy")
+        assert (ready.status_code, ready.text) == (200, "Ready: polling has begun.\n")
+        assert (healthy.status_code, healthy.text) == (200, "Healthy: polling goes on.\n")
+        assert "<dd>in progress</dd>" in (await aask(site, "/")).text
+
+    asyncio.run(check())
+
+
+def test_a_poller_that_stands_still_is_unhealthy_and_the_page_says_why() -> None:
+    async def check() -> None:
+        clock = Clock()
+        site = site_of(await begun(clock))
+        clock.passed = STUCK_AFTER_SECONDS + 10
+        healthy = await aask(site, "/-/healthy")
+        reason = "the polling loop has not come round for 40 s"
+        assert (healthy.status_code, healthy.text) == (503, f"Unhealthy: {reason}.\n")
+        assert f"<dd>{reason}</dd>" in (await aask(site, "/")).text
+        assert (await aask(site, "/-/ready")).status_code == 200
+
+    asyncio.run(check())
+
+
+def test_an_api_that_refuses_everything_makes_nobody_unhealthy() -> None:
+    denied = polled(simulator(default_mood=moods.problem(403, "PermissionDenied")))
+    site = site_of(denied)
+    assert ask(site, "/-/healthy").status_code == 200
+    assert ask(site, "/-/ready").status_code == 200
+    assert "0 up, 12 failing, 0 not polled yet" in ask(site, "/").text
+
+
+def test_a_compressed_page_is_whole_gzip_for_any_client(site: Site) -> None:
+    async def raw() -> bytes:
+        transport = httpx.ASGITransport(site.app())
+        headers = {"accept-encoding": "gzip"}
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://exporter") as client,
+            client.stream("GET", "/metrics", headers=headers) as answer,
+        ):
+            return b"".join([part async for part in answer.aiter_raw()])
+
+    assert gzip.decompress(asyncio.run(raw())).startswith(b"# HELP kraken_custody_")
