@@ -1,7 +1,6 @@
 """Builds the parts from the settings, runs them, and stops them."""
 
 import asyncio
-import contextlib
 import functools
 import gc
 import platform
@@ -204,8 +203,8 @@ def _log_start(plan: Plan, listener: socket.socket, telemetry_path: str) -> None
         )
 
 
-async def poll_once(settings: Settings) -> bool:
-    """Poll every target once and write the exposition to stdout; return whether every poll succeeded."""
+async def poll_once(settings: Settings) -> tuple[str, bool]:
+    """Poll every target once; return the exposition, and whether every poll succeeded."""
     from tqdm import tqdm  # noqa: PLC0415 - only this way of running needs it, and every start would pay
 
     exporter = assemble(settings, World())
@@ -214,8 +213,6 @@ async def poll_once(settings: Settings) -> bool:
         total=len(exporter.plan.targets), unit="target", file=sys.stderr, disable=None
     ) as bar:
         await exporter.poller.run_once(lambda polled: bar.update(polled - bar.n))
-    exposition = Exposition(exporter.store, exporter.registry)
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.buffer.writelines(exposition.plain(Format.TEXT_0_0_4))
-        sys.stdout.flush()
-    return all(state.polls and not state.failure for state in exporter.store.states())
+    page = b"".join(Exposition(exporter.store, exporter.registry).plain(Format.TEXT_0_0_4))
+    succeeded = all(state.polls and not state.failure for state in exporter.store.states())
+    return page.decode(), succeeded

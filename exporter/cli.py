@@ -132,7 +132,9 @@ def _telemetry_path(text: str) -> str:
 def _show(text: str) -> None:
     """Write `text` to stdout; a reader that has left, as `head` does, wants no more of it."""
     try:
-        print(text, end="", flush=True)
+        # Whatever the terminal's encoding is: the exposition is UTF-8.
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.flush()
     except BrokenPipeError:
         # What could not be written would be tried, and complained of, again at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -166,7 +168,9 @@ async def _go(flags: argparse.Namespace) -> int:
         from exporter import app  # noqa: PLC0415 - see _run
 
         if flags.once:
-            return SUCCESS if await app.poll_once(settings) else RUNTIME_FAILURE
+            page, succeeded = await app.poll_once(settings)
+            _show(page)
+            return SUCCESS if succeeded else RUNTIME_FAILURE
         await app.serve(settings, flags.listen_address, flags.telemetry_path)
         return SUCCESS
 

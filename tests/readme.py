@@ -49,7 +49,7 @@ def flag_table() -> str:
     for action in _parser()._actions:
         if action.dest == "help":
             continue
-        value = action.metavar or "\\|".join(action.choices or ())
+        value = str(action.metavar or "\\|".join(action.choices or ()))
         default = "" if action.default in (None, False) else f"`{action.default}`"
         meaning = re.sub(r" \(default: .*\)", "", action.help or "")
         if action.dest == "config_file":

@@ -1,0 +1,98 @@
+"""The exporter as a process: run to its end, or started, watched and stopped."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.exporting import ENVIRON
+from tests.waiting import until
+
+COMMAND = (sys.executable, "-W", "error", "-m", "exporter")
+LONGEST_RUN_SECONDS = 60
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return as little as a process needs, and the simulator's secrets."""
+    return {"PATH": os.environ.get("PATH", ""), **ENVIRON, **(extra or {})}
+
+
+def run(*arguments: str | Path, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run the exporter in `directory` until it ends."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=directory,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_RUN_SECONDS,
+        check=False,
+    )
+
+
+class Running:
+    """An exporter that runs, its log as JSON, and its pages."""
+
+    def __init__(self, process: subprocess.Popen[bytes], out: Path, err: Path) -> None:
+        self.process = process
+        self._out = out
+        self._err = err
+
+    @property
+    def stdout(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text()
+
+    def events(self, name: str = "") -> list[dict[str, Any]]:
+        """Return what was logged so far, of one name where it is given."""
+        whole_lines = self.stderr.split("\n")[:-1]
+        events: list[dict[str, Any]] = [json.loads(line) for line in whole_lines]
+        return [event for event in events if name in ("", event["event"])]
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """Return the first event of a name as soon as it is there."""
+
+        def found() -> list[dict[str, Any]]:
+            assert self.process.poll() is None, self.stderr
+            return self.events(event)
+
+        return until(found)[0]
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask for a page."""
+        started = self.wait_for("started")
+        return httpx.get(httpx.URL(started["metrics"]).join(path), trust_env=False)
+
+    def stop(self, number: int) -> int:
+        """Send a signal and return the exit status; fail where the process does not end in time."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=5)
+
+
+@contextmanager
+def running(*arguments: str | Path, directory: Path) -> Iterator[Running]:
+    """Run the exporter while the block runs, on a port of its own and with a log in JSON."""
+    out, err = directory / "stdout", directory / "stderr"
+    flags = ("--web.listen-address", "127.0.0.1:0", "--log.format", "json")
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen(
+            [*COMMAND, *flags, *map(str, arguments)],
+            cwd=directory,
+            env=environment(),
+            stdout=stdout,
+            stderr=stderr,
+        )
+    try:
+        yield Running(process, out, err)
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,376 @@
+"""The command line, as a process: what is printed where, and the exit status."""
+
+import os
+import platform
+import pty
+import re
+import socket
+import subprocess
+import termios
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from exporter import __version__
+from exporter.demo import moods
+from exporter.demo.server import SimulatorThread
+from tests.demo.calling import API_KEY, API_SECRET, PORTFOLIO, VAULT
+from tests.exporting import configuration, simulator, write
+from tests.processes import COMMAND, environment, run
+from tests.waiting import until
+
+GOOD = """\
+api: {{rate_limit: {{requests: 200, window: 30s, share: {share}}}}}
+polling: {{interval: {interval}, stale_after: 5m}}
+credentials:
+  treasury: {{api_key_env: SIMULATOR_KEY, {secret}}}
+organizations:
+- name: acme
+  id: ABCD EFGH IJKL MNOP
+  interval: 120s
+  vaults:
+  - {{name: hot, id: {vault_id}, interval: 1m30s}}
+  - {{name: cold, id: VBBBBBBBBBBBBA}}
+"""
+
+
+def good(
+    *,
+    share: str = "0.5",
+    interval: str = "60s",
+    secret: str = "api_secret_env: SIMULATOR_SECRET",
+    vault_id: str = "VABCDEF234567A",
+) -> str:
+    return GOOD.format(share=share, interval=interval, secret=secret, vault_id=vault_id)
+
+
+def test_version_names_the_program_its_revision_and_python(tmp_path: Path) -> None:
+    done = run("--version", directory=tmp_path)
+    pattern = rf"kraken-custody-exporter {re.escape(__version__)} \(revision (\w+), Python (.+)\)\n"
+    found = re.fullmatch(pattern, done.stdout)
+    assert found
+    assert found[2] == platform.python_version()
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
+    done = run("--help", directory=tmp_path)
+    flags = (
+        "--config.file",
+        "--config.check",
+        "--once",
+        "--demo",
+        "--web.listen-address",
+        "--web.telemetry-path",
+        "--log.level",
+        "--log.format",
+        "--version",
+    )
+    assert [flag for flag in flags if f"\n  {flag}" not in done.stdout] == []
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["stray"], "unrecognized arguments: stray"),
+        (["--vers"], "unrecognized arguments: --vers"),
+        (["--config.file"], "argument --config.file: expected one argument"),
+        (
+            ["--web.listen-address", "10063"],
+            "argument --web.listen-address: '10063' is not HOST:PORT, such as 127.0.0.1:10063, [::1]:10063 or :10063",
+        ),
+        (
+            ["--web.telemetry-path", "metrics"],
+            "argument --web.telemetry-path: 'metrics' is not a path of its own, such as /metrics",
+        ),
+        (
+            ["--web.telemetry-path", "/"],
+            "argument --web.telemetry-path: '/' is not a path of its own, such as /metrics",
+        ),
+        (
+            ["--web.telemetry-path", "/-/healthy"],
+            "argument --web.telemetry-path: '/-/healthy' is not a path of its own, such as /metrics",
+        ),
+        (
+            ["--web.telemetry-path", "/{x}"],
+            "argument --web.telemetry-path: '/{x}' is not a path of its own, such as /metrics",
+        ),
+        (
+            ["--web.telemetry-path", "/metrics/"],
+            "argument --web.telemetry-path: '/metrics/' is not a path of its own, such as /metrics",
+        ),
+        (["--log.level", "loud"], "argument --log.level: invalid choice: 'loud'"),
+        (["--log.format", "xml"], "argument --log.format: invalid choice: 'xml'"),
+        (
+            ["--demo", "--config.file", "config.yaml"],
+            "--demo brings its own configuration: leave out --config.file",
+        ),
+        (["--once", "--config.check"], "--once and --config.check exclude each other"),
+    ],
+)
+def test_bad_usage_is_told_in_one_message(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = run(*arguments, directory=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    *usage, last = done.stderr.splitlines()
+    assert last.startswith(f"kraken-custody-exporter: error: {message}")
+    assert usage[0].startswith("usage: kraken-custody-exporter ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("credentials: [", "line 1, column 15: broken YAML"),
+        ("", "is empty"),
+        (f"{good()}loudness: 11\n", "loudness"),
+        (good(vault_id="VABCDEF234567B"), "organizations[0].vaults[0].id"),
+        (good(interval="60"), "polling.interval"),
+        (good(secret="api_secret_file: nowhere"), "credentials.treasury.api_secret_file"),
+        (good(secret="api_secret_file: ."), "credentials.treasury.api_secret_file"),
+        (good(secret="api_secret_file: plain"), "credentials.treasury.api_secret_file"),
+        (good(secret="api_secret_env: NOWHERE"), "credentials.treasury.api_secret_env"),
+    ],
+    ids=[
+        "broken YAML",
+        "empty",
+        "unknown key",
+        "bad id",
+        "duration without a unit",
+        "missing secret file",
+        "secret file that is a directory",
+        "secret that is not base64",
+        "variable that is not set",
+    ],
+)
+@pytest.mark.parametrize("flag", ["--config.check", "--once", "--log.level=info"])
+def test_a_bad_configuration_is_told_in_one_message(
+    text: str, place: str, flag: str, tmp_path: Path
+) -> None:
+    (tmp_path / "plain").write_text("MARKER, which is no base64\n")
+    file = tmp_path / "custody.yaml"
+    file.write_text(text)
+    done = run(flag, "--config.file", file, directory=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (message,) = done.stderr.splitlines()
+    assert message.startswith(f"{file}: {place}")
+    assert "MARKER" not in message
+
+
+def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "custody.yaml"
+    file.write_text(good(interval="60", vault_id="hot"))
+    done = run("--config.check", "--config.file", file, directory=tmp_path)
+    places = [line.split(": ")[1] for line in done.stderr.splitlines()]
+    assert places == ["polling.interval", "organizations[0].vaults[0].id"]
+
+
+def test_the_configuration_is_config_yaml_where_no_other_is_named(tmp_path: Path) -> None:
+    done = run("--config.check", directory=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "config.yaml: no such file: check the path\n"
+
+
+def check(directory: Path, text: str) -> subprocess.CompletedProcess[str]:
+    (directory / "config.yaml").write_text(text)
+    return run("--config.check", directory=directory)
+
+
+def test_a_check_prints_the_polling_plan(tmp_path: Path) -> None:
+    done = check(tmp_path, good())
+    assert done.stdout == (
+        "targets  3: 1 organization, 2 vaults\n"
+        "demand   0.036 requests/s (1% of the budget)\n"
+        "budget   3.300 requests/s (100 in any 30s)\n"
+        "\n"
+        "target          interval  refreshed every\n"
+        "acme / (total)  2m        2m\n"
+        "acme / hot      1m30s     1m30s\n"
+        "acme / cold     1m        1m\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_check_warns_of_what_the_plan_cannot_keep_but_passes(tmp_path: Path) -> None:
+    done = check(tmp_path, good(share="0.01", interval="10m"))
+    _, warnings = done.stdout.split("refreshed every\n")
+    assert warnings == (
+        "acme / (total)  2m        2m\n"
+        "acme / hot      1m30s     1m30s\n"
+        "acme / cold     10m       10m\n"
+        "\n"
+        "warning: 1 of 3 targets, such as acme / cold, are read less often than polling.stale_after (5m): "
+        "their balances will be withdrawn between polls.\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_once_writes_the_exposition_and_nothing_else_to_stdout(tmp_path: Path) -> None:
+    with SimulatorThread(simulator().app) as base_url:
+        write(tmp_path, configuration(base_url))
+        done = run("--once", directory=tmp_path)
+    assert done.returncode == 0
+    families = {family.name: family for family in read_text(done.stdout)}
+    up = families["kraken_custody_target_up"].samples
+    assert [sample.value for sample in up] == [1.0] * 12
+    held = families["kraken_custody_exporter_series"].samples[0].value
+    balances = [family for name, family in families.items() if "balance" in name or "price" in name]
+    thresholds = len(families["kraken_custody_vault_min_available_balance"].samples)
+    assert sum(len(family.samples) for family in balances) - thresholds == held
+    assert [line for line in done.stderr.splitlines() if not line.startswith("ts=")] == []
+
+
+def test_once_exports_the_rest_where_one_vault_fails_and_says_so_by_its_status(
+    tmp_path: Path,
+) -> None:
+    denied = {VAULT.id: moods.problem(403, "PermissionDenied")}
+    with SimulatorThread(simulator(moods=denied).app) as base_url:
+        write(tmp_path, configuration(base_url))
+        done = run("--once", directory=tmp_path)
+    assert done.returncode == 1
+    families = {family.name: family for family in read_text(done.stdout)}
+    up = {
+        sample.labels["vault"]: sample.value
+        for sample in families["kraken_custody_target_up"].samples
+    }
+    assert [vault for vault, value in up.items() if not value] == [VAULT.name]
+    exported = {
+        sample.labels["vault"] for sample in families["kraken_custody_vault_balance"].samples
+    }
+    every = {
+        vault.name for organization in PORTFOLIO.organizations for vault in organization.vaults
+    }
+    assert exported == every - {VAULT.name}
+    assert done.stderr.count("event=target_failing ") == 1
+
+
+def test_once_gives_up_at_once_where_the_key_is_refused(tmp_path: Path) -> None:
+    refusing = simulator(default_mood=moods.problem(401, "InvalidKey"))
+    with SimulatorThread(refusing.app) as base_url:
+        write(tmp_path, configuration(base_url))
+        done = run("--once", directory=tmp_path)
+    assert done.returncode == 1
+    assert refusing.guard.arrivals == 1
+    assert "kraken_custody_vault_balance{" not in done.stdout
+    assert 'kraken_custody_target_error{kind="organization"' in done.stdout
+    assert "event=polling_paused" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_once_with_an_api_that_is_not_there_fails_without_a_traceback(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    document = configuration(f"http://127.0.0.1:{port}")
+    # One target only: each is tried three times, with a pause between.
+    document["organizations"] = [{"id": "ABCD EFGH IJKL MNOP"}]
+    write(tmp_path, document)
+    done = run("--once", directory=tmp_path)
+    assert done.returncode == 1
+    assert 'type="transport/connect"} 1.0' in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--version", "--config.check", "--once"])
+def test_a_reader_that_has_left_is_no_failure(flag: str, tmp_path: Path) -> None:
+    """As in `kraken-custody-exporter --config.check | head -1`."""
+    with SimulatorThread(simulator().app) as base_url:
+        write(tmp_path, configuration(base_url))
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [*COMMAND, flag, "--log.level", "error"],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, list[bytes]]]:
+    """The end of a terminal that a process writes to, and what it wrote."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    written: list[bytes] = []
+
+    def read() -> None:
+        # Reading fails once nobody has the other end open.
+        try:
+            while chunk := os.read(ours, 65536):
+                written.append(chunk)
+        except OSError:
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    yield theirs, written
+    os.close(theirs)
+    reader.join(10)
+    os.close(ours)
+
+
+def test_once_shows_its_progress_on_a_terminal(
+    tmp_path: Path, terminal: tuple[int, list[bytes]]
+) -> None:
+    theirs, written = terminal
+    with SimulatorThread(simulator().app) as base_url:
+        write(tmp_path, configuration(base_url))
+        command = [*COMMAND, "--once", "--log.level", "error"]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"# HELP ")
+    until(lambda: b"12/12" in b"".join(written))
+    assert b" 0/12 " in b"".join(written)
+
+
+def test_the_demo_needs_no_configuration_and_no_credentials(tmp_path: Path) -> None:
+    done = run("--demo", "--config.check", directory=tmp_path)
+    assert done.stdout.startswith("targets  12: 2 organizations, 10 vaults\n")
+    assert done.returncode == 0
+
+
+def test_a_taken_port_is_told_in_one_message(tmp_path: Path) -> None:
+    write(tmp_path, configuration("http://127.0.0.1:1"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run("--web.listen-address", address, directory=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"kraken-custody-exporter: cannot listen on {address}: Address already in use; "
+        "choose another address with --web.listen-address\n"
+    )
+
+
+def test_secrets_may_be_in_files_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/key").write_text(f"{API_KEY}\n")
+    (tmp_path / "secrets/secret").write_text(API_SECRET)
+    files = {"api_key_file": "secrets/key", "api_secret_file": "secrets/secret"}
+    with SimulatorThread(simulator().app) as base_url:
+        document = configuration(base_url, credential=files)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        path = tmp_path / "custody.yaml"
+        path.write_text(yaml.safe_dump(document))
+        done = run("--once", "--config.file", path, directory=elsewhere)
+    assert done.returncode == 0

@@ -1,0 +1,144 @@
+"""The log: one line an event, readable by machines, and never lower for libraries than for ourselves."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from exporter.logs import Format, Level, configure, get_logger
+from tests.logfmt import read_line
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Leave no trace of a configuration in the process of the tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n") or not err
+    return err.splitlines()
+
+
+VALUES = [
+    "plain",
+    "",
+    "two words",
+    'say "hi"',
+    "a=b",
+    "C:\\path with\\backslash",
+    "two lines\nof text",
+    "Zürich 東京 🪙",
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_logfmt_reads_back_as_what_was_logged(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("info", "logfmt")
+    get_logger().info("something_happened", vault=value, seconds=1.5, count=0)
+    (line,) = lines(capsys)
+    event = read_line(line)
+    assert list(event)[:3] == ["ts", "level", "event"]
+    del event["ts"]
+    assert event == {
+        "level": "info",
+        "event": "something_happened",
+        "vault": value,
+        "seconds": "1.5",
+        "count": "0",
+    }
+
+
+@pytest.mark.parametrize("value", [*VALUES, 1.5, 0, True, None])
+def test_json_reads_back_as_what_was_logged(
+    value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("info", "json")
+    get_logger().info("something_happened", vault=value)
+    (line,) = lines(capsys)
+    event = json.loads(line)
+    assert event.pop("ts")
+    assert event == {"level": "info", "event": "something_happened", "vault": value}
+
+
+def fail() -> None:
+    raise LookupError('no "such" thing\nat all')
+
+
+def test_the_time_is_in_utc_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "json")
+    get_logger().info("something_happened")
+    assert json.loads(lines(capsys)[0])["ts"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warn", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_what_is_less_severe_than_the_level_is_not_shown(
+    level: Level, shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(level, "json")
+    log = get_logger()
+    for name in ("debug", "info", "warning", "error"):
+        getattr(log, name)("something_happened")
+    assert [json.loads(line)["level"] for line in lines(capsys)] == shown
+
+
+@pytest.mark.parametrize("format_", ["logfmt", "json"])
+def test_an_exception_stays_on_one_line(
+    format_: Format, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("info", format_)
+    try:
+        fail()
+    except LookupError:
+        get_logger().exception("poller_crashed")
+        logging.getLogger("a.library").exception("It %s", "broke")
+    ours, theirs = (
+        read_line(line) if format_ == "logfmt" else json.loads(line) for line in lines(capsys)
+    )
+    assert (ours["event"], theirs["event"]) == ("poller_crashed", "It broke")
+    for event in (ours, theirs):
+        assert event["level"] == "error"
+        assert event["exception"].endswith('LookupError: no "such" thing\nat all')
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpcore", "asyncio", "uvicorn.error"])
+def test_libraries_show_their_warnings_but_nothing_below_whatever_the_level(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At their lower levels httpx and httpcore show requests with their headers, and so the key."""
+    configure("debug", "json")
+    library = logging.getLogger(name)
+    library.debug("send_request_headers")
+    library.info("HTTP Request")
+    library.warning("something odd")
+    assert [json.loads(line)["event"] for line in lines(capsys)] == ["something odd"]
+
+
+def test_a_logger_that_was_made_before_follows_the_configuration(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = get_logger()
+    configure("error", "json")
+    log.info("something_happened")
+    configure("info", "logfmt")
+    log.info("something_happened")
+    assert [read_line(line)["event"] for line in lines(capsys)] == ["something_happened"]

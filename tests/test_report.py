@@ -1,0 +1,110 @@
+"""The polling plan as it is printed: whole pages, byte for byte."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config import parse
+from exporter.report import duration, plan_report
+from tests.exporting import ENVIRON
+
+
+def report(
+    *, limit: str = "{}", polling: str = "{}", one: str = "", vaults: str = "[]", more: str = ""
+) -> str:
+    """Return the plan of one organization, whose credential has the settings `one`; `more` uses another credential."""
+    two = "two: {api_key_env: OTHER_KEY, api_secret_env: SIMULATOR_SECRET}" if more else ""
+    text = f"""\
+api: {{rate_limit: {limit}}}
+polling: {polling}
+credentials:
+  one: {{api_key_env: SIMULATOR_KEY, api_secret_env: SIMULATOR_SECRET{one}}}
+  {two}
+organizations:
+- {{name: acme, id: ABCD EFGH IJKL MNOP, credentials: one, vaults: {vaults}}}
+{more}"""
+    return plan_report(parse(text, directory=Path(), environ=ENVIRON))
+
+
+HOT = "{name: hot, id: VABCDEF234567A}"
+COLD = "{name: cold storage, id: VBBBBBBBBBBBBA, interval: 1h}"
+
+
+def test_a_plan_that_fits_says_what_is_asked_and_what_there_is() -> None:
+    assert report(vaults=f"[{HOT}, {COLD}]") == (
+        "targets  3: 1 organization, 2 vaults\n"
+        "demand   0.034 requests/s (1% of the budget)\n"
+        "budget   3.300 requests/s (100 in any 30s)\n"
+        "\n"
+        "target               interval  refreshed every\n"
+        "acme / (total)       1m        1m\n"
+        "acme / hot           1m        1m\n"
+        "acme / cold storage  1h        1h\n"
+        "\n"
+        "warning: 1 of 3 targets, such as acme / cold storage, are read less often than polling.stale_after (5m): "
+        "their balances will be withdrawn between polls.\n"
+    )
+
+
+def test_a_demand_above_the_budget_is_warned_of_and_every_interval_grows_alike() -> None:
+    limit = "{requests: 3, window: 30s, share: 1}"
+    polling = "{interval: 15s, stale_after: 1m}"
+    assert report(limit=limit, polling=polling, vaults=f"[{HOT}, {COLD}]") == (
+        "targets  3: 1 organization, 2 vaults\n"
+        "demand   0.134 requests/s (200% of the budget)\n"
+        "budget   0.067 requests/s (3 in any 30s)\n"
+        "\n"
+        "target               interval  refreshed every\n"
+        "acme / (total)       15s       30.1s\n"
+        "acme / hot           15s       30.1s\n"
+        "acme / cold storage  1h        2h15s\n"
+        "\n"
+        "warning: demand exceeds the budget: intervals are stretched by up to 2.00. "
+        "Make intervals longer, or raise rate_limit.share where nothing else shares the limit.\n"
+        "\n"
+        "warning: 1 of 3 targets, such as acme / cold storage, are read less often than polling.stale_after (1m): "
+        "their balances will be withdrawn between polls.\n"
+    )
+
+
+def test_a_key_with_a_limit_of_its_own_slows_its_own_targets_alone() -> None:
+    more = "- {name: other, id: QRSTUVWXYZ012345, credentials: two}\n"
+    one = ", rate_limit: {requests: 2, window: 60s, share: 1}"
+    assert report(one=one, vaults=f"[{HOT}]", more=more) == (
+        "targets  3: 2 organizations, 1 vault\n"
+        "demand   0.050 requests/s (2% of the budget)\n"
+        "budget   3.300 requests/s (100 in any 30s)\n"
+        "         0.017 requests/s (2 in any 1m), with credential one\n"
+        "\n"
+        "target           interval  refreshed every\n"
+        "acme / (total)   1m        2m\n"
+        "acme / hot       1m        2m\n"
+        "other / (total)  1m        1m\n"
+        "\n"
+        "warning: demand exceeds the budget: intervals are stretched by up to 2.00. "
+        "Make intervals longer, or raise rate_limit.share where nothing else shares the limit.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.05, "50ms"),
+        (0.9994, "999ms"),
+        (0.9996, "1s"),
+        (1.0, "1s"),
+        (1.25, "1.2s"),
+        (59.94, "59.9s"),
+        (59.96, "1m"),
+        (60.0, "1m"),
+        (90.0, "1m30s"),
+        (3600.0, "1h"),
+        (60.4, "1m"),
+        (3661.5, "1h1m2s"),
+        (7215.018, "2h15s"),
+        (86400.0, "1d"),
+        (31622400.0, "366d"),
+    ],
+)
+def test_a_duration_is_written_as_prometheus_writes_it(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,42 @@
+"""What is polled, as the configuration lists it."""
+
+from decimal import Decimal
+from pathlib import Path
+
+from exporter.config import parse
+from exporter.targets import Target, targets_of
+from tests.exporting import ENVIRON
+
+DOCUMENT = """\
+polling: {interval: 45s}
+credentials:
+  one: {api_key_env: SIMULATOR_KEY, api_secret_env: SIMULATOR_SECRET}
+  two: {api_key_env: OTHER_KEY, api_secret_env: SIMULATOR_SECRET}
+organizations:
+- name: acme
+  id: ABCD EFGH IJKL MNOP
+  credentials: two
+  interval: 2m
+  vaults:
+  - {name: hot, id: VABCDEF234567A, interval: 30s, min_available: {BTC: "0.50"}}
+  - {id: VBBBBBBBBBBBBA}
+- id: QRSTUVWXYZ012345
+  credentials: one
+"""
+
+
+def test_targets_are_each_organizations_total_and_then_its_vaults_in_the_order_of_the_file() -> (
+    None
+):
+    settings = parse(DOCUMENT, directory=Path(), environ=ENVIRON)
+    assert targets_of(settings) == (
+        Target("organization", "ABCD EFGH IJKL MNOP", "acme", "", 120.0, "two"),
+        Target("vault", "VABCDEF234567A", "acme", "hot", 30.0, "two", {"BTC": Decimal("0.5")}),
+        Target("vault", "VBBBBBBBBBBBBA", "acme", "VBBBBBBBBBBBBA", 45.0, "two"),
+        Target("organization", "QRST UVWX YZ01 2345", "QRST UVWX YZ01 2345", "", 45.0, "one"),
+    )
+
+
+def test_a_target_can_be_a_key_although_its_thresholds_cannot() -> None:
+    target = Target("vault", "VABCDEF234567A", "acme", "hot", 30.0, "two", {"BTC": Decimal(1)})
+    assert {target: 1}[target] == 1

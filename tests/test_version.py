@@ -1,0 +1,73 @@
+"""Which revision is said to run: what the build wrote down, else what the checkout says, else nothing."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from exporter import version
+from tests.programs import program
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty package directory, in which the revision is looked for."""
+    directory = tmp_path / "exporter"
+    directory.mkdir()
+    monkeypatch.setattr(version, "_PACKAGE", directory)
+    return directory
+
+
+def commit(directory: Path) -> str:
+    """Make a repository with one commit, and return its short name."""
+    git = program("git", package="git")
+    who = (
+        "-c",
+        "user.name=test",
+        "-c",
+        "user.email=test@example.com",
+        "-c",
+        "commit.gpgsign=false",
+    )
+    for arguments in (
+        ("init", "--quiet"),
+        (*who, "commit", "--quiet", "--allow-empty", "--message", "one"),
+    ):
+        subprocess.run([git, *arguments], cwd=directory, check=True)
+    command = [git, "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+def test_what_the_build_wrote_down_comes_first(package: Path) -> None:
+    commit(package.parent)
+    (package / "REVISION").write_text("0123abc\n")
+    assert version.revision() == "0123abc"
+
+
+def test_in_a_checkout_it_is_the_commit(package: Path) -> None:
+    assert commit(package.parent) == version.revision()
+
+
+def test_somebody_elses_repository_around_the_package_tells_nothing(package: Path) -> None:
+    commit(package.parent.parent)
+    assert version.revision() == "unknown"
+
+
+def test_an_empty_record_tells_nothing(package: Path) -> None:
+    (package / "REVISION").write_text("\n")
+    assert version.revision() == "unknown"
+
+
+def test_a_repository_without_a_commit_tells_nothing(package: Path) -> None:
+    git = program("git", package="git")
+    subprocess.run([git, "-C", package.parent, "init", "--quiet"], check=True)
+    assert version.revision() == "unknown"
+
+
+def test_without_git_a_checkout_tells_nothing(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(package.parent)
+    monkeypatch.setenv("PATH", str(package))
+    assert version.revision() == "unknown"
