@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import platform
 import re
@@ -92,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
         help="path of the metrics (default: %(default)s)",
     )
     parser.add_argument(
+        "--web.enable-lifecycle",
+        dest="may_reload",
+        action="store_true",
+        help="allow POST /-/reload",
+    )
+    parser.add_argument(
         "--log.level",
         dest="log_level",
         choices=("debug", "info", "warn", "error"),
@@ -159,30 +166,32 @@ def _run(flags: argparse.Namespace) -> int:
 
 
 async def _go(flags: argparse.Namespace) -> int:
-    async with _settings(flags) as settings:
+    async with _loader(flags) as load:
         if flags.config_check:
             from exporter.report import plan_report  # noqa: PLC0415 - see _run
 
-            _show(plan_report(settings))
+            _show(plan_report(load()))
             return SUCCESS
         from exporter import app  # noqa: PLC0415 - see _run
 
         if flags.once:
-            page, succeeded = await app.poll_once(settings)
+            page, succeeded = await app.poll_once(load())
             _show(page)
             return SUCCESS if succeeded else RUNTIME_FAILURE
-        await app.serve(settings, flags.listen_address, flags.telemetry_path)
+        web = app.WebOptions(flags.listen_address, flags.telemetry_path, flags.may_reload)
+        await app.serve(load, web)
         return SUCCESS
 
 
 @contextlib.asynccontextmanager
-async def _settings(flags: argparse.Namespace) -> AsyncIterator["Settings"]:
+async def _loader(flags: argparse.Namespace) -> AsyncIterator[Callable[[], "Settings"]]:
+    """Lend what loads the configuration, now and at each reload."""
     if flags.demo:
         from exporter.demo.demonstration import demonstration  # noqa: PLC0415 - see _run
 
         async with demonstration() as settings:
-            yield settings
+            yield lambda: settings
     else:
         from exporter.config import load  # noqa: PLC0415 - see _run
 
-        yield load(flags.config_file or DEFAULT_CONFIG_FILE, os.environ)
+        yield functools.partial(load, flags.config_file or DEFAULT_CONFIG_FILE, os.environ)

@@ -27,6 +27,11 @@ class Target:
     credential: str
     min_available: Mapping[str, Decimal] = field(default_factory=dict, hash=False)
 
+    @property
+    def key(self) -> tuple[Kind, str]:
+        """What stays the same when the configuration calls it something else."""
+        return self.kind, self.id
+
 
 def targets_of(settings: Settings) -> tuple[Target, ...]:
     """Return every target in the order of the file: each organization's total, then its vaults."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from exporter.app import Exporter, World, assemble
+from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.demo.portfolio import Portfolio
 from exporter.demo.server import SimulatorThread
@@ -64,7 +64,7 @@ def write(directory: Path, document: dict[str, Any]) -> Path:
 def exporter_of(base_url: str, world: World | None = None) -> Exporter:
     """Return an exporter of the simulator at `base_url` that has not begun yet."""
     text = yaml.safe_dump(configuration(base_url))
-    return assemble(parse(text, directory=Path(), environ=ENVIRON), world or World())
+    return Exporter(parse(text, directory=Path(), environ=ENVIRON), world or World())
 
 
 def polled(simulated: Simulator) -> Exporter:

@@ -8,9 +8,11 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 
 import httpx
 import pyotp
+from pydantic import SecretStr
 
 from exporter.config import Secrets
 
@@ -30,19 +32,37 @@ def sign(secret: bytes, target: bytes, nonce: str, body: bytes = b"") -> str:
 class Nonce:
     """The strictly increasing number that Kraken wants with each request of a key.
 
-    It follows the wall clock, and steps by one where that stands still or goes back. One object serves a key for
-    the life of the process: Kraken never accepts a smaller number again.
+    It follows the wall clock, and steps by one where that stands still or goes back.
     """
 
-    def __init__(self, unit: str, wall_ns: Callable[[], int]) -> None:
+    def __init__(self, unit: str, wall_ns: Callable[[], int], last: "_Last | None" = None) -> None:
         self._divisor = NANOSECONDS_IN[unit]
         self._wall_ns = wall_ns
-        self._last = 0
+        self._last = last or _Last()
 
     def next(self) -> str:
         """Return the decimal text of a number larger than any before."""
-        self._last = max(self._last + 1, self._wall_ns() // self._divisor)
-        return str(self._last)
+        self._last.number = max(self._last.number + 1, self._wall_ns() // self._divisor)
+        return str(self._last.number)
+
+
+@dataclass(slots=True)
+class _Last:
+    """The last nonce of a key."""
+
+    number: int = 0
+
+
+class Nonces:
+    """The nonces of every key that this process has used: Kraken never accepts a smaller one again."""
+
+    def __init__(self, wall_ns: Callable[[], int]) -> None:
+        self._wall_ns = wall_ns
+        self._last: dict[SecretStr, _Last] = {}
+
+    def of(self, api_key: SecretStr, unit: str) -> Nonce:
+        """Return a source of nonces for `api_key` that count in `unit`, beyond any that were taken before."""
+        return Nonce(unit, self._wall_ns, self._last.setdefault(api_key, _Last()))
 
 
 class KeyAuth(httpx.Auth):

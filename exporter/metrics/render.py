@@ -59,7 +59,7 @@ class Page:
 def vault_lines(target: Target, answer: VaultBalances) -> Lines:
     """Return the balances of a vault: one sample for each amount that the API gave."""
     page = Page()
-    vault = label_set(catalog.VAULT_LABELS[:3], (target.organization, target.vault, target.id))
+    vault = _names(target)
     for row in answer.rows:
         labels = f"{vault},{label_set(catalog.VAULT_LABELS[3:], (row.asset, row.asset_class))}"
         _add_amounts(page, _AMOUNTS, labels, row)
@@ -86,6 +86,21 @@ def organization_lines(target: Target, answer: OrganizationBalance) -> Lines:
         amount = getattr(answer, component)
         page.sample(catalog.ORGANIZATION_COMPONENT, (*labels, component), amount)
     return page.done()
+
+
+def renamed(lines: Lines, old: Target, new: Target) -> Lines:
+    """Return the lines of an answer for `old` as they are for `new`, the same resource under other names."""
+    # Quotes within a label value are escaped, so that only the labels themselves can look like this.
+    before, after = (f"{{{_names(target)},".encode() for target in (old, new))
+    return {name: text.replace(before, after) for name, text in lines.items()}
+
+
+def _names(target: Target) -> str:
+    """Return the labels that every sample of an answer for `target` begins with."""
+    if target.kind == "vault":
+        values = (target.organization, target.vault, target.id)
+        return label_set(catalog.VAULT_LABELS[:3], values)
+    return label_set(catalog.ORGANIZATION_TOTAL.labels[:2], (target.organization, target.id))
 
 
 def threshold_lines(target: Target) -> Lines:

@@ -1,10 +1,17 @@
 """What is known of a target now: one immutable value for each, replaced whole, so that nobody sees half of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from exporter.custody.models import Asset, OrganizationBalance, VaultBalances
+from exporter.custody.models import Asset, InvalidRow, OrganizationBalance, VaultBalances
 from exporter.metrics import catalog
-from exporter.metrics.render import Lines, Page, count_series, organization_lines, vault_lines
+from exporter.metrics.render import (
+    Lines,
+    Page,
+    count_series,
+    organization_lines,
+    renamed,
+    vault_lines,
+)
 from exporter.targets import Target
 
 
@@ -58,7 +65,7 @@ class TargetState:
     balances: the last good answer, None before the first and once it was withdrawn as too old. is_stale: whether it
     was. polls: how many polls have ended. failure: None while up and before the first poll. failed_polls: in a row,
     until now. last_success: Unix seconds of the last good answer. rows, invalid_rows: of the last good answer.
-    refresh_interval: seconds between the last two polls.
+    refresh_interval: seconds between the last two polls. rejected: the rows of the last good answer that were left out.
     """
 
     target: Target
@@ -71,6 +78,15 @@ class TargetState:
     rows: int | None = None
     invalid_rows: int | None = None
     refresh_interval: float | None = None
+    rejected: tuple[InvalidRow, ...] = ()
+
+
+def moved(state: TargetState, target: Target) -> TargetState:
+    """Return `state` as it is for `target`, the same resource after a reload; names in its samples change at once."""
+    old, balances = state.target, state.balances
+    if balances and (old.organization, old.vault) != (target.organization, target.vault):
+        balances = replace(balances, lines=renamed(balances.lines, old, target))
+    return replace(state, target=target, balances=balances)
 
 
 def target_lines(state: TargetState) -> Lines:

@@ -13,7 +13,7 @@ from exporter.metrics import catalog
 from exporter.metrics.assets import HeldAssets
 from exporter.metrics.catalog import Metric
 from exporter.metrics.render import Lines, threshold_lines
-from exporter.metrics.state import Balances, TargetState, target_lines
+from exporter.metrics.state import Balances, TargetState, moved, target_lines
 from exporter.targets import Target
 
 
@@ -25,17 +25,25 @@ class Store:
     """
 
     def __init__(self, targets: Iterable[Target], *, stale_after: float, max_series: int) -> None:
-        self._stale_after = stale_after
-        self._max_series = max_series
         self._states: dict[Target, TargetState] = {}
-        self._target_lines: dict[Target, Lines] = {}
-        targets = tuple(targets)
-        self._thresholds = tuple(map(threshold_lines, targets))
         self._assets = HeldAssets()
         self._version = 0
         self.series = 0
-        for target in targets:
-            self.put(TargetState(target))
+        self.retarget(targets, stale_after=stale_after, max_series=max_series)
+
+    def retarget(self, targets: Iterable[Target], *, stale_after: float, max_series: int) -> None:
+        """Go on with `targets`: those that stay keep their states under their new names, the others' are gone."""
+        known = {state.target.key: state for state in self._states.values()}
+        states = [moved(known.pop(target.key, TargetState(target)), target) for target in targets]
+        for state in known.values():
+            self._assets.exchange(_assets(state.balances), ())
+        self._states = {state.target: state for state in states}
+        self._target_lines = {state.target: target_lines(state) for state in states}
+        self._thresholds = tuple(threshold_lines(state.target) for state in states)
+        self._stale_after = stale_after
+        self._max_series = max_series
+        self._version += 1
+        self.series = sum(_series(state.balances) for state in states)
 
     def __getitem__(self, target: Target) -> TargetState:
         """Return the state of `target`."""

@@ -35,10 +35,21 @@ class Budget:
         """Begin at `now` (monotonic seconds), where a predecessor may have had `in_flight` requests on their way."""
         self.requests = requests
         self.window = window
-        self.gap = window / max(1, requests - 1)
         self._due = now + (in_flight + 1) * self.gap
         self._in_flight = 0
         self._free_at = [now + window + UNANSWERED_GRACE_SECONDS] * min(in_flight, requests)
+
+    @property
+    def gap(self) -> float:
+        """Seconds between two sends."""
+        return self.window / max(1, self.requests - 1)
+
+    def change(self, requests: int, window: float) -> None:
+        """Go on under another limit; what was sent under the old one counts against it."""
+        longer = max(0.0, window - self.window)
+        self._free_at = [moment + longer for moment in self._free_at]
+        self.requests = requests
+        self.window = window
 
     def used(self, now: float) -> int:
         """Return the number of slots that are held."""

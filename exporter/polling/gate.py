@@ -15,8 +15,8 @@ class Gate:
     """
 
     def __init__(self, first: float, longest: float) -> None:
-        self._first = first
-        self._longest = longest
+        self.first = first
+        self.longest = longest
         self._pause = 0.0
         self._closed_at: float | None = None
         self._opens_at = 0.0
@@ -45,7 +45,7 @@ class Gate:
         """
         if self._closed_at is not None and sent_at < self._closed_at:
             return False
-        self._pause = min(self._longest, 2 * self._pause if self._pause else self._first)
+        self._pause = min(self.longest, 2 * self._pause if self._pause else self.first)
         wanted = self._pause if retry_after is None else retry_after
         pause = min(max(wanted, SHORTEST_PAUSE_SECONDS), LONGEST_RETRY_AFTER_SECONDS)
         self._closed_at = now

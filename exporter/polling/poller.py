@@ -5,6 +5,7 @@ Everything it decides is decided by those parts; here they are only asked, and t
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +14,6 @@ from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
-from exporter.polling import schedule
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate
 from exporter.polling.lane import Lane
@@ -94,6 +94,10 @@ class Poller:
             return f"a request has been under way for {oldest:.0f} s, past its deadline"
         return None
 
+    def reconsider(self) -> None:
+        """Look again at what may go: the parts are not what they were."""
+        self._changed.set()
+
     @property
     def has_begun(self) -> bool:
         """Whether polling has begun."""
@@ -131,7 +135,7 @@ class Poller:
     def _ready_at(self, entry: Entry, now: float) -> float:
         if self._once and entry.is_polled:
             return float("inf")
-        return max(self._lane(entry).ready_at(now), self._parts.gate.ready_at())
+        return max(self._lane(entry).ready_at(entry, now), self._parts.gate.ready_at())
 
     def _lane(self, entry: Entry) -> Lane:
         return self._parts.lanes[entry.target.credential]
@@ -145,7 +149,7 @@ class Poller:
 
     def _send(self, entry: Entry, now: float) -> None:
         lane = self._lane(entry)
-        schedule.begin(entry, lambda: Poll(self._parts.chance), now)
+        entry.begin(lambda: Poll(self._parts.chance), now)
         lane.in_flight += 1
         for gate in (self._parts.gate, lane.gate):
             gate.pass_through()
@@ -166,7 +170,7 @@ class Poller:
         except Exception as error:
             log.exception("request_crashed", target=entry.target.id)
             defect = CustodyError("response/invalid", message=f"defect: {type(error).__name__}")
-            self._failed(entry, defect)
+            self._failed(entry, defect, lane)
         finally:
             now = self._parts.monotonic()
             for budget in self._budgets(lane):
@@ -184,30 +188,35 @@ class Poller:
                 await lane.read_secrets_again()
             answer = await _fetch(lane.client, entry.target)
             self._settle_gates(lane, sent_at, answered=True)
-            parts.results.poll_succeeded(
-                entry.target,
-                answer,
-                now=parts.monotonic(),
-                refresh_interval=entry.refresh_interval,
-            )
+            if not entry.is_dropped:
+                parts.results.poll_succeeded(
+                    entry.target,
+                    answer,
+                    now=parts.monotonic(),
+                    refresh_interval=entry.refresh_interval,
+                )
         except CustodyError as error:
             parts.results.request_failed(entry.target, error)
             self._mind_gates(lane, error, sent_at)
-            self._failed(entry, error)
+            lane.mind_slowness(parts.schedule.entries, sent_at, parts.monotonic())
+            self._failed(entry, error, lane)
             return error.delivery
-        schedule.finish(entry)
+        entry.finish()
         return Delivery.ANSWERED
 
-    def _failed(self, entry: Entry, error: CustodyError) -> None:
+    def _failed(self, entry: Entry, error: CustodyError, lane: Lane) -> None:
         """Set the next try of the poll, or end it."""
         seconds = entry.poll.retry_in(error) if entry.poll else None
         if seconds is not None:
-            schedule.retry(entry, self._parts.monotonic() + seconds)
+            entry.retry(self._parts.monotonic() + seconds)
             return
-        schedule.finish(entry, backs_off=backs_off(error))
-        self._parts.results.poll_failed(
-            entry.target, error, refresh_interval=entry.refresh_interval
-        )
+        # After a pause it is worth a try, even where its interval is a day: zero where there was none to wait for.
+        pause_ends = max(self._parts.gate.ready_at(), lane.gate.ready_at())
+        entry.finish(failed=True, refused=backs_off(error), no_later_than=pause_ends or math.inf)
+        if not entry.is_dropped:
+            self._parts.results.poll_failed(
+                entry.target, error, refresh_interval=entry.refresh_interval
+            )
 
     def _mind_gates(self, lane: Lane, error: CustodyError, sent_at: float) -> None:
         now = self._parts.monotonic()

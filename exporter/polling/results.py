@@ -1,6 +1,6 @@
 """What the end of a poll changes: the target's state, the counters, and, when the state changed, the log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from exporter.custody.client import Endpoint
@@ -32,7 +32,6 @@ class Results:
         self._store = store
         self._telemetry = telemetry
         self._wall = wall
-        self._invalid_rows: dict[Target, tuple[InvalidRow, ...]] = {}
 
     def request_failed(self, target: Target, error: CustodyError) -> None:
         """Take note of one failed request, whether or not it is tried again."""
@@ -53,6 +52,7 @@ class Results:
         """
         before = self._store[target]
         balances = balances_of(target, answer, now)
+        rejected = answer.invalid if isinstance(answer, VaultBalances) else ()
         self._store.put(
             TargetState(
                 target,
@@ -62,6 +62,7 @@ class Results:
                 rows=balances.rows,
                 invalid_rows=balances.invalid_rows,
                 refresh_interval=refresh_interval,
+                rejected=rejected,
             )
         )
         if before.failure is not None:
@@ -73,8 +74,8 @@ class Results:
             )
         elif not before.polls:
             log.info("target_up", **_names(target), series=balances.series)
-        if isinstance(answer, VaultBalances):
-            self._log_invalid_rows(target, answer.invalid)
+        # Each rejected row once, not again while the same rows are rejected for the same reason.
+        self._log_rejected_rows(target, [row for row in rejected if row not in before.rejected])
 
     def poll_failed(
         self, target: Target, error: CustodyError, *, refresh_interval: float | None
@@ -99,11 +100,9 @@ class Results:
         for state in self._store.withdraw_stale(now):
             log.warning("target_stale", **_names(state.target), last_success=state.last_success)
 
-    def _log_invalid_rows(self, target: Target, rows: tuple[InvalidRow, ...]) -> None:
-        """Log each rejected row once, not again while the same rows are rejected for the same reason."""
-        known = self._invalid_rows.get(target, ())
-        fresh = [row for row in rows if row not in known]
-        for row in fresh[:MAX_LOGGED_ROWS]:
+    @staticmethod
+    def _log_rejected_rows(target: Target, rows: Sequence[InvalidRow]) -> None:
+        for row in rows[:MAX_LOGGED_ROWS]:
             log.warning(
                 "row_rejected",
                 **_names(target),
@@ -111,10 +110,9 @@ class Results:
                 field=row.field,
                 problem=row.problem,
             )
-        if len(fresh) > MAX_LOGGED_ROWS:
-            more = len(fresh) - MAX_LOGGED_ROWS
+        if len(rows) > MAX_LOGGED_ROWS:
+            more = len(rows) - MAX_LOGGED_ROWS
             log.warning("more_rows_rejected", **_names(target), rows=more)
-        self._invalid_rows[target] = rows
 
 
 def _names(target: Target) -> dict[str, str]:

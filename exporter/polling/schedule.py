@@ -5,7 +5,7 @@ more is wanted than the budget allows, every interval is stretched by the same f
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 
 from exporter.polling.retry import Poll, back_off
@@ -18,7 +18,9 @@ class Entry:
 
     due: when its poll is, or was, due. ready_at: when its next request may go; later than `due` while a retry waits.
     started_at, previous_start: when its last two polls began. poll: the one under way. is_sending: whether a
-    request of it is under way. refusals: polls in a row that made it back off.
+    request of it is under way. is_polled: whether any poll has ended. is_failing: whether the last one failed.
+    is_dropped: whether the configuration has let go of it, so that what is under way means nothing any more.
+    refusals: polls in a row that made it back off.
     """
 
     target: Target
@@ -29,11 +31,52 @@ class Entry:
     poll: Poll | None = None
     is_sending: bool = False
     is_polled: bool = False
+    is_failing: bool = False
+    is_dropped: bool = False
     refusals: int = 0
 
     def overdue(self, now: float) -> float:
         """Return how long it has been due, in intervals; a target never polled is overdue beyond measure."""
         return (now - self.due) / self.target.interval if self.is_polled else math.inf
+
+    def begin(self, poll: Callable[[], Poll], now: float) -> None:
+        """Take note that a request goes out: the first of a new poll, or another try of the one under way."""
+        self.is_sending = True
+        if self.poll is None:
+            self.poll = poll()
+            self.previous_start, self.started_at = self.started_at, now
+
+    def retry(self, at: float) -> None:
+        """Take note that the poll goes on with another try; its place is free until then."""
+        self.is_sending = False
+        self.ready_at = at
+
+    def finish(
+        self, *, failed: bool = False, refused: bool = False, no_later_than: float = math.inf
+    ) -> None:
+        """Take note that the poll has ended, and set the next one: an interval after its beginning, or more."""
+        assert self.started_at is not None  # noqa: S101 - only a poll that began can end
+        self.is_sending = False
+        self.is_polled = True
+        self.is_failing = failed
+        self.poll = None
+        self.refusals = self.refusals + 1 if refused else 0
+        self.due = self.ready_at = min(self._next_due(self.started_at), no_later_than)
+
+    def keep(self, target: Target, now: float, *, is_renewed: bool) -> None:
+        """Go on as `target`, the same resource after a reload, in the same place unless what changed is about that."""
+        old, self.target = self.target, target
+        if self.started_at is None or self.poll is not None:
+            return
+        if self.is_failing and (is_renewed or target.credential != old.credential):
+            self.refusals = 0
+            self.due = self.ready_at = now
+        elif target.interval != old.interval:
+            self.due = self.ready_at = self._next_due(self.started_at)
+
+    def _next_due(self, started_at: float) -> float:
+        interval = self.target.interval
+        return started_at + (back_off(interval, self.refusals) if self.refusals else interval)
 
     @property
     def refresh_interval(self) -> float | None:
@@ -48,6 +91,20 @@ class Schedule:
 
     def __init__(self, targets: Iterable[Target], now: float) -> None:
         self.entries = [Entry(target, due=now, ready_at=now) for target in targets]
+
+    def retarget(self, targets: Iterable[Target], now: float, renewed: Container[str] = ()) -> None:
+        """Go on with `targets`: those that stay keep their places, new ones are due at once, the others are dropped.
+
+        renewed: the credentials whose secrets are others now: what failed with the old ones is tried again at once.
+        """
+        known = {entry.target.key: entry for entry in self.entries}
+        self.entries = []
+        for target in targets:
+            entry = known.pop(target.key, None) or Entry(target, due=now, ready_at=now)
+            entry.keep(target, now, is_renewed=target.credential in renewed)
+            self.entries.append(entry)
+        for entry in known.values():
+            entry.is_dropped = True
 
     def next(self, now: float, ready_at: Callable[[Entry], float]) -> tuple[Entry | None, float]:
         """Return the entry whose request goes next, or None and when to look again (infinity: after an answer).
@@ -64,29 +121,3 @@ class Schedule:
             elif (overdue := entry.overdue(now)) > most_overdue:
                 chosen, most_overdue = entry, overdue
         return chosen, look_again_at
-
-
-def begin(entry: Entry, poll: Callable[[], Poll], now: float) -> None:
-    """Take note that a request goes out: the first of a new poll, or another try of the one under way."""
-    entry.is_sending = True
-    if entry.poll is None:
-        entry.poll = poll()
-        entry.previous_start, entry.started_at = entry.started_at, now
-
-
-def retry(entry: Entry, at: float) -> None:
-    """Take note that the poll goes on with another try; its place is free until then."""
-    entry.is_sending = False
-    entry.ready_at = at
-
-
-def finish(entry: Entry, *, backs_off: bool = False) -> None:
-    """Take note that the poll has ended, and set the next one: an interval after its beginning, or more."""
-    assert entry.started_at is not None  # noqa: S101 - only a poll that began can end
-    entry.is_sending = False
-    entry.is_polled = True
-    entry.poll = None
-    entry.refusals = entry.refusals + 1 if backs_off else 0
-    interval = entry.target.interval
-    pause = back_off(interval, entry.refusals) if backs_off else interval
-    entry.due = entry.ready_at = entry.started_at + pause

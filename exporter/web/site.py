@@ -1,7 +1,7 @@
 """The routes: metrics, health, readiness and the landing page. None of them touches the network."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from jinja2 import Environment, PackageLoader
 from prometheus_client import CollectorRegistry
@@ -18,11 +18,22 @@ from exporter.polling.poller import Poller
 
 
 class Site:
-    """Answers from what the exporter knows. registry: the exporter's own metrics."""
+    """Answers from what the exporter knows.
+
+    registry: the exporter's own metrics. reload: reloads the configuration and returns what is wrong with it, if
+    anything; None where nobody may do that over HTTP.
+    """
 
     def __init__(
-        self, store: Store, registry: CollectorRegistry, poller: Poller, telemetry_path: str
+        self,
+        store: Store,
+        registry: CollectorRegistry,
+        poller: Poller,
+        telemetry_path: str,
+        *,
+        reload: Callable[[], Awaitable[str | None]] | None = None,
     ) -> None:
+        self._reload_configuration = reload
         self.store = store
         self.registry = registry
         self._exposition = Exposition(store, registry)
@@ -37,6 +48,7 @@ class Site:
                 Route(self.telemetry_path, self._metrics),
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
+                Route("/-/reload", self._reload, methods=["POST"]),
             ]
         )
         # A redirect would be to whatever host the client named.
@@ -63,6 +75,16 @@ class Site:
         if not self.poller.has_begun:
             return PlainTextResponse("Not ready: polling has not begun.\n", 503)
         return PlainTextResponse("Ready: polling has begun.\n")
+
+    async def _reload(self, _request: Request) -> Response:
+        if self._reload_configuration is None:
+            return PlainTextResponse(
+                "Reloading over HTTP is off: start with --web.enable-lifecycle, or send SIGHUP.\n",
+                403,
+            )
+        if problem := await self._reload_configuration():
+            return PlainTextResponse(f"Nothing was changed.\n{problem}\n", 500)
+        return PlainTextResponse("Reloaded.\n")
 
     async def _landing(self, _request: Request) -> Response:
         states = list(self.store.states())

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from exporter.app import Exporter, World, assemble
+from exporter.assembly import Exporter, World
 from exporter.config import Settings, parse
 from exporter.custody.models import VaultBalances, parse_json, vault_balances
 from exporter.demo.portfolio import Portfolio, large_portfolio
@@ -70,7 +70,7 @@ def settings_document(
 
 def filled_exporter(portfolio: Portfolio, settings: Settings) -> Exporter:
     """Return an exporter, not yet polling, whose store holds an answer for every vault."""
-    exporter = assemble(settings, World())
+    exporter = Exporter(settings, World())
     for target, answer in _answers(portfolio, exporter.plan.targets):
         exporter.store.put(TargetState(target, balances_of(target, answer, World().monotonic())))
     return exporter
@@ -90,7 +90,7 @@ def _samples(
 ) -> Iterator[tuple[str, str, list[str], list[tuple[list[str], float]]]]:
     """Return name, help, label names and samples of each balance metric, as plain values."""
     settings = settings_for(portfolio, NOWHERE)
-    targets = assemble(settings, World()).plan.targets
+    targets = Exporter(settings, World()).plan.targets
     answers = list(_answers(portfolio, targets))
     for metric in (*catalog.VAULT_AMOUNTS, *catalog.VAULT_QUOTES):
         samples = []

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from exporter.app import World, assemble
+from exporter.assembly import Exporter, World
 from exporter.custody.models import parse_json, vault_balances
 from exporter.demo.moods import body
 from exporter.demo.server import serve
@@ -55,7 +55,7 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
 def _poll_milliseconds() -> float:
     """Return the median processor time of everything between an answer's last byte and its exposition."""
     portfolio = portfolio_of(1)
-    exporter = assemble(settings_for(portfolio, NOWHERE), World())
+    exporter = Exporter(settings_for(portfolio, NOWHERE), World())
     target = exporter.plan.targets[1]
     bodies = [
         json.dumps(portfolio.vault_rows(target.id, NOON + moment, full_precision=True)).encode()

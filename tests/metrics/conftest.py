@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.app import Exporter
+from exporter.assembly import Exporter
 from tests.exporting import polled, simulator
 
 

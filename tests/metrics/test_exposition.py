@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from exporter.app import Exporter
+from exporter.assembly import Exporter
 from exporter.metrics import catalog
 from exporter.metrics import exposition as exposition_module
 from exporter.metrics.catalog import Metric

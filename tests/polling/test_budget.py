@@ -220,3 +220,31 @@ def test_quick_answers_leave_no_more_of_the_budget_unused_than_pacing_costs() ->
     sends = sorted(network.arrivals)
     assert len(sends) / (sends[-1] - sends[0]) >= 0.98 * 100 / WINDOW
     assert min(later - earlier for earlier, later in pairwise(sends)) > 0.2
+
+
+def test_a_new_limit_counts_what_was_sent_under_the_old_one() -> None:
+    budget = fresh(100)
+    for _ in range(50):
+        moment = send_at(budget, 60.0)
+        budget.give_back(Delivery.ANSWERED, moment)
+    budget.change(50, WINDOW)
+    assert budget.used(moment) == 50
+    assert budget.gap == WINDOW / 49
+    assert budget.ready_at(moment) == 60.0 + WINDOW
+
+
+def test_a_longer_window_holds_for_what_was_sent_before() -> None:
+    budget = fresh(2)
+    send_at(budget, 60.0)
+    budget.give_back(Delivery.ANSWERED, 61.0)
+    budget.change(2, 2 * WINDOW)
+    assert budget.used(61.0 + 2 * WINDOW - 0.001) == 1
+    assert budget.used(61.0 + 2 * WINDOW) == 0
+
+
+def test_a_shorter_window_frees_nothing_early() -> None:
+    budget = fresh(2)
+    send_at(budget, 60.0)
+    budget.give_back(Delivery.ANSWERED, 61.0)
+    budget.change(2, 1.0)
+    assert budget.used(61.0 + WINDOW - 0.001) == 1

@@ -494,3 +494,61 @@ def test_rows_that_were_rejected_are_logged_once_with_their_field() -> None:
         assert (state.rows, state.invalid_rows) == (2, 2)
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    "mood",
+    [moods.slow(3600), moods.problem(500, "gateway/Fatal"), moods.problem(403, "PermissionDenied")],
+    ids=["each request runs into its deadline", "retried and in vain", "refused"],
+)
+def test_while_a_third_of_the_targets_fail_the_others_are_read_as_often_as_ever(
+    mood: moods.Mood,
+) -> None:
+    """One request may be under way for a key, so that each deadline of 10 s is 10 s in which no other is asked."""
+
+    async def main() -> None:
+        played = stage(vaults=30)
+        failing = [f"v{number}" for number in range(0, 30, 3)]
+        healthy = [f"v{number}" for number in range(30) if number % 3]
+        for vault in failing:
+            played.simulator.moods[played.vault_id(vault)] = mood
+        # Each failing one is found out by three tries once.
+        await played.play(600)
+        before = {vault: len(played.times(vault)) for vault in (*failing, *healthy)}
+        await played.play(3600)
+        await played.stop()
+        polls = {vault: len(played.times(vault)) - count for vault, count in before.items()}
+        assert min(polls[vault] for vault in healthy) >= 0.97 * 60
+        assert min(polls[vault] for vault in failing) >= 1
+
+    run(main())
+
+
+def test_where_everything_hangs_nobody_waits_for_the_others_sake() -> None:
+    async def main() -> None:
+        played = stage(vaults=3)
+        for vault in ("v0", "v1", "v2"):
+            played.simulator.moods[played.vault_id(vault)] = moods.slow(3600)
+        organization = played.exporter.plan.targets[0].id
+        played.simulator.moods[organization] = moods.slow(3600)
+        await played.play(400)
+        played.simulator.moods.clear()
+        await played.play(70)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
+def test_what_a_pause_made_fail_is_tried_when_the_pause_ends_however_long_its_interval() -> None:
+    async def main() -> None:
+        played = stage(vaults=1, polling={"interval": "1d"})
+        played.simulator.moods[played.vault_id("v0")] = moods.times(
+            1, moods.problem(401, "InvalidKey")
+        )
+        await played.play(62)
+        await played.stop()
+        assert played.state("v0").failure is None
+        assert len(played.times("v0")) == 2
+
+    run(main())

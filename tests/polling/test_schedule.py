@@ -5,7 +5,6 @@ from collections import Counter
 
 import pytest
 
-from exporter.polling import schedule
 from exporter.polling.retry import Poll
 from exporter.polling.schedule import Entry, Schedule
 from exporter.targets import Target
@@ -32,8 +31,8 @@ def poll(made_schedule: Schedule, now: float) -> str | None:
     entry, _ = made_schedule.next(now, always)
     if entry is None:
         return None
-    schedule.begin(entry, poll_of, now)
-    schedule.finish(entry)
+    entry.begin(poll_of, now)
+    entry.finish()
     assert entry.due == now + entry.target.interval
     return entry.target.vault
 
@@ -63,7 +62,7 @@ def test_a_target_is_not_polled_twice_at_the_same_time() -> None:
     polls = made(a=1.0)
     entry, _ = polls.next(0.0, always)
     assert entry is not None
-    schedule.begin(entry, poll_of, 0.0)
+    entry.begin(poll_of, 0.0)
     assert polls.next(1000.0, always) == (None, math.inf)
 
 
@@ -78,8 +77,8 @@ def test_a_retry_gives_its_place_back_while_it_waits_and_goes_first_after() -> N
     polls = made(failing=60.0, other=60.0)
     entry, _ = polls.next(0.0, always)
     assert entry is not None
-    schedule.begin(entry, poll_of, 0.0)
-    schedule.retry(entry, 2.0)
+    entry.begin(poll_of, 0.0)
+    entry.retry(2.0)
     assert poll(polls, 1.0) == "other"
     assert polls.next(1.0, always) == (None, 2.0)
     assert polls.next(2.0, always)[0] is entry
@@ -89,12 +88,12 @@ def test_a_retry_belongs_to_the_poll_that_began_earlier() -> None:
     polls = made(a=60.0)
     entry, _ = polls.next(0.0, always)
     assert entry is not None
-    schedule.begin(entry, poll_of, 0.0)
+    entry.begin(poll_of, 0.0)
     first = entry.poll
-    schedule.retry(entry, 2.0)
-    schedule.begin(entry, poll_of, 2.0)
+    entry.retry(2.0)
+    entry.begin(poll_of, 2.0)
     assert entry.poll is first
-    schedule.finish(entry)
+    entry.finish()
     assert entry.due == 60.0
 
 
@@ -104,8 +103,8 @@ def test_refusals_in_a_row_make_the_next_poll_come_later_until_one_succeeds() ->
     waits = []
     for refused in (True, True, False, True):
         now = entry.due
-        schedule.begin(entry, poll_of, now)
-        schedule.finish(entry, backs_off=refused)
+        entry.begin(poll_of, now)
+        entry.finish(failed=refused, refused=refused)
         waits.append(entry.due - now)
     assert waits == [120.0, 240.0, 60.0, 120.0]
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import httpx
 import yaml
 
-from exporter.app import Exporter, World, assemble
-from exporter.config import Settings, parse
+from exporter.assembly import Exporter, World
+from exporter.config import parse
 from exporter.demo.portfolio import Portfolio, large_portfolio
 from exporter.demo.simulator import Simulator
 from exporter.metrics.state import TargetState
@@ -91,7 +91,9 @@ class Stage:
     simulator: Simulator
     wire: Wire
     exporter: Exporter
-    settings: Settings
+    document: Mapping[str, Any]
+    environ: Mapping[str, str]
+    directory: Path
     _polling: asyncio.Task[None] | None = field(default=None)
 
     async def play(self, seconds: float) -> None:
@@ -181,7 +183,7 @@ def stage(
         chance=lambda: 0.5,
         transport=wire,
     )
-    return Stage(simulator, wire, assemble(settings, world), settings)
+    return Stage(simulator, wire, Exporter(settings, world), document, secrets, directory)
 
 
 def _source(number: int, source: Mapping[str, object]) -> Mapping[str, object]:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from exporter import __version__
-from exporter.app import Exporter, World
+from exporter.assembly import Exporter, World
 from exporter.demo import moods
 from exporter.polling.poller import STUCK_AFTER_SECONDS
 from exporter.web.site import Site

@@ -1,0 +1,217 @@
+"""Builds the parts from settings, and on a reload rebuilds what the new settings change, all of it or nothing."""
+
+import functools
+import platform
+import random
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from exporter import __version__
+from exporter.config import CredentialSource, RateLimit, Secrets, Settings
+from exporter.custody.auth import KeyAuth, Nonces, secret_texts
+from exporter.custody.classify import Classifier
+from exporter.custody.client import CustodyClient, Surroundings
+from exporter.custody.connections import Connections, http_client, trust
+from exporter.custody.errors import cleaner
+from exporter.custody.vault_query import VaultQuery
+from exporter.metrics import catalog
+from exporter.metrics.store import Store
+from exporter.metrics.telemetry import Telemetry
+from exporter.polling.budget import Budget
+from exporter.polling.gate import Gate
+from exporter.polling.lane import Lane
+from exporter.polling.plan import plan_of
+from exporter.polling.poller import Parts, Poller
+from exporter.polling.results import Results
+from exporter.polling.schedule import Schedule
+from exporter.version import revision
+
+LONGEST_RATE_LIMIT_PAUSE_SECONDS = 300.0
+FIRST_CREDENTIAL_PAUSE_SECONDS = 60.0
+LONGEST_CREDENTIAL_PAUSE_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the exporter takes from outside: time, chance and the network.
+
+    monotonic: the event loop's own clock, in seconds. wall, wall_ns: Unix time in seconds and nanoseconds. chance: a
+    number from 0 up to 1, anew at each call. transport: what carries requests, None for the real network.
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    wall_ns: Callable[[], int] = time.time_ns
+    chance: Callable[[], float] = random.random
+    transport: httpx.AsyncBaseTransport | None = None
+
+
+@dataclass(slots=True)
+class Loading:
+    """How the configuration was loaded. at: Unix seconds of the last success; error: why the last attempt failed."""
+
+    at: float
+    error: str | None = None
+
+    @property
+    def successful(self) -> bool:
+        """Whether the last attempt succeeded."""
+        return self.error is None
+
+
+class Exporter:
+    """The parts that work together; they outlive every reload.
+
+    plan: what the settings ask for. store: what is exposed. poller: what fills it. loading: of the settings.
+    """
+
+    def __init__(self, settings: Settings, world: World) -> None:
+        """Build all parts, not running yet. Raises SecretError where a secret has become unusable since its check."""
+        self._world = world
+        self._nonces = Nonces(world.wall_ns)
+        self._classifier = Classifier()
+        self._vault_query = VaultQuery()
+        self._telemetry = Telemetry()
+        self.loading = Loading(at=world.wall())
+        self.plan = plan_of(settings)
+        self.store = Store(
+            self.plan.targets,
+            stale_after=settings.polling.stale_after,
+            max_series=settings.polling.max_series,
+        )
+        now = world.monotonic()
+        self._lanes = self._lanes_for(settings)
+        self._schedule = Schedule(self.plan.targets, now)
+        in_flight = sum(lane.source.max_in_flight for lane in self._lanes.values())
+        self._budget = _budget(settings.api.rate_limit, in_flight, now)
+        self._gate = _rate_limit_gate(settings.api.rate_limit)
+        self.poller = Poller(
+            Parts(
+                schedule=self._schedule,
+                lanes=self._lanes,
+                budget=self._budget,
+                gate=self._gate,
+                results=Results(self.store, self._telemetry, world.wall),
+                waited=self._telemetry.waited,
+                monotonic=world.monotonic,
+                chance=world.chance,
+            )
+        )
+        self._show()
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The exporter's own metrics."""
+        return self._telemetry.registry
+
+    async def reload(self, settings: Settings) -> None:
+        """Go on with other settings. Raises SecretError or OSError, and changes nothing then.
+
+        Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
+        """
+        plan = plan_of(settings)
+        lanes = self._lanes_for(settings)
+        # From here on nothing can fail, and nothing else runs before all is changed.
+        now = self._world.monotonic()
+        self.plan = plan
+        self.store.retarget(
+            plan.targets,
+            stale_after=settings.polling.stale_after,
+            max_series=settings.polling.max_series,
+        )
+        renewed = {name for name, lane in lanes.items() if self._is_news(lane)}
+        self._schedule.retarget(plan.targets, now, renewed)
+        limit = settings.api.rate_limit
+        self._budget.change(limit.budget, limit.window)
+        gate = _rate_limit_gate(limit)
+        self._gate.first, self._gate.longest = gate.first, gate.longest
+        retired = self._exchange_lanes(lanes)
+        self.poller.reconsider()
+        for client in retired:
+            await client.close()
+
+    def _is_news(self, lane: Lane) -> bool:
+        """Whether the secrets of `lane` are others than those that the API knows this credential by."""
+        return lane.name not in self._lanes or self._lanes[lane.name].secrets != lane.secrets
+
+    def _exchange_lanes(self, lanes: dict[str, Lane]) -> list[CustodyClient]:
+        """Put `lanes` in the place of those that are; return the clients that nobody will ask again."""
+        retired = []
+        for name, lane in list(self._lanes.items()):
+            if name in lanes:
+                retired.append(lane.become(lanes[name]))
+            else:
+                retired.append(self._lanes.pop(name).client)
+        for name, lane in lanes.items():
+            self._lanes.setdefault(name, lane)
+        return retired
+
+    def _lanes_for(self, settings: Settings) -> dict[str, Lane]:
+        surroundings = Surroundings(
+            timeout=settings.api.timeout,
+            id_format=settings.api.organization_id_format,
+            classifier=self._classifier,
+            vault_query=self._vault_query,
+            observe=self._telemetry.exchanged,
+            monotonic=self._world.monotonic,
+            wall=self._world.wall,
+        )
+        tls = trust(settings.api.ca_file)
+        return {
+            name: self._lane(name, source, settings.api.base_url, tls, surroundings)
+            for name, source in settings.credentials.items()
+        }
+
+    def _lane(
+        self,
+        name: str,
+        source: CredentialSource,
+        base_url: str,
+        tls: ssl.SSLContext,
+        surroundings: Surroundings,
+    ) -> Lane:
+        new_http = functools.partial(
+            http_client, base_url, tls, source.max_in_flight, self._world.transport
+        )
+
+        def connect(secrets: Secrets) -> CustodyClient:
+            nonce = self._nonces.of(secrets.api_key, source.nonce)
+            auth = KeyAuth(secrets, nonce, self._world.wall)
+            clean = cleaner(*secret_texts(secrets))
+            return CustodyClient(Connections(new_http), auth, clean, surroundings)
+
+        secrets = source.read()
+        own, now = source.rate_limit, self._world.monotonic()
+        return Lane(
+            name=name,
+            source=source,
+            secrets=secrets,
+            connect=connect,
+            client=connect(secrets),
+            gate=Gate(FIRST_CREDENTIAL_PAUSE_SECONDS, LONGEST_CREDENTIAL_PAUSE_SECONDS),
+            own_budget=_budget(own, source.max_in_flight, now) if own else None,
+        )
+
+    def _show(self) -> None:
+        show = self._telemetry.show
+        show(catalog.BUDGET_REQUESTS, lambda: self._budget.requests)
+        show(catalog.BUDGET_WINDOW, lambda: self._budget.window)
+        show(catalog.BUDGET_USED, lambda: self._budget.used(self._world.monotonic()))
+        show(catalog.BUDGET_DEMAND, lambda: self.plan.demand_ratio)
+        show(catalog.SERIES, lambda: self.store.series)
+        show(catalog.RELOAD_SUCCESSFUL, lambda: self.loading.successful)
+        show(catalog.RELOAD_TIMESTAMP, lambda: self.loading.at)
+        self._telemetry.show_build(__version__, revision(), platform.python_version())
+
+
+def _budget(limit: RateLimit, in_flight: int, now: float) -> Budget:
+    return Budget(limit.budget, limit.window, in_flight=in_flight, now=now)
+
+
+def _rate_limit_gate(limit: RateLimit) -> Gate:
+    return Gate(limit.window, max(limit.window, LONGEST_RATE_LIMIT_PAUSE_SECONDS))

@@ -1,0 +1,372 @@
+"""A reload while the exporter polls: what stays, what goes, what takes effect at once."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.config import SecretError, Settings, parse
+from exporter.demo import moods
+from exporter.demo.guard import Refusal
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.negotiation import Format
+from tests.polling.world import API_KEY, API_SECRET, Stage, now, run, stage
+
+Document = dict[str, Any]
+
+
+def changed(played: Stage, change: Callable[[Document], None], **environ: str) -> Settings:
+    """Return the settings of a stage after `change` was made to its file."""
+    document = yaml.safe_load(yaml.safe_dump(played.document))
+    change(document)
+    secrets = {**played.environ, **environ}
+    return parse(yaml.safe_dump(document), directory=played.directory, environ=secrets)
+
+
+def page(played: Stage) -> str:
+    exposition = Exposition(played.exporter.store, played.exporter.registry)
+    return b"".join(exposition.plain(Format.TEXT_0_0_4)).decode()
+
+
+def vaults(document: Document) -> list[Document]:
+    found: list[Document] = document["organizations"][0]["vaults"]
+    return found
+
+
+def play(scene: Callable[[Stage], Any], **options: Any) -> None:
+    """Play `scene` on a stage that has polled for 30 s."""
+
+    async def main() -> None:
+        played = stage(**options)
+        await played.play(30)
+        await scene(played)
+        await played.stop()
+
+    run(main())
+
+
+def nothing(_document: Document) -> None:
+    pass
+
+
+def test_what_did_not_change_keeps_its_data_its_counters_and_its_place_in_the_schedule() -> None:
+    async def scene(played: Stage) -> None:
+        before = played.state("v1")
+        requests = played.counted(
+            "kraken_custody_api_requests_total", endpoint="vault_asset_balances", status="200"
+        )
+        await played.exporter.reload(changed(played, nothing))
+        assert played.state("v1") == before
+        assert requests == 3
+        await played.play(60)
+        for vault in ("v0", "v1", "v2"):
+            first, second = played.times(vault)
+            assert second - first == pytest.approx(60, abs=0.01)
+        assert (
+            played.counted(
+                "kraken_custody_api_requests_total", endpoint="vault_asset_balances", status="200"
+            )
+            == 6
+        )
+
+    play(scene)
+
+
+def test_a_changed_interval_takes_effect_at_once() -> None:
+    async def scene(played: Stage) -> None:
+        def often(document: Document) -> None:
+            vaults(document)[1]["interval"] = "40s"
+
+        await played.exporter.reload(changed(played, often))
+        await played.play(60)
+        assert [b - a for a, b in pairwise(played.times("v1"))] == pytest.approx([40, 40], abs=0.5)
+        assert len(played.times("v0")) == 2
+
+    play(scene)
+
+
+def test_a_changed_name_is_on_the_page_at_once_with_the_balances_it_had() -> None:
+    async def scene(played: Stage) -> None:
+        before = page(played)
+
+        def rename(document: Document) -> None:
+            document["organizations"][0]["name"] = 'new "org"'
+            vaults(document)[1]["name"] = "renamed"
+
+        await played.exporter.reload(changed(played, rename))
+        after = page(played)
+        expected = before.replace('org="org-main"', 'org="new \\"org\\""')
+        expected = expected.replace('vault="v1"', 'vault="renamed"')
+        balances = [
+            line for line in expected.split("\n") if "_vault_" in line or "_target_" in line
+        ]
+        assert balances == [
+            line for line in after.split("\n") if "_vault_" in line or "_target_" in line
+        ]
+        await played.play(60)
+        assert len(played.times("renamed")) == 2
+
+    play(scene)
+
+
+def test_a_changed_threshold_is_on_the_page_at_once() -> None:
+    async def scene(played: Stage) -> None:
+        def threshold(document: Document) -> None:
+            vaults(document)[0]["min_available"] = {"T0000": "12.5"}
+
+        assert "min_available" not in page(played)
+        await played.exporter.reload(changed(played, threshold))
+        assert 'asset="T0000"} 12.5\n' in page(played)
+
+    play(scene)
+
+
+def test_what_was_removed_is_gone_at_once_and_polled_no_more() -> None:
+    async def scene(played: Stage) -> None:
+        removed = played.path("v1")
+        series = played.exporter.store.series
+
+        def remove(document: Document) -> None:
+            del vaults(document)[1]
+
+        await played.exporter.reload(changed(played, remove))
+        assert 'vault="v1"' not in page(played)
+        assert played.exporter.store.series == series - 20
+        await played.play(120)
+        assert [path for _, path in played.wire.sent].count(removed) == 1
+
+    play(scene, assets=2)
+
+
+def test_an_asset_that_only_a_removed_vault_held_is_gone_with_it() -> None:
+    async def scene(played: Stage) -> None:
+        def only_the_total(document: Document) -> None:
+            document["organizations"][0]["vaults"] = []
+
+        assert "kraken_custody_asset_info{" in page(played)
+        await played.exporter.reload(changed(played, only_the_total))
+        assert "kraken_custody_asset" not in page(played)
+
+    play(scene)
+
+
+def test_a_target_that_is_removed_while_its_request_is_under_way_stays_removed() -> None:
+    async def main() -> None:
+        played = stage(jitter=lambda: 5.0)
+        await played.play(7)
+        assert [path for _, path in played.wire.sent][-1] == played.path("v0")
+
+        def remove(document: Document) -> None:
+            del vaults(document)[0]
+
+        await played.exporter.reload(changed(played, remove))
+        await played.play(30)
+        await played.stop()
+        assert 'vault="v0"' not in page(played)
+        assert played.state("v1").failure is None
+
+    run(main())
+
+
+def test_a_new_target_is_due_at_once() -> None:
+    async def main() -> None:
+        played = stage(vaults=3)
+        document = yaml.safe_load(yaml.safe_dump(played.document))
+
+        def without_the_last(known: Document) -> None:
+            vaults(known).pop()
+
+        await played.exporter.reload(changed(played, without_the_last))
+        await played.play(30)
+        await played.exporter.reload(changed(played, lambda known: known.update(document)))
+        await played.play(2)
+        await played.stop()
+        assert played.state("v2").failure is None
+        assert len(played.times("v2")) == 1
+
+    run(main())
+
+
+def test_a_vault_that_moves_to_another_organization_keeps_its_data() -> None:
+    async def scene(played: Stage) -> None:
+        before = played.state("v1").balances
+
+        def move(document: Document) -> None:
+            vault = vaults(document).pop(1)
+            document["organizations"].append(
+                {"id": "AAAA BBBB CCCC DDDD", "name": "other", "vaults": [vault]}
+            )
+
+        await played.exporter.reload(changed(played, move))
+        after = played.state("v1")
+        assert before is not None
+        assert after.balances is not None
+        assert after.target.organization == "other"
+        assert after.balances.read_at == before.read_at
+        assert 'org="other",vault="v1"' in page(played)
+
+    play(scene)
+
+
+def test_secrets_are_read_again_and_a_pause_about_the_old_ones_ends() -> None:
+    async def main() -> None:
+        played = stage(environ={"KEY": "revoked"})
+        await played.play(10)
+        assert played.simulator.guard.refusals == {Refusal.INVALID_KEY: 1}
+        await played.exporter.reload(changed(played, nothing, KEY=API_KEY))
+        await played.play(60)
+        await played.stop()
+        assert played.simulator.guard.refusals == {Refusal.INVALID_KEY: 1}
+        assert all(state.failure is None for state in played.exporter.store.states())
+
+    run(main())
+
+
+def test_a_pause_about_secrets_that_did_not_change_goes_on() -> None:
+    async def main() -> None:
+        played = stage(environ={"KEY": "revoked"})
+        await played.play(10)
+        for _ in range(5):
+            await played.exporter.reload(changed(played, nothing))
+            await played.play(5)
+        await played.stop()
+        assert len(played.wire.sent) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("unit", ["nanoseconds", "milliseconds"])
+def test_nonces_go_on_growing_across_reloads_whatever_their_unit(unit: str) -> None:
+    async def scene(played: Stage) -> None:
+        def other_unit(document: Document) -> None:
+            document["credentials"]["main"]["nonce"] = unit
+
+        for _ in range(3):
+            await played.exporter.reload(changed(played, other_unit))
+            await played.play(60)
+        assert not played.simulator.guard.refusals
+        assert all(state.failure is None for state in played.exporter.store.states())
+
+    play(scene)
+
+
+def test_settings_that_cannot_be_used_change_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        file = tmp_path / "secret"
+        file.write_text(API_SECRET)
+        played = stage(directory=tmp_path)
+
+        def with_a_file(document: Document) -> None:
+            del document["credentials"]["main"]["api_secret_env"]
+            document["credentials"]["main"]["api_secret_file"] = "secret"
+            del vaults(document)[1]
+
+        await played.play(30)
+        settings = changed(played, with_a_file)
+        # It goes away between the check and the use.
+        file.unlink()
+        before = page(played)
+        with pytest.raises(SecretError):
+            await played.exporter.reload(settings)
+        assert (
+            page(played).split("# HELP kraken_custody_api")[0]
+            == before.split("# HELP kraken_custody_api")[0]
+        )
+        await played.play(60)
+        await played.stop()
+        assert len(played.times("v1")) == 2
+
+    run(main())
+
+
+def test_a_smaller_budget_counts_what_was_sent_under_the_larger_one() -> None:
+    async def main() -> None:
+        played = stage(vaults=60, limit=(100, 30.0), polling={"interval": "1s"})
+        await played.play(45)
+
+        def halve(document: Document) -> None:
+            document["api"]["rate_limit"] = {"requests": 50, "window": "30s", "share": 1}
+
+        played.simulator.guard.limit = 100
+        await played.exporter.reload(changed(played, halve))
+        before = len(played.wire.sent)
+        await played.play(120)
+        await played.stop()
+        sent = [moment for moment, _ in played.wire.sent[before:]]
+        assert all(later - earlier >= 30 for earlier, later in zip(sent, sent[50:], strict=False))
+        assert played.counted("kraken_custody_rate_limit_budget_requests") == 50
+        assert not played.simulator.guard.refusals
+
+    run(main())
+
+
+def test_reloads_under_full_load_cost_no_poll_no_nonce_and_no_budget() -> None:
+    async def main() -> None:
+        played = stage(
+            vaults=60,
+            limit=(200, 30.0),
+            api={"rate_limit": {"share": 1}},
+            polling={"interval": "5s"},
+            jitter=lambda: 0.1,
+        )
+        await played.play(20)
+        names = iter(range(1000))
+
+        def rename(document: Document) -> None:
+            vaults(document)[0]["name"] = f"name-{next(names)}"
+
+        for _ in range(100):
+            await played.exporter.reload(changed(played, rename))
+            await played.play(2.9)
+        await played.stop()
+        guard = played.simulator.guard
+        assert guard.largest_window <= 200
+        assert not guard.refusals
+        assert guard.largest_in_flight == {API_KEY: 1}
+        assert guard.arrivals >= 0.97 * now() * 200 / 30
+        assert all(state.failure is None for state in played.exporter.store.states())
+
+    run(main())
+
+
+def test_what_was_lowered_below_what_is_held_stays_until_the_next_answer() -> None:
+    async def scene(played: Stage) -> None:
+        def limit(document: Document) -> None:
+            document["polling"]["max_series"] = 10
+
+        held = played.exporter.store.series
+        await played.exporter.reload(changed(played, limit))
+        assert played.exporter.store.series == held
+
+    play(scene)
+
+
+def test_failing_targets_go_on_failing_since_they_began() -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.moods[played.vault_id("v1")] = moods.problem(403, "PermissionDenied")
+        await played.play(30)
+        since = played.state("v1").failure
+        await played.exporter.reload(changed(played, nothing))
+        assert played.state("v1").failure == since
+        await played.stop()
+
+    run(main())
+
+
+def test_two_reloads_at_once_come_one_after_the_other() -> None:
+    async def scene(played: Stage) -> None:
+        def rename(document: Document) -> None:
+            vaults(document)[0]["name"] = "renamed"
+
+        await asyncio.gather(
+            played.exporter.reload(changed(played, nothing)),
+            played.exporter.reload(changed(played, rename)),
+        )
+        assert played.state("renamed").balances is not None
+
+    play(scene)
