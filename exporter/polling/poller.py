@@ -98,6 +98,10 @@ class Poller:
         """Look again at what may go: the parts are not what they were."""
         self._changed.set()
 
+    def withdraw_stale(self) -> None:
+        """Withdraw balances that are too old; for whoever shows them to call first, as this loop may have died."""
+        self._parts.results.withdraw_stale(self._parts.monotonic())
+
     @property
     def has_begun(self) -> bool:
         """Whether polling has begun."""
@@ -106,7 +110,7 @@ class Poller:
     async def _step(self) -> None:
         """Send what may go now, then wait until something else may."""
         self._heartbeat = now = self._parts.monotonic()
-        self._parts.results.withdraw_stale(now)
+        self.withdraw_stale()
         self._changed.clear()
         patience = min(self._send_ready(now) - now, HEARTBEAT_SECONDS)
         with contextlib.suppress(TimeoutError):

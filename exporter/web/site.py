@@ -1,9 +1,10 @@
 """The routes: metrics, health, readiness and the landing page. None of them touches the network."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,6 +16,9 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import accepts_gzip, negotiate
 from exporter.metrics.store import Store
 from exporter.polling.poller import Poller
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 class Site:
@@ -56,6 +60,7 @@ class Site:
         return app
 
     async def _metrics(self, request: Request) -> Response:
+        self.poller.withdraw_stale()
         format_ = negotiate(_header(request, "accept"))
         gzip = accepts_gzip(_header(request, "accept-encoding"))
         headers = {"content-type": format_.value, "vary": "accept, accept-encoding"}
@@ -87,10 +92,12 @@ class Site:
         return PlainTextResponse("Reloaded.\n")
 
     async def _landing(self, _request: Request) -> Response:
+        self.poller.withdraw_stale()
         states = list(self.store.states())
         failing = sum(state.failure is not None for state in states)
         waiting = sum(not state.polls for state in states)
-        page = _TEMPLATES.get_template("landing.html").render(
+        landing = _templates().get_template("landing.html")
+        page = landing.render(
             version=__version__,
             telemetry_path=self.telemetry_path,
             series=self.store.series,
@@ -116,4 +123,9 @@ def _header(request: Request, name: str) -> str:
     return ",".join(request.headers.getlist(name))
 
 
-_TEMPLATES = Environment(loader=PackageLoader("exporter.web"), autoescape=True)
+@functools.cache
+def _templates() -> "Environment":
+    # Not before somebody looks at a page: a start would take a tenth longer, and most daemons never show one.
+    from jinja2 import Environment, PackageLoader  # noqa: PLC0415
+
+    return Environment(loader=PackageLoader("exporter.web"), autoescape=True)

@@ -4,13 +4,20 @@ import http.client
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.bench.daemon import running
+from tests.bench.daemon import Daemon, running
 
 DEADLINE_SECONDS = 20.0
+EMPTY = """
+api: {base_url: "http://127.0.0.1:9"}
+credentials: {bench: {api_key_env: KEY, api_secret_env: SECRET}}
+organizations: [{id: ABCD EFGH IJKL MNOP}]
+"""
 
 
 def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one switch
@@ -24,6 +31,10 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
     for name, run in cases.items():
         times = [run() for _ in range(runs)]
         print(f"| {name} | {statistics.median(times):.2f} s | {max(times):.2f} s |")
+    sizes = [resident() for _ in range(3)]
+    print(
+        f"| resident memory of an empty daemon | {statistics.median(sizes):.0f} MiB | {max(sizes):.0f} MiB |"
+    )
 
 
 def version() -> float:
@@ -35,20 +46,38 @@ def version() -> float:
     return time.perf_counter() - began
 
 
+def resident() -> float:
+    """Return the MiB of a daemon with one target, whose API is not there, after its first scrapes."""
+    environ = {"KEY": "bench", "SECRET": "YmVuY2g="}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.yaml"
+        file.write_text(EMPTY)
+        with running("--config.file", str(file), environ=environ) as daemon:
+            for _ in range(5):
+                _scrape(daemon, time.perf_counter())
+            status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii")
+            return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
 def first_scrape() -> float:
     """Return the seconds from the start of the demo to the end of its first scrape."""
     began = time.perf_counter()
     with running("--demo") as daemon:
-        address = urlsplit(daemon.url).netloc
-        while time.perf_counter() - began < DEADLINE_SECONDS:
-            connection = http.client.HTTPConnection(address, timeout=DEADLINE_SECONDS)
-            try:
-                connection.request("GET", "/metrics")
-                answer = connection.getresponse()
-                if answer.status == 200 and answer.read().startswith(b"# HELP"):
-                    return time.perf_counter() - began
-            except ConnectionError:
-                time.sleep(0.002)  # the process is not listening yet
-            finally:
-                connection.close()
+        return _scrape(daemon, began)
+
+
+def _scrape(daemon: Daemon, began: float) -> float:
+    """Scrape as soon as somebody listens, and return the seconds since `began`."""
+    address = urlsplit(daemon.url).netloc
+    while time.perf_counter() - began < DEADLINE_SECONDS:
+        connection = http.client.HTTPConnection(address, timeout=DEADLINE_SECONDS)
+        try:
+            connection.request("GET", "/metrics")
+            answer = connection.getresponse()
+            if answer.status == 200 and answer.read().startswith(b"# HELP"):
+                return time.perf_counter() - began
+        except ConnectionError:
+            time.sleep(0.002)  # the process is not listening yet
+        finally:
+            connection.close()
     raise TimeoutError("the exporter did not answer")

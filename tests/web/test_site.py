@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,6 +95,24 @@ def test_metrics_show_what_is_held_and_how_targets_and_the_exporter_are(site: Si
         "kraken_custody_exporter_build_info",
         "process_start_time_seconds",
     }
+
+
+def test_balances_that_are_too_old_are_not_served_even_where_nothing_polls_any_more() -> None:
+    async def visits() -> None:
+        clock = Clock()
+        exporter = await begun(clock)
+        site = site_of(exporter)
+        read_at = [state.balances.read_at for state in exporter.store.states() if state.balances]
+        clock.passed = min(read_at) + 299 - time.monotonic()
+        assert "kraken_custody_vault_balance{" in (await aask(site, "/metrics")).text
+        clock.passed = max(read_at) + 301 - time.monotonic()
+        text = (await aask(site, "/metrics")).text
+        assert "kraken_custody_vault_balance{" not in text
+        assert "kraken_custody_organization_quote_balance{" not in text
+        assert "kraken_custody_asset_info{" not in text
+        assert len(re.findall(r"kraken_custody_target_stale{.*} 1.0", text)) == len(read_at)
+
+    asyncio.run(visits())
 
 
 def test_metrics_are_compressed_only_where_that_is_asked_for(site: Site) -> None:
