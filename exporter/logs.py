@@ -1,8 +1,12 @@
 """Structured logs on stderr: one line an event, logfmt or JSON, with stable event names and nothing secret."""
 
 import logging
+import os
+import select
 import sys
-from typing import Final, Literal, cast
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
@@ -24,7 +28,10 @@ def get_logger() -> FilteringBoundLogger:
 
 
 def configure(level: Level, format_: Format) -> None:
-    """Send the events of this process, and the warnings of its libraries, to stderr."""
+    """Send the events of this process, and the warnings of its libraries, to stderr.
+
+    Logging never blocks and never fails: what stderr does not take is left out, and its lines are counted.
+    """
     renderer: Processor = (
         structlog.processors.JSONRenderer()
         if format_ == "json"
@@ -35,13 +42,21 @@ def configure(level: Level, format_: Format) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
     ]
+
+    def gap(lines: int) -> str:
+        event: Any = {"event": "log_lines_dropped", "lines": lines}
+        for process in (*processors, renderer):
+            event = process(None, "warning", event)
+        return f"{event}\n"
+
+    stderr = _stderr(gap)
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=stderr),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=processors,
@@ -50,3 +65,62 @@ def configure(level: Level, format_: Format) -> None:
     )
     # Never lower, whatever the level: httpx and httpcore log requests with their headers, and so the key, below it.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _stderr(gap: Callable[[int], str]) -> TextIO:
+    if sys.stderr is None:
+        # Closed from the start. Another file would get its number, and with it whatever is written there.
+        return cast("TextIO", _Lines(os.open(os.devnull, os.O_WRONLY), gap))
+    try:
+        return cast("TextIO", _Lines(sys.stderr.fileno(), gap))
+    except OSError:
+        # Memory, as in tests, which never blocks.
+        return sys.stderr
+
+
+class _Lines:
+    """Writes lines to a file descriptor for as long as it takes them at once, and leaves out the others.
+
+    Whoever reads a log may stand still or leave, and a disk may be full: the event loop must not wait for either.
+    gap: returns the line that says how many were left out; it stands where they would.
+    """
+
+    def __init__(self, descriptor: int, gap: Callable[[int], str]) -> None:
+        self._descriptor = descriptor
+        self._gap = gap
+        self._left_out = 0
+        self._rest = b""
+        self._lock = Lock()
+
+    def write(self, line: str) -> None:
+        """Write `line`, with its line feed, or leave it out."""
+        with self._lock:
+            if self._left_out and self._begin(self._gap(self._left_out)):
+                self._left_out = 0
+            if self._left_out or not self._begin(line):
+                self._left_out += 1
+
+    def flush(self) -> None:
+        """Do nothing: nothing is held back."""
+
+    def _begin(self, line: str) -> bool:
+        """Begin to write `line`; return whether that could be done. What is left of it then goes before all else."""
+        self._go_on()
+        if self._rest:
+            return False
+        self._rest = whole = line.encode(errors="backslashreplace")
+        self._go_on()
+        if self._rest == whole:
+            self._rest = b""
+            return False
+        return True
+
+    def _go_on(self) -> None:
+        try:
+            # So much can be written without waiting where there is room at all.
+            while self._rest and select.select((), (self._descriptor,), (), 0)[1]:
+                written = os.write(self._descriptor, self._rest[: select.PIPE_BUF])
+                self._rest = self._rest[written:]
+        except OSError:
+            # The reader has left, or the disk is full.
+            return

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -142,3 +144,24 @@ def test_a_logger_that_was_made_before_follows_the_configuration(
     configure("info", "logfmt")
     log.info("something_happened")
     assert [read_line(line)["event"] for line in lines(capsys)] == ["something_happened"]
+
+
+def test_what_a_reader_does_not_take_is_left_out_in_whole_lines_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as log, os.fdopen(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        configure("info", "json")
+        # Lines longer than a pipe takes at once, and more of them than it holds.
+        for number in range(100):
+            get_logger().info("something_happened", number=number, text="x" * 10_000)
+        taken = log.read1(2**20)
+        get_logger().info("read_again")
+        taken += log.read1(2**20)
+    events = [json.loads(line) for line in taken.splitlines()]
+    *first, gap, last = events
+    assert [event["number"] for event in first] == list(range(len(first)))
+    assert first
+    assert (gap["event"], gap["lines"]) == ("log_lines_dropped", 100 - len(first))
+    assert last["event"] == "read_again"

@@ -1,0 +1,321 @@
+"""Plays faults to a real exporter, many at once, and keeps what it exposed and logged meanwhile."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from prometheus_client.parser import text_string_to_metric_families as read_text
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from exporter.demo.moods import Mood, calm
+from exporter.demo.portfolio import Organization, Portfolio, Vault, invented_vault_id
+from exporter.demo.server import SimulatorThread
+from exporter.demo.simulator import Simulator
+from tests.demo.calling import API_SECRET, NOON, VAULT, Clock
+from tests.exporting import configuration, simulator, write
+from tests.integration.faults import MAX_SERIES, Fault, Oddity
+from tests.integration.gateway import Certificate, Gateway, Showcase, listening
+from tests.processes import Running, running
+from tests.waiting import until
+
+CALM: Final = "calm"
+"""The vault with which nothing is wrong, and the organization that it and most others are in."""
+HOURS: Final = 3600.0
+DEADLINE_SECONDS: Final = 60.0
+
+
+class Scrape:
+    """What one scrape got."""
+
+    def __init__(self, text: str) -> None:
+        # Not splitlines(), which knows ends of lines that the format does not.
+        self._lines = text.split("\n")
+
+    def samples(self, name: str, **labels: str) -> list[tuple[dict[str, str], float]]:
+        """Return labels and value of each sample of a metric that has these labels."""
+        lines = [line for line in self._lines if line.startswith(name + "{")]
+        return [
+            (sample.labels, sample.value)
+            for family in read_text("\n".join(lines) + "\n")
+            for sample in family.samples
+            if sample.labels.items() >= labels.items()
+        ]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return the value of the one sample there is, None where there is none."""
+        found = self.samples(name, **labels)
+        assert len(found) <= 1
+        return found[0][1] if found else None
+
+    def of(self, vault: str) -> "Scrape":
+        """Return the part of it that is about a vault."""
+        return Scrape("\n".join(line for line in self._lines if f'vault="{vault}"' in line))
+
+    def balances(self) -> frozenset[str]:
+        """Return the sample lines of all that was read of balances."""
+        names = ("kraken_custody_vault_", "kraken_custody_organization_")
+        configured = "kraken_custody_vault_min_available_balance"
+        return frozenset(
+            line
+            for line in self._lines
+            if line.startswith(names) and not line.startswith(configured)
+        )
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What was seen in a scene.
+
+    before: after all was well once. during: by vault, when its fault had shown often enough. after: at the end, when
+    the faults were gone. events: the log. asked: requests by vault while its fault lasted.
+    """
+
+    before: Scrape
+    during: dict[str, Scrape] = field(default_factory=dict)
+    after: Scrape
+    events: list[dict[str, Any]] = field(default_factory=list)
+    asked: Mapping[str, int] = field(default_factory=dict)
+
+    def named(self, event: str, **fields: str) -> list[dict[str, Any]]:
+        """Return the events of a name that have these fields."""
+        return [
+            found
+            for found in self.events
+            if found["event"] == event and found.items() >= fields.items()
+        ]
+
+
+class Asked:
+    """A mood that counts its requests."""
+
+    def __init__(self, mood: Mood) -> None:
+        self._mood = mood
+        self.times: list[float] = []
+
+    async def __call__(self, request: Request) -> ASGIApp | None:
+        self.times.append(time.monotonic())
+        return await self._mood(request)
+
+
+def portfolio_of(faults: Iterable[Fault | Oddity]) -> Portfolio:
+    """Return a portfolio with one vault for each fault, in an organization of its own where its key pauses."""
+    shared = [Vault(invented_vault_id(1), CALM, VAULT.holdings)]
+    own = []
+    for number, fault in enumerate(faults, 2):
+        vault = Vault(invented_vault_id(number), fault.situation, VAULT.holdings)
+        if isinstance(fault, Fault) and fault.pauses:
+            own.append(Organization(f"FALT OWNK EYOR {number:04d}", fault.situation, (vault,)))
+        else:
+            shared.append(vault)
+    return Portfolio((Organization("FALT SHRD KEYO 0001", CALM, tuple(shared)), *own))
+
+
+def documented(
+    directory: Path, base_url: str, simulated: Simulator, timeout: str
+) -> dict[str, Any]:
+    """Return a configuration that has a key for each organization; the simulator knows them all."""
+    document = configuration(base_url, portfolio=simulated.portfolio, interval="500ms")
+    document["polling"]["max_series"] = MAX_SERIES
+    document["api"]["timeout"] = timeout
+    (directory / "secret").write_text(API_SECRET)
+    document["credentials"] = {}
+    for number, organization in enumerate(document["organizations"]):
+        key = f"key-{number}"
+        (directory / key).write_text(key)
+        simulated.guard.secrets[key] = API_SECRET
+        source = {"api_key_file": key, "api_secret_file": "secret"}
+        document["credentials"][organization["name"]] = source
+        organization["credentials"] = organization["name"]
+    return document
+
+
+def failed_requests(exporter: Running) -> Counter[str]:
+    return Counter(event.get("vault", "") for event in exporter.events("request_failed"))
+
+
+def all_up(exporter: Running, simulated: Simulator) -> Scrape:
+    """Wait until every target was read once."""
+    owners = simulated.portfolio.organizations
+    targets = len(owners) + sum(len(owner.vaults) for owner in owners)
+    exporter.wait_for("started")
+    until(lambda: len(exporter.events("target_up")) == targets, DEADLINE_SECONDS)
+    return Scrape(exporter.get("/metrics").text)
+
+
+def play_vaults(
+    directory: Path,
+    faults: tuple[Fault | Oddity, ...],
+    *,
+    gateway: Callable[[str], AbstractContextManager[tuple[str, dict[str, Any]]]] | None = None,
+    timeout: str = "10s",
+) -> Record:
+    """Play faults that concern one vault each to one exporter, all at the same time, until each has shown twice.
+
+    gateway: lends an address that leads to the one given, and a place for scripts by id of vault.
+    """
+    clock = Clock(NOON)
+    simulated = simulator(portfolio=portfolio_of(faults), wall=clock)
+    ids = {v.name: v.id for owner in simulated.portfolio.organizations for v in owner.vaults}
+    asked = (
+        {fault.situation: Asked(cast("Mood", fault.by)) for fault in faults} if not gateway else {}
+    )
+    with ExitStack() as stack:
+        base_url = stack.enter_context(SimulatorThread(simulated.app))
+        faulty: dict[str, Any] = simulated.moods
+        if gateway:
+            base_url, faulty = stack.enter_context(gateway(base_url))
+        write(directory, documented(directory, base_url, simulated, timeout))
+        exporter = stack.enter_context(running("--log.level", "debug", directory=directory))
+        record = Record(before=all_up(exporter, simulated), after=Scrape(""))
+        faulty |= {ids[f.situation]: asked.get(f.situation, f.by) for f in faults}
+
+        def shown(times: int) -> list[Fault | Oddity]:
+            failed = failed_requests(exporter)
+            return [
+                fault
+                for fault in faults
+                if (
+                    # One more, so that those before are over.
+                    failed[fault.situation] > (0 if fault.pauses else times * fault.tries)
+                    if isinstance(fault, Fault)
+                    else len(asked[fault.situation].times) > times
+                )
+            ]
+
+        # What is missing then, the rows tell, each for itself.
+        with contextlib.suppress(AssertionError):
+            until(lambda: len(shown(1)) == len(faults), DEADLINE_SECONDS)
+            clock.now += 6 * HOURS
+
+            def all_shown() -> bool:
+                new = [f for f in shown(2) if f.situation not in record.during]
+                if new:
+                    scrape = Scrape(exporter.get("/metrics").text)
+                    for fault in new:
+                        record.during[fault.situation] = scrape.of(fault.situation)
+                        if not (isinstance(fault, Fault) and fault.pauses):
+                            del faulty[ids[fault.situation]]
+                return len(record.during) == len(faults)
+
+            until(all_shown, DEADLINE_SECONDS)
+            recovering = sum(isinstance(fault, Fault) and not fault.pauses for fault in faults)
+            until(lambda: len(exporter.events("target_recovered")) == recovering, DEADLINE_SECONDS)
+            calm_before = record.before.of(CALM).balances()
+            until(lambda: Scrape(exporter.get("/metrics").text).of(CALM).balances() != calm_before)
+        record.after = Scrape(exporter.get("/metrics").text)
+        record.events = exporter.events()
+        record.asked = {situation: len(mood.times) for situation, mood in asked.items()}
+    return record
+
+
+def play_stale(directory: Path, faults: tuple[Fault, ...], default: Mood = calm) -> Record:
+    """Let faults last until the balances they concern are too old; `default` answers for all others meanwhile."""
+    simulated = simulator(portfolio=portfolio_of(faults))
+    ids = {v.name: v.id for owner in simulated.portfolio.organizations for v in owner.vaults}
+    with SimulatorThread(simulated.app) as base_url:
+        document = documented(directory, base_url, simulated, "10s")
+        document["polling"]["stale_after"] = "5s"
+        write(directory, document)
+        with running("--log.level", "debug", directory=directory) as exporter:
+            before = all_up(exporter, simulated)
+            simulated.moods |= {ids[f.situation]: cast("Mood", f.by) for f in faults}
+            simulated.default_mood = default
+            expected = len(faults) if default is calm else 2
+            with contextlib.suppress(AssertionError):
+                until(lambda: len(exporter.events("target_stale")) >= expected, DEADLINE_SECONDS)
+            after = Scrape(exporter.get("/metrics").text)
+            return Record(before=before, after=after, events=exporter.events())
+
+
+def play_pause(directory: Path, answer: Mood) -> tuple[Record, list[float]]:
+    """Let the API ask for a pause twice; return also when its requests came from then on (monotonic seconds)."""
+    simulated = simulator(portfolio=portfolio_of(()))
+    with SimulatorThread(simulated.app) as base_url:
+        write(directory, documented(directory, base_url, simulated, "10s"))
+        with running(directory=directory) as exporter:
+            before = all_up(exporter, simulated)
+            simulated.default_mood = asked = Asked(answer)
+            with contextlib.suppress(AssertionError):
+                until(lambda: len(exporter.events("polling_paused")) == 2, DEADLINE_SECONDS)
+            during = Scrape(exporter.get("/metrics").text)
+            times = asked.times[:2]
+            simulated.default_mood = calm
+            with contextlib.suppress(AssertionError):
+                exporter.wait_for("polling_resumed")
+                failing = len(exporter.events("target_failing"))
+                until(lambda: len(exporter.events("target_recovered")) == failing)
+            after = Scrape(exporter.get("/metrics").text)
+            events = exporter.events()
+    return Record(before=before, during={CALM: during}, after=after, events=events), times
+
+
+def play_outage(
+    directory: Path, instead: Callable[[int], AbstractContextManager[None]], tries: int
+) -> Record:
+    """Let the API leave its port, to which `instead` happens until it comes back."""
+    clock = Clock(NOON)
+    simulated = simulator(portfolio=portfolio_of(()), wall=clock)
+    with ExitStack() as api:
+        base_url = api.enter_context(SimulatorThread(simulated.app))
+        port = urlsplit(base_url).port
+        assert port
+
+        @contextmanager
+        def broken() -> Iterator[None]:
+            api.close()
+            with instead(port):
+                yield
+            api.enter_context(SimulatorThread(simulated.app, port=port))
+
+        write(directory, documented(directory, base_url, simulated, "1s"))
+        return _play_broken(directory, simulated, clock, broken(), tries)
+
+
+def play_certificate(directory: Path, good: Certificate, bad: Certificate, ca_file: Path) -> Record:
+    """Let the API show a bad certificate for a while, with `ca_file` in the configuration."""
+    clock = Clock(NOON)
+    simulated = simulator(portfolio=portfolio_of(()), wall=clock)
+    showcase = Showcase(good)
+    with (
+        SimulatorThread(simulated.app) as api,
+        listening(Gateway(api), showcase.context) as base_url,
+    ):
+
+        @contextmanager
+        def broken() -> Iterator[None]:
+            showcase.shown = bad
+            yield
+            showcase.shown = good
+
+        document = documented(directory, base_url, simulated, "10s")
+        document["api"]["ca_file"] = str(ca_file)
+        write(directory, document)
+        return _play_broken(directory, simulated, clock, broken(), 1)
+
+
+def _play_broken(
+    directory: Path,
+    simulated: Simulator,
+    clock: Clock,
+    broken: AbstractContextManager[None],
+    tries: int,
+) -> Record:
+    with running("--log.level", "debug", directory=directory) as exporter:
+        before = all_up(exporter, simulated)
+        with broken:
+            clock.now += 6 * HOURS
+            with contextlib.suppress(AssertionError):
+                until(lambda: failed_requests(exporter)[CALM] > 2 * tries, DEADLINE_SECONDS)
+            during = Scrape(exporter.get("/metrics").text)
+        with contextlib.suppress(AssertionError):
+            until(lambda: len(exporter.events("target_recovered")) == 2, DEADLINE_SECONDS)
+        after = Scrape(exporter.get("/metrics").text)
+        events = exporter.events()
+    return Record(before=before, during={CALM: during}, after=after, events=events)
