@@ -17,6 +17,7 @@ from exporter.metrics.negotiation import Format
 from exporter.polling.plan import Plan
 from exporter.reload import Reloader
 from exporter.web.address import ListenAddress
+from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.server import serving
 from exporter.web.site import Site
 
@@ -30,6 +31,7 @@ class WebOptions:
     address: ListenAddress
     telemetry_path: str
     may_reload: bool = False
+    limits: Limits = DEFAULT_LIMITS
 
 
 async def serve(load: Callable[[], Settings], web: WebOptions) -> None:
@@ -61,7 +63,7 @@ async def serve(load: Callable[[], Settings], web: WebOptions) -> None:
         )
         # What was imported is there to stay; left out, it would hold the loop for 30 ms at each full collection.
         gc.freeze()
-        async with serving(site.app(), listener) as server:
+        async with serving(site.app(), listener, web.limits.within_open_files()) as server:
             _log_start(exporter.plan, listener, web.telemetry_path)
             polling = asyncio.create_task(exporter.poller.run())
             stopping = asyncio.create_task(stop.wait())

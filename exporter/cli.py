@@ -12,12 +12,14 @@ import platform
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from exporter import __version__
 from exporter.version import revision
 from exporter.web.address import RESERVED_PATHS, ListenAddress, ListenError
+from exporter.web.limits import DEFAULT_LIMITS, Limits, number, seconds
 
 if TYPE_CHECKING:
     from exporter.config import Settings
@@ -99,6 +101,39 @@ def _parser() -> argparse.ArgumentParser:
         help="allow POST /-/reload",
     )
     parser.add_argument(
+        "--web.max-connections",
+        dest="max_connections",
+        metavar="NUMBER",
+        type=_argument(partial(number, least=1)),
+        default=DEFAULT_LIMITS.connections,
+        help="connections at once; a further one replaces the one that has waited longest for a request "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--web.max-requests",
+        dest="max_requests",
+        metavar="NUMBER",
+        type=_argument(partial(number, least=0)),
+        default=DEFAULT_LIMITS.requests,
+        help="requests answered at once, 0 for any number; further ones get 503 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--web.read-timeout",
+        dest="read_timeout",
+        metavar="DURATION",
+        type=_argument(seconds),
+        default=f"{DEFAULT_LIMITS.read_timeout:g}s",
+        help="time to send the head of a request (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--web.write-timeout",
+        dest="write_timeout",
+        metavar="DURATION",
+        type=_argument(seconds),
+        default=f"{DEFAULT_LIMITS.write_timeout:g}s",
+        help="time to take an answer (default: %(default)s)",
+    )
+    parser.add_argument(
         "--log.level",
         dest="log_level",
         choices=("debug", "info", "warn", "error"),
@@ -178,7 +213,13 @@ async def _go(flags: argparse.Namespace) -> int:
             page, succeeded = await app.poll_once(load())
             _show(page)
             return SUCCESS if succeeded else RUNTIME_FAILURE
-        web = app.WebOptions(flags.listen_address, flags.telemetry_path, flags.may_reload)
+        limits = Limits(
+            connections=flags.max_connections,
+            requests=flags.max_requests,
+            read_timeout=flags.read_timeout,
+            write_timeout=flags.write_timeout,
+        )
+        web = app.WebOptions(flags.listen_address, flags.telemetry_path, flags.may_reload, limits)
         await app.serve(load, web)
         return SUCCESS
 

@@ -5,23 +5,21 @@ import resource
 from dataclasses import dataclass, replace
 from typing import Final
 
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 SPARE_FILES: Final = 384
-"""Open files that are kept for everything but served connections: polling, and those accepted but not yet counted."""
+"""Open files beside the connections that count: those of polling, and of connections that are just being accepted."""
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Names and meanings are those of Prometheus and its exporter-toolkit, where they have them.
+    """Named as in Prometheus and its exporter-toolkit, where they have them.
 
-    connections: at once; a further one replaces the one that has waited longest for a request. requests: answered at
-    once, 0 for any number. read_timeout: seconds from connecting, or from the first byte of a further request, to the
-    end of its head. write_timeout: seconds from there until the client has taken the answer. idle_timeout: seconds
-    between an answer and a further request; longer than Prometheus's usual scrape interval, so that a scrape finds
-    its connection still open. body_bytes: that may follow a head; nothing served here wants any.
+    connections: at once; a further one takes the place of the one that has waited longest for a request. requests:
+    answered at once, 0 for any number. read_timeout: seconds from connecting, or from the first byte of a further
+    request, to the end of its head. write_timeout: seconds from there until the client has taken the answer.
+    idle_timeout: seconds between an answer and a further request; longer than Prometheus's usual scrape interval, so
+    that a scrape finds its connection still open. body_bytes: that may follow a head; nothing that is served
+    wants any, and in chunks of one byte each costs as much time as a thousand.
     """
 
     connections: int = 512
@@ -29,23 +27,23 @@ class Limits:
     read_timeout: float = 10.0
     write_timeout: float = 60.0
     idle_timeout: float = 90.0
-    body_bytes: int = 1024 * 1024
+    body_bytes: int = 16 * 1024
 
     def within_open_files(self) -> "Limits":
-        """Return limits with no more connections than the process may open files for.
+        """Return limits with no more connections than the process may open files for: without any, polling would fail.
 
-        Its own limit is raised as far as is needed and allowed: without files to open, polling would fail too.
+        Raises the process's own limit as far as is needed and allowed.
         """
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = self.connections + SPARE_FILES
-        if resource.RLIM_INFINITY != soft < wanted:
-            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            return replace(self, connections=max(1, soft - SPARE_FILES))
-        return self
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            return self
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return replace(self, connections=max(1, soft - SPARE_FILES))
 
 
-DEFAULT: Final = Limits()
+DEFAULT_LIMITS: Final = Limits()
 
 
 def seconds(text: str) -> float:
@@ -56,40 +54,8 @@ def seconds(text: str) -> float:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def count(text: str) -> int:
-    """Read a number from 0 to 999999. Raises ValueError."""
-    if not re.fullmatch(r"[0-9]{1,6}", text):
-        raise ValueError(f"{text!r} is not a whole number from 0 to 999999")
+def number(text: str, *, least: int) -> int:
+    """Read a whole number from `least` to 999999. Raises ValueError."""
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < least:
+        raise ValueError(f"{text!r} is not a whole number from {least} to 999999")
     return int(text)
-
-
-class AtMost:
-    """An ASGI app that answers at most `requests` at once, and further ones with 503.
-
-    Health and readiness are always answered: an exporter that is busy is not to be restarted for it.
-    """
-
-    def __init__(self, requests: int, app: ASGIApp) -> None:
-        self._requests = requests
-        self._app = app
-        self._under_way = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._under_way >= self._requests and not scope["path"].startswith("/-/"):
-            refusal = f"Limit of concurrent requests reached ({self._requests}), try again later.\n"
-            await PlainTextResponse(refusal, 503)(scope, receive, send)
-            return
-
-        async def send_patiently(message: Message) -> None:
-            # The server waits with what comes next until the client has taken what came before, so that a request
-            # counts as long as its answer takes up memory.
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                await send({**message, "more_body": True})
-                message = {"type": "http.response.body"}
-            await send(message)
-
-        self._under_way += 1
-        try:
-            await self._app(scope, receive, send_patiently)
-        finally:
-            self._under_way -= 1

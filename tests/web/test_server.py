@@ -1,16 +1,26 @@
-"""Serving over real connections."""
+"""Serving over real connections, to clients that are careless or hostile too."""
 
 import asyncio
 import signal
 import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPResponse
+from typing import Any
 
 import httpx
 import pytest
-from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.web.address import ListenAddress
+from exporter.web.limits import Limits
 from exporter.web.server import serving
+from tests.waiting import until
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,3 +119,394 @@ def test_what_is_no_http_is_refused_and_the_others_are_served() -> None:
     refused, status = asyncio.run(check())
     assert refused.startswith(b"HTTP/1.1 400 ")
     assert status == 200
+
+
+DEADLINE_SECONDS = 10.0
+SOON = 0.2
+"""A timeout that is waited for; long enough for a busy machine to send what it has at hand."""
+NEVER = 3600.0
+"""A timeout that is not."""
+GET = b"GET / HTTP/1.1\r\nhost: exporter\r\n\r\n"
+HEALTH = b"GET /-/healthy HTTP/1.1\r\nhost: exporter\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nhost: exporter\r\n"
+
+Address = tuple[str, int]
+
+
+@contextmanager
+def served(app: ASGIApp = hello, **limits: Any) -> Iterator[Address]:
+    """Serve `app` from a thread, with limits that a test does not reach but for those it names."""
+    patient = {"read_timeout": NEVER, "write_timeout": NEVER, "idle_timeout": NEVER}
+    stop = asyncio.Event()
+    with (
+        ListenAddress("127.0.0.1", 0).listen() as listener,
+        asyncio.Runner() as runner,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        loop = runner.get_loop()
+
+        async def serve() -> None:
+            async with serving(app, listener, Limits(**patient | limits)):
+                await stop.wait()
+
+        ended = thread.submit(runner.run, serve())
+        try:
+            yield listener.getsockname()
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            ended.result()
+
+
+@contextmanager
+def connected(address: Address, receive_buffer: int | None = None) -> Iterator[socket.socket]:
+    with socket.socket() as client:
+        client.settimeout(DEADLINE_SECONDS)
+        if receive_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.connect(address)
+        yield client
+
+
+def rest_of(client: socket.socket) -> bytes:
+    """Return what comes until the server ends the connection, in whatever way."""
+    received = bytearray()
+    with suppress(ConnectionResetError):
+        while data := client.recv(1 << 20):
+            received += data
+    return bytes(received)
+
+
+def send_until_cut(client: socket.socket, data: bytes, pause: float = 0.0) -> None:
+    end = time.monotonic() + DEADLINE_SECONDS
+    with suppress(ConnectionResetError, BrokenPipeError):
+        while time.monotonic() < end:
+            client.sendall(data)
+            time.sleep(pause)
+        pytest.fail("the server takes it for ever")
+
+
+def ask(client: socket.socket, request: bytes = GET) -> tuple[int, bytes]:
+    client.sendall(request)
+    answer = HTTPResponse(client)
+    answer.begin()
+    return answer.status, answer.read()
+
+
+def is_served(address: Address) -> bool:
+    with connected(address) as client:
+        return ask(client) == (200, b"hello")
+
+
+class Pages:
+    """An app with pages that are large, and without end. chunks: sent of these. under_way: how many of them."""
+
+    CHUNK = b"x" * 65536
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.under_way = 0
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answers = {
+            "/large": PlainTextResponse(LARGE),
+            "/endless": StreamingResponse(self._chunks()),
+        }
+        await answers.get(scope["path"], PlainTextResponse("hello"))(scope, receive, send)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        self.under_way += 1
+        try:
+            while True:
+                self.chunks += 1
+                yield self.CHUNK
+                await asyncio.sleep(0)
+        finally:
+            self.under_way -= 1
+
+
+LARGE = b"x" * (16 << 20)
+"""More than the kernel's buffers take."""
+GET_LARGE = b"GET /large HTTP/1.1\r\nhost: exporter\r\n\r\n"
+GET_ENDLESS = b"GET /endless HTTP/1.1\r\nhost: exporter\r\n\r\n"
+
+
+class Gate:
+    """An app that answers once it is opened. arrived: how many requests it has seen."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.arrived = 0
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.arrived += 1
+        if not scope["path"].startswith("/-/"):
+            await asyncio.to_thread(self.opened.wait, DEADLINE_SECONDS)
+        await hello(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[Address]:
+    """Where an app is served to clients that have little time for their requests."""
+    with served(read_timeout=SOON) as found:
+        yield found
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\n", GET[:-2]])
+def test_a_request_that_is_never_complete_is_given_up(sent: bytes, address: Address) -> None:
+    with connected(address) as client:
+        client.sendall(sent)
+        assert rest_of(client) == b""
+        assert is_served(address)
+
+
+@pytest.mark.parametrize("head", [b"", GET[:-2] + b"x: "])
+def test_bytes_now_and_then_do_not_keep_a_request_alive(head: bytes, address: Address) -> None:
+    with connected(address) as client:
+        client.sendall(head)
+        send_until_cut(client, b"x", pause=0.01)
+        assert is_served(address)
+
+
+@pytest.mark.parametrize("sent", [b"G", GET + b"G"], ids=["alone", "right after another"])
+def test_a_further_request_has_no_more_time_than_the_first(sent: bytes, address: Address) -> None:
+    with connected(address) as client:
+        assert ask(client) == (200, b"hello")
+        client.sendall(sent)
+        assert rest_of(client).count(b"hello") == sent.count(GET)
+
+
+def test_between_requests_there_is_time(address: Address) -> None:
+    with connected(address) as client:
+        assert ask(client) == (200, b"hello")
+        with connected(address) as silent:
+            assert rest_of(silent) == b""
+        assert ask(client) == (200, b"hello")
+
+
+def test_but_not_for_ever() -> None:
+    with served(idle_timeout=SOON) as address, connected(address) as client:
+        assert ask(client) == (200, b"hello")
+        assert rest_of(client) == b""
+
+
+def test_a_client_that_does_not_take_its_answer_is_cut_off_and_little_is_held_for_it() -> None:
+    pages = Pages()
+    with served(pages.app, write_timeout=SOON) as address, connected(address, 4096) as client:
+        client.sendall(GET_ENDLESS)
+        assert client.recv(1)
+        until(lambda: pages.chunks and not pages.under_way)
+        assert pages.chunks * len(pages.CHUNK) < len(LARGE), (
+            "the kernel's buffers, and a chunk or so"
+        )
+        assert not rest_of(client).endswith(b"0\r\n\r\n"), "it must not look complete"
+        assert is_served(address)
+
+
+def test_to_take_a_little_now_and_then_is_not_enough() -> None:
+    pages = Pages()
+    with served(pages.app, write_timeout=SOON) as address, connected(address, 4096) as client:
+        client.sendall(GET_ENDLESS)
+        until(lambda: client.recv(1024) and not pages.under_way)
+
+
+@pytest.mark.parametrize("header", [b"", b"connection: close\r\n"])
+def test_an_answer_that_was_left_to_the_server_is_not_kept_for_ever(header: bytes) -> None:
+    with (
+        served(Pages().app, requests=1, write_timeout=SOON) as address,
+        connected(address, 4096) as client,
+    ):
+        client.sendall(GET_LARGE[:-2] + header + b"\r\n")
+        assert client.recv(1)
+        until(lambda: is_served(address))
+        assert len(rest_of(client)) < len(LARGE)
+
+
+def test_further_requests_are_refused_while_as_many_as_may_be_are_under_way() -> None:
+    gate = Gate()
+    with served(gate.app, requests=2) as address, ExitStack() as clients:
+        first, second, third = (clients.enter_context(connected(address)) for _ in range(3))
+        first.sendall(GET)
+        second.sendall(GET)
+        until(lambda: gate.arrived == 2)
+        assert ask(third) == (503, b"Limit of concurrent requests reached (2), try again later.\n")
+        assert ask(third, HEALTH) == (200, b"hello"), "busy is not unhealthy"
+        gate.opened.set()
+        assert [ask(client, b"") for client in (first, second)] == [(200, b"hello")] * 2
+        assert ask(third) == (200, b"hello")
+
+
+def test_zero_is_no_limit_of_requests() -> None:
+    gate = Gate()
+    gate.opened.set()
+    with served(gate.app, requests=0) as address:
+        assert is_served(address)
+
+
+def test_a_request_is_under_way_until_its_client_has_the_answer() -> None:
+    with served(Pages().app, requests=1) as address, connected(address, 4096) as client:
+        client.sendall(GET_LARGE)
+        assert client.recv(1)
+        assert not is_served(address)
+        received = 1
+        while received < len(LARGE):
+            received += len(client.recv(1 << 20))
+        until(lambda: is_served(address))
+
+
+def test_a_connection_too_many_replaces_the_one_that_waits_longest() -> None:
+    with served(connections=3) as address, ExitStack() as clients:
+        longest, shorter, shortest = (clients.enter_context(connected(address)) for _ in range(3))
+        for client in (longest, shorter, shortest):
+            assert ask(client) == (200, b"hello")
+        assert is_served(address)
+        assert rest_of(longest) == b""
+        assert ask(shorter) == ask(shortest) == (200, b"hello")
+
+
+def test_a_request_under_way_is_not_given_up_for_a_new_connection() -> None:
+    gate = Gate()
+    with served(gate.app, connections=2) as address, ExitStack() as clients:
+        client = clients.enter_context(connected(address))
+        client.sendall(GET)
+        until(lambda: gate.arrived == 1)
+        idle = [clients.enter_context(connected(address)) for _ in range(20)]
+        assert [rest_of(one) for one in idle[:-1]] == [b""] * 19
+        gate.opened.set()
+        assert ask(client, b"") == (200, b"hello")
+
+
+def test_a_connection_too_many_is_closed_where_no_other_waits() -> None:
+    gate = Gate()
+    with served(gate.app, connections=1) as address, connected(address) as client:
+        client.sendall(GET)
+        until(lambda: gate.arrived == 1)
+        with connected(address) as other:
+            assert rest_of(other) == b""
+        gate.opened.set()
+        assert ask(client, b"") == (200, b"hello")
+
+
+KIB = 1024
+LARGE_HEADS = {
+    "a header": GET[:-2] + b"x: " + b"y" * 32 * KIB + b"\r\n\r\n",
+    "many headers": GET[:-2] + b"x: y\r\n" * (32 * KIB // 6) + b"\r\n",
+    "a header without an end": GET[:-2] + b"x: " + b"y" * 32 * KIB,
+    "a request line": b"GET /" + b"y" * 32 * KIB + b" HTTP/1.1\r\nhost: exporter\r\n\r\n",
+    "a request line without an end": b"GET /" + b"y" * 32 * KIB,
+    "a folded header": GET[:-2] + b"x: y\r\n" + b" y\r\n" * (32 * KIB // 4) + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", LARGE_HEADS)
+def test_a_head_that_is_too_large_is_refused_whether_it_is_complete_or_not(
+    kind: str, address: Address
+) -> None:
+    with connected(address) as client:
+        client.sendall(LARGE_HEADS[kind])
+        assert rest_of(client).startswith(b"HTTP/1.1 400 ")
+        assert is_served(address)
+
+
+def test_a_head_of_usual_size_is_served(address: Address) -> None:
+    with connected(address) as client:
+        cookie = b"cookie: " + b"y" * 15 * KIB
+        assert ask(client, GET[:-2] + cookie + b"\r\n\r\n") == (200, b"hello")
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    body = await Request(scope, receive).body()
+    await PlainTextResponse(body)(scope, receive, send)
+
+
+FRAMINGS = {
+    "of a length": (b"content-length: 1000000000000\r\n\r\n", b"x" * KIB),
+    "in chunks": (b"transfer-encoding: chunked\r\n\r\n", b"400\r\n" + b"x" * KIB + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("app", [hello, echo])
+def test_a_body_without_end_is_cut_off(app: ASGIApp, framing: str) -> None:
+    head, data = FRAMINGS[framing]
+    with served(app) as address, connected(address) as client:
+        client.sendall(POST + head)
+        send_until_cut(client, data)
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_body_that_comes_slowly_does_not_keep_a_connection(
+    framing: str, address: Address
+) -> None:
+    head, data = FRAMINGS[framing]
+    with connected(address) as client:
+        assert ask(client, POST + head) == (200, b"hello")
+        send_until_cut(client, data[:100], pause=0.01)
+
+
+def test_an_app_does_not_wait_for_a_body_for_ever() -> None:
+    with served(echo, write_timeout=SOON) as address, connected(address) as client:
+        client.sendall(POST + b"content-length: 1000000\r\n\r\n")
+        send_until_cut(client, b"x", pause=0.01)
+
+
+def test_a_body_of_usual_size_is_taken() -> None:
+    body = b"x" * 10 * KIB
+    head = POST + b"content-length: %d\r\n\r\n" % len(body)
+    with served(echo) as address, connected(address) as client:
+        assert ask(client, head + body) == (200, body)
+        assert ask(client, POST + b"content-length: 2\r\n\r\nhi") == (200, b"hi")
+
+
+MALFORMED = {
+    "a chunk": POST + b"transfer-encoding: chunked\r\n\r\nno length\r\n",
+    "a chunk after an answer": POST + b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n",
+    "a request line": b"GET\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two lengths": POST + b"content-length: 1\r\ncontent-length: 2\r\n\r\n",
+    "a length": POST + b"content-length: -1\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "an upgrade": GET[:-2] + b"connection: upgrade\r\nupgrade: websocket\r\n\r\nGET\r\n\r\n",
+    "after a request": GET + b"GET\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_what_clients_do_wrong_is_their_end_and_not_logged(
+    kind: str, caplog: pytest.LogCaptureFixture, address: Address
+) -> None:
+    with connected(address) as client:
+        client.sendall(MALFORMED[kind])
+        if kind == "a chunk after an answer":
+            assert client.recv(1)
+            client.sendall(b"no length\r\n")
+        rest_of(client)
+        assert is_served(address)
+    assert caplog.messages == []
+
+
+def test_requests_that_do_not_wait_for_answers_are_answered_in_turn(address: Address) -> None:
+    with connected(address) as client:
+        client.sendall(GET * 1000)
+        received = bytearray()
+        while received.count(b"hello") < 1000:
+            received += client.recv(1 << 20)
+        assert received.count(b"HTTP/1.1 200 OK") == 1000
+
+
+def test_requests_without_end_whose_answers_are_not_taken_are_cut_off() -> None:
+    with served(Pages().app, write_timeout=SOON) as address, connected(address, 4096) as client:
+        send_until_cut(client, GET_LARGE)
+
+
+def test_the_end_does_not_wait_for_clients_that_take_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pages = Pages()
+    with ExitStack() as clients:
+        with served(pages.app) as address:
+            for _ in range(5):
+                clients.enter_context(connected(address, 4096)).sendall(GET_ENDLESS)
+            until(lambda: pages.under_way == 5)
+        assert pages.under_way == 0
+    assert caplog.messages == []
