@@ -16,6 +16,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
 from exporter.polling.plan import Plan
 from exporter.reload import Reloader
+from exporter.report import plan_report
 from exporter.web.address import ListenAddress
 from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.server import serving
@@ -34,8 +35,11 @@ class WebOptions:
     limits: Limits = DEFAULT_LIMITS
 
 
-async def serve(load: Callable[[], Settings], web: WebOptions) -> None:
-    """Poll and serve until SIGTERM or SIGINT; reload at SIGHUP. Raises ConfigError, SecretError and ListenError."""
+async def serve(load: Callable[[], Settings], web: WebOptions) -> bool:
+    """Poll and serve until SIGTERM or SIGINT, reload at SIGHUP; return whether it was a signal that ended it.
+
+    Raises ConfigError, SecretError, EnvironmentMistakeError and ListenError.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -68,10 +72,15 @@ async def serve(load: Callable[[], Settings], web: WebOptions) -> None:
             polling = asyncio.create_task(exporter.poller.run())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait((server, polling, stopping), return_when=asyncio.FIRST_COMPLETED)
+            part = "web" if server.done() else "polling"
             for task in (polling, stopping, *reloads):
                 task.cancel()
             await asyncio.gather(polling, stopping, *reloads, return_exceptions=True)
+    if not stop.is_set():
+        log.error("stopped_by_itself", part=part)
+        return False
     log.info("stopped")
+    return True
 
 
 def _log_start(plan: Plan, listener: socket.socket, telemetry_path: str) -> None:
@@ -92,6 +101,15 @@ def _log_start(plan: Plan, listener: socket.socket, telemetry_path: str) -> None
             budgeted_requests_per_second=round(plan.rate, 3),
             intervals_stretched_by=round(plan.demand_ratio, 2),
         )
+
+
+def check(settings: Settings) -> str:
+    """Return the polling plan of `settings`, once everything that a start builds from them was built.
+
+    Raises SecretError and EnvironmentMistakeError.
+    """
+    Exporter(settings, World())
+    return plan_report(settings)
 
 
 async def poll_once(settings: Settings) -> tuple[str, bool]:

@@ -1,5 +1,6 @@
 """Builds the parts from settings, and on a reload rebuilds what the new settings change, all of it or nothing."""
 
+import asyncio
 import functools
 import platform
 import random
@@ -71,8 +72,9 @@ class Exporter:
     """
 
     def __init__(self, settings: Settings, world: World) -> None:
-        """Build all parts, not running yet. Raises SecretError where a secret has become unusable since its check."""
+        """Build all parts, not running yet. Raises SecretError or EnvironmentMistakeError."""
         self._world = world
+        self._settings = settings
         self._nonces = Nonces(world.wall_ns)
         self._classifier = Classifier()
         self._vault_query = VaultQuery()
@@ -110,7 +112,7 @@ class Exporter:
         return self._telemetry.registry
 
     async def reload(self, settings: Settings) -> None:
-        """Go on with other settings. Raises SecretError or OSError, and changes nothing then.
+        """Go on with other settings. Raises SecretError or EnvironmentMistakeError, and changes nothing then.
 
         Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
         """
@@ -124,32 +126,42 @@ class Exporter:
             stale_after=settings.polling.stale_after,
             max_series=settings.polling.max_series,
         )
-        renewed = {name for name, lane in lanes.items() if self._is_news(lane)}
-        self._schedule.retarget(plan.targets, now, renewed)
         limit = settings.api.rate_limit
-        self._budget.change(limit.budget, limit.window)
+        self._budget.change(limit.budget, limit.window, now)
         gate = _rate_limit_gate(limit)
         self._gate.first, self._gate.longest = gate.first, gate.longest
-        retired = self._exchange_lanes(lanes)
+        is_elsewhere = _way_to_api(settings) != _way_to_api(self._settings)
+        renewed, retired = self._exchange_lanes(lanes, now, is_elsewhere=is_elsewhere)
+        self._schedule.retarget(plan.targets, now, renewed)
+        self._settings = settings
         self.poller.reconsider()
-        for client in retired:
-            await client.close()
+        await asyncio.gather(*(client.close() for client in retired))
 
-    def _is_news(self, lane: Lane) -> bool:
-        """Whether the secrets of `lane` are others than those that the API knows this credential by."""
-        return lane.name not in self._lanes or self._lanes[lane.name].secrets != lane.secrets
+    def _exchange_lanes(
+        self, lanes: dict[str, Lane], now: float, *, is_elsewhere: bool
+    ) -> tuple[set[str], list[CustodyClient]]:
+        """Put `lanes` in the place of those that are, which go on under their new names where they have the same key.
 
-    def _exchange_lanes(self, lanes: dict[str, Lane]) -> list[CustodyClient]:
-        """Put `lanes` in the place of those that are; return the clients that nobody will ask again."""
-        retired = []
-        for name, lane in list(self._lanes.items()):
-            if name in lanes:
-                retired.append(lane.become(lanes[name]))
-            else:
-                retired.append(self._lanes.pop(name).client)
+        Returns the names of those with secrets, or a way to the API (`is_elsewhere`), that were not tried before, and
+        the clients that nobody will ask again.
+        """
+        old_by_key = {lane.secrets.api_key: lane for lane in self._lanes.values()}
+        old_by_name = dict(self._lanes)
+        self._lanes.clear()
+        renewed = set()
+        retired = [lane.client for lane in old_by_name.values()]
         for name, lane in lanes.items():
-            self._lanes.setdefault(name, lane)
-        return retired
+            old = old_by_key.pop(lane.secrets.api_key, None) or old_by_name.get(name)
+            if old is None or old in self._lanes.values():
+                self._lanes[name] = lane
+                renewed.add(name)
+                continue
+            is_renewed = is_elsewhere or old.secrets != lane.secrets
+            if is_renewed:
+                renewed.add(name)
+            old.become(lane, now, is_renewed=is_renewed)
+            self._lanes[name] = old
+        return renewed, retired
 
     def _lanes_for(self, settings: Settings) -> dict[str, Lane]:
         surroundings = Surroundings(
@@ -211,6 +223,12 @@ class Exporter:
 
 def _budget(limit: RateLimit, in_flight: int, now: float) -> Budget:
     return Budget(limit.budget, limit.window, in_flight=in_flight, now=now)
+
+
+def _way_to_api(settings: Settings) -> tuple[object, ...]:
+    """Return what of the settings may have been why requests failed."""
+    api = settings.api
+    return api.base_url, api.timeout, api.ca_file, api.organization_id_format
 
 
 def _rate_limit_gate(limit: RateLimit) -> Gate:

@@ -185,12 +185,13 @@ def _show(text: str) -> None:
 def _run(flags: argparse.Namespace) -> int:
     # Not at the top of the file: --help, --version and bad flags answer at once without the libraries.
     from exporter.config import ConfigError, SecretError  # noqa: PLC0415
+    from exporter.custody.connections import EnvironmentMistakeError  # noqa: PLC0415
     from exporter.logs import configure  # noqa: PLC0415
 
     configure(flags.log_level, flags.log_format)
     try:
         return asyncio.run(_go(flags))
-    except (ConfigError, SecretError) as error:
+    except (ConfigError, SecretError, EnvironmentMistakeError) as error:
         print(error, file=sys.stderr)
         return BAD_USAGE
     except ListenError as error:
@@ -202,13 +203,11 @@ def _run(flags: argparse.Namespace) -> int:
 
 async def _go(flags: argparse.Namespace) -> int:
     async with _loader(flags) as load:
-        if flags.config_check:
-            from exporter.report import plan_report  # noqa: PLC0415 - see _run
-
-            _show(plan_report(load()))
-            return SUCCESS
         from exporter import app  # noqa: PLC0415 - see _run
 
+        if flags.config_check:
+            _show(app.check(load()))
+            return SUCCESS
         if flags.once:
             page, succeeded = await app.poll_once(load())
             _show(page)
@@ -220,8 +219,7 @@ async def _go(flags: argparse.Namespace) -> int:
             write_timeout=flags.write_timeout,
         )
         web = app.WebOptions(flags.listen_address, flags.telemetry_path, flags.may_reload, limits)
-        await app.serve(load, web)
-        return SUCCESS
+        return SUCCESS if await app.serve(load, web) else RUNTIME_FAILURE
 
 
 @contextlib.asynccontextmanager

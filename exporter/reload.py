@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from exporter.assembly import Exporter
 from exporter.config import ConfigError, SecretError, Settings
+from exporter.custody.connections import EnvironmentMistakeError
 from exporter.logs import get_logger
 
 log = get_logger()
@@ -28,9 +29,12 @@ class Reloader:
             try:
                 # Reading a large file takes a moment, and polling goes on meanwhile.
                 await self._exporter.reload(await asyncio.to_thread(self._load))
-            except (ConfigError, SecretError, OSError) as error:
+            except (ConfigError, SecretError, EnvironmentMistakeError) as error:
                 loading.error = str(error)
                 log.error("reload_failed", problem=loading.error)  # noqa: TRY400 - an expected fault: its message says it all
+            except Exception as error:
+                loading.error = f"defect: {type(error).__name__}"
+                log.exception("reload_crashed")
             else:
                 loading.at, loading.error = self._wall(), None
                 log.info("reloaded", targets=len(self._exporter.plan.targets))

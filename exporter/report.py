@@ -20,7 +20,7 @@ def _summary(plan: Plan, settings: Settings) -> Iterator[str]:
     kinds = Counter(target.kind for target in plan.targets)
     limit = settings.api.rate_limit
     yield f"targets  {len(plan.targets)}: {_counted(kinds)}"
-    yield f"demand   {plan.demand:.3f} requests/s ({plan.demand_ratio:.0%} of the budget)"
+    yield f"demand   {plan.demand:.3f} requests/s ({plan.demand / plan.rate:.0%} of the budget)"
     yield f"budget   {_limit(limit)}"
     for name, source in settings.credentials.items():
         if source.rate_limit:

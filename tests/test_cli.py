@@ -374,3 +374,29 @@ def test_secrets_may_be_in_files_beside_the_configuration(tmp_path: Path) -> Non
         path.write_text(yaml.safe_dump(document))
         done = run("--once", "--config.file", path, directory=elsewhere)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("HTTPS_PROXY", "notaurl://x", "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment: "),
+        ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE or SSL_CERT_DIR in the environment: "),
+    ],
+)
+@pytest.mark.parametrize("arguments", [("--config.check",), ("--once",), ()], ids=" ".join)
+def test_an_environment_that_cannot_be_used_is_said_in_one_line(
+    arguments: tuple[str, ...], variable: str, value: str, message: str, tmp_path: Path
+) -> None:
+    write(tmp_path, configuration("https://api.example"))
+    ended = subprocess.run(
+        [*COMMAND, "--web.listen-address=127.0.0.1:0", *arguments],
+        cwd=tmp_path,
+        env=environment({variable: value}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(message)
+    assert ended.stderr.count("\n") == 1

@@ -159,4 +159,8 @@ def _retry_after(answer: Answer) -> float | None:
     if text.isascii() and text.isdigit() and len(text) < 10:
         return float(text)
     moment = unix_time(text)
-    return None if moment is None else max(0.0, moment - answer.received_at)
+    if moment is None:
+        return None
+    # By the clock that wrote it: one that is an hour off must not make a pause of a second an hour long.
+    written_at = unix_time(answer.headers.get("date", ""))
+    return max(0.0, moment - (answer.received_at if written_at is None else written_at))

@@ -15,7 +15,7 @@ import httpx
 from exporter.custody.auth import KeyAuth
 from exporter.custody.body import BodyEncodingError, BodyTooLargeError, read_body
 from exporter.custody.classify import MESSAGE_LENGTH, Answer, Classifier, Unreadable
-from exporter.custody.connections import Connections
+from exporter.custody.connections import LOCATION, Connections
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.http_date import unix_time
 from exporter.custody.models import (
@@ -114,7 +114,8 @@ class CustodyClient:
         try:
             answer = await self._ask("vault_asset_balances", target, vault_balances)
         except CustodyError as error:
-            if error.type == "BadRequest" and self._shared.vault_query.refused(vault_id, query):
+            is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
+            if is_about_the_query and self._shared.vault_query.refused(vault_id, query):
                 error.reaction = Reaction.AGAIN
             raise
         self._shared.vault_query.accepted(query)
@@ -136,7 +137,7 @@ class CustodyClient:
         try:
             return read(answer.document)
         except InvalidAnswerError as error:
-            problem = Unreadable("response/invalid", str(error))
+            problem = Unreadable(error.type, str(error))
             raise self._useless(answer.status, problem) from None
 
     def _useless(self, status: int, why: Unreadable) -> CustodyError:
@@ -173,8 +174,8 @@ class CustodyClient:
         except (httpx.HTTPError, OSError) as error:
             raise self._broken(error, departure) from None
         seconds = self._shared.monotonic() - departure.at
-        answer = Answer(response.status_code, response.headers, _document(body), received_at)
-        return answer, seconds
+        headers = {**response.headers, "location": response.extensions.get(LOCATION, "")}
+        return Answer(response.status_code, headers, _document(body), received_at), seconds
 
     def _broken(self, error: httpx.HTTPError | OSError, departure: "_Departure") -> CustodyError:
         """Translate what httpx raises where no answer came, and the ssl.SSLError that it lets pass."""

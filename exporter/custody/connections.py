@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,6 +20,8 @@ import httpx
 from exporter import __version__
 
 CLOSING_SECONDS = 1.0
+LOCATION: Final = "location"
+"""Where a response of `http_client` has its `Location`, among its extensions."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,11 +72,26 @@ async def _close(client: httpx.AsyncClient) -> None:
             await client.aclose()
 
 
+class EnvironmentMistakeError(Exception):
+    """A variable of the environment, or a file, keeps connections from being made; the message says which and why."""
+
+
 def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return the TLS settings for the API: the usual roots (or SSL_CERT_FILE's), and those in `ca_file`."""
-    context = httpx.create_ssl_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
+    """Return the TLS settings for the API: the usual roots (or SSL_CERT_FILE's), and those in `ca_file`.
+
+    Raises EnvironmentMistakeError where they cannot be read.
+    """
+    try:
+        context = httpx.create_ssl_context()
+    except OSError as error:
+        raise EnvironmentMistakeError(
+            f"SSL_CERT_FILE or SSL_CERT_DIR in the environment: {error.strerror or error}"
+        ) from None
+    try:
+        if ca_file is not None:
+            context.load_verify_locations(ca_file)
+    except OSError as error:
+        raise EnvironmentMistakeError(f"{ca_file}: {error.strerror or error}") from None
     return context
 
 
@@ -85,8 +103,23 @@ def http_client(
 ) -> httpx.AsyncClient:
     """Return a client for the API: HTTP/1.1, no redirects, as many connections as requests may be in flight.
 
-    transport: what carries the requests, None for the real network.
+    transport: what carries the requests, None for the real network. Raises EnvironmentMistakeError where the
+    environment names a proxy that is none.
     """
+    try:
+        return _http_client(base_url, tls, max_in_flight, transport)
+    except ValueError as error:
+        raise EnvironmentMistakeError(
+            f"HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment: {error}"
+        ) from None
+
+
+def _http_client(
+    base_url: str,
+    tls: ssl.SSLContext,
+    max_in_flight: int,
+    transport: httpx.AsyncBaseTransport | None,
+) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=base_url,
         verify=tls,
@@ -96,6 +129,7 @@ def http_client(
         trust_env=not is_loopback(urlsplit(base_url).hostname or ""),
         # The API has no cookies; those of a gateway would be sent back, and their number is not bounded.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        event_hooks={"response": [_put_location_aside]},
         limits=httpx.Limits(max_connections=max_in_flight, max_keepalive_connections=max_in_flight),
         headers={
             "accept": "application/json, application/problem+json",
@@ -103,6 +137,12 @@ def http_client(
             "user-agent": f"kraken-custody-exporter/{__version__}",
         },
     )
+
+
+async def _put_location_aside(response: httpx.Response) -> None:
+    """Keep `Location` from httpx, which reads it even if it is not to follow it, and fails where it is no address."""
+    if location := response.headers.pop("location", ""):
+        response.extensions[LOCATION] = location
 
 
 def is_loopback(host: str) -> bool:

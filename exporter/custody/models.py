@@ -19,11 +19,20 @@ from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
 DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,60}(\.[0-9]{0,60})?([eE][+-]?[0-9]{1,4})?")
 DEFAULT_QUOTE_ASSET: Final = "USD"
 LONGEST_CODE: Final = 64
+MOST_ROWS: Final = 20_000
 LONGEST_DESCRIPTION: Final = 128
 
 
 class InvalidAnswerError(ValueError):
-    """An answer whose form is not the documented one; the message says where."""
+    """An answer whose form is not the documented one; the message says where. type: of the error that this is."""
+
+    type = "response/invalid"
+
+
+class TooManyRowsError(InvalidAnswerError):
+    """An answer with more rows than any vault has assets; to look at them all would hold up everything else."""
+
+    type = "response/too_large"
 
 
 def parse_json(body: bytes) -> object:
@@ -57,6 +66,14 @@ def _code(value: object) -> str:
     if _has_surrogates(value):
         raise ValueError("is not valid Unicode")
     return value
+
+
+def _optional_code(value: object) -> str | None:
+    """A quote asset that is of no use counts as missing: it must not withhold its row's amounts."""
+    try:
+        return _code(value)
+    except ValueError:
+        return None
 
 
 def _has_surrogates(text: str) -> bool:
@@ -106,9 +123,7 @@ OptionalAmount = Annotated[
     Decimal | None, PlainValidator(lambda value: None if value is None else _amount(value))
 ]
 Code = Annotated[str, PlainValidator(_code)]
-OptionalCode = Annotated[
-    str | None, PlainValidator(lambda value: None if value is None else _code(value))
-]
+OptionalCode = Annotated[str | None, PlainValidator(_optional_code)]
 Description = Annotated[str | None, PlainValidator(_description)]
 Places = Annotated[int | None, PlainValidator(_places)]
 Flag = Annotated[bool | None, PlainValidator(_flag)]
@@ -217,6 +232,8 @@ def vault_balances(document: object) -> VaultBalances:
             raise InvalidAnswerError(
                 "is neither an array of rows nor an object with them as result"
             )
+    if len(elements) > MOST_ROWS:
+        raise TooManyRowsError(f"has {len(elements)} rows, more than {MOST_ROWS}")
     rows: dict[tuple[str, str], AssetBalance] = {}
     invalid: list[InvalidRow] = []
     for position, element in enumerate(elements):
@@ -254,10 +271,7 @@ def organization_balance(document: object) -> OrganizationBalance:
 
 
 def _quote_asset(value: object) -> str:
-    try:
-        return _code(value)
-    except ValueError:
-        return DEFAULT_QUOTE_ASSET
+    return _optional_code(value) or DEFAULT_QUOTE_ASSET
 
 
 def _first_mistake(error: ValidationError) -> tuple[str, str]:

@@ -263,7 +263,8 @@ BUDGET_USED: Final = Metric(
 BUDGET_DEMAND: Final = Metric(
     name="kraken_custody_rate_limit_demand_ratio",
     type="gauge",
-    help="Request rate that the configured intervals ask for over the rate of the budget; above 1 polls are stretched.",
+    help="Request rate that the configured intervals ask for over the rate of the budget, or of a key's own limit "
+    "where that is tighter; above 1 polls are stretched.",
     labels=(),
     unit="ratio",
     source="polling plan",

@@ -7,8 +7,8 @@ arrives here. So two rules hold at once, both of them arithmetic over a given `n
 server, and of the requests in it the one sent last: every other one in it was answered later than `window` before
 that sending, so all of them held a slot at that moment, and there are n.
 
-*Pace.* Sends are due `window / (n - 1)` apart. A send that was late by up to one such gap does not delay those after
-it, so that a slow answer costs no budget. Sends in any window then number n at the most, which also contents a server
+*Pace.* Requests are let go `window / (n - 1)` apart. One that was late by up to one such gap does not delay those
+after it, so that a slow answer costs no budget. In any window n are let go at the most, which also contents a server
 that counts in fixed or two-bucket windows, where a burst after a silence would be counted double.
 
 *Restart.* A process before this one may have sent until just now, and may have left as many requests on their way as it
@@ -44,12 +44,12 @@ class Budget:
         """Seconds between two sends."""
         return self.window / max(1, self.requests - 1)
 
-    def change(self, requests: int, window: float) -> None:
-        """Go on under another limit; what was sent under the old one counts against it."""
-        longer = max(0.0, window - self.window)
-        self._free_at = [moment + longer for moment in self._free_at]
+    def change(self, requests: int, window: float, now: float) -> None:
+        """Go on under another limit; what was sent under the old one counts against it, for as long as it says."""
+        self._free_at = [moment + window - self.window for moment in self._free_at]
         self.requests = requests
         self.window = window
+        self._due = min(self._due, now + self.gap)
 
     def used(self, now: float) -> int:
         """Return the number of slots that are held."""

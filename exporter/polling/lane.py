@@ -1,7 +1,7 @@
 """A credential's way to the API: its client, its pauses, its own rate limit, and how many requests it may have out."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,15 +15,16 @@ from exporter.polling.schedule import Entry
 log = get_logger()
 
 SLOW_SECONDS: Final = 1.0
-FAILING_SHARE: Final = 0.1
+SLOW_SHARE: Final = 0.1
 
 
 @dataclass(slots=True, eq=False)
 class Lane:
     """The state of one credential.
 
-    own_budget: the limit of the key's own, besides the common one, if it has any. failing_wait_until: when its failing
-    targets may have their turn again, in monotonic seconds.
+    own_budget: the limit of the key's own, besides the common one, if it has any. slow_turn_at: when targets that are
+    slow to fail have their turn again, whoever else wants it, in monotonic seconds. generation: counts the secrets and
+    API settings it has had.
     """
 
     name: str
@@ -34,44 +35,46 @@ class Lane:
     gate: Gate
     own_budget: Budget | None
     in_flight: int = 0
-    failing_wait_until: float = 0.0
+    slow_turn_at: float = 0.0
+    generation: int = 0
 
-    def ready_at(self, entry: Entry, now: float) -> float:
-        """Return when a request of `entry` may go: infinity where that takes an answer first."""
+    def ready_at(self, now: float) -> float:
+        """Return when a request may go: infinity where that takes an answer first."""
         if self.in_flight >= self.source.max_in_flight:
             return math.inf
         own = self.own_budget.ready_at(now) if self.own_budget else now
-        turn = self.failing_wait_until if entry.is_failing else now
-        return max(own, turn, self.gate.ready_at())
+        return max(own, self.gate.ready_at())
 
-    def mind_slowness(self, entries: Iterable[Entry], sent_at: float, now: float) -> None:
-        """Let targets that are failing wait after a request that took long to fail, for the others' sake.
+    def mind_slowness(self, entry: Entry, sent_at: float, now: float) -> None:
+        """Let a target that took long to fail give way to the others of its key.
 
         A nonce must arrive before the next one is sent, so a request that runs into its deadline keeps all others of
-        its key waiting. Those that fail in this way get a tenth of the key's time, as long as there are others.
+        its key waiting. Those that fail in this way get the time that nobody else wants, and at least a tenth of it.
         """
         lost = now - sent_at
-        if lost > SLOW_SECONDS and any(self._is_well(entry) for entry in entries):
-            self.failing_wait_until = now + lost * (1 / FAILING_SHARE - 1)
+        entry.is_slow = lost > SLOW_SECONDS
+        if entry.is_slow:
+            self.slow_turn_at = now + lost * (1 / SLOW_SHARE - 1)
 
-    def _is_well(self, entry: Entry) -> bool:
-        return entry.target.credential == self.name and entry.is_polled and not entry.is_failing
+    def gives_way(self, entry: Entry, now: float) -> bool:
+        """Whether `entry` goes only where no other target wants to."""
+        return entry.is_slow and now < self.slow_turn_at
 
-    def become(self, other: "Lane") -> CustodyClient:
-        """Go on as `other`, which was built for the same credential after a reload; return the client to be closed.
+    def become(self, other: "Lane", now: float, *, is_renewed: bool) -> None:
+        """Go on as `other`, which was built for the same credential after a reload.
 
-        What is under way stays counted. A pause goes on, unless the secrets changed: it was about the old ones.
+        What is under way stays counted. A pause goes on, unless what it was about is not what it was.
         """
-        old = self.client
-        if other.secrets != self.secrets:
+        if is_renewed:
             self.gate = other.gate
+            self.generation += 1
         if self.own_budget and other.own_budget:
-            self.own_budget.change(other.own_budget.requests, other.own_budget.window)
+            self.own_budget.change(other.own_budget.requests, other.own_budget.window, now)
         else:
             self.own_budget = other.own_budget
+        self.name = other.name
         self.source, self.secrets = other.source, other.secrets
         self.connect, self.client = other.connect, other.client
-        return old
 
     async def read_secrets_again(self) -> None:
         """Use what the secret files hold now: they may have been put right since the API refused what they held.
@@ -85,5 +88,6 @@ class Lane:
             return
         if secrets != self.secrets:
             old, self.secrets, self.client = self.client, secrets, self.connect(secrets)
+            self.generation += 1
             await old.close()
             log.info("secrets_changed", credential=self.name)

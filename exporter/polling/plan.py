@@ -17,19 +17,16 @@ def sending_rate(limit: RateLimit) -> float:
 class Plan:
     """What the configuration asks for and what it gets.
 
-    demand, rate: requests per second, asked for and budgeted. stretch: by credential, the factor that its targets'
-    intervals grow by; 1 where the budget suffices.
+    demand, rate: requests per second, asked for and budgeted. demand_ratio: of the two, or of what a credential's
+    targets ask for and a limit of its own allows where that is tighter; above 1 polls are stretched. stretch: by
+    credential, the factor that its targets' intervals grow by; 1 where the budgets suffice.
     """
 
     targets: tuple[Target, ...]
     demand: float
     rate: float
+    demand_ratio: float
     stretch: Mapping[str, float]
-
-    @property
-    def demand_ratio(self) -> float:
-        """Demand over budget; above 1 polls are stretched."""
-        return self.demand / self.rate
 
     def refresh_interval(self, target: Target) -> float:
         """Return the seconds between polls of `target` while every request succeeds at once."""
@@ -50,6 +47,11 @@ def plan_of(settings: Settings) -> Plan:
         targets=targets,
         demand=sum(demands.values()),
         rate=rate,
+        demand_ratio=max(
+            sum(demands.values()) / rate,
+            *(demands[name] / own_rate for name, own_rate in own_rates.items()),
+            0.0,
+        ),
         stretch=_stretch(demands, own_rates, rate),
     )
 

@@ -53,7 +53,7 @@ class Poller:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._requests: dict[asyncio.Task[None], float] = {}
+        self._deadlines: dict[asyncio.Task[None], float] = {}
         self._changed = asyncio.Event()
         self._waiting_since: float | None = None
         self._heartbeat: float | None = None
@@ -75,7 +75,7 @@ class Poller:
         """Poll every target once, telling `progress` how many are done; give up where the API says to pause."""
         self._once = True
         try:
-            while self._requests or not self._is_done():
+            while self._deadlines or not self._is_done():
                 await self._step()
                 progress(sum(entry.is_polled for entry in self._parts.schedule.entries))
         finally:
@@ -88,10 +88,12 @@ class Poller:
             return "polling has not begun"
         if (silence := now - self._heartbeat) > STUCK_AFTER_SECONDS:
             return f"the polling loop has not come round for {silence:.0f} s"
-        oldest = now - min(self._requests.values(), default=now)
-        deadline = max(lane.client.timeout for lane in self._parts.lanes.values())
-        if oldest > deadline + STUCK_AFTER_SECONDS:
-            return f"a request has been under way for {oldest:.0f} s, past its deadline"
+        overdue = now - min(self._deadlines.values(), default=now)
+        if overdue > STUCK_AFTER_SECONDS:
+            return f"a request is under way {overdue:.0f} s after its deadline"
+        gates = (self._parts.gate, *(lane.gate for lane in self._parts.lanes.values()))
+        if not self._deadlines and any(gate.ready_at() == math.inf for gate in gates):
+            return "a pause waits for a request that nobody makes"
         return None
 
     def reconsider(self) -> None:
@@ -122,7 +124,9 @@ class Poller:
         parts = self._parts
         while True:
             entry, look_again_at = parts.schedule.next(
-                now, lambda entry: self._ready_at(entry, now)
+                now,
+                lambda entry: self._ready_at(entry, now),
+                lambda entry: self._lane(entry).gives_way(entry, now),
             )
             if entry is None:
                 self._waiting_since = None
@@ -139,7 +143,7 @@ class Poller:
     def _ready_at(self, entry: Entry, now: float) -> float:
         if self._once and entry.is_polled:
             return float("inf")
-        return max(self._lane(entry).ready_at(entry, now), self._parts.gate.ready_at())
+        return max(self._lane(entry).ready_at(now), self._parts.gate.ready_at())
 
     def _lane(self, entry: Entry) -> Lane:
         return self._parts.lanes[entry.target.credential]
@@ -157,15 +161,17 @@ class Poller:
         lane.in_flight += 1
         for gate in (self._parts.gate, lane.gate):
             gate.pass_through()
-        for budget in self._budgets(lane):
+        budgets = (
+            (self._parts.budget, lane.own_budget) if lane.own_budget else (self._parts.budget,)
+        )
+        for budget in budgets:
             budget.take(now)
-        task = asyncio.create_task(self._request(entry, lane, now))
-        self._requests[task] = now
+        task = asyncio.create_task(self._request(entry, lane, budgets, now))
+        self._deadlines[task] = now + lane.client.timeout
 
-    def _budgets(self, lane: Lane) -> tuple[Budget, ...]:
-        return (self._parts.budget, lane.own_budget) if lane.own_budget else (self._parts.budget,)
-
-    async def _request(self, entry: Entry, lane: Lane, sent_at: float) -> None:
+    async def _request(
+        self, entry: Entry, lane: Lane, budgets: tuple[Budget, ...], sent_at: float
+    ) -> None:
         """Make one request and mind its outcome; whatever happens, its slots and its place are given back."""
         # What is known of a request that ends in a way nobody foresaw.
         delivery = Delivery.UNANSWERED
@@ -174,22 +180,25 @@ class Poller:
         except Exception as error:
             log.exception("request_crashed", target=entry.target.id)
             defect = CustodyError("response/invalid", message=f"defect: {type(error).__name__}")
+            self._parts.results.request_failed(entry.target, defect)
+            self._settle_gates(lane, sent_at, answered=False)
             self._failed(entry, defect, lane)
         finally:
             now = self._parts.monotonic()
-            for budget in self._budgets(lane):
+            for budget in budgets:
                 budget.give_back(delivery, now)
             lane.in_flight -= 1
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - a coroutine that runs has a task
-            self._requests.pop(task, None)
+            self._deadlines.pop(task, None)
             self._changed.set()
 
     async def _ask(self, entry: Entry, lane: Lane, sent_at: float) -> Delivery:
         parts = self._parts
+        if not lane.gate.is_open:
+            await lane.read_secrets_again()
+        generation = lane.generation
         try:
-            if not lane.gate.is_open:
-                await lane.read_secrets_again()
             answer = await _fetch(lane.client, entry.target)
             self._settle_gates(lane, sent_at, answered=True)
             if not entry.is_dropped:
@@ -201,28 +210,35 @@ class Poller:
                 )
         except CustodyError as error:
             parts.results.request_failed(entry.target, error)
-            self._mind_gates(lane, error, sent_at)
-            lane.mind_slowness(parts.schedule.entries, sent_at, parts.monotonic())
-            self._failed(entry, error, lane)
+            self._mind_gates(lane, error, sent_at, generation)
+            lane.mind_slowness(entry, sent_at, parts.monotonic())
+            if lane.generation == generation:
+                self._failed(entry, error, lane)
+            else:
+                # It was about secrets or an address that a reload has replaced.
+                entry.retry(parts.monotonic())
             return error.delivery
+        entry.is_slow = False
         entry.finish()
         return Delivery.ANSWERED
 
     def _failed(self, entry: Entry, error: CustodyError, lane: Lane) -> None:
         """Set the next try of the poll, or end it."""
+        now = self._parts.monotonic()
         seconds = entry.poll.retry_in(error) if entry.poll else None
         if seconds is not None:
-            entry.retry(self._parts.monotonic() + seconds)
+            entry.retry(now + seconds)
             return
-        # After a pause it is worth a try, even where its interval is a day: zero where there was none to wait for.
+        # After the pause that it brought about it is worth a try, even where its interval is a day.
         pause_ends = max(self._parts.gate.ready_at(), lane.gate.ready_at())
-        entry.finish(failed=True, refused=backs_off(error), no_later_than=pause_ends or math.inf)
+        no_later_than = pause_ends if pause_ends > now else math.inf
+        entry.finish(failed=True, refused=backs_off(error), no_later_than=no_later_than)
         if not entry.is_dropped:
             self._parts.results.poll_failed(
                 entry.target, error, refresh_interval=entry.refresh_interval
             )
 
-    def _mind_gates(self, lane: Lane, error: CustodyError, sent_at: float) -> None:
+    def _mind_gates(self, lane: Lane, error: CustodyError, sent_at: float, generation: int) -> None:
         now = self._parts.monotonic()
         match error.reaction:
             case Reaction.PAUSE_ALL:
@@ -231,7 +247,7 @@ class Poller:
                 # It says nothing about the key.
                 lane.gate.settle(sent_at, answered=False)
             case Reaction.PAUSE_CREDENTIAL:
-                if lane.gate.close(sent_at, now):
+                if lane.generation == generation and lane.gate.close(sent_at, now):
                     self._log_pause(lane.gate, error, now, credential=lane.name)
                 self._parts.gate.settle(sent_at, answered=True)
             case _:
@@ -254,7 +270,7 @@ class Poller:
 
     async def _let_go(self) -> None:
         """End the requests under way and close the connections."""
-        tasks = list(self._requests)
+        tasks = list(self._deadlines)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

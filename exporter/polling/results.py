@@ -75,7 +75,8 @@ class Results:
         elif not before.polls:
             log.info("target_up", **_names(target), series=balances.series)
         # Each rejected row once, not again while the same rows are rejected for the same reason.
-        self._log_rejected_rows(target, [row for row in rejected if row not in before.rejected])
+        known = set(before.rejected)
+        self._log_rejected_rows(target, [row for row in rejected if row not in known])
 
     def poll_failed(
         self, target: Target, error: CustodyError, *, refresh_interval: float | None

@@ -7,9 +7,13 @@ more is wanted than the budget allows, every interval is stretched by the same f
 import math
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from exporter.polling.retry import Poll, back_off
 from exporter.targets import Target
+
+MADE_UP_FOR: Final = 0.1
+"""How much lateness a poll makes up for, in intervals."""
 
 
 @dataclass(slots=True, eq=False)
@@ -19,6 +23,7 @@ class Entry:
     due: when its poll is, or was, due. ready_at: when its next request may go; later than `due` while a retry waits.
     started_at, previous_start: when its last two polls began. poll: the one under way. is_sending: whether a
     request of it is under way. is_polled: whether any poll has ended. is_failing: whether the last one failed.
+    is_slow: whether its last request took long to fail, so that it gives way to others of its key.
     is_dropped: whether the configuration has let go of it, so that what is under way means nothing any more.
     refusals: polls in a row that made it back off.
     """
@@ -32,6 +37,7 @@ class Entry:
     is_sending: bool = False
     is_polled: bool = False
     is_failing: bool = False
+    is_slow: bool = False
     is_dropped: bool = False
     refusals: int = 0
 
@@ -54,14 +60,21 @@ class Entry:
     def finish(
         self, *, failed: bool = False, refused: bool = False, no_later_than: float = math.inf
     ) -> None:
-        """Take note that the poll has ended, and set the next one: an interval after its beginning, or more."""
+        """Take note that the poll has ended, and set the next one, no later than that moment where one is given.
+
+        It is an interval after this one began. A little lateness is made up for, so that a target which has to wait
+        now and then is not read less often for it; to make up for more would favour some where all are late.
+        """
         assert self.started_at is not None  # noqa: S101 - only a poll that began can end
+        slack = self.target.interval * MADE_UP_FOR if self.is_polled else 0.0
+        was_late = min(self.started_at - self.due, slack)
         self.is_sending = False
         self.is_polled = True
         self.is_failing = failed
         self.poll = None
         self.refusals = self.refusals + 1 if refused else 0
-        self.due = self.ready_at = min(self._next_due(self.started_at), no_later_than)
+        next_due = self._next_due(self.started_at - was_late)
+        self.due = self.ready_at = min(next_due, no_later_than)
 
     def keep(self, target: Target, now: float, *, is_renewed: bool) -> None:
         """Go on as `target`, the same resource after a reload, in the same place unless what changed is about that."""
@@ -106,18 +119,25 @@ class Schedule:
         for entry in known.values():
             entry.is_dropped = True
 
-    def next(self, now: float, ready_at: Callable[[Entry], float]) -> tuple[Entry | None, float]:
+    def next(
+        self,
+        now: float,
+        ready_at: Callable[[Entry], float],
+        gives_way: Callable[[Entry], bool],
+    ) -> tuple[Entry | None, float]:
         """Return the entry whose request goes next, or None and when to look again (infinity: after an answer).
 
-        `ready_at` says from when on an entry's credential lets it go.
+        `ready_at` says from when on an entry's credential lets it go, `gives_way` whether it goes only where no other
+        wants to.
         """
-        chosen, most_overdue, look_again_at = None, -math.inf, math.inf
+        chosen, look_again_at = None, math.inf
+        first_rank = (False, -math.inf)
         for entry in self.entries:
             if entry.is_sending:
                 continue
             moment = max(entry.ready_at, ready_at(entry))
             if moment > now:
                 look_again_at = min(look_again_at, moment)
-            elif (overdue := entry.overdue(now)) > most_overdue:
-                chosen, most_overdue = entry, overdue
+            elif (rank := (not gives_way(entry), entry.overdue(now))) > first_rank:
+                chosen, first_rank = entry, rank
         return chosen, look_again_at

@@ -10,13 +10,14 @@ import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.bench import budget, polling, scrape, start
+from tests.bench import budget, polling, scrape, soak, start
 
 BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "start": start.measure,
     "budget": budget.measure,
     "polling": polling.measure,
     "scrape": scrape.measure,
+    "soak": soak.measure,
 }
 
 

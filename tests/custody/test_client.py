@@ -405,6 +405,17 @@ def test_a_long_body_is_no_skew() -> None:
     assert [exchange.clock_skew for exchange in exchanges] == [0.0]
 
 
+@pytest.mark.parametrize(
+    ("status", "reaction"),
+    [(429, Reaction.PAUSE_ALL), (401, Reaction.PAUSE_CREDENTIAL), (400, Reaction.AGAIN)],
+)
+def test_a_bad_request_is_about_the_parameters_only_where_its_status_says_so(
+    status: int, reaction: Reaction
+) -> None:
+    error = failure(Api(answer(BAD_REQUEST, status)))
+    assert (error.type, error.reaction) == ("BadRequest", reaction)
+
+
 def test_the_deadline_is_known() -> None:
     assert make_client(Api(), timeout=7.5).timeout == 7.5
 

@@ -15,6 +15,7 @@ from exporter.custody.models import (
     InvalidAnswerError,
     InvalidRow,
     OrganizationBalance,
+    TooManyRowsError,
     VaultBalances,
     organization_balance,
     parse_json,
@@ -259,12 +260,23 @@ def test_what_is_not_a_finite_decimal_makes_the_row_invalid(field: str, literal:
         ("asset", "\ud83d", "is not valid Unicode"),
         ("asset_class", "", "is not a text"),
         ("asset_class", "x" * 65, "is longer than 64 characters"),
-        ("quote_asset", 7, "is not a text"),
-        ("quote_asset", "\udc00", "is not valid Unicode"),
     ],
 )
 def test_a_code_that_is_none_makes_the_row_invalid(field: str, value: object, problem: str) -> None:
     assert refused(row(**{field: value})) == (InvalidRow(0, field, problem),)
+
+
+@pytest.mark.parametrize("value", ["", 7, None, [], "x" * 65, "\udc00"])
+def test_a_quote_asset_that_is_none_counts_as_missing(value: object) -> None:
+    assert read_row(quote_asset=value).quote_asset is None
+
+
+def test_more_rows_than_any_vault_has_assets_are_not_looked_at() -> None:
+    rows = [row(asset=f"T{number}") for number in range(20_000)]
+    assert len(vault_balances(document(rows)).rows) == 20_000
+    with pytest.raises(TooManyRowsError, match="has 20001 rows, more than 20000") as caught:
+        vault_balances(document([*rows, row()]))
+    assert caught.value.type == "response/too_large"
 
 
 def test_a_code_of_64_characters_of_any_script_is_one() -> None:

@@ -227,7 +227,7 @@ def test_a_new_limit_counts_what_was_sent_under_the_old_one() -> None:
     for _ in range(50):
         moment = send_at(budget, 60.0)
         budget.give_back(Delivery.ANSWERED, moment)
-    budget.change(50, WINDOW)
+    budget.change(50, WINDOW, moment)
     assert budget.used(moment) == 50
     assert budget.gap == WINDOW / 49
     assert budget.ready_at(moment) == 60.0 + WINDOW
@@ -237,14 +237,21 @@ def test_a_longer_window_holds_for_what_was_sent_before() -> None:
     budget = fresh(2)
     send_at(budget, 60.0)
     budget.give_back(Delivery.ANSWERED, 61.0)
-    budget.change(2, 2 * WINDOW)
+    budget.change(2, 2 * WINDOW, 61.0)
     assert budget.used(61.0 + 2 * WINDOW - 0.001) == 1
     assert budget.used(61.0 + 2 * WINDOW) == 0
 
 
-def test_a_shorter_window_frees_nothing_early() -> None:
+def test_a_shorter_window_frees_what_it_does_not_reach_back_to() -> None:
     budget = fresh(2)
     send_at(budget, 60.0)
     budget.give_back(Delivery.ANSWERED, 61.0)
-    budget.change(2, 1.0)
-    assert budget.used(61.0 + WINDOW - 0.001) == 1
+    budget.change(2, 1.0, 61.0)
+    assert budget.used(61.999) == 1
+    assert budget.used(62.0) == 0
+
+
+def test_a_limit_that_was_far_too_small_holds_nobody_up_once_it_is_put_right() -> None:
+    budget = Budget(1, 3600.0, in_flight=1, now=0.0)
+    budget.change(200, WINDOW, 60.0)
+    assert budget.ready_at(60.0) == pytest.approx(60.0 + WINDOW / 199)

@@ -552,3 +552,74 @@ def test_what_a_pause_made_fail_is_tried_when_the_pause_ends_however_long_its_in
         assert len(played.times("v0")) == 2
 
     run(main())
+
+
+def test_a_defect_in_the_request_that_tries_for_all_does_not_keep_the_gate_closed_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def defective(*_args: object) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        played = stage()
+        played.simulator.default_mood = moods.times(1, moods.rate_limited(20))
+        await played.play(5)
+        monkeypatch.setattr("exporter.custody.client.CustodyClient._ask", defective)
+        await played.play(20)
+        monkeypatch.undo()
+        errors = {"endpoint": "vault_asset_balances", "status": "", "type": "response/invalid"}
+        assert played.counted("kraken_custody_api_errors_total", **errors)
+        await played.play(70)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
+def test_a_target_that_failed_quickly_does_not_wait_behind_those_that_hang() -> None:
+    async def main() -> None:
+        played = stage(vaults=30)
+        for number in range(0, 30, 3):
+            played.simulator.moods[played.vault_id(f"v{number}")] = moods.slow(3600)
+        await played.play(600)
+        played.simulator.moods[played.vault_id("v20")] = moods.times(3, moods.html(502))
+        await played.play(130)
+        assert played.state("v20").polls >= 11
+        await played.play(60)
+        await played.stop()
+        assert played.state("v20").failure is None
+        assert not played.state("v20").is_stale
+
+    run(main())
+
+
+def test_after_an_outage_those_that_answer_are_back_soon_though_others_still_hang() -> None:
+    async def main() -> None:
+        played = stage(vaults=30)
+        await played.play(60)
+        played.simulator.default_mood = moods.slow(3600)
+        await played.play(300)
+        played.simulator.default_mood = moods.calm
+        for number in range(0, 30, 3):
+            played.simulator.moods[played.vault_id(f"v{number}")] = moods.slow(3600)
+        await played.play(400)
+        await played.stop()
+        back = [f"v{number}" for number in range(30) if number % 3]
+        assert all(played.state(vault).failure is None for vault in back)
+
+    run(main())
+
+
+def test_while_a_gate_is_closed_and_nobody_answers_intervals_are_kept() -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.default_mood = moods.times(1, moods.rate_limited(5))
+        await played.play(3)
+        for vault in ("v0", "v1", "v2"):
+            played.wire.broken[played.path(vault)] = httpx.ConnectError("refused")
+        await played.play(600)
+        await played.stop()
+        # Ten polls of three tries each; the pause may have brought one more.
+        assert all(len(played.times(vault)) <= 33 for vault in ("v0", "v1", "v2"))
+
+    run(main())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from exporter.config import SecretError, Settings, parse
 from exporter.demo import moods
@@ -370,3 +371,116 @@ def test_two_reloads_at_once_come_one_after_the_other() -> None:
         assert played.state("renamed").balances is not None
 
     play(scene)
+
+
+def test_a_limit_that_a_key_gets_while_its_request_is_under_way_is_counted_right() -> None:
+    async def main() -> None:
+        played = stage(jitter=lambda: 5.0)
+        await played.play(7)
+
+        def own_limit(document: Document) -> None:
+            document["credentials"]["main"]["rate_limit"] = {"requests": 10, "window": "10s"}
+
+        await played.exporter.reload(changed(played, own_limit))
+        await played.play(300)
+        await played.stop()
+        await asyncio.sleep(60)
+        (lane,) = played.exporter._lanes.values()
+        assert lane.own_budget is not None
+        assert lane.own_budget.used(now()) == 0
+
+    run(main())
+
+
+def test_what_failed_for_the_way_to_the_api_is_tried_again_at_once_when_that_changes() -> None:
+    async def main() -> None:
+        played = stage()
+        for vault in ("v0", "v1", "v2"):
+            played.simulator.moods[played.vault_id(vault)] = moods.problem(404, "NotFound")
+        await played.play(500)
+        played.simulator.moods.clear()
+
+        def other_timeout(document: Document) -> None:
+            document["api"]["timeout"] = "11s"
+
+        await played.exporter.reload(changed(played, other_timeout))
+        await played.play(3)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
+def test_a_refusal_of_the_old_key_that_arrives_after_the_reload_is_not_held_against_the_new() -> (
+    None
+):
+    async def main() -> None:
+        played = stage(environ={"KEY": "revoked"}, jitter=lambda: 5.0)
+        await played.play(3)
+        assert len(played.wire.sent) == 1
+        with capture_logs() as logs:
+            await played.exporter.reload(changed(played, nothing, KEY=API_KEY))
+            await played.play(40)
+        await played.stop()
+        assert played.simulator.guard.refusals == {Refusal.INVALID_KEY: 1}
+        assert "polling_paused" not in [entry["event"] for entry in logs]
+        assert all(state.failure is None for state in played.exporter.store.states())
+
+    run(main())
+
+
+def test_a_credential_under_a_new_name_is_still_the_same_key() -> None:
+    async def main() -> None:
+        played = stage(jitter=lambda: 5.0)
+        await played.play(7)
+
+        def rename(document: Document) -> None:
+            document["credentials"]["renamed"] = document["credentials"].pop("main")
+            document["organizations"][0]["credentials"] = "renamed"
+
+        await played.exporter.reload(changed(played, rename))
+        await played.play(60)
+        await played.stop()
+        assert played.simulator.guard.largest_in_flight == {API_KEY: 1}
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
+def test_two_credentials_may_exchange_their_names() -> None:
+    async def main() -> None:
+        played = stage(
+            vaults=4,
+            credentials={"main": {}, "other": {}},
+            credential_of=lambda number: "main" if number < 2 else "other",
+        )
+        await played.play(30)
+
+        def exchange(document: Document) -> None:
+            credentials = document["credentials"]
+            credentials["main"], credentials["other"] = credentials["other"], credentials["main"]
+
+        await played.exporter.reload(changed(played, exchange))
+        await played.play(70)
+        await played.stop()
+        assert not played.simulator.guard.refusals
+        assert max(played.simulator.guard.largest_in_flight.values()) == 1
+        assert all(played.state(f"v{number}").failure is None for number in range(4))
+
+    run(main())
+
+
+def test_a_shorter_deadline_is_not_that_of_a_request_sent_before() -> None:
+    async def main() -> None:
+        played = stage(api={"timeout": "5m"}, jitter=lambda: 120.0)
+        await played.play(5)
+
+        def shorter(document: Document) -> None:
+            document["api"]["timeout"] = "5s"
+
+        await played.exporter.reload(changed(played, shorter))
+        await played.play(60)
+        assert played.exporter.poller.trouble() is None
+        await played.stop()
+
+    run(main())

@@ -1,0 +1,159 @@
+"""The shipped rules, and promtool to try them with."""
+
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.programs import program
+
+DEPLOY: Final = Path(__file__).parents[2] / "deploy"
+PROMETHEUS: Final = DEPLOY / "prometheus"
+# As promtool evaluates one group after the other, what is used comes before what uses it.
+RULE_FILES: Final = tuple(
+    PROMETHEUS / "rules" / f"{name}.yaml"
+    for name in (
+        "thresholds",
+        "recording",
+        "alerts-exporter",
+        "alerts-api",
+        "alerts-balances",
+    )
+)
+
+RECORDED: Final = re.compile(r"kraken_custody:[a-z0-9_:]+")
+
+
+@cache
+def groups() -> list[dict[str, Any]]:
+    """Return the rule groups of all files."""
+    return [
+        group for path in RULE_FILES for group in yaml.safe_load(path.read_text("utf-8"))["groups"]
+    ]
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return all rules."""
+    return [rule for group in groups() for rule in group["rules"]]
+
+
+@cache
+def alerts() -> dict[str, dict[str, Any]]:
+    """Return the alerting rules by name."""
+    return {rule["alert"]: rule for rule in rules() if "alert" in rule}
+
+
+@dataclass(frozen=True)
+class Message:
+    """What an alert says at a time: its labels besides name and severity, and its annotations."""
+
+    at: str
+    labels: Mapping[str, str]
+    summary: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """Series, and how many instances of an alert fire at which time.
+
+    series: values in promtool's notation, by series; the first is of time 0, and `interval` lies between two of them.
+    """
+
+    about: str
+    series: Mapping[str, str]
+    firing: Mapping[str, int]
+    message: Message | None = None
+    interval: str = "30s"
+
+
+def needed(wanted: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the groups with only the rules that alerts of these names need; the others would take most of the time."""
+    by_name = defaultdict(list)
+    for rule in rules():
+        by_name[rule.get("record") or rule["alert"]].append(rule)
+    names, new = set[str](), set(wanted)
+    while new:
+        names |= new
+        texts = [str(rule) for name in new for rule in by_name[name]]
+        new = {name for text in texts for name in RECORDED.findall(text)} - names
+    kept = [
+        {
+            "name": group["name"],
+            "rules": [
+                rule for rule in group["rules"] if (rule.get("record") or rule["alert"]) in names
+            ],
+        }
+        for group in groups()
+    ]
+    return [group for group in kept if group["rules"]]
+
+
+def run(stories: Sequence[tuple[str, Story]], directory: Path) -> None:
+    """Let promtool tell each story; each comes with a regular expression for names of alerts."""
+    chosen = needed(
+        name for pattern, _ in stories for name in alerts() if re.fullmatch(pattern, name)
+    )
+    (directory / "rules.yaml").write_text(yaml.safe_dump({"groups": chosen}), "utf-8")
+    document = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "30s",
+        "group_eval_order": [group["name"] for group in chosen],
+        "tests": [_test(name, story) for name, story in stories],
+    }
+    path = directory / "stories.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False, width=10**6), "utf-8")
+    result = subprocess.run(
+        [program("promtool", package="prometheus"), "test", "rules", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def _test(name: str, story: Story) -> dict[str, Any]:
+    test: dict[str, Any] = {
+        "name": story.about,
+        "interval": story.interval,
+        "input_series": [
+            {"series": series, "values": values} for series, values in story.series.items()
+        ],
+        "promql_expr_test": [
+            {
+                "expr": f'count(ALERTS{{alertname=~"{name}", alertstate="firing"}}) or vector(0)',
+                "eval_time": at,
+                "exp_samples": [{"labels": "{}", "value": count}],
+            }
+            for at, count in story.firing.items()
+        ],
+    }
+    if story.message:
+        test["alert_rule_test"] = [_message(name, story.message)]
+    return test
+
+
+def _message(name: str, message: Message) -> dict[str, Any]:
+    return {
+        "alertname": name,
+        "eval_time": message.at,
+        "exp_alerts": [
+            {
+                "exp_labels": {
+                    "severity": alerts()[name]["labels"]["severity"],
+                    **message.labels,
+                },
+                "exp_annotations": {
+                    "summary": message.summary,
+                    "description": message.description,
+                    "runbook_url": f"deploy/runbooks/{name}.md",
+                },
+            }
+        ],
+    }

@@ -1,0 +1,992 @@
+"""For each alert: when it fires, when it does not, and what a restart of the exporter does to it.
+
+In a story's values 2 samples are a minute. `stale _ _` is a scrape that failed and two that did not happen: a restart.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from tests.deploy.rules import Message, Story
+
+EXPORTER: Final = {"job": "kraken-custody", "instance": "exporter:10063"}
+ACME: Final = {**EXPORTER, "org": "acme"}
+VAULT: Final = {**EXPORTER, "kind": "vault", "org": "acme", "vault": "hot"}
+ORGANIZATION: Final = {**EXPORTER, "kind": "organization", "org": "acme", "vault": ""}
+IDENTITY: Final = {"org": "acme", "vault": "hot", "vault_id": "VHOT", "asset": "BTC"}
+ASSET: Final = {**EXPORTER, **IDENTITY, "asset_class": "currency"}
+TOTAL: Final = {**EXPORTER, "org": "acme", "org_id": "ACME", "quote_asset": "USD"}
+WITHOUT_INSTANCE: Final = {
+    "job": "kraken-custody",
+    **IDENTITY,
+    "asset_class": "currency",
+}
+
+RESTART: Final = "stale _ _"
+
+
+def one(name: str, labels: Mapping[str, str], values: str, /, **more: str) -> dict[str, str]:
+    """Return one series."""
+    inside = ",".join(f'{key}="{value}"' for key, value in {**labels, **more}.items())
+    name = name if name.startswith(("up", "process_")) else f"kraken_custody_{name}"
+    return {f"{name}{{{inside}}}": values}
+
+
+def target(labels: Mapping[str, str] = VAULT, /, **values: str) -> dict[str, str]:
+    """Return the series of a target; well for three hours where `values` do not say otherwise."""
+    usual = {
+        "up": "1x400",
+        "stale": "0x400",
+        "last_success_timestamp_seconds": "0+30x400",
+        "refresh_interval_seconds": "60x400",
+        "invalid_rows": "0x400",
+    }
+    return {
+        series: value
+        for name, said in {**usual, **values}.items()
+        if said
+        for series, value in one(f"target_{name}", labels, said).items()
+    }
+
+
+def error(type_: str, values: str, labels: Mapping[str, str] = VAULT) -> dict[str, str]:
+    """Return the series of a target's current error."""
+    return one("target_error", labels, values, type=type_)
+
+
+def errors(type_: str, values: str, status: str = "200") -> dict[str, str]:
+    """Return the counter of an error type."""
+    return one(
+        "api_errors_total",
+        EXPORTER,
+        values,
+        endpoint="vault_asset_balances",
+        status=status,
+        type=type_,
+    )
+
+
+def asset(labels: Mapping[str, str] = ASSET, /, **values: str) -> dict[str, str]:
+    """Return balance series of an asset in a vault."""
+    return {
+        series: value
+        for name, said in values.items()
+        for series, value in one(
+            f"vault_{name}",
+            {**labels, "quote_asset": "USD"} if name.startswith("quote") else labels,
+            said,
+        ).items()
+    }
+
+
+# Read well for 10 minutes, then failing; a poll each minute.
+FAILING: Final = {
+    "up": "1x20 0x100",
+    "last_success_timestamp_seconds": "0+30x20 600x100",
+}
+# The same, with a restart after 30 minutes; then never read again.
+FAILING_RESTARTED: Final = {
+    "up": f"1x20 0x39 {RESTART} _ 0x100",
+    "stale": f"0x30 1x29 {RESTART} 0x100",
+    "last_success_timestamp_seconds": "0+30x20 600x39 stale",
+    "refresh_interval_seconds": "60x60 stale",
+    "invalid_rows": "0x60 stale",
+}
+# The API goes away after 90 minutes: the last good balances stay for 5 minutes, then they are withdrawn.
+OUTAGE: Final = {
+    "up": "1x180 0x100",
+    "stale": "0x190 1x90",
+    "last_success_timestamp_seconds": "0+30x180 5400x100",
+}
+RESTARTED: Final = {
+    "up": f"1x180 {RESTART} _ 1x100",
+    "stale": f"0x180 {RESTART} 0x100",
+    "last_success_timestamp_seconds": f"0+30x180 {RESTART} _ 5550+30x100",
+    "refresh_interval_seconds": f"60x180 {RESTART} _ _ _ 60x100",
+    "invalid_rows": f"0x180 {RESTART} _ 0x100",
+}
+
+STORIES: Final[dict[str, tuple[Story, ...]]] = {
+    "KrakenCustodyExporterDown": (
+        Story(
+            "fires after 3 minutes without a scrape",
+            one("up", EXPORTER, "1x10 0x30 1x10"),
+            {"5m30s": 0, "8m": 0, "8m30s": 1, "20m30s": 1, "21m": 0},
+            Message(
+                "9m",
+                EXPORTER,
+                "Custody exporter exporter:10063 is down",
+                "Prometheus cannot scrape it (up is 0): nothing is known of the balances.",
+            ),
+        ),
+        Story(
+            "fires where no exporter is scraped any more",
+            one("up", EXPORTER, "1x10 stale"),
+            {"8m": 0, "8m30s": 1},
+            Message(
+                "9m",
+                {},
+                "Custody exporter (none is scraped) is down",
+                "Prometheus has no target whose job begins with kraken-custody: nothing is known of the balances.",
+            ),
+        ),
+        Story(
+            "is quiet at a failed scrape and at a restart",
+            one("up", EXPORTER, "1x10 0 1x10 0 0 0 0 1x20"),
+            {f"{minute}m": 0 for minute in range(1, 24)},
+        ),
+    ),
+    "KrakenCustodyExporterRestarting": (
+        Story(
+            "fires at the third start within an hour",
+            one("process_start_time_seconds", EXPORTER, "0x20 600x10 900x10 1200x140"),
+            {"10m30s": 0, "20m30s": 0, "22m": 0, "22m30s": 1, "70m": 1, "71m": 0},
+            Message(
+                "23m",
+                EXPORTER,
+                "Custody exporter exporter:10063 keeps restarting",
+                "It was started 3 times in the last hour.",
+            ),
+        ),
+        Story(
+            "is quiet at two restarts",
+            one(
+                "process_start_time_seconds",
+                EXPORTER,
+                f"0x20 {RESTART} 630x20 {RESTART} 1230x40",
+            ),
+            {f"{minute}m": 0 for minute in range(1, 40)},
+        ),
+    ),
+    "KrakenCustodyReloadFailed": (
+        Story(
+            "fires after 5 minutes and outlasts a scrape gap",
+            {
+                **one(
+                    "exporter_config_last_reload_successful",
+                    EXPORTER,
+                    f"1x10 0x20 {RESTART} 0x20 1x40",
+                ),
+                **one("exporter_config_last_reload_success_timestamp_seconds", EXPORTER, "0x80"),
+            },
+            {"10m": 0, "10m30s": 1, "16m": 1, "17m": 1, "20m": 1, "28m": 1, "34m": 0},
+            Message(
+                "11m",
+                EXPORTER,
+                "Custody exporter exporter:10063 refused its new configuration",
+                "The last reload failed, so the configuration that was loaded 11m 0s ago is still in use. "
+                "A restart would fail.",
+            ),
+        ),
+        Story(
+            "is quiet where the next attempt succeeds",
+            one("exporter_config_last_reload_successful", EXPORTER, "1x10 0x8 1x30"),
+            {"9m": 0, "10m": 0, "11m": 0, "15m": 0},
+        ),
+    ),
+    "KrakenCustodyClockSkew": (
+        Story(
+            "fires after 10 minutes and outlasts a restart",
+            one("api_clock_skew_seconds", EXPORTER, f"0.2x10 7.25x30 {RESTART} 7.25x20"),
+            {"15m": 0, "15m30s": 1, "21m": 1, "23m": 1, "30m": 1},
+            Message(
+                "16m",
+                EXPORTER,
+                "The clock of custody exporter exporter:10063 is wrong",
+                "It is 7.2 s ahead of the API's (behind where negative). Nonces and one-time passwords come from it.",
+            ),
+        ),
+        Story(
+            "fires where the clock is behind",
+            one("api_clock_skew_seconds", EXPORTER, "-6x40"),
+            {"9m30s": 0, "10m": 1},
+        ),
+        Story(
+            "is quiet just below the threshold",
+            one("api_clock_skew_seconds", EXPORTER, "4.9x40"),
+            {"10m": 0, "20m": 0},
+        ),
+    ),
+    "KrakenCustodyBudgetTooSmall": (
+        Story(
+            "fires after 10 minutes with the numbers and outlasts a restart",
+            {
+                **one("rate_limit_demand_ratio", EXPORTER, f"1.8x40 {RESTART} 1.8x40"),
+                **one("rate_limit_budget_requests", EXPORTER, "100x90"),
+                **one("rate_limit_window_seconds", EXPORTER, "30x90"),
+                **target(),
+                **target(ORGANIZATION),
+            },
+            {"9m30s": 0, "10m": 1, "21m": 1, "22m": 1, "30m": 1},
+            Message(
+                "10m",
+                EXPORTER,
+                "Custody exporter exporter:10063 has more to poll than its request budget allows",
+                "The configured intervals ask for 1.80 times the budget of 100 requests in 30s for 2 targets; "
+                "every interval is stretched by that factor.",
+            ),
+        ),
+        Story(
+            "is quiet where the budget is used up exactly",
+            one("rate_limit_demand_ratio", EXPORTER, "1x60"),
+            {"10m": 0, "25m": 0},
+        ),
+    ),
+    "KrakenCustodyTargetFailing": (
+        Story(
+            "fires 10 minutes after the second failed poll",
+            {**target(**FAILING), **error("gateway/Connect", "_x21 1x100")},
+            {"10m30s": 0, "20m30s": 0, "21m30s": 1, "40m": 1},
+            Message(
+                "22m",
+                VAULT,
+                "acme / hot: polls fail",
+                "Every poll has failed for more than 10 minutes, now with gateway/Connect; last read 12m 0s ago.",
+            ),
+        ),
+        Story(
+            "is quiet at one failed poll in 15 minutes",
+            target(
+                up="1x20 0x29 1x40",
+                last_success_timestamp_seconds="0x20 600x9 600x20 1500x40",
+                refresh_interval_seconds="900x100",
+            ),
+            {f"{minute}m": 0 for minute in range(1, 45)},
+        ),
+        Story(
+            "is quiet where every second poll fails",
+            target(up="1 1 0 0 1 1 0 0 1 1 0 0 1 1 0 0 1 1 0 0 1 1 0 0 1 1 0 0 1 1 0 0"),
+            {f"{minute}m": 0 for minute in range(1, 16)},
+        ),
+        Story(
+            "outlasts a restart",
+            target(**FAILING_RESTARTED),
+            {"29m": 1, "31m": 1, "32m": 1, "33m": 1, "40m": 1},
+        ),
+    ),
+    "KrakenCustodyBalancesStale": (
+        Story(
+            "fires after 10 minutes without balances",
+            target(**{**FAILING, "stale": "0x30 1x90"}),
+            {"15m30s": 0, "25m": 0, "25m30s": 1},
+            Message(
+                "30m",
+                VAULT,
+                "acme / hot: balances are unknown",
+                "Last read 20m 0s ago, and withdrawn as too old; no balance alert can fire for them.",
+            ),
+        ),
+        Story(
+            "fires where an organization was never read",
+            target(ORGANIZATION, up="", last_success_timestamp_seconds="", invalid_rows=""),
+            {"9m30s": 0, "10m": 1},
+            Message(
+                "10m",
+                {key: value for key, value in ORGANIZATION.items() if value},
+                "acme: balances are unknown",
+                "Last read never since the exporter started; no balance alert can fire for them.",
+            ),
+        ),
+        Story(
+            "is quiet where the target recovers",
+            target(stale="0x30 1x18 0x50"),
+            {f"{minute}m": 0 for minute in range(1, 40)},
+        ),
+        Story(
+            "outlasts a restart",
+            target(**FAILING_RESTARTED),
+            {"29m": 1, "31m": 1, "32m": 1, "33m": 1, "40m": 1},
+        ),
+    ),
+    "KrakenCustodyPollsLate": (
+        Story(
+            "fires where nothing is read and nothing fails",
+            target(last_success_timestamp_seconds="0+30x20 600x50 stale"),
+            {"13m": 0, "23m": 0, "23m30s": 1, "38m": 1, "42m": 0},
+            Message(
+                "24m",
+                VAULT,
+                "acme / hot: polls are late",
+                "The last poll took 14.0 times as long to come as is usual.",
+            ),
+        ),
+        Story(
+            "fires where polls are further apart than they were under the same configuration",
+            {
+                **target(
+                    up="1x300",
+                    stale="0x300",
+                    last_success_timestamp_seconds="0+120x300",
+                    refresh_interval_seconds="60x200 240x100",
+                    invalid_rows="0x300",
+                ),
+                **one("exporter_config_last_reload_success_timestamp_seconds", EXPORTER, "0.1x400"),
+            },
+            {"400m": 0, "410m": 0, "413m": 1},
+            interval="2m",
+        ),
+        Story(
+            "is quiet where the configuration asks for longer intervals",
+            {
+                **target(refresh_interval_seconds="60x60 600x200"),
+                **one(
+                    "exporter_config_last_reload_success_timestamp_seconds",
+                    EXPORTER,
+                    "0x60 1800x200",
+                ),
+            },
+            {"31m": 0, "45m": 0, "60m": 0},
+        ),
+        Story(
+            "is quiet at a pause of 10 minutes and at a restart",
+            target(
+                last_success_timestamp_seconds=f"0+30x20 600x19 1230+30x20 {RESTART} _ 1950+30x60",
+                up=f"1x60 {RESTART} _ 1x60",
+                refresh_interval_seconds=f"60x60 {RESTART} _ _ _ 60x60",
+            ),
+            {f"{minute}m": 0 for minute in range(1, 60)},
+        ),
+    ),
+    "KrakenCustodyCredentialRefused": (
+        Story(
+            "fires after 2 minutes and outlasts a restart",
+            {
+                **target(),
+                **error("EAPI:Invalid key", f"_x11 1x30 {RESTART} _ _ 1x60"),
+            },
+            {"5m30s": 0, "7m": 0, "7m30s": 1, "20m": 1, "22m": 1, "23m": 1, "25m": 1},
+            Message(
+                "8m",
+                ACME,
+                "acme: the API refuses the key",
+                "It said EAPI:Invalid key for 1 target(s). Everything that uses the key pauses for up to 15 minutes "
+                "between tries.",
+            ),
+        ),
+        Story(
+            "fires at any answer with status 401, for organizations too",
+            {
+                **error("SomethingNew", "1x40"),
+                **error("SomethingNew", "1x40", ORGANIZATION),
+                **errors("SomethingNew", "1x40", status="401"),
+            },
+            {"1m30s": 0, "2m": 1},
+        ),
+        Story(
+            "is quiet at refused nonces and denied permissions",
+            {
+                **error("EAPI:Invalid nonce", "1x40"),
+                **errors("EAPI:Invalid nonce", "1x40", status="401"),
+                **error("PermissionDenied", "1x40", ORGANIZATION),
+                **errors("PermissionDenied", "1x40", status="403"),
+            },
+            {"2m": 0, "10m": 0},
+        ),
+        Story(
+            "is quiet at a key that is refused once",
+            error("EAPI:Invalid signature", "_x11 1x2 stale"),
+            {"5m30s": 0, "7m": 0, "8m": 0, "10m": 0},
+        ),
+    ),
+    "KrakenCustodyPermissionDenied": (
+        Story(
+            "fires 5 minutes after the second refusal",
+            {**target(**FAILING), **error("PermissionDenied", "_x21 1x100")},
+            {"10m30s": 0, "16m": 0, "16m30s": 1, "40m": 1},
+            Message(
+                "17m",
+                {**VAULT, "type": "PermissionDenied"},
+                "acme / hot: permission denied",
+                "The API says PermissionDenied to every poll: the id is unknown to it, or the key may not view it. "
+                "Last read 7m 0s ago.",
+            ),
+        ),
+        Story(
+            "is quiet at one refusal, although the next poll comes later",
+            {
+                **target(
+                    up="1x20 0x3 1x60",
+                    last_success_timestamp_seconds="0+30x20 600x3 735+30x60",
+                ),
+                **error("PermissionDenied", "_x21 1x3 stale"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 30)},
+        ),
+        Story(
+            "is quiet at other failures",
+            {**target(**FAILING), **error("gateway/Connect", "_x21 1x100")},
+            {"20m": 0, "40m": 0},
+        ),
+        Story(
+            "outlasts a restart",
+            {
+                **target(**FAILING_RESTARTED),
+                **error("PermissionDenied", f"_x21 1x39 {RESTART} _ 1x100"),
+            },
+            {"29m": 1, "31m": 1, "32m": 1, "33m": 1, "40m": 1},
+        ),
+    ),
+    "KrakenCustodyNonceTrouble": (
+        Story(
+            "fires where nonces go on being refused, and outlasts a restart",
+            errors("EAPI:Invalid nonce", f"0x10 1+1x30 {RESTART} 1+1x30"),
+            {"5m": 0, "7m30s": 0, "10m": 1, "21m": 1, "23m": 1, "30m": 1},
+            Message(
+                "10m",
+                EXPORTER,
+                "Custody exporter exporter:10063: the API refuses nonces",
+                "About 10 refused in 15 minutes, or so many targets that fail for it. "
+                "Most often another program uses the same key.",
+            ),
+        ),
+        Story(
+            "fires where one target fails for nothing else",
+            {**target(**FAILING), **error("EAPI:Invalid nonce", "_x21 1x40 stale")},
+            {"13m": 0, "13m30s": 1, "34m": 1, "37m": 0},
+        ),
+        Story(
+            "is quiet at a refusal that a new nonce mends",
+            errors("EAPI:Invalid nonce", "0x10 1x10 2x40"),
+            {"6m": 0, "10m": 0, "12m": 0, "20m": 0},
+        ),
+    ),
+    "KrakenCustodyRateLimited": (
+        Story(
+            "fires at refusals again and again, and outlasts a restart",
+            {
+                **errors("EAPI:Rate limit exceeded", f"0x10 1 2 3x10 4x16 {RESTART} 0x20", "429"),
+                **one("rate_limit_budget_requests", EXPORTER, "100x90"),
+                **one("rate_limit_window_seconds", EXPORTER, "30x90"),
+            },
+            {"5m30s": 0, "7m": 0, "8m30s": 1, "19m": 1, "20m": 1, "21m": 1},
+            Message(
+                "9m",
+                EXPORTER,
+                "Custody exporter exporter:10063 is rate limited",
+                "The API refused about 3 requests in 15 minutes, or has not let any through since. All polls pause "
+                "meanwhile. The exporter's own budget is 100 requests in 30s, so others use the same address.",
+            ),
+        ),
+        Story(
+            "fires where one refusal silences everything",
+            error("EService: Throttled", "_x11 1x20 stale"),
+            {"7m": 0, "7m30s": 1, "19m": 1, "22m": 0},
+        ),
+        Story(
+            "is quiet at one refusal and its pause",
+            {
+                **errors("http/429", "0x10 1x60", "429"),
+                **error("http/429", "_x11 1x1 stale"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 30)},
+        ),
+    ),
+    "KrakenCustodyInvalidRows": (
+        Story(
+            "fires after 5 minutes and outlasts a restart",
+            target(invalid_rows=f"0x10 2x30 {RESTART} _ 2x30"),
+            {"5m30s": 0, "10m": 0, "10m30s": 1, "21m": 1, "23m": 1, "30m": 1},
+            Message(
+                "11m",
+                VAULT,
+                "acme / hot: answers have rows that cannot be right",
+                "2 row(s) of the last answer were left out; their assets are missing from the metrics.",
+            ),
+        ),
+        Story(
+            "is quiet at one such answer",
+            target(invalid_rows="0x10 2x5 0x40"),
+            {f"{minute}m": 0 for minute in range(1, 20)},
+        ),
+    ),
+    "KrakenCustodyNewErrorType": (
+        Story(
+            "fires for an hour from the first, and a restart makes nothing new",
+            errors("gateway/Novel", "_x11 1x30 stale _x120 1x40", "502"),
+            {"5m": 0, "5m30s": 1, "20m": 1, "90m": 0, "100m": 0},
+            Message(
+                "6m",
+                {"job": "kraken-custody", "type": "gateway/Novel"},
+                "The custody API failed in a way not seen before: gateway/Novel",
+                "1 request(s) so far. It is classified by its HTTP status and words only.",
+            ),
+        ),
+        Story(
+            "is quiet at what is documented",
+            {
+                **errors("gateway/Connect", "0x10 5x20", "503"),
+                **errors("transport/timeout", "0x10 5x20", ""),
+                **errors("limit/series", "0x10 5x20"),
+            },
+            {"5m30s": 0, "10m": 0},
+        ),
+    ),
+    "KrakenCustodyVaultVanished": (
+        Story(
+            "fires 5 minutes after a vault is gone",
+            {
+                **one("up", EXPORTER, "1x100"),
+                **one("target_stale", VAULT, "0x20 stale _x39 0x60"),
+                **one("target_stale", VAULT, "0x100", vault="cold"),
+            },
+            {"10m": 0, "15m": 0, "15m30s": 1, "30m": 1, "34m": 1, "37m": 0},
+            Message(
+                "16m",
+                {"job": "kraken-custody", "org": "acme", "vault": "hot"},
+                "acme / hot: vault is no longer exported",
+                "It was until less than 6 hours ago. The exporter is up and has 1 other vault(s): this one, or its "
+                "name, has left the configuration.",
+            ),
+        ),
+        Story(
+            "is quiet while an exporter of the job is down",
+            {
+                **one("up", EXPORTER, "1x20 0x80"),
+                **one("target_stale", VAULT, "0x20 stale"),
+                **one("up", EXPORTER, "1x100", instance="other:10063"),
+                **one("target_stale", VAULT, "0x100", instance="other:10063", vault="cold"),
+            },
+            {"16m": 0, "20m": 0, "45m": 0},
+        ),
+        Story(
+            "is quiet at a restart under another address",
+            {
+                **one("up", EXPORTER, "1x20 stale"),
+                **one("target_stale", VAULT, "0x20 stale"),
+                **one("up", EXPORTER, "_x24 1x70", instance="moved:10063"),
+                **one("target_stale", VAULT, "_x24 0x70", instance="moved:10063"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 45)},
+        ),
+    ),
+    "KrakenCustodyAvailableBelowMinimum": (
+        Story(
+            "fires after 4 minutes, and a failed poll does not end it",
+            {
+                **target(
+                    up="1x40 0x1 1x60",
+                    last_success_timestamp_seconds="0+30x40 1200x1 1260+30x60",
+                ),
+                **asset(available_balance="3x10 1.25x100"),
+                **one("vault_min_available_balance", {**EXPORTER, **IDENTITY}, "2x110"),
+            },
+            {
+                "5m30s": 0,
+                "9m": 0,
+                "9m30s": 1,
+                "20m30s": 1,
+                "21m": 1,
+                "22m": 1,
+                "23m": 1,
+                "24m": 1,
+                "30m": 1,
+            },
+            Message(
+                "10m",
+                {"job": "kraken-custody", **IDENTITY},
+                "acme / hot / BTC: available balance is below its minimum",
+                "1.25 BTC is available; the configured minimum is 2.",
+            ),
+        ),
+        Story(
+            "fires where a failed poll comes before it is due",
+            {
+                **target(up="1x10 1x2 0x1 1x60"),
+                **asset(available_balance="3x10 1.25x100"),
+                **one("vault_min_available_balance", {**EXPORTER, **IDENTITY}, "2x110"),
+            },
+            {"9m": 0, "9m30s": 1},
+        ),
+        Story(
+            "fires where the asset is not held at all",
+            {
+                **target(),
+                **one("vault_min_available_balance", {**EXPORTER, **IDENTITY}, "2x110"),
+            },
+            {"3m30s": 0, "4m": 1},
+        ),
+        Story(
+            "is quiet at exactly the minimum",
+            {
+                **target(),
+                **asset(available_balance="2x100"),
+                **one("vault_min_available_balance", {**EXPORTER, **IDENTITY}, "2x110"),
+            },
+            {"5m": 0, "20m": 0},
+        ),
+        Story(
+            "is quiet where a single answer is followed by an outage, and where nothing is read or rows are left out",
+            {
+                **target(**OUTAGE),
+                **asset(available_balance="3x178 1x11 stale"),
+                **one("vault_min_available_balance", {**EXPORTER, **IDENTITY}, "2x280"),
+                **target({**VAULT, "vault": "late"}, up="_x400", last_success_timestamp_seconds=""),
+                **one(
+                    "vault_min_available_balance",
+                    {**EXPORTER, **IDENTITY},
+                    "2x280",
+                    vault="late",
+                ),
+                **target({**VAULT, "vault": "odd"}, invalid_rows="1x400"),
+                **one(
+                    "vault_min_available_balance", {**EXPORTER, **IDENTITY}, "2x280", vault="odd"
+                ),
+            },
+            {f"{minute}m": 0 for minute in range(1, 135)},
+        ),
+        Story(
+            "outlasts a restart",
+            {
+                **target(**RESTARTED),
+                **asset(available_balance=f"1x180 {RESTART} _ 1x100"),
+                **one(
+                    "vault_min_available_balance",
+                    {**EXPORTER, **IDENTITY},
+                    f"2x180 {RESTART} 2x100",
+                ),
+            },
+            {"90m": 1, "91m": 1, "92m": 1, "93m": 1, "94m": 1, "100m": 1},
+        ),
+        Story(
+            "is quiet at a restart",
+            {
+                **target(**RESTARTED),
+                **asset(available_balance=f"3x180 {RESTART} _ 3x100"),
+                **one(
+                    "vault_min_available_balance",
+                    {**EXPORTER, **IDENTITY},
+                    f"2x180 {RESTART} 2x100",
+                ),
+            },
+            {f"{minute}m": 0 for minute in range(80, 110)},
+        ),
+    ),
+    "KrakenCustodyUnexpectedOutflow": (
+        Story(
+            "fires after 4 minutes, stays for the hour, and a failed poll does not end it",
+            {
+                **target(up="1x80 0x1 1x300"),
+                **asset(balance="100x60 80x300", quote_balance="6500000x60 5200000x300"),
+            },
+            {
+                "30m30s": 0,
+                "34m": 0,
+                "34m30s": 1,
+                "40m30s": 1,
+                "41m30s": 1,
+                "42m": 1,
+                "43m": 1,
+                "90m": 1,
+                "106m": 0,
+            },
+            Message(
+                "35m",
+                WITHOUT_INSTANCE,
+                "acme / hot / BTC: balance fell by 20% within an hour",
+                "From 100 to 80 BTC, in units of the asset: no price is involved.",
+            ),
+        ),
+        Story(
+            "fires where the asset leaves the answer",
+            {
+                **target(),
+                **asset(balance="100x60 stale", quote_balance="6500000x60 stale"),
+                **asset({**ASSET, "asset": "ETH"}, balance="9x300"),
+            },
+            {"30m30s": 0, "34m": 0, "35m": 1, "80m": 1, "120m": 0},
+            Message(
+                "36m",
+                WITHOUT_INSTANCE,
+                "acme / hot / BTC: balance fell by 100% within an hour",
+                "From 100 to 0 BTC, in units of the asset: no price is involved.",
+            ),
+        ),
+        Story(
+            "fires although every second poll fails",
+            {
+                **target(up="1x62 " + "0 0 1 1 " * 20),
+                **asset(balance="100x60 80x300"),
+            },
+            {"34m": 0, "34m30s": 1, "45m": 1},
+        ),
+        Story(
+            "is quiet at a fall by just the threshold, at a price crash, at dust, and at more where a vault allows it",
+            {
+                **target(),
+                **asset(balance="100x60 90x300", quote_balance="6500000x60 5850000x300"),
+                **asset(
+                    {**ASSET, "asset": "SOL"},
+                    balance="100x300",
+                    quote_balance="9000x60 1000x300",
+                    quote_price="90x60 10x300",
+                ),
+                **asset(
+                    {**ASSET, "asset": "DOT"},
+                    balance="100x60 0x300",
+                    quote_balance="999x60 0x300",
+                ),
+                **target({**VAULT, "vault": "busy"}),
+                **asset({**ASSET, "vault": "busy"}, balance="100x60 60x300"),
+                'kraken_custody:threshold:outflow_ratio{org="acme",vault="busy"}': "0.5x400",
+            },
+            {f"{minute}m": 0 for minute in range(30, 60)},
+        ),
+        Story(
+            "is quiet at an outage of the API, also where its last answers were wrong, and after it",
+            {
+                **target(
+                    up="1x180 0x40 1x100",
+                    stale="0x190 1x30 0x100",
+                    last_success_timestamp_seconds="0+30x180 5400x40 6630+30x100",
+                ),
+                **asset(balance="100x190 stale _x29 100x100"),
+                **asset({**ASSET, "asset": "ETH"}, balance="100x178 0x11 stale _x29 100x100"),
+                **asset({**ASSET, "asset": "SOL"}, balance="100x178 stale _x40 100x100"),
+            },
+            {f"{minute}m": 0 for minute in range(80, 150)},
+        ),
+        Story(
+            "is quiet where a paused key lets balances grow stale while the target is not polled",
+            {
+                **target(
+                    stale="0x190 1x90",
+                    last_success_timestamp_seconds="0+30x180 5400x100",
+                ),
+                **asset(balance="100x190 stale"),
+            },
+            {f"{minute}m": 0 for minute in range(80, 135)},
+        ),
+        Story(
+            "is quiet where a row is left out, and where the vault is given another id or name",
+            {
+                **target(invalid_rows="0x60 1x200"),
+                **asset(balance="100x60 stale"),
+                **target({**VAULT, "vault": "other"}),
+                **asset({**ASSET, "vault": "other"}, balance="100x60 stale"),
+                **asset({**ASSET, "vault": "other", "vault_id": "VNEW"}, balance="_x61 3x200"),
+                **target({**VAULT, "vault": "old"}, up="1x60 stale", stale="0x60 stale"),
+                **asset({**ASSET, "vault": "old"}, balance="100x60 stale"),
+                **target({**VAULT, "vault": "new"}, up="_x61 1x200", stale="_x61 0x200"),
+                **asset({**ASSET, "vault": "new"}, balance="_x61 100x200"),
+            },
+            {f"{minute}m": 0 for minute in range(30, 60)},
+        ),
+        Story(
+            "is quiet at a restart",
+            {
+                **target(**RESTARTED),
+                **asset(balance=f"100x180 {RESTART} _ 100x100"),
+            },
+            {f"{minute}m": 0 for minute in range(85, 110)},
+        ),
+        Story(
+            "stays for a quarter of an hour after its target begins to fail",
+            {
+                **target(**OUTAGE),
+                **asset(balance="100x120 80x69 stale"),
+            },
+            {"64m": 0, "64m30s": 1, "92m": 1, "95m": 1, "107m": 1, "109m": 0},
+        ),
+        Story(
+            "sees an outflow during a restart under another address",
+            {
+                **target(up="1x60 stale", stale="0x60 stale"),
+                **asset(balance="100x60 stale"),
+                **target({**VAULT, "instance": "moved:10063"}, up="_x64 1x200", stale="_x64 0x200"),
+                **asset({**ASSET, "instance": "moved:10063"}, balance="_x64 10x200"),
+            },
+            {"32m": 0, "35m30s": 0, "36m": 1},
+        ),
+    ),
+    "KrakenCustodyHoldNotClearing": (
+        Story(
+            "fires after 6 hours, and a restart does not start them anew",
+            {
+                **target(
+                    up="1x90 stale 1x200", stale="0x300", last_success_timestamp_seconds="0+120x300"
+                ),
+                **asset(hold_balance="0.75x90 stale 0.5x40 0.75x160"),
+            },
+            {"360m": 0, "366m": 0, "372m": 1, "380m": 1},
+            Message(
+                "380m",
+                WITHOUT_INSTANCE,
+                "acme / hot / BTC: a hold does not clear",
+                "At least 0.5 BTC has been on hold for 6 hours without a break.",
+            ),
+            interval="2m",
+        ),
+        Story(
+            "stays for a quarter of an hour after its target begins to fail",
+            {
+                **target(up="1x190 0x30", stale="0x300"),
+                **asset(hold_balance="0.5x300"),
+            },
+            {"380m": 1, "400m": 1, "408m": 0},
+            interval="2m",
+        ),
+        Story(
+            "is quiet where there was a moment without, where the hold is gone, and where it is not known",
+            {
+                **target({**VAULT, "vault": "lost"}, up="1x175 0x100", stale="0x300"),
+                **asset({**ASSET, "vault": "lost"}, hold_balance="0.5x178 stale"),
+                **target(up="1x300", stale="0x300", last_success_timestamp_seconds="0+120x300"),
+                **asset(hold_balance="0.5x20 0 0.5x280"),
+                **asset({**ASSET, "asset": "ETH"}, hold_balance="0.5x178 0x100"),
+            },
+            {f"{minute}m": 0 for minute in range(340, 420, 10)},
+            interval="2m",
+        ),
+    ),
+    "KrakenCustodyShareUnusual": (
+        Story(
+            "fires after 15 minutes where something is unstaked, and outlasts a restart",
+            {
+                **target(**RESTARTED),
+                **asset(
+                    balance=f"100x180 {RESTART} _ 100x100",
+                    staked_balance=f"80x120 20x59 {RESTART} _ 20x100",
+                ),
+            },
+            {"60m30s": 0, "75m": 0, "75m30s": 1, "91m": 1, "93m": 1, "100m": 1},
+            Message(
+                "76m",
+                {**WITHOUT_INSTANCE, "component": "staked"},
+                "acme / hot / BTC: staked share is unusual",
+                "It differs from its mean of the last day by -47.76% of the balance, and is now 20%.",
+            ),
+        ),
+        Story(
+            "fires where something is pledged",
+            {
+                **target(),
+                **asset(balance="100x300", pledged_balance="0x60 30x200"),
+            },
+            {"45m": 0, "45m30s": 1},
+        ),
+        Story(
+            "stays for a quarter of an hour after its target begins to fail",
+            {
+                **target(**OUTAGE),
+                **asset(balance="100x190 stale", staked_balance="80x120 20x69 stale"),
+            },
+            {"75m": 0, "75m30s": 1, "95m": 1, "107m": 1, "109m": 0},
+        ),
+        Story(
+            "is quiet at a small change, and at an outage",
+            {
+                **target(**OUTAGE),
+                **asset(
+                    balance="100x190 stale",
+                    staked_balance="80x120 71x69 stale",
+                    pledged_balance="0x178 50x11 stale",
+                ),
+            },
+            {f"{minute}m": 0 for minute in range(60, 135)},
+        ),
+    ),
+    "KrakenCustodyQuotePriceMissing": (
+        Story(
+            "fires after 15 minutes and outlasts a restart",
+            {
+                **target(**RESTARTED),
+                **asset(
+                    balance=f"100x180 {RESTART} _ 100x100",
+                    quote_price="65000x120 stale",
+                ),
+            },
+            {"60m30s": 0, "75m": 0, "75m30s": 1, "91m": 1, "93m": 1, "110m": 1},
+            Message(
+                "80m",
+                WITHOUT_INSTANCE,
+                "acme / hot / BTC: asset has no quote price any more",
+                "100 BTC is held without a price; sums in the quote asset leave it out.",
+            ),
+        ),
+        Story(
+            "is quiet where there never was a price, at a short gap, and at an outage",
+            {
+                **target(**OUTAGE),
+                **asset({**ASSET, "asset": "NOVA"}, balance="900000x190 stale"),
+                **asset(balance="100x190 stale", quote_price="65000x60 stale _x20 65000x108 stale"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 135)},
+        ),
+    ),
+    "KrakenCustodyTotalDrift": (
+        Story(
+            "fires after 15 minutes where the total grows by itself, and outlasts a restart",
+            {
+                **target(**RESTARTED),
+                **target(ORGANIZATION, **{**RESTARTED, "invalid_rows": ""}),
+                **asset(quote_balance=f"600x180 {RESTART} _ 600x100"),
+                **one(
+                    "organization_quote_balance",
+                    TOTAL,
+                    f"1000x120 1200x59 {RESTART} _ 1200x100",
+                ),
+            },
+            {"60m30s": 0, "75m": 0, "75m30s": 1, "91m": 1, "93m": 1, "100m": 1},
+            Message(
+                "76m",
+                {"job": "kraken-custody", "org": "acme", "quote_asset": "USD"},
+                "acme: total and sum of vaults drift apart",
+                "The difference has changed by 7.961% of the total, or the vaults have so much more than the total. "
+                "The vaults now add up to 50% of it.",
+            ),
+        ),
+        Story(
+            "fires where the vaults have more than the total",
+            {
+                **target(),
+                **target(ORGANIZATION, invalid_rows=""),
+                **asset(quote_balance="1030x100"),
+                **one("organization_quote_balance", TOTAL, "1000x100"),
+            },
+            {"14m30s": 0, "15m": 1},
+        ),
+        Story(
+            "stays for a quarter of an hour after a target begins to fail",
+            {
+                **target(**OUTAGE),
+                **target(ORGANIZATION, invalid_rows=""),
+                **asset(quote_balance="600x190 stale"),
+                **one("organization_quote_balance", TOTAL, "1000x120 1200x200"),
+            },
+            {"75m": 0, "75m30s": 1, "95m": 1, "107m": 1, "109m": 0},
+        ),
+        Story(
+            "is quiet while a vault is not read, and where one is added",
+            {
+                **target(**OUTAGE),
+                **target({**VAULT, "vault": "cold"}),
+                **asset({**ASSET, "vault": "cold"}, quote_balance="400x300"),
+                **target(ORGANIZATION, invalid_rows=""),
+                **asset(quote_balance="600x190 stale"),
+                **one("organization_quote_balance", TOTAL, "1000x300"),
+                **target({**VAULT, "org": "beta"}),
+                **target({**ORGANIZATION, "org": "beta"}, invalid_rows=""),
+                **asset({**ASSET, "org": "beta"}, quote_balance="600x300"),
+                **target(
+                    {**VAULT, "org": "beta", "vault": "cold"}, up="_x60 1x300", stale="_x60 0x300"
+                ),
+                **asset({**ASSET, "org": "beta", "vault": "cold"}, quote_balance="_x60 400x300"),
+                **one(
+                    "organization_quote_balance",
+                    {**TOTAL, "org": "beta", "org_id": "BETA"},
+                    "1000x300",
+                ),
+            },
+            {f"{minute}m": 0 for minute in range(1, 135)},
+        ),
+        Story(
+            "is quiet where the market moves between two polls",
+            {
+                **target(),
+                **target(ORGANIZATION, invalid_rows=""),
+                **asset(quote_balance="1000 1012 1000 990 " * 40),
+                **one("organization_quote_balance", TOTAL, "1000x180"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 60)},
+        ),
+    ),
+}

@@ -1,0 +1,142 @@
+"""Rules and runbooks name each other, and only metrics and log events that exist."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from exporter.custody.errors import (
+    DOCUMENTED_PROBLEMS,
+    RESPONSE_TYPES,
+    RULES,
+    SERIES_LIMIT_TYPE,
+    TRANSPORT_TYPES,
+    Reaction,
+)
+from exporter.metrics import catalog
+from tests.deploy.rules import DEPLOY, RECORDED, RULE_FILES, alerts, rules
+
+RUNBOOKS: Final = sorted((DEPLOY / "runbooks").glob("*.md"))
+SECTIONS: Final = [
+    "Meaning",
+    "Impact",
+    "How to tell the cause",
+    "What to do",
+    "When to call Kraken",
+]
+LOG_EVENT: Final = re.compile(
+    r'log\.(?:debug|info|warning|error|exception)\(\s*"([a-z_]+)"', re.MULTILINE
+)
+METRIC: Final = re.compile(r"\bkraken_custody_[a-z0-9_]+")
+ALERT: Final = re.compile(r"\bKrakenCustody[A-Z]\w+")
+
+
+def exposed() -> set[str]:
+    """Return the names of all sample series of the catalogue."""
+    suffixes = {"histogram": ("_bucket", "_sum", "_count")}
+    return {
+        metric.name + suffix
+        for metric in catalog.ALL
+        for suffix in suffixes.get(metric.type, ("",))
+    }
+
+
+def log_events() -> set[str]:
+    """Return the names of all events that the exporter logs."""
+    sources = (DEPLOY.parent / "exporter").rglob("*.py")
+    return {event for path in sources for event in LOG_EVENT.findall(path.read_text("utf-8"))}
+
+
+def matching(recorded: str) -> re.Pattern[str]:
+    """Return the first pattern that a recording rule looks for in an error's type."""
+    (text,) = [rule["expr"] for rule in rules() if rule.get("record") == recorded]
+    found = re.search(r'type=~"([^"]+)"', text)
+    assert found
+    return re.compile(found[1])
+
+
+def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
+    assert {path.stem for path in RUNBOOKS} == set(alerts())
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_an_alert_says_how_bad_it_is_what_it_is_about_and_where_to_read_on(name: str) -> None:
+    alert = alerts()[name]
+    assert alert["labels"]["severity"] in {"critical", "warning", "info"}
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert alert["annotations"]["runbook_url"] == f"deploy/runbooks/{name}.md"
+    assert (
+        "$value" in alert["annotations"]["description"]
+        or "| query" in (alert["annotations"]["description"])
+    )
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.stem)
+def test_a_runbook_has_all_sections_and_names_only_what_exists(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.splitlines()[0] == f"# {path.stem}"
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    assert set(METRIC.findall(text)) <= exposed()
+    assert set(ALERT.findall(text)) <= set(alerts())
+    assert set(RECORDED.findall(text)) <= {rule.get("record") for rule in rules()}
+    # Anything in backticks that has the form of an event and is none of these is a mistake.
+    others = {"min_available", "core_error", "max_in_flight", "quote_asset"}
+    words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text)) - others
+    assert {word for word in words if not word.startswith("kraken")} <= log_events()
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
+def test_rules_name_only_metrics_that_exist(path: Path) -> None:
+    text = path.read_text("utf-8")
+    group_names = set(re.findall(r"name: (kraken_custody_\w+)", text))
+    assert set(METRIC.findall(text)) - group_names <= exposed()
+    recorded = {rule.get("record") for rule in rules()}
+    assert set(RECORDED.findall(text)) <= recorded
+
+
+def test_every_recording_rule_is_used() -> None:
+    for rule in rules():
+        if name := rule.get("record"):
+            used = [
+                other for other in rules() if name in RECORDED.findall(str(other)) and other != rule
+            ]
+            assert used, name
+
+
+@pytest.mark.parametrize(
+    ("recorded", "reaction"),
+    [
+        ("kraken_custody:target_error:credential", Reaction.PAUSE_CREDENTIAL),
+        ("kraken_custody:target_error:rate_limit", Reaction.PAUSE_ALL),
+    ],
+)
+def test_rules_know_an_error_by_the_words_that_the_exporter_reacts_to(
+    recorded: str, reaction: Reaction
+) -> None:
+    pattern = matching(recorded)
+    spelled = {
+        "ratelimit": "EAPI:Rate limit exceeded",
+        "toomanyrequests": "TooManyRequests",
+        "throttled": "EService:Throttled",
+        "invalidkey": "EAPI:Invalid key",
+        "signature": "EAPI:Invalid signature",
+        "lockout": "EGeneral:Temporary lockout",
+    }
+    words = [word for rule in RULES if rule.reaction is reaction for word in rule.words]
+    assert words
+    for word in words:
+        assert pattern.fullmatch(word)
+        assert pattern.fullmatch(spelled[word])
+    assert not pattern.fullmatch("PermissionDenied")
+
+
+def test_an_error_type_that_the_exporter_shows_from_its_start_is_not_new() -> None:
+    expr = alerts()["KrakenCustodyNewErrorType"]["expr"]
+    found = re.search(r'type!~"([^"]+)"', expr)
+    assert found
+    known = [name for _, name in DOCUMENTED_PROBLEMS]
+    for type_ in (*known, *TRANSPORT_TYPES, *RESPONSE_TYPES, SERIES_LIMIT_TYPE):
+        assert re.fullmatch(found[1], type_)
+    for type_ in ("http/502", "other", "gateway/New"):
+        assert not re.fullmatch(found[1], type_)

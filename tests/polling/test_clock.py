@@ -1,0 +1,297 @@
+"""The wall clock may step, be far in the future, or live anywhere: only what tells the time notices."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from itertools import pairwise
+from typing import NamedTuple
+
+import httpx
+import pytest
+import yaml
+from freezegun import freeze_time
+from starlette.requests import Request
+from starlette.responses import Response
+from structlog.testing import capture_logs
+
+from exporter.assembly import Exporter, World
+from exporter.config import parse
+from exporter.custody.auth import Nonces
+from exporter.custody.classify import Answer, Classifier
+from exporter.custody.errors import cleaner
+from exporter.demo import answers, moods
+from tests.custody.asking import SECRETS
+from tests.metrics.answers import page
+from tests.polling.world import BEGINNING, Stage, Wire, now, run, stage
+
+Clock = Callable[[], float]
+
+HOUR = 3600.0
+STEP_AT = 90.0
+FAILING_FROM, FAILING_UNTIL = 50, 210
+YEAR_2038 = 2.0**31
+YEAR_2100 = 4_102_444_800.0
+SUMMER_TIME_ENDS = 1_792_890_000.0
+"""2026-10-25 01:00 UTC: in Berlin the hour from two to three begins again."""
+SUMMER_TIME_BEGINS = 1_774_746_000.0
+"""2026-03-29 01:00 UTC: in Berlin it is three right after two."""
+
+
+def stepping(seconds: float, *, at: float = STEP_AT, beginning: float = BEGINNING) -> Clock:
+    """A wall clock that someone sets when the monotonic one shows `at`."""
+    return lambda: beginning + now() + (seconds if now() >= at else 0.0)
+
+
+CLOCKS: Mapping[str, Clock] = {
+    "an hour forward": stepping(HOUR),
+    "an hour back": stepping(-HOUR),
+    "ten years back": stepping(-10 * 365 * 24 * HOUR),
+    "to the beginning of Unix time": stepping(-BEGINNING - STEP_AT),
+    "to and fro": lambda: BEGINNING + now() + (HOUR if now() % 40 < 20 else -HOUR),
+    "2038": stepping(0, beginning=YEAR_2038 - STEP_AT),
+    "2100": stepping(0, beginning=YEAR_2100 - STEP_AT),
+}
+each_clock = pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
+
+
+class Second(NamedTuple):
+    """What there is to see in one second; lists but for `sent` have an element for each target."""
+
+    sent: list[tuple[float, str]]
+    is_held: list[bool]
+    is_stale: list[bool]
+    refresh_interval: list[float | None]
+    used: float | None
+    waited: float | None
+
+
+def staged(clock: Clock, **options: object) -> Stage:
+    """A stage whose exporter sees `clock`, and wants more than its budget, which so decides on every send."""
+    defaults: dict[str, object] = {
+        "vaults": 12,
+        "polling": {"interval": "3s", "stale_after": "60s"},
+    }
+    played = stage(**{**defaults, **options})  # type: ignore[arg-type]
+    world = World(
+        monotonic=now,
+        wall=clock,
+        wall_ns=lambda: int(clock() * 1e9),
+        chance=lambda: 0.5,
+        transport=played.wire,
+    )
+    document = yaml.safe_dump(played.document)
+    settings = parse(document, directory=played.directory, environ=played.environ)
+    played.exporter = Exporter(settings, world)
+    return played
+
+
+def history(clock: Clock) -> list[Second]:
+    """Return what there was to see in each second, while two vaults fail for longer than balances are kept."""
+
+    async def main() -> list[Second]:
+        played = staged(clock)
+        seen: list[Second] = []
+        with capture_logs():
+            for second in range(240):
+                if second == FAILING_FROM:
+                    for vault in ("v1", "v2"):
+                        played.simulator.moods[played.vault_id(vault)] = moods.html(502)
+                if second == FAILING_UNTIL:
+                    played.simulator.moods.clear()
+                await played.play(1)
+                states = list(played.exporter.store.states())
+                seen.append(
+                    Second(
+                        list(played.wire.sent),
+                        [state.balances is not None for state in states],
+                        [state.is_stale for state in states],
+                        [state.refresh_interval for state in states],
+                        played.counted("kraken_custody_rate_limit_used_requests"),
+                        played.counted("kraken_custody_rate_limit_wait_seconds_total"),
+                    )
+                )
+                played.wire.sent.clear()
+        await played.stop()
+        assert not played.simulator.guard.refusals
+        return seen
+
+    return run(main())
+
+
+@pytest.fixture(scope="module")
+def steady() -> list[Second]:
+    """What happens under a clock that simply goes on."""
+    return history(stepping(0))
+
+
+@each_clock
+def test_whatever_the_wall_clock_does_polls_budget_and_staleness_are_as_without_it(
+    clock: Clock, steady: list[Second]
+) -> None:
+    assert history(clock) == steady
+
+
+def test_in_that_history_balances_are_withdrawn_and_come_back(
+    steady: list[Second],
+) -> None:
+    # The third target is v1, after the organization and v0.
+    moments = [number for number, second in enumerate(steady) if second.is_stale[2]]
+    assert moments == list(range(moments[0], moments[-1] + 1))
+    assert moments[0] == pytest.approx(FAILING_FROM + 60, abs=5)
+    assert moments[-1] == pytest.approx(FAILING_UNTIL, abs=5)
+    assert not steady[moments[0]].is_held[2]
+
+
+@each_clock
+@pytest.mark.parametrize("unit", ["nanoseconds", "microseconds", "milliseconds"])
+def test_nonces_grow_whatever_the_wall_clock_does(clock: Clock, unit: str) -> None:
+    async def main() -> None:
+        played = staged(clock, credentials={"main": {"nonce": unit}})
+        await played.play(2 * STEP_AT)
+        await played.stop()
+        assert played.simulator.guard.arrivals > 100
+        assert not played.simulator.guard.refusals
+        assert played.state("v0").failure is None
+
+    run(main())
+
+
+@each_clock
+def test_the_last_success_is_told_by_the_wall_clock(clock: Clock) -> None:
+    async def main() -> None:
+        played = staged(clock, vaults=1, polling={"interval": "7s"})
+        await played.play(STEP_AT + 20)
+        await played.stop()
+        *_, sent = played.times("v0")
+        told = played.state("v0").last_success
+        assert told is not None
+        # The simulator answers 10 ms after the sending, by any clock.
+        expected = clock() + sent - now() + 0.01
+        assert told == pytest.approx(expected, abs=1e-3)
+        name = "kraken_custody_target_last_success_timestamp_seconds"
+        vault = f'{name}{{kind="vault",org="org-main",vault="v0"}} {told!r}\n'
+        assert vault in page(played.exporter.store)
+
+    run(main())
+
+
+def rate_limited_until(moment: Clock, written: Callable[[datetime], str]) -> moods.Mood:
+    """Answer 429 with the date that `moment` is when asked."""
+
+    async def mood(_request: Request) -> Response:
+        answer = answers.rate_limited(None)
+        answer.headers["retry-after"] = written(datetime.fromtimestamp(moment(), UTC))
+        return answer
+
+    return mood
+
+
+def imf(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
+
+
+def asctime(moment: datetime) -> str:
+    """The obsolete form (RFC 9110, 5.6.7), which names no zone and means UTC."""
+    return moment.strftime("%a %b %d %H:%M:%S %Y")
+
+
+def pause_until(clock: Clock, written: Callable[[datetime], str] = imf) -> float:
+    """Return for how long the poller is silent that is told, after any step of `clock`, to wait 20 s by that clock."""
+
+    async def main() -> float:
+        played = staged(clock)
+        await played.play(STEP_AT + 10)
+        mood = rate_limited_until(lambda: clock() + 20, written)
+        played.simulator.default_mood = moods.times(1, mood)
+        await played.play(60)
+        await played.stop()
+        moments = [moment for moment, _ in played.wire.sent]
+        return max(later - earlier for earlier, later in pairwise(moments))
+
+    return run(main())
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in CLOCKS if name not in ("to and fro", "to the beginning of Unix time")]
+)
+def test_a_date_to_retry_after_counts_from_the_wall_clock_as_it_is_then(name: str) -> None:
+    # A date leaves out the fraction.
+    assert pause_until(CLOCKS[name]) == pytest.approx(20, abs=1.1)
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+def test_a_step_during_a_pause_neither_shortens_nor_prolongs_it(step: float) -> None:
+    assert pause_until(stepping(step, at=STEP_AT + 20)) == pytest.approx(20, abs=1.1)
+
+
+class Dated(Wire):
+    """Has each answer carry the API's own time, which nobody sets."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        response.headers["date"] = imf(datetime.fromtimestamp(BEGINNING + now(), UTC))
+        return response
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+def test_the_clock_skew_shows_the_step(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.polling.world.Wire", Dated)
+
+    async def main() -> None:
+        played = staged(stepping(step))
+        await played.play(STEP_AT - 1)
+        assert played.counted("kraken_custody_api_clock_skew_seconds") == pytest.approx(0, abs=0.6)
+        await played.play(5)
+        assert played.counted("kraken_custody_api_clock_skew_seconds") == pytest.approx(
+            step, abs=0.6
+        )
+        await played.stop()
+
+    run(main())
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this machine live in Berlin, whose rules are written out as not every machine has them."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize("change", [SUMMER_TIME_BEGINS, SUMMER_TIME_ENDS])
+def test_summer_time_is_none_of_the_exporters_business(change: float, steady: list[Second]) -> None:
+    before, after = (time.localtime(change + seconds).tm_isdst for seconds in (-1, 1))
+    assert before != after
+    clock = stepping(0, beginning=change - STEP_AT - 5)
+    assert history(clock) == steady
+    # The date that is answered is told before the change and lies after it, or the hour before.
+    for written in (imf, asctime):
+        assert pause_until(clock, written) == pytest.approx(20, abs=1.1)
+        an_hour_later = stepping(0, beginning=change - STEP_AT - 5 + HOUR)
+        assert pause_until(an_hour_later, written) == pytest.approx(20, abs=1.1)
+
+
+def test_a_new_process_goes_on_with_larger_nonces_in_any_year() -> None:
+    taken = []
+    with freeze_time("2026-10-25 00:59:59") as frozen:
+        for year in ("2038-01-19 03:14:08", "2100-01-01", "2262-04-12"):
+            # As after a start: what was taken before is not known any more.
+            nonces = Nonces(time.time_ns).of(SECRETS.api_key, "nanoseconds")
+            taken += [int(nonces.next()), int(nonces.next())]
+            frozen.move_to(year)
+    assert taken == sorted(set(taken))
+    assert taken[0] == 1_792_889_999 * 10**9
+    assert taken[-1] < 2**64
+
+
+@pytest.mark.parametrize("frozen_at", ["1970-01-01", "2026-10-25", "2100-01-01"])
+def test_a_date_counts_from_when_the_answer_came_not_from_when_it_is_read(frozen_at: str) -> None:
+    headers = {"retry-after": imf(datetime.fromtimestamp(BEGINNING + 20, UTC))}
+    with freeze_time(frozen_at):
+        failure = Classifier().failure(Answer(429, headers, None, BEGINNING), cleaner())
+    assert failure is not None
+    assert failure.retry_after == 20
