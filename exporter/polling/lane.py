@@ -56,10 +56,6 @@ class Lane:
         if entry.is_slow:
             self.slow_turn_at = now + lost * (1 / SLOW_SHARE - 1)
 
-    def gives_way(self, entry: Entry, now: float) -> bool:
-        """Whether `entry` goes only where no other target wants to."""
-        return entry.is_slow and now < self.slow_turn_at
-
     def become(self, other: "Lane", now: float, *, is_renewed: bool) -> None:
         """Go on as `other`, which was built for the same credential after a reload.
 

@@ -19,7 +19,7 @@ from exporter.polling.gate import Gate
 from exporter.polling.lane import Lane
 from exporter.polling.results import Results
 from exporter.polling.retry import Poll, backs_off
-from exporter.polling.schedule import Entry, Schedule
+from exporter.polling.schedule import Entry, Schedule, Turn
 from exporter.targets import Target
 
 log = get_logger()
@@ -123,11 +123,7 @@ class Poller:
         """Send every request that may go at `now`; return when to look again."""
         parts = self._parts
         while True:
-            entry, look_again_at = parts.schedule.next(
-                now,
-                lambda entry: self._ready_at(entry, now),
-                lambda entry: self._lane(entry).gives_way(entry, now),
-            )
+            entry, look_again_at = parts.schedule.next(now, self._turns(now))
             if entry is None:
                 self._waiting_since = None
                 return look_again_at
@@ -140,10 +136,12 @@ class Poller:
                 self._waiting_since = None
             self._send(entry, now)
 
-    def _ready_at(self, entry: Entry, now: float) -> float:
-        if self._once and entry.is_polled:
-            return float("inf")
-        return max(self._lane(entry).ready_at(now), self._parts.gate.ready_at())
+    def _turns(self, now: float) -> dict[str, Turn]:
+        pause_ends = self._parts.gate.ready_at()
+        return {
+            name: Turn(max(lane.ready_at(now), pause_ends), lane.slow_turn_at)
+            for name, lane in self._parts.lanes.items()
+        }
 
     def _lane(self, entry: Entry) -> Lane:
         return self._parts.lanes[entry.target.credential]
@@ -220,7 +218,13 @@ class Poller:
             return error.delivery
         entry.is_slow = False
         entry.finish()
+        self._retire(entry)
         return Delivery.ANSWERED
+
+    def _retire(self, entry: Entry) -> None:
+        """Keep `run_once` from polling a target again."""
+        if self._once:
+            entry.ready_at = math.inf
 
     def _failed(self, entry: Entry, error: CustodyError, lane: Lane) -> None:
         """Set the next try of the poll, or end it."""
@@ -233,6 +237,7 @@ class Poller:
         pause_ends = max(self._parts.gate.ready_at(), lane.gate.ready_at())
         no_later_than = pause_ends if pause_ends > now else math.inf
         entry.finish(failed=True, refused=backs_off(error), no_later_than=no_later_than)
+        self._retire(entry)
         if not entry.is_dropped:
             self._parts.results.poll_failed(
                 entry.target, error, refresh_interval=entry.refresh_interval

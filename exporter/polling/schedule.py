@@ -5,9 +5,9 @@ more is wanted than the budget allows, every interval is stretched by the same f
 """
 
 import math
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from exporter.polling.retry import Poll, back_off
 from exporter.targets import Target
@@ -99,6 +99,13 @@ class Entry:
         return self.started_at - self.previous_start
 
 
+class Turn(NamedTuple):
+    """When the targets of a credential may go. slow_turn_at: until then, its slow ones only where no other wants to."""
+
+    ready_at: float
+    slow_turn_at: float = 0.0
+
+
 class Schedule:
     """All targets and when they are due; at the start all are, in the given order."""
 
@@ -119,25 +126,23 @@ class Schedule:
         for entry in known.values():
             entry.is_dropped = True
 
-    def next(
-        self,
-        now: float,
-        ready_at: Callable[[Entry], float],
-        gives_way: Callable[[Entry], bool],
-    ) -> tuple[Entry | None, float]:
+    def next(self, now: float, lanes: Mapping[str, Turn]) -> tuple[Entry | None, float]:
         """Return the entry whose request goes next, or None and when to look again (infinity: after an answer).
 
-        `ready_at` says from when on an entry's credential lets it go, `gives_way` whether it goes only where no other
-        wants to.
+        lanes: by the name of the credential, when its targets may go.
         """
         chosen, look_again_at = None, math.inf
         first_rank = (False, -math.inf)
         for entry in self.entries:
             if entry.is_sending:
                 continue
-            moment = max(entry.ready_at, ready_at(entry))
+            turn = lanes[entry.target.credential]
+            moment = max(entry.ready_at, turn.ready_at)
             if moment > now:
                 look_again_at = min(look_again_at, moment)
-            elif (rank := (not gives_way(entry), entry.overdue(now))) > first_rank:
+                continue
+            gives_way = entry.is_slow and now < turn.slow_turn_at
+            rank = (not gives_way, entry.overdue(now))
+            if rank > first_rank:
                 chosen, first_rank = entry, rank
         return chosen, look_again_at

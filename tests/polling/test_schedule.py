@@ -2,11 +2,12 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from exporter.polling.retry import Poll
-from exporter.polling.schedule import Entry, Schedule
+from exporter.polling.schedule import Schedule, Turn
 from exporter.targets import Target
 
 
@@ -18,12 +19,7 @@ def made(**intervals: float) -> Schedule:
     return Schedule([target(name, interval) for name, interval in intervals.items()], now=0.0)
 
 
-def always(_entry: Entry) -> float:
-    return 0.0
-
-
-def never(_entry: Entry) -> bool:
-    return False
+FREE = {"key": Turn(0.0)}
 
 
 def poll_of() -> Poll:
@@ -32,7 +28,7 @@ def poll_of() -> Poll:
 
 def poll(made_schedule: Schedule, now: float) -> str | None:
     """Poll whoever goes next at `now`, and return its name."""
-    entry, _ = made_schedule.next(now, always, never)
+    entry, _ = made_schedule.next(now, FREE)
     if entry is None:
         return None
     entry.begin(poll_of, now)
@@ -49,7 +45,7 @@ def test_nobody_goes_before_it_is_due_and_the_wait_is_known() -> None:
     polls = made(a=60.0, b=30.0)
     poll(polls, 0.0)
     poll(polls, 1.0)
-    assert polls.next(30.0, always, never) == (None, 31.0)
+    assert polls.next(30.0, FREE) == (None, 31.0)
     assert poll(polls, 31.0) == "b"
 
 
@@ -63,28 +59,29 @@ def test_the_most_overdue_in_terms_of_its_own_interval_goes_first() -> None:
 
 def test_a_target_is_not_polled_twice_at_the_same_time() -> None:
     polls = made(a=1.0)
-    entry, _ = polls.next(0.0, always, never)
+    entry, _ = polls.next(0.0, FREE)
     assert entry is not None
     entry.begin(poll_of, 0.0)
-    assert polls.next(1000.0, always, never) == (None, math.inf)
+    assert polls.next(1000.0, FREE) == (None, math.inf)
 
 
 def test_who_may_not_go_yet_leaves_the_place_to_others() -> None:
     polls = made(paused=60.0, free=60.0)
-    entry, _ = polls.next(0.0, lambda entry: 99.0 if entry.target.vault == "paused" else 0.0, never)
+    polls.entries[0].target = replace(polls.entries[0].target, credential="paused")
+    entry, _ = polls.next(0.0, {**FREE, "paused": Turn(99.0)})
     assert entry is not None
     assert entry.target.vault == "free"
 
 
 def test_who_gives_way_goes_only_where_no_other_wants_to() -> None:
     polls = made(slow=60.0, other=60.0)
-    entry, _ = polls.next(0.0, always, lambda entry: entry.target.vault == "slow")
-    assert entry is not None
-    assert entry.target.vault == "other"
-    entry.is_sending = True
-    entry, _ = polls.next(0.0, always, lambda entry: entry.target.vault == "slow")
-    assert entry is not None
-    assert entry.target.vault == "slow"
+    slow, other = polls.entries
+    slow.is_slow = True
+    lanes = {"key": Turn(0.0, slow_turn_at=90.0)}
+    assert polls.next(0.0, lanes)[0] is other
+    assert polls.next(90.0, lanes)[0] is slow
+    other.is_sending = True
+    assert polls.next(0.0, lanes)[0] is slow
 
 
 def test_a_target_that_had_to_wait_is_not_read_less_often_for_it() -> None:
@@ -102,18 +99,18 @@ def test_a_target_that_had_to_wait_is_not_read_less_often_for_it() -> None:
 
 def test_a_retry_gives_its_place_back_while_it_waits_and_goes_first_after() -> None:
     polls = made(failing=60.0, other=60.0)
-    entry, _ = polls.next(0.0, always, never)
+    entry, _ = polls.next(0.0, FREE)
     assert entry is not None
     entry.begin(poll_of, 0.0)
     entry.retry(2.0)
     assert poll(polls, 1.0) == "other"
-    assert polls.next(1.0, always, never) == (None, 2.0)
-    assert polls.next(2.0, always, never)[0] is entry
+    assert polls.next(1.0, FREE) == (None, 2.0)
+    assert polls.next(2.0, FREE)[0] is entry
 
 
 def test_a_retry_belongs_to_the_poll_that_began_earlier() -> None:
     polls = made(a=60.0)
-    entry, _ = polls.next(0.0, always, never)
+    entry, _ = polls.next(0.0, FREE)
     assert entry is not None
     entry.begin(poll_of, 0.0)
     first = entry.poll
