@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from exporter import __version__
 from exporter.assembly import Exporter, World
@@ -16,7 +17,8 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
 from exporter.polling.plan import Plan
 from exporter.reload import Reloader
-from exporter.report import plan_report
+from exporter.report import plan_report, poll_report
+from exporter.terminal import PLAIN, Paint
 from exporter.web.address import ListenAddress
 from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.server import serving
@@ -103,17 +105,25 @@ def _log_start(plan: Plan, listener: socket.socket, telemetry_path: str) -> None
         )
 
 
-def check(settings: Settings) -> str:
-    """Return the polling plan of `settings`, once everything that a start builds from them was built.
+def check(settings: Settings, paint: Paint = PLAIN) -> str:
+    """Return the polling plan of `settings`, for people, once everything that a start builds from them was built.
 
     Raises SecretError and EnvironmentMistakeError.
     """
     Exporter(settings, World())
-    return plan_report(settings)
+    return plan_report(settings, paint)
 
 
-async def poll_once(settings: Settings) -> tuple[str, bool]:
-    """Poll every target once; return the exposition, and whether every poll succeeded."""
+class Once(NamedTuple):
+    """What came of polling once: the exposition, a table for people, and whether every poll succeeded."""
+
+    page: str
+    report: str
+    succeeded: bool
+
+
+async def poll_once(settings: Settings, paint: Paint = PLAIN) -> Once:
+    """Poll every target once, and show the progress on stderr where that is a terminal."""
     from tqdm import tqdm  # noqa: PLC0415 - only this way of running needs it, and every start would pay
 
     exporter = Exporter(settings, World())
@@ -123,5 +133,6 @@ async def poll_once(settings: Settings) -> tuple[str, bool]:
     ) as bar:
         await exporter.poller.run_once(lambda polled: bar.update(polled - bar.n))
     page = b"".join(Exposition(exporter.store, exporter.registry).plain(Format.TEXT_0_0_4))
-    succeeded = all(state.polls and not state.failure for state in exporter.store.states())
-    return page.decode(), succeeded
+    states = list(exporter.store.states())
+    succeeded = all(state.polls and not state.failure for state in states)
+    return Once(page.decode(), poll_report(states, paint), succeeded)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from exporter import __version__
+from exporter.terminal import paint_for
 from exporter.version import revision
 from exporter.web.address import RESERVED_PATHS, ListenAddress, ListenError
 from exporter.web.limits import DEFAULT_LIMITS, Limits, number, seconds
@@ -206,12 +207,15 @@ async def _go(flags: argparse.Namespace) -> int:
         from exporter import app  # noqa: PLC0415 - see _run
 
         if flags.config_check:
-            _show(app.check(load()))
+            _show(app.check(load(), paint_for(sys.stdout, os.environ)))
             return SUCCESS
         if flags.once:
-            page, succeeded = await app.poll_once(load())
-            _show(page)
-            return SUCCESS if succeeded else RUNTIME_FAILURE
+            once = await app.poll_once(load(), paint_for(sys.stderr, os.environ))
+            _show(once.page)
+            # Elsewhere the log has told it already.
+            if sys.stderr.isatty():
+                print(f"\n{once.report}", end="", file=sys.stderr)
+            return SUCCESS if once.succeeded else RUNTIME_FAILURE
         limits = Limits(
             connections=flags.max_connections,
             requests=flags.max_requests,

@@ -1,19 +1,56 @@
-"""What `--config.check` prints: the polling plan, aligned, for people."""
+"""What `--config.check` and `--once` print for people: the polling plan, and what came of each poll."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from exporter.config import RateLimit, Settings
+from exporter.metrics.state import TargetState
 from exporter.polling.plan import Plan, plan_of, sending_rate
 from exporter.targets import Kind, Target
+from exporter.terminal import PLAIN, Colour, Paint, table
 
 
-def plan_report(settings: Settings) -> str:
+def plan_report(settings: Settings, paint: Paint = PLAIN) -> str:
     """Return the plan for `settings`: demand, budget, and how often each target will really be read."""
     plan = plan_of(settings)
+    warnings = [
+        f"{paint.colour('warning:', Colour.YELLOW)} {text}" for text in _warnings(plan, settings)
+    ]
     return "\n".join(
-        [*_summary(plan, settings), "", *_table(plan), *_with_gap(_warnings(plan, settings)), ""]
+        [*_summary(plan, settings), "", *table(_plan_rows(plan, paint)), *_with_gap(warnings), ""]
     )
+
+
+def poll_report(states: Sequence[TargetState], paint: Paint = PLAIN) -> str:
+    """Return what came of the poll of each target, and how many of them were read."""
+    rows = [tuple(map(paint.bold, ("target", "result", "rows", "series", "problem")))]
+    rows += [_poll_row(state, paint) for state in states]
+    read = sum(_is_up(state) for state in states)
+    colour = Colour.GREEN if read == len(states) else Colour.RED
+    summary = paint.colour(f"{read} of {len(states)} targets were read.", colour)
+    return "\n".join([*table(rows), "", summary, ""])
+
+
+def _poll_row(state: TargetState, paint: Paint) -> tuple[str, ...]:
+    name = _name(state.target)
+    if state.failure:
+        status = f" (HTTP {state.failure.status})" if state.failure.status else ""
+        message = f": {state.failure.message}" if state.failure.message else ""
+        problem = f"{state.failure.type}{status}{message}"
+        return name, paint.colour("failing", Colour.RED), "", "", problem
+    if not _is_up(state):
+        return (
+            name,
+            paint.colour("not polled", Colour.YELLOW),
+            "",
+            "",
+            "polling was paused before its turn",
+        )
+    invalid = f"{state.invalid_rows} of {state.rows} rows are invalid" if state.invalid_rows else ""
+    result = paint.colour("up", Colour.YELLOW if invalid else Colour.GREEN)
+    rows = "" if state.rows is None else f"{state.rows:>4}"
+    series = f"{state.balances.series:>6}" if state.balances else ""
+    return name, result, rows, series, paint.colour(invalid, Colour.YELLOW) if invalid else ""
 
 
 def _summary(plan: Plan, settings: Settings) -> Iterator[str]:
@@ -37,15 +74,18 @@ def _limit(limit: RateLimit) -> str:
     return f"{sending_rate(limit):.3f} requests/s ({limit.budget} in any {duration(limit.window)})"
 
 
-def _table(plan: Plan) -> Iterator[str]:
-    rows = [("target", "interval", "refreshed every")]
-    rows += [
-        (_name(target), duration(target.interval), duration(plan.refresh_interval(target)))
-        for target in plan.targets
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    for name, interval, refreshed in rows:
-        yield f"{name:<{widths[0]}}  {interval:<{widths[1]}}  {refreshed}"
+def _is_up(state: TargetState) -> bool:
+    return state.polls > 0 and state.failure is None
+
+
+def _plan_rows(plan: Plan, paint: Paint) -> list[tuple[str, ...]]:
+    rows = [tuple(map(paint.bold, ("target", "interval", "refreshed every")))]
+    for target in plan.targets:
+        refreshed = duration(plan.refresh_interval(target))
+        if plan.stretch[target.credential] > 1:
+            refreshed = paint.colour(refreshed, Colour.YELLOW)
+        rows.append((_name(target), duration(target.interval), refreshed))
+    return rows
 
 
 def _name(target: Target) -> str:
@@ -56,19 +96,19 @@ def _warnings(plan: Plan, settings: Settings) -> Iterator[str]:
     slowest = max(plan.stretch.values())
     if slowest > 1:
         yield (
-            f"warning: demand exceeds the budget: intervals are stretched by up to {slowest:.2f}. "
+            f"demand exceeds the budget: intervals are stretched by up to {slowest:.2f}. "
             "Make intervals longer, or raise rate_limit.share where nothing else shares the limit."
         )
     late = [t for t in plan.targets if plan.refresh_interval(t) >= settings.polling.stale_after]
     if late:
         yield (
-            f"warning: {len(late)} of {len(plan.targets)} targets, such as {_name(late[0])}, are read less often than "
+            f"{len(late)} of {len(plan.targets)} targets, such as {_name(late[0])}, are read less often than "
             f"polling.stale_after ({duration(settings.polling.stale_after)}): "
             "their balances will be withdrawn between polls."
         )
 
 
-def _with_gap(lines: Iterator[str]) -> Iterator[str]:
+def _with_gap(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         yield ""
         yield line

@@ -1,11 +1,15 @@
-"""The polling plan as it is printed: whole pages, byte for byte."""
+"""The polling plan, and what came of polling once, as they are printed: whole pages, byte for byte."""
 
 from pathlib import Path
 
 import pytest
 
 from exporter.config import parse
-from exporter.report import duration, plan_report
+from exporter.custody.models import parse_json, vault_balances
+from exporter.metrics.state import Failure, TargetState, balances_of
+from exporter.report import duration, plan_report, poll_report
+from exporter.targets import Target
+from exporter.terminal import Paint
 from tests.exporting import ENVIRON
 
 
@@ -83,6 +87,86 @@ def test_a_key_with_a_limit_of_its_own_slows_its_own_targets_alone() -> None:
         "\n"
         "warning: demand exceeds the budget: intervals are stretched by up to 2.00. "
         "Make intervals longer, or raise rate_limit.share where nothing else shares the limit.\n"
+    )
+
+
+def test_on_a_terminal_what_is_stretched_and_what_is_warned_of_stands_out() -> None:
+    text = f"""\
+api: {{rate_limit: {{requests: 2, window: 60s, share: 1}}}}
+polling: {{interval: 1m, stale_after: 1h}}
+credentials: {{one: {{api_key_env: SIMULATOR_KEY, api_secret_env: SIMULATOR_SECRET}}}}
+organizations: [{{name: acme, id: ABCD EFGH IJKL MNOP, vaults: [{HOT}]}}]
+"""
+    settings = parse(text, directory=Path(), environ=ENVIRON)
+    lines = plan_report(settings, Paint(colours=True)).splitlines()
+    assert lines[4:7] == [
+        "\x1b[1mtarget\x1b[0m          \x1b[1minterval\x1b[0m  \x1b[1mrefreshed every\x1b[0m",
+        "acme / (total)  1m        \x1b[33m2m\x1b[0m",
+        "acme / hot      1m        \x1b[33m2m\x1b[0m",
+    ]
+    assert lines[8].startswith("\x1b[33mwarning:\x1b[0m demand exceeds the budget")
+
+
+def target(vault: str) -> Target:
+    kind = "vault" if vault else "organization"
+    return Target(kind, "VABCDEF234567A", "acme", vault, 60.0, "one")  # type: ignore[arg-type]  # one of the two kinds
+
+
+def read_vault(name: str, *rows: bytes) -> TargetState:
+    """Return a vault that was read, with one good row and `rows`."""
+    good = (
+        b'{"asset": "BTC", "asset_class": "currency", '
+        b'"balance": "1", "spot": "1", "hold": "0", "available": "1"}'
+    )
+    answer = vault_balances(parse_json(b"[" + b",".join((good, *rows)) + b"]"))
+    balances = balances_of(target(name), answer, 0.0)
+    return TargetState(
+        target(name),
+        balances=balances,
+        polls=1,
+        rows=balances.rows,
+        invalid_rows=balances.invalid_rows,
+    )
+
+
+def test_polling_once_is_told_target_by_target_with_what_is_wrong() -> None:
+    states = [
+        read_vault("hot"),
+        read_vault("cold storage", b'{"asset": "ETH"}'),
+        TargetState(target(""), polls=1, failure=Failure("Unknown", 500, "Oops", 0.0)),
+        TargetState(target("far"), polls=1, failure=Failure("transport/timeout", None, "", 0.0)),
+        TargetState(target("late")),
+    ]
+    assert poll_report(states) == (
+        "target               result      rows  series  problem\n"
+        "acme / hot           up             1       4\n"
+        "acme / cold storage  up             2       4  1 of 2 rows are invalid\n"
+        "acme / (total)       failing                   Unknown (HTTP 500): Oops\n"
+        "acme / far           failing                   transport/timeout\n"
+        "acme / late          not polled                polling was paused before its turn\n"
+        "\n"
+        "2 of 5 targets were read.\n"
+    )
+
+
+def test_on_a_terminal_a_failure_is_red_and_a_half_success_yellow() -> None:
+    states = [
+        read_vault("hot"),
+        read_vault("cold", b'{"asset": "ETH"}'),
+        TargetState(target("far"), polls=1, failure=Failure("transport/timeout", None, "", 0.0)),
+        TargetState(target("late")),
+    ]
+    lines = poll_report(states, Paint(colours=True)).splitlines()
+    results = [line.split("  ")[1].strip() for line in lines[1:5]]
+    assert results == [
+        "\x1b[32mup\x1b[0m",
+        "\x1b[33mup\x1b[0m",
+        "\x1b[31mfailing\x1b[0m",
+        "\x1b[33mnot polled\x1b[0m",
+    ]
+    assert lines[-1] == "\x1b[31m2 of 4 targets were read.\x1b[0m"
+    assert poll_report(states[:1], Paint(colours=True)).endswith(
+        "\n\x1b[32m1 of 1 targets were read.\x1b[0m\n"
     )
 
 
