@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format readme bench clean
+.PHONY: help demo test check format readme dashboards kubernetes-rules bench requirements sbom audit clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -34,8 +34,25 @@ format: $(READY) ## let ruff put the code in form
 readme: $(READY) ## write the generated tables of the README
 	$(BIN)/python -m tests.readme
 
+dashboards: $(READY) ## write the Grafana dashboards
+	$(BIN)/python -m deploy.grafana.source
+
+kubernetes-rules: $(READY) ## write the alerts for the Prometheus operator
+	$(BIN)/python -m tests.deploy.kubernetes
+
 bench: $(READY) ## measure; the README's figures come from here
 	$(BIN)/python -m tests.bench $(ARGS)
+
+requirements: $(READY) ## pin what is shipped; ARGS=--upgrade takes the newest of everything
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --output-file deploy/requirements.txt $(ARGS) pyproject.toml
+
+sbom: $(READY) ## write the bill of materials of what is pinned
+	$(BIN)/python -m tests.supply sbom
+
+audit: $(READY) ## known vulnerabilities and licences of what is pinned
+	@$(BIN)/python -m tests.supply audit $(ARGS)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

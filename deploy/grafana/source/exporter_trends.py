@@ -1,0 +1,202 @@
+"""Trends of the exporter: its targets, its budget, its requests and its process."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import timeseries
+from grafana_foundation_sdk.models import common, units
+
+from deploy.grafana.source.panels import (
+    limited,
+    painted,
+    query,
+    stacked,
+    trend,
+)
+from deploy.grafana.source.queries import (
+    age,
+    none_is_zero,
+    refused,
+)
+from deploy.grafana.source.rules import threshold
+
+INSTANCE: Final = 'instance=~"$instance"'
+TARGETS: Final = 'instance=~"$instance",org=~"$org"'
+
+OLDEST: Final = 10
+"""How many targets are shown by name where the others are better off."""
+
+
+def targets() -> list[timeseries.Panel]:
+    """Return whether targets are read, and in time."""
+    up = f"kraken_custody_target_up{{{TARGETS}}}"
+    stale = f"kraken_custody_target_stale{{{TARGETS}}}"
+    read = f"kraken_custody_target_last_success_timestamp_seconds{{{TARGETS}}}"
+    states = {
+        "ok": f"{up} == 1 unless {stale} == 1",
+        "failing, last balances shown": f"({up} == 0 and {read}) unless {stale} == 1",
+        "too old, balances withheld": f"{stale} == 1",
+        "not read yet": f"{stale} unless {read}",
+    }
+    colors = dict(zip(states, ("green", "orange", "red", "purple"), strict=True))
+    counts = [query(none_is_zero(f"count({expr})"), name) for name, expr in states.items()]
+    interval = (
+        f"max by (kind, org, vault) (kraken_custody_target_refresh_interval_seconds{{{TARGETS}}})"
+    )
+    who = "{{org}} {{vault}}"
+    return [
+        painted(stacked(trend("Targets by state", units.Number, *counts)), colors).span(8),
+        trend(
+            "Age of the oldest balances",
+            units.Seconds,
+            query(f"topk({OLDEST}, {age(TARGETS)})", who),
+        )
+        .span(8)
+        .min(0)
+        .description(f"The {OLDEST} oldest at each time."),
+        limited(
+            trend(
+                "Lateness",
+                units.Number,
+                query(f"topk({OLDEST}, ({age(TARGETS)}) / {interval})", who),
+            ),
+            threshold("late_factor"),
+        )
+        .span(8)
+        .min(0)
+        .description(
+            f"Age over the time between the last two polls, of the {OLDEST} latest. Beyond the line "
+            "PollsLate fires."
+        ),
+    ]
+
+
+def budget() -> list[timeseries.Panel]:
+    """Return how much of the budget is asked for and taken, and what pauses."""
+    used = query(f"kraken_custody_rate_limit_used_requests{{{INSTANCE}}}", "used {{instance}}")
+    budget = query(f"max(kraken_custody_rate_limit_budget_requests{{{INSTANCE}}})", "budget")
+    demand = query(f"kraken_custody_rate_limit_demand_ratio{{{INSTANCE}}}", "demand {{instance}}")
+    waited = f"rate(kraken_custody_rate_limit_wait_seconds_total{{{INSTANCE}}}[$__rate_interval])"
+    refusals = [
+        query(none_is_zero(f"count({refused(reason, INSTANCE)})"), name)
+        for reason, name in (("rate_limit", "rate limit"), ("credential", "key"))
+    ]
+    return [
+        painted(
+            trend("Budget, requests in one window", units.Number, used, budget), {"budget": "red"}
+        )
+        .span(8)
+        .min(0),
+        limited(
+            trend(
+                "Demand and waiting",
+                units.PercentUnit,
+                demand,
+                query(waited, "waiting {{instance}}"),
+            ),
+            1,
+        )
+        .span(8)
+        .min(0)
+        .description(
+            "demand: what the intervals ask for, over the budget; waiting: part of the time in which a "
+            "request waits for a slot."
+        ),
+        trend("Pauses, targets refused", units.Number, *refusals)
+        .span(8)
+        .min(0)
+        .decimals(0)
+        .description(
+            "While the API refuses the rate everything pauses, up to 5 minutes; while it refuses a key "
+            "all that uses it, up to 15."
+        ),
+    ]
+
+
+def _per_minute(what: str) -> str:
+    return f"60 * rate(kraken_custody_api_{what}_total{{{INSTANCE}}}[$__rate_interval])"
+
+
+def requests() -> list[timeseries.Panel]:
+    """Return what is asked, what fails, and how long it takes."""
+    by_status = f"sum by (status) ({_per_minute('requests')})"
+    by_type = f"sum by (type) ({_per_minute('errors')}) > 0"
+    none = 'label_replace(vector(0), "type", "none", "", "")'
+    buckets = (
+        "sum by (endpoint, le) "
+        f"(rate(kraken_custody_api_request_duration_seconds_bucket{{{INSTANCE}}}[$__rate_interval]))"
+    )
+    return [
+        stacked(
+            trend(
+                "Requests by status",
+                units.RequestsPerMinute,
+                query(
+                    f'label_replace({by_status}, "status", "no answer", "status", "")', "{{status}}"
+                ),
+            )
+        ).span(8),
+        stacked(
+            trend(
+                "Errors by type",
+                units.RequestsPerMinute,
+                query(f"{by_type} or on () {none}", "{{type}}"),
+            )
+        )
+        .span(8)
+        .draw_style(common.GraphDrawStyle.BARS)
+        .description("Failed requests, retries included; the README says what each type means."),
+        trend(
+            "Latency",
+            units.Seconds,
+            *(
+                query(
+                    f"histogram_quantile({quantile}, {buckets})", f"{{{{endpoint}}}} {quantile:.0%}"
+                )
+                for quantile in (0.5, 0.99)
+            ),
+        )
+        .span(8)
+        .min(0)
+        .description(
+            "From sending to the last byte: half, and 99 of 100 requests, took at most so long."
+        ),
+    ]
+
+
+def process() -> list[timeseries.Panel]:
+    """Return what the process holds and takes."""
+    series = {
+        "series": "kraken_custody_exporter_series",
+        "rows": "kraken_custody_target_rows",
+        "invalid rows": "kraken_custody_target_invalid_rows",
+    }
+    return [
+        trend(
+            "Series and rows",
+            units.Number,
+            *(query(f"sum({metric}{{{INSTANCE}}})", name) for name, metric in series.items()),
+        )
+        .span(8)
+        .min(0)
+        .description(
+            "Balance series held; rows of the last good answers, and those of them that were rejected."
+        ),
+        trend(
+            "Memory",
+            units.BytesIEC,
+            query(f"process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}}"),
+        )
+        .span(8)
+        .min(0),
+        trend(
+            "Processor, scrapes, open files",
+            units.PercentUnit,
+            query(f"rate(process_cpu_seconds_total{{{INSTANCE}}}[$__rate_interval])", "of a core"),
+            query(
+                f"process_open_fds{{{INSTANCE}}} / process_max_fds{{{INSTANCE}}}",
+                "of the open files",
+            ),
+        )
+        .span(8)
+        .min(0),
+    ]

@@ -1,0 +1,187 @@
+"""The dashboard for treasury: what is held where, what it is worth, what of it can be moved."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import stat, table
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import units
+
+from deploy.grafana.source.frame import (
+    EXPORTER,
+    TITLES,
+    TREASURY,
+    VAULT,
+    alert_marks,
+    everything,
+    filled,
+    link,
+    page,
+    quote_asset,
+    vault_url,
+)
+from deploy.grafana.source.panels import (
+    EXACT,
+    MONEY,
+    bars,
+    donut,
+    figure,
+    levels,
+    query,
+    stacked,
+    trend,
+)
+from deploy.grafana.source.queries import (
+    Holdings,
+    age,
+    blank,
+    change,
+    none_is_zero,
+    organizations,
+)
+from deploy.grafana.source.shared import (
+    BY_WORTH,
+    LAST_POLL,
+    amounts,
+    available_against_the_rest,
+    day_over_day,
+    firing_alerts,
+    firing_number,
+    shares,
+)
+from deploy.grafana.source.tables import Column, decimals, linked, rows, signed
+
+HELD: Final = Holdings('org=~"$org",vault=~"$vault",asset=~"$asset"')
+OWNERS: Final = 'org=~"$org"'
+TARGETS: Final = 'org=~"$org",vault=~"$vault|"'
+VAULTS: Final = 'kind="vault",org=~"$org",vault=~"$vault"'
+ALERTS: Final = 'org=~"$org|",vault=~"$vault|",asset=~"$asset|"'
+
+LARGEST: Final = 12
+"""How many assets or vaults are named where more would be clutter."""
+
+
+def treasury() -> build.Dashboard:
+    """Return the dashboard."""
+    about = "What is held in Kraken custody, what it is worth, and what of it can be moved."
+    held = 'kraken_custody_vault_balance{org=~"$org",vault=~"$vault"}'
+    vaults = 'kraken_custody_target_stale{kind="vault",org=~"$org"}'
+    dashboard = (
+        page(TREASURY, TITLES[TREASURY], about)
+        .time("now-24h", "now")
+        .with_variable(quote_asset())
+        .with_variable(everything("org", "Organization", "kraken_custody_target_stale"))
+        .with_variable(everything("vault", "Vault", vaults))
+        .with_variable(everything("asset", "Asset", held))
+        .annotation(alert_marks(ALERTS))
+        .link(link(VAULT, "quote_asset"))
+        .link(link(EXPORTER, "org"))
+    )
+    return filled(
+        dashboard,
+        *_figures(),
+        *(share.span(6).height(3) for share in shares(HELD)),
+        *_trends(),
+        firing_alerts(ALERTS),
+        _vaults(),
+        _assets(),
+    )
+
+
+def _figures() -> list[stat.Panel]:
+    worth = f"sum({organizations(OWNERS)})"
+    return [
+        figure("Worth of the organizations, $quote_asset", MONEY, worth)
+        .span(5)
+        .decimals(2)
+        .description("Totals as Kraken states them: of every vault and asset, chosen or not."),
+        figure("Change within the time range", units.PercentUnit, change(OWNERS))
+        .span(4)
+        .decimals(2)
+        .description("Of the worth of the organizations: by prices, and by what came and went."),
+        figure("Worth of the selection, $quote_asset", MONEY, f"sum({HELD.worth})")
+        .span(5)
+        .decimals(2)
+        .description(
+            "Of the chosen vaults and assets. It leaves out what has no price, and vaults whose "
+            "balances are unknown."
+        ),
+        day_over_day(HELD).span(4),
+        figure("Unknown balances", units.Number, none_is_zero(f"count({blank(TARGETS)})"))
+        .span(3)
+        .thresholds(levels("green", (1, "red")))
+        .description(
+            "Organizations and vaults that were not read yet, or so long ago that their balances "
+            "are withheld."
+        ),
+        firing_number(ALERTS).span(3),
+    ]
+
+
+def _trends() -> list[Builder[model.Panel]]:
+    by_organization = f"sum by (org) ({organizations(OWNERS)})"
+    by_asset = f"sum by (asset) ({HELD.worth})"
+    by_vault = f"sort_desc(topk({LARGEST}, sum by (org, vault) ({HELD.worth})))"
+    largest = f"topk({LARGEST}, {by_asset})"
+    rest = f'label_replace(sum({HELD.worth}) - sum({largest}) > 0, "asset", "others", "", "")'
+    return [
+        stacked(
+            trend("Worth by organization, $quote_asset", MONEY, query(by_organization, "{{org}}"))
+        ).span(12),
+        stacked(trend("Worth by asset, $quote_asset", MONEY, query(by_asset, "{{asset}}"))).span(
+            12
+        ),
+        donut("Share by asset", MONEY, f"{largest} or {rest}", "{{asset}}").span(8),
+        bars("Largest vaults, $quote_asset", MONEY, by_vault, "{{org}} / {{vault}}").span(8),
+        available_against_the_rest(HELD).span(8),
+    ]
+
+
+def _vaults() -> table.Panel:
+    each = "by (org, vault)"
+    worth = f"sum {each} ({HELD.worth})"
+    parts = [
+        Column(part, units.PercentUnit, f"sum {each} ({expr}) / {worth}", (decimals(1),))
+        for part, expr in HELD.parts.items()
+    ]
+    flows = f"sum {each} ({HELD.flows})"
+    return (
+        rows(
+            "Vaults, worth in $quote_asset",
+            {"org": "Organization", "vault": "Vault"},
+            Column("Worth", EXACT, worth, (decimals(2),)),
+            *parts,
+            Column("Day over day", EXACT, flows, (decimals(2), *signed())),
+            Column("Age", units.Seconds, f"max {each} ({age(VAULTS)})"),
+            Column(
+                "Last poll",
+                units.Number,
+                f"min {each} (kraken_custody_target_up{{{VAULTS}}})",
+                LAST_POLL,
+            ),
+        )
+        .span(24)
+        .sort_by(BY_WORTH)
+        .description("A click on a vault opens it.")
+        .override_by_name("Vault", [linked("Open the vault", vault_url("quote_asset"))])
+    )
+
+
+def _assets() -> table.Panel:
+    each = "by (asset, asset_class)"
+    worth = f"sum {each} ({HELD.worth})"
+    share = f"{worth} / scalar(sum({HELD.worth}))"
+    return (
+        rows(
+            "Assets, worth in $quote_asset",
+            {"asset": "Asset", "asset_class": "Class"},
+            *amounts(HELD, each),
+            Column("Price", EXACT, f"max {each} ({HELD.quote('price')})", (decimals(8),)),
+            Column("Worth", EXACT, worth, (decimals(2),)),
+            Column("Share", units.PercentUnit, share, (decimals(1),)),
+        )
+        .span(24)
+        .sort_by(BY_WORTH)
+        .description("Amounts are in units of the asset, over the chosen vaults.")
+    )
