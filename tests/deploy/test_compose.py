@@ -1,0 +1,217 @@
+"""The Compose file: valid, locked in, for this machine only, and made of the files that are tested elsewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter import __version__
+from tests.deploy import dockerfile
+from tests.deploy.rules import DEPLOY
+from tests.programs import program
+
+COMPOSE = DEPLOY / "compose"
+ADDRESSES = {
+    "127.0.0.1:9093": "alertmanager:9093",
+    "127.0.0.1:10063": "kraken-custody-exporter:10063",
+    "127.0.0.1:9090": "prometheus:9090",
+}
+MADE_BY_THE_USER = {"config.yaml", "secrets/api-key", "secrets/api-secret"}
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+PROJECT: dict[str, Any] = load(COMPOSE / "compose.yaml")
+SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
+MOUNTS = [
+    (name, *volume.split(":"))
+    for name, service in SERVICES.items()
+    for volume in service.get("volumes", ())
+]
+
+
+def at_their_addresses(text: str) -> Any:
+    for here, there in ADDRESSES.items():
+        text = text.replace(here, there)
+    return yaml.safe_load(text)
+
+
+def check_schema(path: Path) -> subprocess.CompletedProcess[str]:
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    return subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", *schema, path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_schema_of_compose_has_nothing_to_say_against_it() -> None:
+    checked = check_schema(COMPOSE / "compose.yaml")
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_schema_would_tell_a_key_that_it_does_not_know(tmp_path: Path) -> None:
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((COMPOSE / "compose.yaml").read_text("utf-8").replace("read_only", "readonly"))
+    assert "readonly" in check_schema(wrong).stdout
+
+
+def test_one_variable_decides_between_the_demo_and_real_balances() -> None:
+    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
+    assert {name: names for name, names in profiles.items() if names} == {
+        "demo": ["demo"],
+        "real": ["real"],
+    }
+    assert (COMPOSE / ".env").read_text("utf-8") == "COMPOSE_PROFILES=demo\n"
+    different = {"profiles", "command", "configs", "secrets"}
+    demo, real = (
+        {key: value for key, value in SERVICES[name].items() if key not in different}
+        for name in ("demo", "real")
+    )
+    assert demo == real
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_locked_in(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_port_is_for_this_machine_only(name: str) -> None:
+    for port in SERVICES[name]["ports"]:
+        assert re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_image_has_an_exact_version(name: str) -> None:
+    assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+
+
+def test_the_exporter_is_built_from_this_repository_in_its_version() -> None:
+    for name in ("demo", "real"):
+        assert (COMPOSE / SERVICES[name]["build"]["context"]).resolve() == dockerfile.REPOSITORY
+        assert SERVICES[name]["build"]["args"].keys() <= dockerfile.arguments().keys()
+        assert SERVICES[name]["image"] == f"kraken-custody-exporter:{__version__}"
+
+
+@pytest.mark.parametrize(("name", "source"), [mount[:2] for mount in MOUNTS])
+def test_what_is_mounted_exists_and_is_read_only_or_a_volume(name: str, source: str) -> None:
+    (mount,) = (mount for mount in MOUNTS if mount[:2] == (name, source))
+    if source.startswith("."):
+        assert (COMPOSE / source).exists()
+        assert mount[3:] == ("ro",)
+    else:
+        assert source in PROJECT["volumes"]
+
+
+def test_what_the_user_brings_is_kept_out_of_git_and_the_readme_tells_of_it() -> None:
+    files = [file["file"] for kind in ("configs", "secrets") for file in PROJECT[kind].values()]
+    assert set(files) == MADE_BY_THE_USER
+    git = program("git", package="git")
+    ignored = subprocess.run(
+        [git, "check-ignore", *files], cwd=COMPOSE, capture_output=True, text=True, check=False
+    )
+    assert ignored.stdout.split() == files
+    readme = (COMPOSE / "README.md").read_text("utf-8")
+    assert all(f"`{file}`" in readme for file in files)
+
+
+def test_configuration_and_secrets_are_where_the_example_has_them() -> None:
+    (directory,) = (step.text for step in dockerfile.stages()[-1] if step.name == "WORKDIR")
+    real = SERVICES["real"]
+    targets = {file["source"]: file["target"] for file in real["configs"] + real["secrets"]}
+    credential = load(dockerfile.REPOSITORY / "config.example.yaml")["credentials"]["treasury"]
+    assert targets == {
+        "config": f"{directory}/config.yaml",
+        "api-key": f"{directory}/{credential['api_key_file']}",
+        "api-secret": f"{directory}/{credential['api_secret_file']}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("copy", "original"),
+    [
+        ("prometheus.yml", "prometheus/prometheus.yml"),
+        (
+            "datasources/kraken-custody.yaml",
+            "grafana/provisioning/datasources/kraken-custody.yaml",
+        ),
+    ],
+)
+def test_a_copy_differs_in_addresses_only(copy: str, original: str) -> None:
+    expected = at_their_addresses((DEPLOY / original).read_text("utf-8"))
+    assert load(COMPOSE / copy) == expected
+    assert expected != load(DEPLOY / original)
+
+
+def test_every_address_is_that_of_a_service() -> None:
+    names = set(SERVICES)
+    for service in SERVICES.values():
+        names |= set(service.get("networks", {}).get("default", {}).get("aliases", ()))
+    ports = {port.split(":")[2] for service in SERVICES.values() for port in service["ports"]}
+    for address in ADDRESSES.values():
+        name, port = address.split(":")
+        assert name in names
+        assert port in ports
+
+
+def test_prometheus_accepts_its_configuration_where_it_is_mounted(tmp_path: Path) -> None:
+    lay_out("prometheus", tmp_path)
+    checked = subprocess.run(
+        [
+            program("promtool", package="prometheus"),
+            "check",
+            "config",
+            tmp_path / "etc/prometheus/prometheus.yml",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "SUCCESS: 5 rule files found" in checked.stdout
+
+
+def test_alertmanager_accepts_its_configuration_where_it_is_mounted(tmp_path: Path) -> None:
+    lay_out("alertmanager", tmp_path)
+    checked = subprocess.run(
+        [
+            program("amtool", package="prometheus-alertmanager"),
+            "check-config",
+            tmp_path / "etc/alertmanager/alertmanager.yml",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "1 templates" in checked.stdout
+
+
+def test_grafana_finds_every_dashboard_where_it_is_mounted(tmp_path: Path) -> None:
+    lay_out("grafana", tmp_path)
+    environment = SERVICES["grafana"]["environment"]
+    home = environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert Path(f"{tmp_path}{home}").is_file()
+    (provided,) = (tmp_path / "etc/grafana/provisioning/dashboards").iterdir()
+    for provider in load(provided)["providers"]:
+        assert list(Path(f"{tmp_path}{provider['options']['path']}").glob("*.json"))
+
+
+def lay_out(name: str, root: Path) -> None:
+    """Give a service's mounted files the places below `root` that they have in its container."""
+    for owner, source, target, *_ in MOUNTS:
+        if owner == name and source.startswith("."):
+            place = Path(f"{root}{target}")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to((COMPOSE / source).resolve())

@@ -1,0 +1,222 @@
+"""The Kubernetes manifests: what kustomize makes of them, against the API's own schemas and against the image."""
+
+import subprocess
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped] # it comes without types
+import pytest
+import yaml
+from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
+from cloudcoil.resources import Resource
+
+from exporter.metrics import catalog
+from tests.deploy import dockerfile, kubernetes, rules
+from tests.deploy.kubernetes import KUBERNETES, RULES
+from tests.deploy.stories import STORIES
+from tests.processes import run
+from tests.programs import program
+
+EXAMPLE = KUBERNETES / "overlays" / "example"
+SECRET = EXAMPLE / "secret.example.yaml"
+KINDS = {
+    "Namespace",
+    "ServiceAccount",
+    "ConfigMap",
+    "Deployment",
+    "Service",
+    "NetworkPolicy",
+    "ServiceMonitor",
+    "PrometheusRule",
+}
+OPERATOR_LABELS = {"job", "instance", "namespace", "service", "pod", "container", "endpoint"}
+"""What the Prometheus operator has Prometheus set on every series of a ServiceMonitor."""
+NAME = "kraken-custody-exporter"
+LABEL = {"app.kubernetes.io/name": NAME}
+
+
+@cache
+def example() -> dict[str, dict[str, Any]]:
+    """Return what the example overlay comes to, by kind."""
+    built = subprocess.run(
+        [program("kubectl", package="kubernetes-client"), "kustomize", EXAMPLE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    resources = list(yaml.safe_load_all(built.stdout))
+    return {resource["kind"]: resource for resource in resources}
+
+
+def pod() -> dict[str, Any]:
+    spec: dict[str, Any] = example()["Deployment"]["spec"]["template"]["spec"]
+    return spec
+
+
+def container() -> dict[str, Any]:
+    (only,) = pod()["containers"]
+    return dict(only)
+
+
+def test_the_overlay_is_complete_and_brings_no_secret() -> None:
+    assert example().keys() == KINDS
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS - {"ServiceMonitor", "PrometheusRule"}))
+def test_the_schema_of_kubernetes_has_nothing_to_say_against(kind: str) -> None:
+    latest = kubernetes_validate.latest_version()
+    kubernetes_validate.validate(example()[kind], latest, strict=True)
+
+
+def test_the_example_secret_is_one() -> None:
+    secret = yaml.safe_load(SECRET.read_text("utf-8"))
+    kubernetes_validate.validate(secret, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_the_schema_would_tell_a_key_that_it_does_not_know() -> None:
+    wrong = example()["Service"] | {"specs": {}}
+    with pytest.raises(kubernetes_validate.ValidationError, match="specs"):
+        kubernetes_validate.validate(wrong, kubernetes_validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("model", [ServiceMonitor, PrometheusRule])
+def test_the_operator_knows_every_key_and_value(model: type[Resource]) -> None:
+    """What its models do not know they leave out."""
+    resource = example()[model.__name__]
+    read = model.model_validate(resource)
+    assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == resource
+
+
+def test_the_operator_would_miss_a_key_that_it_does_not_know() -> None:
+    resource = example()["ServiceMonitor"]
+    read = ServiceMonitor.model_validate(resource | {"specs": {}})
+    assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == resource
+
+
+def test_every_selector_finds_the_pod() -> None:
+    resources = example()
+    assert resources["Deployment"]["spec"]["template"]["metadata"]["labels"] == LABEL
+    assert resources["Deployment"]["spec"]["selector"] == {"matchLabels": LABEL}
+    assert resources["Service"]["spec"]["selector"] == LABEL
+    assert resources["NetworkPolicy"]["spec"]["podSelector"] == {"matchLabels": LABEL}
+    assert resources["ServiceMonitor"]["spec"]["selector"] == {"matchLabels": LABEL}
+    assert resources["Service"]["metadata"]["labels"].items() >= LABEL.items()
+
+
+def test_there_is_never_a_second_exporter_with_the_same_key() -> None:
+    spec = example()["Deployment"]["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_it_may_do_no_more_than_the_strictest_pod_security_standard_allows() -> None:
+    context = pod()["securityContext"] | container()["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["readOnlyRootFilesystem"] is True
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod()["automountServiceAccountToken"] is False
+    assert example()["ServiceAccount"]["automountServiceAccountToken"] is False
+    enforced = example()["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+    assert enforced == "restricted"
+
+
+def test_user_port_and_directory_are_those_of_the_image() -> None:
+    image = {step.name: step.text for step in dockerfile.stages()[-1]}
+    context = pod()["securityContext"]
+    assert f"{context['runAsUser']}:{context['runAsGroup']}" == image["USER"]
+    assert [mount["mountPath"] for mount in container()["volumeMounts"]] == [image["WORKDIR"]]
+    (port,) = container()["ports"]
+    assert f'"--web.listen-address=:{port["containerPort"]}"' in image["ENTRYPOINT"]
+    assert image["EXPOSE"] == str(port["containerPort"])
+
+
+def test_every_port_by_name_is_the_one_of_the_container() -> None:
+    (port,) = container()["ports"]
+    probes = [container()[f"{name}Probe"] for name in ("startup", "liveness", "readiness")]
+    (served,) = example()["Service"]["spec"]["ports"]
+    (allowed,) = example()["NetworkPolicy"]["spec"]["ingress"][0]["ports"]
+    (scraped,) = example()["ServiceMonitor"]["spec"]["endpoints"]
+    named = [
+        *(probe["httpGet"]["port"] for probe in probes),
+        served["targetPort"],
+        allowed["port"],
+    ]
+    assert named == [port["name"]] * 5
+    assert scraped["port"] == served["name"]
+
+
+def test_nothing_but_prometheus_gets_in_and_nothing_but_dns_and_https_gets_out() -> None:
+    policy = example()["NetworkPolicy"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert [sorted(rule) for rule in policy["ingress"]] == [["from", "ports"]]
+    assert [
+        sorted((port["protocol"], port["port"]) for port in rule["ports"])
+        for rule in policy["egress"]
+    ] == [[("TCP", 53), ("UDP", 53)], [("TCP", 443)]]
+    assert all(rule["to"] for rule in policy["egress"])
+
+
+def test_the_configuration_and_the_secrets_are_found_where_it_looks(tmp_path: Path) -> None:
+    (volume,) = pod()["volumes"]
+    configured, secret = volume["projected"]["sources"]
+    assert configured["configMap"]["name"] == example()["ConfigMap"]["metadata"]["name"]
+    assert secret["secret"]["name"] == NAME
+    values = yaml.safe_load(SECRET.read_text("utf-8"))
+    assert values["metadata"]["name"] == NAME
+    for source, content in (
+        (configured["configMap"], example()["ConfigMap"]["data"]),
+        (secret["secret"], values["stringData"]),
+    ):
+        for item in source["items"]:
+            path = tmp_path / item["path"]
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content[item["key"]], "utf-8")
+    checked = run("--config.check", directory=tmp_path)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_job_has_a_name_that_the_rules_look_for() -> None:
+    assert example()["Service"]["metadata"]["name"].startswith("kraken-custody")
+    assert "jobLabel" not in example()["ServiceMonitor"]["spec"]
+
+
+def test_no_label_of_the_cluster_takes_the_place_of_one_of_the_exporter() -> None:
+    """Prometheus would rename the exporter's to exported_..., and no rule would find it."""
+    (endpoint,) = example()["ServiceMonitor"]["spec"]["endpoints"]
+    dropped = {
+        rule["regex"] for rule in endpoint["relabelings"] if rule.get("action") == "labeldrop"
+    }
+    own = {label for metric in catalog.ALL for label in metric.labels}
+    assert (OPERATOR_LABELS - dropped) & own == set()
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_an_alert_fires_with_the_labels_of_a_cluster_too(name: str, tmp_path: Path) -> None:
+    """With those that the operator adds, a match of labels that forgot to say which ones would find nothing."""
+    first = STORIES[name][0]
+    cluster = dict.fromkeys(("namespace", "service", "container"), "x")
+    series = {with_labels(key, cluster): values for key, values in first.series.items()}
+    assert any(first.firing.values())
+    rules.run([(name, replace(first, series=series, message=None))], tmp_path)
+
+
+def with_labels(series: str, more: dict[str, str]) -> str:
+    """Add labels to a series in promtool's notation."""
+    name, _, labels = series.removesuffix("}").partition("{")
+    added = ",".join(f'{label}="{value}"' for label, value in more.items())
+    return f"{name}{{{labels}{',' if labels else ''}{added}}}"
+
+
+def test_the_rules_are_those_of_deploy_prometheus() -> None:
+    """If this fails, run `make kubernetes-rules`."""
+    assert RULES.read_text("utf-8") == kubernetes.prometheus_rule()
+
+
+def test_no_alert_is_missing() -> None:
+    groups = example()["PrometheusRule"]["spec"]["groups"]
+    named = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
+    assert sorted(named) == sorted(rules.alerts())
