@@ -100,12 +100,19 @@ def run(stories: Sequence[tuple[str, Story]], directory: Path) -> None:
     chosen = needed(
         name for pattern, _ in stories for name in alerts() if re.fullmatch(pattern, name)
     )
-    (directory / "rules.yaml").write_text(yaml.safe_dump({"groups": chosen}), "utf-8")
+    promtool(chosen, [_test(name, story) for name, story in stories], directory)
+
+
+def promtool(
+    chosen: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]], directory: Path
+) -> None:
+    """Let promtool evaluate groups one after the other, as they are given, and run its own form of tests on them."""
+    (directory / "rules.yaml").write_text(yaml.safe_dump({"groups": [*chosen]}), "utf-8")
     document = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": "30s",
         "group_eval_order": [group["name"] for group in chosen],
-        "tests": [_test(name, story) for name, story in stories],
+        "tests": [*tests],
     }
     path = directory / "stories.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False, width=10**6), "utf-8")

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from exporter.config.values import duration
 from tests.deploy.rules import DEPLOY, alerts
 from tests.programs import program
 
@@ -121,30 +122,29 @@ def test_one_message_tells_of_an_organization() -> None:
     assert configuration()["route"]["group_by"] == ["job", "org"]
 
 
+def test_no_reminder_is_further_apart_than_alertmanager_remembers() -> None:
+    """It forgets after five days what it has told, and then tells it again."""
+    route = configuration()["route"]
+    for told in (route, *route["routes"]):
+        assert duration(told.get("repeat_interval", "4h")) < duration("5d")
+
+
 def test_inhibition_names_only_alerts_that_exist_and_never_silences_what_was_really_read() -> None:
-    matchers = [
-        (side, re.search(r'alertname=(~?)"([^"]+)"', matcher))
-        for rule in configuration()["inhibit_rules"]
-        for side in ("source_matchers", "target_matchers")
-        for matcher in rule[side]
-        if "alertname" in matcher
-    ]
-    for side, matcher in matchers:
-        assert matcher
-        for name in alternatives(matcher[2]):
-            assert name in alerts()
-            if side == "target_matchers":
-                assert name not in {
-                    "KrakenCustodyExporterDown",
-                    "KrakenCustodyUnexpectedOutflow",
-                    "KrakenCustodyAvailableBelowMinimum",
-                }
+    for rule in configuration()["inhibit_rules"]:
+        silenced = alertnames(rule["target_matchers"])
+        assert silenced | alertnames(rule["source_matchers"]) <= set(alerts())
+        assert not silenced & {
+            "KrakenCustodyExporterDown",
+            "KrakenCustodyUnexpectedOutflow",
+            "KrakenCustodyAvailableBelowMinimum",
+        }
 
 
-def alternatives(pattern: str) -> list[str]:
-    """Return the names that a pattern such as `A(B|C)` stands for."""
-    before, _, inside = pattern.partition("(")
-    return [before + part for part in inside.rstrip(")").split("|")]
+def alertnames(matchers: list[str]) -> set[str]:
+    """Return the names that matchers such as `alertname=~"A(B|C)"` stand for."""
+    (matched,) = (found[1] for one in matchers if (found := re.match('alertname=~?"(.+)"', one)))
+    before, _, inside = matched.partition("(")
+    return {before + part for part in inside.rstrip(")").split("|")}
 
 
 def test_a_message_about_one_alert_is_its_summary(tmp_path: Path) -> None:

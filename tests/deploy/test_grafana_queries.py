@@ -28,8 +28,8 @@ from tests.deploy.dashboards import (
 )
 from tests.deploy.rules import alerts, groups
 from tests.exporting import configuration, simulator, write
-from tests.integration.test_prometheus import Prometheus, serving
 from tests.processes import running
+from tests.prometheus import Prometheus, serving
 from tests.waiting import until
 
 OWNER: Final = PORTFOLIO.organizations[0]

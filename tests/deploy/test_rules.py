@@ -2,12 +2,24 @@
 
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from tests.deploy.rules import PROMETHEUS, RULE_FILES, alerts, run
-from tests.deploy.stories import STORIES
+from tests.deploy.rules import PROMETHEUS, RULE_FILES, alerts, groups, promtool, run
+from tests.deploy.stories import (
+    EXPORTER,
+    FAILING,
+    IDENTITY,
+    RESTART,
+    STORIES,
+    asset,
+    one,
+    target,
+)
 from tests.programs import program
+
+READ: Final = "kraken_custody:vault(_available)?_balance:read"
 
 
 def test_promtool_accepts_the_configuration_and_the_rules() -> None:
@@ -34,3 +46,40 @@ def test_every_alert_has_stories() -> None:
 @pytest.mark.parametrize("name", STORIES)
 def test_an_alert_fires_when_it_must_and_only_then(name: str, tmp_path: Path) -> None:
     run([(name, story) for story in STORIES[name]], tmp_path)
+
+
+def balances(values: str) -> dict[str, str]:
+    """Return an asset's balances, and a minimum of the available one."""
+    return asset(balance=values, available_balance=values) | one(
+        "vault_min_available_balance", {**EXPORTER, **IDENTITY}, values
+    )
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        target(up=f"1x20 {RESTART} _ 1x20", stale=f"0x20 {RESTART} 0x20")
+        | balances(f"10x20 {RESTART} _ 10x20"),
+        target(**FAILING) | balances("10x20 stale"),
+        target(invalid_rows="0x20 1x20") | balances("10x20 stale"),
+    ],
+    ids=["restart", "failure", "invalid row"],
+)
+def test_what_is_not_read_is_never_0_however_far_apart_groups_are_evaluated(
+    series: dict[str, str], tmp_path: Path
+) -> None:
+    """Prometheus spreads groups over their interval: one may see a scrape that another has not seen."""
+    test = {
+        "interval": "30s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": f"count({{__name__=~'{READ}'}} == 0) or vector(0)",
+                "eval_time": f"{seconds}s",
+                "exp_samples": [{"labels": "{}", "value": 0}],
+            }
+            for seconds in range(300, 1200, 30)
+        ],
+    }
+    # What comes last here is as old as an interval for all that comes before it.
+    promtool(groups()[::-1], [test], tmp_path)

@@ -1,0 +1,242 @@
+"""From a balance that falls to the message that says so, through everything that deploy/ has.
+
+A vault loses a good part of a balance and gets it back; then the API goes away; then the exporter dies.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from exporter.config.models import Polling
+from exporter.demo.holdings import Amounts, Holding
+from exporter.demo.portfolio import Portfolio
+from exporter.demo.server import SimulatorThread
+from tests.demo.calling import NOON, PORTFOLIO
+from tests.deploy.inbox import Inbox, Notice, inbox
+from tests.deploy.rules import DEPLOY
+from tests.deploy.servers import Alertmanager, alertmanager, prometheus
+from tests.deploy.shortened import FACTOR
+from tests.exporting import configuration, simulator, write
+from tests.processes import running
+from tests.prometheus import Prometheus
+from tests.waiting import until
+
+OUTFLOW: Final = "KrakenCustodyUnexpectedOutflow"
+FAILING: Final = "KrakenCustodyTargetFailing"
+STALE: Final = "KrakenCustodyBalancesStale"
+DOWN: Final = "KrakenCustodyExporterDown"
+
+NORTHWIND, HELIX = PORTFOLIO.organizations
+COLD, HOT, *_ = NORTHWIND.vaults
+ARCHIVE: Final = HELIX.vaults[-1]
+FULL: Final = COLD.holdings[0]
+ROBBED: Final = replace(FULL, base=Amounts(*(part * Decimal("0.6") for part in FULL.base)))
+LOSS: Final = {
+    "alertname": OUTFLOW,
+    "severity": "critical",
+    "job": "kraken-custody",
+    "org": NORTHWIND.name,
+    "vault": COLD.name,
+    "vault_id": COLD.id,
+    "asset": "BTC",
+    "asset_class": "currency",
+}
+SUMMARY: Final = "Northwind Treasury / cold-reserve / BTC: balance fell by 40% within an hour"
+FIRING: Final = f"[FIRING 1] critical: {SUMMARY}"
+RESOLVED: Final = f"[RESOLVED] critical: {SUMMARY}"
+# Over within twenty seconds where nothing else uses the machine.
+DEADLINE_SECONDS: Final = 60.0
+
+
+def holding(bitcoin: Holding) -> Portfolio:
+    """Return the story's portfolio, whose cold vault has so much bitcoin."""
+    cold = replace(COLD, holdings=(bitcoin, *COLD.holdings[1:]))
+    return Portfolio((replace(NORTHWIND, vaults=(cold, HOT)), replace(HELIX, vaults=(ARCHIVE,))))
+
+
+TARGETS: Final = {
+    (owner.name, vault)
+    for owner in holding(FULL).organizations
+    for vault in ("", *(vault.name for vault in owner.vaults))
+}
+# As an exporter polls without being told how, at the speed of the rules.
+POLLING: Final[dict[str, Any]] = {
+    "interval": f"{Polling().interval / FACTOR:g}s",
+    "stale_after": f"{Polling().stale_after / FACTOR:g}s",
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """What came of it.
+
+    inbox: every message. posts_before: how many there were before anything had happened. states_of_loss,
+    states_of_outage: in which states Prometheus knew an outflow until the API went away, and from then on. silenced:
+    the alerts that Alertmanager kept back once the exporter was dead.
+    """
+
+    inbox: Inbox
+    posts_before: int
+    states_of_loss: set[str]
+    states_of_outage: set[str]
+    silenced: set[str]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    directory = tmp_path_factory.mktemp("story")
+    simulated = simulator(portfolio=holding(FULL))
+    with ExitStack() as stack, ExitStack() as api:
+        post = stack.enter_context(inbox())
+        base_url = api.enter_context(SimulatorThread(simulated.app))
+        write(directory, configuration(base_url, portfolio=simulated.portfolio, **POLLING))
+        exporter = stack.enter_context(running(directory=directory))
+        metrics = httpx.URL(exporter.wait_for("started")["metrics"]).netloc.decode()
+        manager = stack.enter_context(alertmanager(directory, webhook=post.webhook, smtp=post.smtp))
+        server = stack.enter_context(
+            prometheus(directory, exporter=metrics, alertmanager=manager.address)
+        )
+        began = time.time()
+        # An outflow is told by what was there before.
+        until(
+            lambda: server.values("kraken_custody:vault_balance:outflow_ratio1h"), DEADLINE_SECONDS
+        )
+        posts_before = len(post.posts)
+
+        simulated.portfolio = holding(ROBBED)
+        until(lambda: FIRING in post.subjects(), DEADLINE_SECONDS)
+        simulated.portfolio = holding(FULL)
+        until(lambda: RESOLVED in post.subjects(), DEADLINE_SECONDS)
+
+        over = time.time()
+        api.close()
+        until(
+            lambda: all(
+                told_of(post.notices("firing", alertname=alert)) == TARGETS
+                for alert in (FAILING, STALE)
+            ),
+            DEADLINE_SECONDS,
+        )
+
+        exporter.process.kill()
+        silenced = until(lambda: suppressed(manager))
+        until(lambda: post.notices("firing", alertname=DOWN))
+        yield Story(
+            post,
+            posts_before,
+            outflow_states(server, began, over),
+            outflow_states(server, over, time.time()),
+            silenced,
+        )
+
+
+def told_of(notices: Iterable[Notice]) -> set[tuple[str, str]]:
+    """Return organization and vault of the targets that were told of."""
+    return {(notice.labels["org"], notice.labels.get("vault", "")) for notice in notices}
+
+
+def suppressed(manager: Alertmanager) -> set[str]:
+    """Return the names of the alerts that an Alertmanager keeps back."""
+    return {
+        alert["labels"]["alertname"]
+        for alert in manager.alerts()
+        if alert["status"]["state"] == "suppressed"
+    }
+
+
+def outflow_states(server: Prometheus, start: float, end: float) -> set[str]:
+    """Return the states that an outflow was in at any time between two."""
+    found = server.ask(
+        "/api/v1/query_range",
+        query=f'ALERTS{{alertname="{OUTFLOW}"}}',
+        start=str(start),
+        end=str(end),
+        step="100ms",
+    )
+    return {series["metric"]["alertstate"] for series in found["result"]}
+
+
+def test_nothing_is_told_while_nothing_happens(story: Story) -> None:
+    assert story.posts_before == 0
+
+
+def test_a_loss_is_told_and_then_its_end(story: Story) -> None:
+    told = [
+        (notice.receiver, notice.status)
+        for post in story.inbox.posts
+        for notice in post
+        if notice.labels["alertname"] == OUTFLOW
+    ]
+    # For 15 minutes, other messages about the organization may list again what has ended.
+    assert [one for one, _ in groupby(told)] == [("critical", "firing"), ("critical", "resolved")]
+
+
+def test_the_loss_is_told_with_all_that_a_person_needs(story: Story) -> None:
+    (notice,) = story.inbox.notices("firing", alertname=OUTFLOW)
+    had, has = (portfolio.amounts(NOON).balance for portfolio in (FULL, ROBBED))
+    assert notice.labels == LOSS
+    assert notice.annotations == {
+        "summary": SUMMARY,
+        "description": f"From {float(had):.10g} to {float(has):.10g} BTC, in units of the asset: no price is involved.",
+        "runbook_url": f"deploy/runbooks/{OUTFLOW}.md",
+    }
+    assert (DEPLOY.parent / notice.annotations["runbook_url"]).is_file()
+
+
+def test_the_mail_says_the_same_in_words(story: Story) -> None:
+    (notice,) = story.inbox.notices("firing", alertname=OUTFLOW)
+    (mail,) = (mail for mail in story.inbox.mails if mail["subject"] == FIRING)
+    (text,) = (part.get_payload(decode=True) for part in mail.walk() if not part.is_multipart())
+    assert isinstance(text, bytes)
+    said, description, name, runbook = text.decode().strip().splitlines()
+    assert said == f"FIRING   {SUMMARY}"
+    assert description.strip() == notice.annotations["description"]
+    assert name.strip().startswith(f"{OUTFLOW}, critical, since ")
+    assert runbook.strip() == f"Runbook: {notice.annotations['runbook_url']}"
+
+
+def test_an_outage_is_told_of_every_target_by_its_urgency(story: Story) -> None:
+    for alert, receiver in ((STALE, "critical"), (FAILING, "warning")):
+        notices = story.inbox.notices("firing", alertname=alert)
+        assert told_of(notices) == TARGETS
+        assert {notice.receiver for notice in notices} == {receiver}
+
+
+@pytest.mark.parametrize("organization", [NORTHWIND.name, HELIX.name])
+def test_one_message_tells_of_all_targets_of_an_organization(
+    story: Story, organization: str
+) -> None:
+    wanted = {target for target in TARGETS if target[0] == organization}
+    assert wanted in [
+        told_of(notice for notice in post if notice.labels["alertname"] == STALE)
+        for post in story.inbox.posts
+    ]
+
+
+def test_an_outage_is_no_outflow(story: Story) -> None:
+    assert "firing" in story.states_of_loss
+    assert "firing" not in story.states_of_outage
+
+
+def test_a_dead_exporter_is_told_instead_of_its_targets(story: Story) -> None:
+    assert story.silenced <= {FAILING, STALE}
+    assert {notice.receiver for notice in story.inbox.notices("firing", alertname=DOWN)} == {
+        "critical"
+    }
+
+
+def test_nothing_else_is_told(story: Story) -> None:
+    told = {
+        notice.labels["alertname"]
+        for post in story.inbox.posts
+        for notice in post
+        if notice.status == "firing"
+    }
+    assert told == {OUTFLOW, STALE, FAILING, DOWN}
