@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format readme dashboards kubernetes-rules bench requirements sbom audit clean
+.PHONY: help demo test check format readme dashboards kubernetes-rules screenshots bench requirements sbom audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -20,7 +20,7 @@ demo: $(READY) ## run the exporter against its embedded custody API simulator
 	@$(BIN)/kraken-custody-exporter --demo $(ARGS)
 
 test: $(READY) ## run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(READY) ## lint, formatting, types
 	$(BIN)/ruff check .
@@ -39,6 +39,9 @@ dashboards: $(READY) ## write the Grafana dashboards
 
 kubernetes-rules: $(READY) ## write the alerts for the Prometheus operator
 	$(BIN)/python -m tests.deploy.kubernetes
+
+screenshots: $(READY) ## take the README's pictures from the demo
+	$(BIN)/python -m tests.browser.screenshots
 
 bench: $(READY) ## measure; the README's figures come from here
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -2,11 +2,12 @@
 
 import asyncio
 import gc
+import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from exporter import __version__
@@ -19,6 +20,9 @@ from exporter.polling.plan import Plan
 from exporter.reload import Reloader
 from exporter.report import plan_report, poll_report
 from exporter.terminal import PLAIN, Paint
+from exporter.web.access.control import Access
+from exporter.web.access.exposure import is_loopback, warn_of_exposure
+from exporter.web.access.file import WebConfigFile
 from exporter.web.address import ListenAddress
 from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.server import serving
@@ -33,12 +37,17 @@ class WebOptions:
 
     address: ListenAddress
     telemetry_path: str
+    config_file: Path | None = None
     may_reload: bool = False
     limits: Limits = DEFAULT_LIMITS
 
 
-async def serve(load: Callable[[], Settings], web: WebOptions) -> bool:
+async def serve(
+    load: Callable[[], Settings], web: WebOptions, config_file: Path | None = None
+) -> bool:
     """Poll and serve until SIGTERM or SIGINT, reload at SIGHUP; return whether it was a signal that ended it.
+
+    config_file: where `load` reads, for people; None for the demo.
 
     Raises ConfigError, SecretError, EnvironmentMistakeError and ListenError.
     """
@@ -47,10 +56,12 @@ async def serve(load: Callable[[], Settings], web: WebOptions) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     settings = load()
+    web_config = WebConfigFile(web.config_file)
     with web.address.listen() as listener:
+        bound = ListenAddress(*listener.getsockname()[:2])
         world = World()
-        exporter = Exporter(settings, world)
-        reloader = Reloader(exporter, load, world.wall)
+        exporter = Exporter(settings, world, _shown(config_file))
+        reloader = Reloader(exporter, load, web_config, world.wall)
         reloads = set[asyncio.Task[str | None]]()
 
         def reload() -> None:
@@ -61,23 +72,29 @@ async def serve(load: Callable[[], Settings], web: WebOptions) -> bool:
 
         loop.add_signal_handler(signal.SIGHUP, reload)
         site = Site(
-            exporter.store,
-            exporter.registry,
-            exporter.poller,
+            exporter,
             web.telemetry_path,
             reload=reloader.reload if web.may_reload else None,
         )
         # What was imported is there to stay; left out, it would hold the loop for 30 ms at each full collection.
         gc.freeze()
-        async with serving(site.app(), listener, web.limits.within_open_files()) as server:
-            _log_start(exporter.plan, listener, web.telemetry_path)
+        access = Access(
+            lambda: web_config.configuration,
+            loopback_name=web.address.host if is_loopback(bound) else None,
+        )
+        limits = web.limits.within_open_files()
+        async with serving(site.app(), listener, limits, access) as server:
+            _log_start(exporter.plan, bound, web.telemetry_path, has_tls=access.tls is not None)
+            warn_of_exposure(web_config, bound)
+            watching = asyncio.create_task(reloader.watch())
             polling = asyncio.create_task(exporter.poller.run())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait((server, polling, stopping), return_when=asyncio.FIRST_COMPLETED)
             part = "web" if server.done() else "polling"
-            for task in (polling, stopping, *reloads):
+            ending = (watching, polling, stopping, *reloads)
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(polling, stopping, *reloads, return_exceptions=True)
+            await asyncio.gather(*ending, return_exceptions=True)
     if not stop.is_set():
         log.error("stopped_by_itself", part=part)
         return False
@@ -85,16 +102,24 @@ async def serve(load: Callable[[], Settings], web: WebOptions) -> bool:
     return True
 
 
-def _log_start(plan: Plan, listener: socket.socket, telemetry_path: str) -> None:
-    host, port = listener.getsockname()[:2]
+def _shown(config_file: Path | None) -> str | None:
+    """Return where the configuration stands, also where a name has bytes that are no text."""
+    if config_file is None:
+        return None
+    return os.fsencode(config_file.absolute()).decode(errors="replace")
+
+
+def _log_start(plan: Plan, bound: ListenAddress, telemetry_path: str, *, has_tls: bool) -> None:
     # Every interface has no address that could be opened.
-    reachable = ListenAddress("localhost" if host in ("::", "0.0.0.0") else host, port)  # noqa: S104 - read, not bound
+    is_every = bound.host in ("::", "0.0.0.0")  # noqa: S104 - read, not bound
+    reachable = ListenAddress("localhost" if is_every else bound.host, bound.port)
+    scheme = "https" if has_tls else "http"
     log.info(
         "started",
         version=__version__,
         targets=len(plan.targets),
-        page=f"http://{reachable}/",
-        metrics=f"http://{reachable}{telemetry_path}",
+        page=f"{scheme}://{reachable}/",
+        metrics=f"{scheme}://{reachable}{telemetry_path}",
     )
     if plan.demand_ratio > 1:
         log.warning(
@@ -105,12 +130,13 @@ def _log_start(plan: Plan, listener: socket.socket, telemetry_path: str) -> None
         )
 
 
-def check(settings: Settings, paint: Paint = PLAIN) -> str:
+def check(settings: Settings, web_config_file: Path | None, paint: Paint = PLAIN) -> str:
     """Return the polling plan of `settings`, for people, once everything that a start builds from them was built.
 
-    Raises SecretError and EnvironmentMistakeError.
+    Raises ConfigError for the web configuration, SecretError and EnvironmentMistakeError.
     """
     Exporter(settings, World())
+    WebConfigFile(web_config_file)
     return plan_report(settings, paint)
 
 

@@ -1,4 +1,4 @@
-"""Flags and exit statuses, nothing else.
+"""What a command line makes the program do, and its exit status.
 
 0: success or a clean stop; 1: a runtime failure; 2: bad usage or configuration.
 """
@@ -9,26 +9,20 @@ import contextlib
 import functools
 import os
 import platform
-import re
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from exporter import __version__
+from exporter.flags import DEFAULT_CONFIG_FILE, PROGRAM, flag_parser
 from exporter.terminal import paint_for
 from exporter.version import revision
-from exporter.web.address import RESERVED_PATHS, ListenAddress, ListenError
-from exporter.web.limits import DEFAULT_LIMITS, Limits, number, seconds
+from exporter.web.address import ListenError
+from exporter.web.limits import Limits
 
 if TYPE_CHECKING:
     from exporter.config import Settings
 
-Value = TypeVar("Value")
-
-PROGRAM: Final = "kraken-custody-exporter"
-DEFAULT_CONFIG_FILE: Final = Path("config.yaml")
 SUCCESS: Final = 0
 RUNTIME_FAILURE: Final = 1
 BAD_USAGE: Final = 2
@@ -36,7 +30,7 @@ BAD_USAGE: Final = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with `arguments` (the process's own where None) and return its exit status."""
-    parser = _parser()
+    parser = flag_parser()
     flags = parser.parse_args(arguments)
     if flags.version:
         python = platform.python_version()
@@ -47,129 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if flags.once and flags.config_check:
         parser.error("--once and --config.check exclude each other")
     return _run(flags)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM,
-        description="Prometheus exporter for the vault balances of Kraken's custody service.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--config.file",
-        dest="config_file",
-        metavar="PATH",
-        type=Path,
-        help=f"configuration file (default: {DEFAULT_CONFIG_FILE})",
-    )
-    parser.add_argument(
-        "--config.check",
-        dest="config_check",
-        action="store_true",
-        help="validate the configuration and the files it names, print the polling plan, exit",
-    )
-    parser.add_argument(
-        "--once",
-        action="store_true",
-        help="poll every target once, write the exposition to stdout, exit",
-    )
-    parser.add_argument(
-        "--demo",
-        action="store_true",
-        help="start the embedded custody API simulator and export from it; "
-        "needs no configuration and no credentials",
-    )
-    parser.add_argument(
-        "--web.listen-address",
-        dest="listen_address",
-        metavar="HOST:PORT",
-        type=_argument(ListenAddress.parse),
-        default="127.0.0.1:10063",
-        help="where to serve; :PORT means every interface (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--web.telemetry-path",
-        dest="telemetry_path",
-        metavar="PATH",
-        type=_argument(_telemetry_path),
-        default="/metrics",
-        help="path of the metrics (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--web.enable-lifecycle",
-        dest="may_reload",
-        action="store_true",
-        help="allow POST /-/reload",
-    )
-    parser.add_argument(
-        "--web.max-connections",
-        dest="max_connections",
-        metavar="NUMBER",
-        type=_argument(partial(number, least=1)),
-        default=DEFAULT_LIMITS.connections,
-        help="connections at once; a further one replaces the one that has waited longest for a request "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--web.max-requests",
-        dest="max_requests",
-        metavar="NUMBER",
-        type=_argument(partial(number, least=0)),
-        default=DEFAULT_LIMITS.requests,
-        help="requests answered at once, 0 for any number; further ones get 503 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--web.read-timeout",
-        dest="read_timeout",
-        metavar="DURATION",
-        type=_argument(seconds),
-        default=f"{DEFAULT_LIMITS.read_timeout:g}s",
-        help="time to send the head of a request (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--web.write-timeout",
-        dest="write_timeout",
-        metavar="DURATION",
-        type=_argument(seconds),
-        default=f"{DEFAULT_LIMITS.write_timeout:g}s",
-        help="time to take an answer (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--log.level",
-        dest="log_level",
-        choices=("debug", "info", "warn", "error"),
-        default="info",
-        help="least severe events to log (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--log.format",
-        dest="log_format",
-        choices=("logfmt", "json"),
-        default="logfmt",
-        help="form of the log, which goes to stderr (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--version", action="store_true", help="print version, revision and Python, exit"
-    )
-    return parser
-
-
-def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
-    """Make argparse show the message of a ValueError instead of a general one."""
-
-    def checked(text: str) -> Value:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return checked
-
-
-def _telemetry_path(text: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) or text in RESERVED_PATHS:
-        raise ValueError(f"{text!r} is not a path of its own, such as /metrics")
-    return text
 
 
 def _show(text: str) -> None:
@@ -207,7 +78,8 @@ async def _go(flags: argparse.Namespace) -> int:
         from exporter import app  # noqa: PLC0415 - see _run
 
         if flags.config_check:
-            _show(app.check(load(), paint_for(sys.stdout, os.environ)))
+            paint = paint_for(sys.stdout, os.environ)
+            _show(app.check(load(), flags.web_config_file, paint))
             return SUCCESS
         if flags.once:
             once = await app.poll_once(load(), paint_for(sys.stderr, os.environ))
@@ -222,8 +94,15 @@ async def _go(flags: argparse.Namespace) -> int:
             read_timeout=flags.read_timeout,
             write_timeout=flags.write_timeout,
         )
-        web = app.WebOptions(flags.listen_address, flags.telemetry_path, flags.may_reload, limits)
-        return SUCCESS if await app.serve(load, web) else RUNTIME_FAILURE
+        web = app.WebOptions(
+            flags.listen_address,
+            flags.telemetry_path,
+            flags.web_config_file,
+            flags.may_reload,
+            limits,
+        )
+        config_file = None if flags.demo else flags.config_file or DEFAULT_CONFIG_FILE
+        return SUCCESS if await app.serve(load, web, config_file) else RUNTIME_FAILURE
 
 
 @contextlib.asynccontextmanager

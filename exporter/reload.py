@@ -2,23 +2,33 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from exporter.assembly import Exporter
 from exporter.config import ConfigError, SecretError, Settings
 from exporter.custody.connections import EnvironmentMistakeError
 from exporter.logs import get_logger
+from exporter.web.access.file import WebConfigFile
+
+LOOK_SECONDS: Final = 1.0
+"""Between two looks at the files of the web configuration."""
 
 log = get_logger()
 
 
 class Reloader:
-    """Reloads `exporter` from what `load` returns. wall: Unix seconds."""
+    """Reloads `exporter` from what `load` returns, and the web configuration. wall: Unix seconds."""
 
     def __init__(
-        self, exporter: Exporter, load: Callable[[], Settings], wall: Callable[[], float]
+        self,
+        exporter: Exporter,
+        load: Callable[[], Settings],
+        web_config: WebConfigFile,
+        wall: Callable[[], float],
     ) -> None:
         self._exporter = exporter
         self._load = load
+        self._web_config = web_config
         self._wall = wall
         self._turn = asyncio.Lock()
 
@@ -28,7 +38,10 @@ class Reloader:
             loading = self._exporter.loading
             try:
                 # Reading a large file takes a moment, and polling goes on meanwhile.
-                await self._exporter.reload(await asyncio.to_thread(self._load))
+                settings = await asyncio.to_thread(self._load)
+                reading = await asyncio.to_thread(self._web_config.read)
+                await self._exporter.reload(settings)
+                self._web_config.hold(reading)
             except (ConfigError, SecretError, EnvironmentMistakeError) as error:
                 loading.error = str(error)
                 log.error("reload_failed", problem=loading.error)  # noqa: TRY400 - an expected fault: its message says it all
@@ -38,4 +51,16 @@ class Reloader:
             else:
                 loading.at, loading.error = self._wall(), None
                 log.info("reloaded", targets=len(self._exporter.plan.targets))
+            loading.web_error = self._web_config.problem
             return loading.error
+
+    async def watch(self) -> None:
+        """Take over what changes on disk of the web configuration, certificates too, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            async with self._turn:
+                try:
+                    await self._web_config.look()
+                except Exception:
+                    log.exception("web_config_crashed")
+                self._exporter.loading.web_error = self._web_config.problem

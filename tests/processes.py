@@ -23,12 +23,14 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), **ENVIRON, **(extra or {})}
 
 
-def run(*arguments: str | Path, directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run the exporter in `directory` until it ends."""
+def run(
+    *arguments: str | Path, directory: Path, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the exporter in `directory` until it ends. environ: more variables for it."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         cwd=directory,
-        env=environment(),
+        env=environment(environ),
         capture_output=True,
         text=True,
         timeout=LONGEST_RUN_SECONDS,
@@ -79,15 +81,20 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str | Path, directory: Path) -> Iterator[Running]:
-    """Run the exporter while the block runs, on a port of its own and with a log in JSON."""
+def running(
+    *arguments: str | Path, directory: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Run the exporter while the block runs, on a port of its own and with a log in JSON.
+
+    environ: more variables for it.
+    """
     out, err = directory / "stdout", directory / "stderr"
     flags = ("--web.listen-address", "127.0.0.1:0", "--log.format", "json")
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(
             [*COMMAND, *flags, *map(str, arguments)],
             cwd=directory,
-            env=environment(),
+            env=environment(environ),
             stdout=stdout,
             stderr=stderr,
         )

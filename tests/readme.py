@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from exporter.cli import _parser
+from exporter.flags import flag_parser
 from exporter.metrics import catalog
 from exporter.metrics.catalog import Metric
 
@@ -46,7 +46,7 @@ def _source(metric: Metric) -> str:
 def flag_table() -> str:
     """Return a table of the flags, as `--help` has them."""
     rows = ["| flag | default | meaning |", "| --- | --- | --- |"]
-    for action in _parser()._actions:
+    for action in flag_parser()._actions:
         if action.dest == "help":
             continue
         value = str(action.metavar or "\\|".join(action.choices or ()))

@@ -66,6 +66,7 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
         "--demo",
         "--web.listen-address",
         "--web.telemetry-path",
+        "--web.config.file",
         "--log.level",
         "--log.format",
         "--version",
@@ -96,6 +97,10 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
         (
             ["--web.telemetry-path", "/-/healthy"],
             "argument --web.telemetry-path: '/-/healthy' is not a path of its own, such as /metrics",
+        ),
+        (
+            ["--web.telemetry-path", "/vaults/metrics"],
+            "argument --web.telemetry-path: '/vaults/metrics' is not a path of its own, such as /metrics",
         ),
         (
             ["--web.telemetry-path", "/{x}"],
@@ -321,8 +326,19 @@ def terminal() -> Iterator[tuple[int, list[bytes]]]:
     os.close(ours)
 
 
-def test_once_shows_its_progress_on_a_terminal(
-    tmp_path: Path, terminal: tuple[int, list[bytes]]
+@pytest.mark.parametrize(
+    ("environ", "summary"),
+    [
+        ({}, b"\x1b[32m12 of 12 targets were read.\x1b[0m"),
+        ({"NO_COLOR": "1"}, b"\r\n12 of 12 targets were read.\r\n"),
+    ],
+    ids=["colours", "NO_COLOR"],
+)
+def test_once_shows_its_progress_and_a_table_on_a_terminal(
+    tmp_path: Path,
+    terminal: tuple[int, list[bytes]],
+    environ: dict[str, str],
+    summary: bytes,
 ) -> None:
     theirs, written = terminal
     with SimulatorThread(simulator().app) as base_url:
@@ -331,7 +347,7 @@ def test_once_shows_its_progress_on_a_terminal(
         done = subprocess.run(
             command,
             cwd=tmp_path,
-            env=environment(),
+            env=environment(environ),
             stdout=subprocess.PIPE,
             stderr=theirs,
             timeout=60,
@@ -339,7 +355,8 @@ def test_once_shows_its_progress_on_a_terminal(
         )
     assert done.returncode == 0
     assert done.stdout.startswith(b"# HELP ")
-    until(lambda: b"12/12" in b"".join(written))
+    until(lambda: summary in b"".join(written))
+    assert b"12/12" in b"".join(written)
     assert b" 0/12 " in b"".join(written)
 
 
@@ -379,7 +396,11 @@ def test_secrets_may_be_in_files_beside_the_configuration(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("HTTPS_PROXY", "notaurl://x", "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment: "),
+        (
+            "HTTPS_PROXY",
+            "notaurl://x",
+            "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY in the environment: ",
+        ),
         ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE or SSL_CERT_DIR in the environment: "),
     ],
 )

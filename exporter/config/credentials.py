@@ -1,11 +1,13 @@
 """Where an API key's secrets are, how the key is used, and reading the secrets again."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, NoReturn, Self, TypeVar
 
 from pydantic import AfterValidator, PrivateAttr, SecretBytes, SecretStr, ValidationInfo
 
+from exporter.config.files import is_open_to_all
 from exporter.config.mistakes import ProblemError
 from exporter.config.models import Model, RateLimit
 from exporter.config.secret_text import (
@@ -31,6 +33,19 @@ def _holds(decode: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """Environment variables, which may be secrets: they are neither shown nor written down with what names them."""
+
+    variables: Mapping[str, str] = field(repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("environment variables may be secrets, which are not to be written down")
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
 class CredentialSource(Model):
     """Where the secrets of one API key are, and how the key is used.
 
@@ -52,11 +67,11 @@ class CredentialSource(Model):
     rate_limit: RateLimit | None = None
     max_in_flight: WholeNumber = 1
 
-    _environ: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _environment: _Environment = PrivateAttr()
 
     def model_post_init(self, context: object, /) -> None:
         """Remember the environment for later reads; pydantic calls this."""
-        self._environ = Surroundings.of(context).environ
+        self._environment = _Environment(Surroundings.of(context).environ)
 
     def read(self) -> Secrets:
         """Read the secrets as they are now; raises SecretError."""
@@ -77,11 +92,21 @@ class CredentialSource(Model):
             totp_seed=SecretStr(seed) if seed else None,
         )
 
+    def files_open_to_all(self) -> dict[str, Path]:
+        """Return the secret files that every user of this machine can read, each by the field that names it."""
+        files = {
+            "api_key_file": self.api_key_file,
+            "api_secret_file": self.api_secret_file,
+            "otp_file": self.otp_file,
+            "totp_secret_file": self.totp_secret_file,
+        }
+        return {field: file for field, file in files.items() if file and is_open_to_all(file)}
+
     def _read(self, decode: Callable[[str], Decoded], **sources: Path | str | None) -> Decoded:
-        for field, where in sources.items():
+        for name, where in sources.items():
             if where is not None:
                 try:
-                    return decode(secret_text(where, self._environ))
+                    return decode(secret_text(where, self._environment.variables))
                 except ProblemError as problem:
-                    raise SecretError(f"{field} ({where}): {problem}") from None
+                    raise SecretError(f"{name} ({where}): {problem}") from None
         raise SecretError(f"{' or '.join(sources)} must be given")

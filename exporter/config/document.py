@@ -69,10 +69,10 @@ def kind(value: object) -> str:
             return "a mapping"
 
 
-def read_document(text: str) -> tuple[object, list[Mistake]]:
+def read_document(text: str, *, example: str) -> tuple[object, list[Mistake]]:
     """Read the values of a YAML document, and the mistakes that are YAML's own.
 
-    Raises ProblemError where the text is no document at all.
+    Raises ProblemError where the text is no document at all; `example` is the file to learn from.
     """
     if len(text) > LONGEST_DOCUMENT:
         raise ProblemError("is larger than 1 MiB: is it the right file?")
@@ -83,7 +83,7 @@ def read_document(text: str) -> tuple[object, list[Mistake]]:
     except RecursionError:
         raise ProblemError("is nested too deeply, or an alias contains itself") from None
     if tree is None and not reader.mistakes:
-        raise ProblemError("is empty: config.example.yaml shows what belongs here")
+        raise ProblemError(f"is empty: {example} shows what belongs here")
     return tree, reader.mistakes
 
 

@@ -1,5 +1,6 @@
 """Reading the files that an operator names: one way, and words for each way it can fail."""
 
+import contextlib
 import stat
 from pathlib import Path
 
@@ -25,3 +26,18 @@ def contents(path: Path, *, at_most: int) -> bytes:
     if len(read) > at_most:
         raise ProblemError(f"is larger than {at_most // 1024} KiB: is it the right file?")
     return read
+
+
+def is_open_to_all(path: Path) -> bool:
+    """Whether every user of this machine can read a file: neither its mode nor a directory above it keeps them out.
+
+    That its group can read it is no mistake: so Kubernetes and systemd hand a secret to the user of a service.
+    """
+    # Python before 3.13 tells a link that leads to itself as a RuntimeError.
+    with contextlib.suppress(OSError, RuntimeError):
+        # What keeps others out stands around the file itself, not around a link to it.
+        file = path.resolve()
+        return bool(file.stat().st_mode & stat.S_IROTH) and all(
+            directory.stat().st_mode & stat.S_IXOTH for directory in file.parents
+        )
+    return False

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -44,6 +44,18 @@ class Model(BaseModel):
             for key, value in raw.items()
             if value is not None or key not in cls.model_fields
         }
+
+
+class Document(Model):
+    """A configuration file as a whole.
+
+    example: the file that shows what may be in it. hidden: the sections whose values no message repeats. never_inline:
+    what to say of an unknown key that looks like a secret.
+    """
+
+    example: ClassVar[str]
+    hidden: ClassVar[frozenset[str]]
+    never_inline: ClassVar[str] = ""
 
 
 class RateLimit(Model):

@@ -1,17 +1,22 @@
 """From a configuration file to settings: everything is looked at before anything is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from exporter.config.document import LONGEST_DOCUMENT, read_document
 from exporter.config.files import contents
 from exporter.config.mistakes import ConfigError, Mistake, ProblemError
+from exporter.config.models import Document
 from exporter.config.relations import relation_mistakes
 from exporter.config.settings import Settings
 from exporter.config.translation import value_mistakes
 from exporter.config.values import Surroundings
+
+Read = TypeVar("Read", bound=Document)
+Relations = Callable[[object, Surroundings], Iterable[Mistake]]
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
@@ -20,15 +25,23 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     Relative paths in it start at its directory; `environ` holds the variables it may name.
     Raises ConfigError with every mistake.
     """
-    text, mistakes = _text(path)
-    if mistakes:
-        raise ConfigError(path, mistakes)
-    return _settings(text, path, Surroundings(path.parent, environ))
+    return load_document(path, environ, Settings, relation_mistakes)
 
 
 def parse(text: str, *, directory: Path, environ: Mapping[str, str]) -> Settings:
     """Read a configuration from text, as `load` does from a file in that directory."""
-    return _settings(text, "configuration", Surroundings(directory, environ))
+    surroundings = Surroundings(directory, environ)
+    return _read(text, "configuration", surroundings, Settings, relation_mistakes)
+
+
+def load_document(
+    path: Path, environ: Mapping[str, str], document: type[Read], relations: Relations
+) -> Read:
+    """Read a file of another kind in the same way; `relations` finds what is wrong between its values."""
+    text, mistakes = _text(path)
+    if mistakes:
+        raise ConfigError(path, mistakes)
+    return _read(text, path, Surroundings(path.parent, environ), document, relations)
 
 
 # Errors are raised outside of `except`: what they would carry along holds parts of the file.
@@ -43,22 +56,30 @@ def _text(path: Path) -> tuple[str, list[Mistake]]:
         return "", [Mistake("", "is not UTF-8 text: save it in that encoding")]
 
 
-def _settings(text: str, file: Path | str, surroundings: Surroundings) -> Settings:
-    settings, mistakes = _examine(text, surroundings)
-    if settings is None or mistakes:
+def _read(
+    text: str,
+    file: Path | str,
+    surroundings: Surroundings,
+    document: type[Read],
+    relations: Relations,
+) -> Read:
+    read, mistakes = _examine(text, surroundings, document, relations)
+    if read is None or mistakes:
         # One value can be seen to be wrong in two ways that come to the same.
         raise ConfigError(file, dict.fromkeys(mistakes))
-    return settings
+    return read
 
 
-def _examine(text: str, surroundings: Surroundings) -> tuple[Settings | None, list[Mistake]]:
+def _examine(
+    text: str, surroundings: Surroundings, document: type[Read], relations: Relations
+) -> tuple[Read | None, list[Mistake]]:
     try:
-        tree, mistakes = read_document(text)
+        tree, mistakes = read_document(text, example=document.example)
     except ProblemError as problem:
         return None, [Mistake("", str(problem))]
-    settings = None
+    read = None
     try:
-        settings = Settings.model_validate(tree, context=surroundings)
+        read = document.model_validate(tree, context=surroundings)
     except ValidationError as errors:
-        mistakes += value_mistakes(errors)
-    return settings, [*mistakes, *relation_mistakes(tree, surroundings)]
+        mistakes += value_mistakes(errors, document)
+    return read, [*mistakes, *relations(tree, surroundings)]

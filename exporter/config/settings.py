@@ -1,18 +1,23 @@
 """The settings as a whole, and what one part of them inherits from another."""
 
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from exporter.config.credentials import CredentialSource
-from exporter.config.models import Api, Model, Organization, Polling
+from exporter.config.models import Api, Document, Organization, Polling
 from exporter.config.values import Name
 
 Fields = dict[str, object]
 
 
-class Settings(Model):
+class Settings(Document):
     """The whole configuration."""
+
+    example: ClassVar = "config.example.yaml"
+    hidden: ClassVar = frozenset({"credentials"})
+    never_inline: ClassVar = " (secrets come from files or the environment, never from this file)"
 
     api: Api = Api()
     polling: Polling = Polling()

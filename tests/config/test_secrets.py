@@ -2,12 +2,15 @@
 
 import copy
 import os
+import tempfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from exporter.config import ConfigError, CredentialSource, SecretError, Secrets, Settings, parse
+from exporter.config.files import is_open_to_all
 from tests.config.documents import (
     API_KEY,
     API_SECRET,
@@ -290,3 +293,71 @@ def test_an_inline_secret_is_told_where_secrets_belong(place: str, directory: Pa
         "unknown key (secrets come from files or the environment, never from this file)" in mistake
     )
     assert "abc123" not in mistake
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can enter; pytest's own are closed to all others."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+def put(path: Path, mode: int) -> Path:
+    path.write_text(API_KEY)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_open"),
+    [(0o600, False), (0o640, False), (0o440, False), (0o660, False), (0o644, True), (0o604, True)],
+    ids=oct,
+)
+def test_a_file_that_its_mode_opens_to_others_is_open_to_all(
+    mode: int,
+    is_open: bool,  # noqa: FBT001 - a column of the table
+    open_directory: Path,
+) -> None:
+    assert is_open_to_all(put(open_directory / "key", mode)) is is_open
+
+
+def test_a_closed_directory_anywhere_above_keeps_others_out(open_directory: Path) -> None:
+    closed = open_directory / "closed"
+    (closed / "open").mkdir(parents=True)
+    key = put(closed / "open" / "key", 0o644)
+    assert is_open_to_all(key)
+    closed.chmod(0o750)
+    assert not is_open_to_all(key)
+
+
+def test_a_link_neither_opens_a_file_nor_closes_it(open_directory: Path) -> None:
+    closed = open_directory / "closed"
+    closed.mkdir(0o700)
+    (open_directory / "to-closed").symlink_to(put(closed / "key", 0o644))
+    (closed / "to-open").symlink_to(put(open_directory / "key", 0o644))
+    assert not is_open_to_all(open_directory / "to-closed")
+    assert is_open_to_all(closed / "to-open")
+
+
+def test_a_kubernetes_secret_that_is_mounted_for_a_group_is_not_open(open_directory: Path) -> None:
+    mount = open_directory / "..2026_11_21"
+    mount.mkdir()
+    put(mount / "api-key", 0o440)
+    (open_directory / "..data").symlink_to(mount.name)
+    (open_directory / "api-key").symlink_to("..data/api-key")
+    assert not is_open_to_all(open_directory / "api-key")
+
+
+def test_a_file_that_is_not_there_is_not_open(open_directory: Path) -> None:
+    assert not is_open_to_all(open_directory / "key")
+    (open_directory / "loop").symlink_to("loop")
+    assert not is_open_to_all(open_directory / "loop")
+
+
+def test_the_files_that_are_open_to_all_are_told_by_field(
+    directory: Path, open_directory: Path
+) -> None:
+    key = put(open_directory / "key", 0o644)
+    credentials = source(directory, f"api_key_file: {key}, api_secret_file: secret, otp_file: otp")
+    assert credentials.files_open_to_all() == {"api_key_file": key}

@@ -27,7 +27,7 @@ SERIES = VAULTS * ASSETS
 SCRAPERS = 50
 IDLE = 1000
 SLOW = 20
-GET = b"GET /metrics HTTP/1.1\r\nhost: exporter\r\n\r\n"
+GET = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"
 OPENMETRICS = {"accept": "application/openmetrics-text;version=1.0.0", "accept-encoding": "gzip"}
 FLAGS = ("--web.read-timeout=2s", "--web.write-timeout=2s", f"--web.max-requests={SCRAPERS}")
 """Shorter than by default, because they are waited for; as many requests as there are scrapers."""
@@ -166,16 +166,16 @@ def test_clients_that_stop_reading_hold_up_nobody_and_little_memory(exporter: Lo
 
 
 HOSTILE = {
-    "a large header": b"GET / HTTP/1.1\r\nhost: exporter\r\nx: " + b"y" * 10**6,
+    "a large header": b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 10**6,
     "a large request line": b"GET /" + b"y" * 10**6,
-    "many headers": b"GET / HTTP/1.1\r\nhost: exporter\r\n" + b"x: y\r\n" * 10**5 + b"\r\n",
-    "a large body": b"POST / HTTP/1.1\r\nhost: exporter\r\ncontent-length: 9999999\r\n\r\n"
+    "many headers": b"GET / HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 10**5 + b"\r\n",
+    "a large body": b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9999999\r\n\r\n"
     + b"y" * 5 * 10**6,
-    "chunks": b"POST /metrics HTTP/1.1\r\nhost: exporter\r\ntransfer-encoding: chunked\r\n\r\n"
+    "chunks": b"POST /metrics HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
     + b"1\r\ny\r\n" * 10**5,
-    "no chunks": b"GET /metrics HTTP/1.1\r\nhost: exporter\r\ntransfer-encoding: chunked\r\n\r\nno\r\n",
-    "a tunnel": b"CONNECT /metrics HTTP/1.1\r\nhost: exporter\r\n\r\n" * 2 + b"C",
-    "an upgrade": b"GET / HTTP/1.1\r\nhost: exporter\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\nPRI *",
+    "no chunks": b"GET /metrics HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nno\r\n",
+    "a tunnel": b"CONNECT /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n" * 2 + b"C",
+    "an upgrade": b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\nPRI *",
     "noise": bytes(range(256)) * 1000,
 }
 

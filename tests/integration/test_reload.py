@@ -72,6 +72,10 @@ def test_a_bad_file_is_refused_with_all_its_mistakes_and_changes_nothing(tmp_pat
             assert sample(exporter, SUCCESSFUL) == 0
             assert sample(exporter, TIMESTAMP) == before
             assert 'org="renamed"' not in exporter.get("/metrics").text
+            told = exporter.get("/api/v1/targets").json()["data"]["exporter"]
+            assert told["configFile"] == str(tmp_path / "config.yaml")
+            assert "polling.x: unknown key" in told["lastLoadError"]
+            assert "polling.x: unknown key" in exporter.get("/").text
             (failed,) = exporter.events("reload_failed")
             assert "polling.interval" in failed["problem"]
             polled = sample(

@@ -110,7 +110,7 @@ def test_a_scrape_that_is_read_slowly_does_not_hold_up_the_stop(tmp_path: Path) 
             assert len(exporter.get("/metrics").content) > 4_000_000, "more than buffers take"
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             reader.connect((page.host, page.port))
-            reader.sendall(b"GET /metrics HTTP/1.1\r\nhost: exporter\r\n\r\n")
+            reader.sendall(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert reader.recv(1024)
             assert exporter.stop(signal.SIGTERM) == 0
     assert exporter.events()[-1]["event"] == "stopped"

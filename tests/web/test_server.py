@@ -1,30 +1,49 @@
 """Serving over real connections, to clients that are careless or hostile too."""
 
 import asyncio
+import base64
 import signal
 import socket
 import threading
-import time
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from http.client import HTTPResponse
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exporter.web.access.control import Access
+from exporter.web.access.models import WebConfiguration
+from exporter.web.access.passwords import Passwords
 from exporter.web.address import ListenAddress
-from exporter.web.limits import Limits
+from exporter.web.headers import SECURITY
 from exporter.web.server import serving
 from tests.waiting import until
-
-
-async def hello(scope: Scope, receive: Receive, send: Send) -> None:
-    await PlainTextResponse("hello")(scope, receive, send)
+from tests.web.access.files import HASH
+from tests.web.clients import (
+    GET,
+    GET_ENDLESS,
+    GET_LARGE,
+    HEALTH,
+    LARGE,
+    POST,
+    SOON,
+    Address,
+    Gate,
+    Pages,
+    ask,
+    connected,
+    hello,
+    is_served,
+    rest_of,
+    send_until_cut,
+    served,
+)
 
 
 def url_of(listener: socket.socket) -> str:
@@ -119,129 +138,6 @@ def test_what_is_no_http_is_refused_and_the_others_are_served() -> None:
     refused, status = asyncio.run(check())
     assert refused.startswith(b"HTTP/1.1 400 ")
     assert status == 200
-
-
-DEADLINE_SECONDS = 10.0
-SOON = 0.2
-"""A timeout that is waited for; long enough for a busy machine to send what it has at hand."""
-NEVER = 3600.0
-"""A timeout that is not."""
-GET = b"GET / HTTP/1.1\r\nhost: exporter\r\n\r\n"
-HEALTH = b"GET /-/healthy HTTP/1.1\r\nhost: exporter\r\n\r\n"
-POST = b"POST / HTTP/1.1\r\nhost: exporter\r\n"
-
-Address = tuple[str, int]
-
-
-@contextmanager
-def served(app: ASGIApp = hello, **limits: Any) -> Iterator[Address]:
-    """Serve `app` from a thread, with limits that a test does not reach but for those it names."""
-    patient = {"read_timeout": NEVER, "write_timeout": NEVER, "idle_timeout": NEVER}
-    stop = asyncio.Event()
-    with (
-        ListenAddress("127.0.0.1", 0).listen() as listener,
-        asyncio.Runner() as runner,
-        ThreadPoolExecutor(1) as thread,
-    ):
-        loop = runner.get_loop()
-
-        async def serve() -> None:
-            async with serving(app, listener, Limits(**patient | limits)):
-                await stop.wait()
-
-        ended = thread.submit(runner.run, serve())
-        try:
-            yield listener.getsockname()
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            ended.result()
-
-
-@contextmanager
-def connected(address: Address, receive_buffer: int | None = None) -> Iterator[socket.socket]:
-    with socket.socket() as client:
-        client.settimeout(DEADLINE_SECONDS)
-        if receive_buffer:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        client.connect(address)
-        yield client
-
-
-def rest_of(client: socket.socket) -> bytes:
-    """Return what comes until the server ends the connection, in whatever way."""
-    received = bytearray()
-    with suppress(ConnectionResetError):
-        while data := client.recv(1 << 20):
-            received += data
-    return bytes(received)
-
-
-def send_until_cut(client: socket.socket, data: bytes, pause: float = 0.0) -> None:
-    end = time.monotonic() + DEADLINE_SECONDS
-    with suppress(ConnectionResetError, BrokenPipeError):
-        while time.monotonic() < end:
-            client.sendall(data)
-            time.sleep(pause)
-        pytest.fail("the server takes it for ever")
-
-
-def ask(client: socket.socket, request: bytes = GET) -> tuple[int, bytes]:
-    client.sendall(request)
-    answer = HTTPResponse(client)
-    answer.begin()
-    return answer.status, answer.read()
-
-
-def is_served(address: Address) -> bool:
-    with connected(address) as client:
-        return ask(client) == (200, b"hello")
-
-
-class Pages:
-    """An app with pages that are large, and without end. chunks: sent of these. under_way: how many of them."""
-
-    CHUNK = b"x" * 65536
-
-    def __init__(self) -> None:
-        self.chunks = 0
-        self.under_way = 0
-
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answers = {
-            "/large": PlainTextResponse(LARGE),
-            "/endless": StreamingResponse(self._chunks()),
-        }
-        await answers.get(scope["path"], PlainTextResponse("hello"))(scope, receive, send)
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        self.under_way += 1
-        try:
-            while True:
-                self.chunks += 1
-                yield self.CHUNK
-                await asyncio.sleep(0)
-        finally:
-            self.under_way -= 1
-
-
-LARGE = b"x" * (16 << 20)
-"""More than the kernel's buffers take."""
-GET_LARGE = b"GET /large HTTP/1.1\r\nhost: exporter\r\n\r\n"
-GET_ENDLESS = b"GET /endless HTTP/1.1\r\nhost: exporter\r\n\r\n"
-
-
-class Gate:
-    """An app that answers once it is opened. arrived: how many requests it has seen."""
-
-    def __init__(self) -> None:
-        self.opened = threading.Event()
-        self.arrived = 0
-
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.arrived += 1
-        if not scope["path"].startswith("/-/"):
-            await asyncio.to_thread(self.opened.wait, DEADLINE_SECONDS)
-        await hello(scope, receive, send)
 
 
 @pytest.fixture(scope="module")
@@ -510,3 +406,63 @@ def test_the_end_does_not_wait_for_clients_that_take_nothing(
             until(lambda: pages.under_way == 5)
         assert pages.under_way == 0
     assert caplog.messages == []
+
+
+def head_of(client: socket.socket, request: bytes) -> bytes:
+    client.sendall(request)
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += client.recv(1 << 16)
+    return received.partition(b"\r\n\r\n")[0]
+
+
+async def fails(_request: Request) -> Response:
+    raise RuntimeError
+
+
+def test_every_answer_has_the_security_headers_also_those_that_no_app_gave(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gate = Gate()
+    with served(gate.app, requests=1) as address, ExitStack() as clients:
+        under_way, *others = (clients.enter_context(connected(address)) for _ in range(4))
+        under_way.sendall(GET)
+        until(lambda: gate.arrived == 1)
+        requests = (GET, HEALTH, b"GET\r\n\r\n")
+        heads = [head_of(*asked) for asked in zip(others, requests, strict=True)]
+        gate.opened.set()
+    with served(Starlette(routes=[Route("/", fails)])) as address, connected(address) as client:
+        heads.append(head_of(client, GET))
+    assert [head.split()[1] for head in heads] == [b"503", b"200", b"400", b"500"]
+    for head in heads:
+        for name, value in SECURITY.items():
+            assert head.lower().count(f"\r\n{name}: {value}".lower().encode()) == 1
+        assert b"\r\nserver:" not in head.lower()
+    assert "RuntimeError" in caplog.text
+
+
+def test_those_who_guess_passwords_take_no_place_from_those_who_know_one() -> None:
+    checking = threading.Event()
+
+    def check(password: bytes, _hashed: bytes) -> bool:
+        if password == b"right":
+            return True
+        checking.wait(10)
+        return False
+
+    users = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH)})
+    access = Access(lambda: users, passwords=Passwords(check))
+
+    def with_password(password: str) -> bytes:
+        encoded = base64.b64encode(f"alice:{password}".encode())
+        return GET[:-2] + b"authorization: Basic " + encoded + b"\r\n\r\n"
+
+    with served(access=access, requests=1) as address, ExitStack() as clients:
+        scraper = clients.enter_context(connected(address))
+        assert ask(scraper, with_password("right")) == (200, b"hello")
+        guessing = [clients.enter_context(connected(address)) for _ in range(10)]
+        for number, client in enumerate(guessing):
+            client.sendall(with_password(f"guess {number}"))
+        assert ask(scraper, with_password("right")) == (200, b"hello")
+        checking.set()
+        assert [ask(client, b"")[0] for client in guessing] == [401] * 10

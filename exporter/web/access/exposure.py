@@ -1,0 +1,33 @@
+"""Warns at the start of what a careful operator would not leave open."""
+
+import ipaddress
+
+from exporter.logs import get_logger
+from exporter.web.access.file import WebConfigFile
+from exporter.web.address import ListenAddress
+
+log = get_logger()
+
+
+def is_loopback(address: ListenAddress) -> bool:
+    """Whether nobody but this machine can reach an address, as a socket has it."""
+    return ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
+
+
+def warn_of_exposure(file: WebConfigFile, address: ListenAddress) -> None:
+    """Log what others can read: balances or passwords on their way, and secrets on the disk."""
+    configuration = file.configuration
+    if not is_loopback(address) and not configuration.tls_server_config:
+        if configuration.basic_auth_users:
+            problem = (
+                "passwords travel in plain text: add tls_server_config to the web configuration"
+            )
+            log.warning("web_password_in_plain_text", address=str(address), problem=problem)
+        else:
+            problem = "whoever reaches the address can read all balances: use --web.config.file, or listen on 127.0.0.1"
+            log.warning("web_open_to_all", address=str(address), problem=problem)
+    for path in file.open_to_all():
+        problem = (
+            "every user of this machine can read it: chmod 600, or 640 with the exporter's group"
+        )
+        log.warning("web_secret_file_readable", file=str(path), problem=problem)

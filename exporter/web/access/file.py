@@ -1,0 +1,116 @@
+"""Reads the web configuration, and again at a reload and when it, or a file that it names, has changed on disk.
+
+What was read last without a mistake is what holds: a file that is bad, or is just being written, changes nothing.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.config import ConfigError, Mistake
+from exporter.config.files import is_open_to_all
+from exporter.config.reading import load_document
+from exporter.logs import get_logger
+from exporter.web.access.models import WebConfiguration
+from exporter.web.access.relations import relation_mistakes
+
+log = get_logger()
+
+Signature = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read, and how its files looked just before."""
+
+    configuration: WebConfiguration
+    signature: Signature
+
+
+class WebConfigFile:
+    """The file of --web.config.file; with path None what holds without one, which never changes."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Read it. Raises ConfigError."""
+        self._path = path
+        self._problem: str | None = None
+        self._held = Reading(WebConfiguration(), ())
+        self._held = self._read()
+        self._last_look = self._held.signature
+
+    @property
+    def configuration(self) -> WebConfiguration:
+        """What holds."""
+        return self._held.configuration
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with what was read last, where that does not hold for it."""
+        return self._problem
+
+    def read(self) -> Reading:
+        """Read it anew, for `hold`. Raises ConfigError, also where TLS was switched on or off."""
+        try:
+            reading = self._read()
+            self._expect_same_scheme(reading.configuration)
+        except ConfigError as error:
+            self._problem = str(error)
+            raise
+        return reading
+
+    def hold(self, reading: Reading) -> None:
+        """Let what was read hold from now on."""
+        self._held = reading
+        self._problem = None
+
+    async def look(self) -> None:
+        """Read the files again where they have changed, once they have not for the time between two looks."""
+        if self._path is None:
+            return
+        signature = await asyncio.to_thread(self._signature, self.configuration)
+        is_settled, self._last_look = signature == self._last_look, signature
+        if not is_settled or (signature == self._held.signature and not self._problem):
+            return
+        known_problem = self._problem
+        try:
+            self.hold(await asyncio.to_thread(self.read))
+        except ConfigError as error:
+            if self._problem != known_problem:
+                log.error("web_config_failed", problem=str(error))  # noqa: TRY400 - an expected fault: its message says it all
+        else:
+            log.info("web_config_reloaded")
+
+    def open_to_all(self) -> list[Path]:
+        """Return the files with secrets that every user of this machine can read."""
+        tls = self.configuration.tls_server_config
+        has_secrets = self.configuration.basic_auth_users or (tls and tls.key)
+        files = (self._path if has_secrets else None, tls and tls.key_file)
+        return [file for file in files if file and is_open_to_all(file)]
+
+    def _read(self) -> Reading:
+        if self._path is None:
+            return self._held
+        # Once only to learn which files there are to look at before they are read.
+        signature = self._signature(self._load(self._path))
+        return Reading(self._load(self._path), signature)
+
+    def _expect_same_scheme(self, configuration: WebConfiguration) -> None:
+        if bool(configuration.tls_server_config) != bool(self.configuration.tls_server_config):
+            problem = "TLS cannot be switched on or off while the exporter runs: restart it"
+            raise ConfigError(self._path or "", [Mistake("tls_server_config", problem)])
+
+    def _load(self, path: Path) -> WebConfiguration:
+        return load_document(path, {}, WebConfiguration, relation_mistakes)
+
+    def _signature(self, configuration: WebConfiguration) -> Signature:
+        """Return what changes with the files; a file that is not there has nothing."""
+        files = (self._path, *configuration.files) if self._path else ()
+        return tuple(map(_looks, files))
+
+
+def _looks(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -1,0 +1,104 @@
+"""Mistakes of the web configuration that take several values to see: choices, and what has no effect."""
+
+import contextlib
+from collections.abc import Iterator
+
+from exporter.config.mistakes import Location, Mistake, ProblemError
+from exporter.config.values import Surroundings
+from exporter.web.access.values import TLS_1_2_SUITES, VERIFYING, interval
+
+Fields = dict[str, object]
+
+# Exact, as exporter-toolkit compares them.
+HEADER_VALUES = {
+    "X-Frame-Options": ("deny", "sameorigin"),
+    "X-Content-Type-Options": ("nosniff",),
+}
+
+
+def relation_mistakes(tree: object, _surroundings: Surroundings) -> Iterator[Mistake]:
+    """Find what is wrong between the values of a document."""
+    document = tree if isinstance(tree, dict) else {}
+    tls = document.get("tls_server_config")
+    if isinstance(tls, dict):
+        at = ("tls_server_config",)
+        yield from _certificates(at, tls)
+        yield from _clients(at, tls)
+        yield from _versions(at, tls)
+    yield from _headers(_fields(_fields(document, "http_server_config"), "headers"))
+    yield from _rate(_fields(document, "rate_limit"))
+
+
+def _certificates(at: Location, tls: Fields) -> Iterator[Mistake]:
+    for name in ("cert", "key", "client_ca"):
+        file = f"{name}_file"
+        if _given(tls, name) and _given(tls, file):
+            yield Mistake.at(at, f"{file} and {name} exclude each other: keep one")
+        if name != "client_ca" and not _given(tls, name) and not _given(tls, file):
+            yield Mistake.at(at, f"{file} or {name} is required for TLS")
+
+
+def _clients(at: Location, tls: Fields) -> Iterator[Mistake]:
+    verifies = tls.get("client_auth_type") in VERIFYING
+    has_ca = _given(tls, "client_ca_file") or _given(tls, "client_ca")
+    if verifies and not has_ca:
+        yield Mistake.at(
+            at,
+            "client_ca_file or client_ca is required with this client_auth_type: it says whose certificates count",
+        )
+    # Another value than those is told for itself.
+    if not verifies and tls.get("client_auth_type") in (None, "NoClientCert"):
+        for name in ("client_ca_file", "client_ca", "client_allowed_sans"):
+            if _given(tls, name):
+                yield Mistake.at(
+                    (*at, name),
+                    "has no effect without a certificate: write client_auth_type: RequireAndVerifyClientCert",
+                )
+
+
+def _versions(at: Location, tls: Fields) -> Iterator[Mistake]:
+    least, most = tls.get("min_version") or "TLS12", tls.get("max_version") or "TLS13"
+    if (least, most) == ("TLS13", "TLS12"):
+        yield Mistake.at((*at, "max_version"), "is older than min_version")
+    suites = tls.get("cipher_suites")
+    if isinstance(suites, list) and suites:
+        has_1_2 = any(isinstance(suite, str) and suite in TLS_1_2_SUITES for suite in suites)
+        if has_1_2 and least == "TLS13":
+            yield Mistake.at(
+                (*at, "cipher_suites"),
+                "those of TLS 1.2 have no effect with min_version TLS13, and TLS 1.3 always has all of its own",
+            )
+        if not has_1_2 and least == "TLS12":
+            yield Mistake.at(
+                (*at, "cipher_suites"), "has none for TLS 1.2: add one, or write min_version: TLS13"
+            )
+
+
+def _headers(headers: Fields) -> Iterator[Mistake]:
+    for name, values in HEADER_VALUES.items():
+        if headers.get(name) not in (None, "", *values):
+            problem = f"must be {' or '.join(values)}, in lower case"
+            yield Mistake.at(("http_server_config", "headers", name), problem)
+
+
+def _rate(limit: Fields) -> Iterator[Mistake]:
+    is_limited = False
+    with contextlib.suppress(ProblemError):
+        is_limited = _given(limit, "interval") and interval(limit["interval"]) > 0
+    if is_limited and not _given(limit, "burst"):
+        problem = "burst is required: how many requests may come at once, at least 1"
+        yield Mistake.at(("rate_limit",), problem)
+    if _given(limit, "burst") and not _given(limit, "interval"):
+        problem = (
+            "burst has no effect without interval: the time between two requests, such as 100ms"
+        )
+        yield Mistake.at(("rate_limit",), problem)
+
+
+def _fields(parent: Fields, key: str) -> Fields:
+    child = parent.get(key)
+    return child if isinstance(child, dict) else {}
+
+
+def _given(fields: Fields, key: str) -> bool:
+    return fields.get(key) is not None

@@ -1,0 +1,173 @@
+"""TLS as the web configuration wants it: an OpenSSL context, and which clients' certificates will do."""
+
+import contextlib
+import ipaddress
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from exporter.config.mistakes import ProblemError
+from exporter.config.models import Model
+from exporter.config.values import CaFile, Text
+from exporter.web.access.values import (
+    CURVES,
+    TLS_1_2_SUITES,
+    VERSIONS,
+    Boolean,
+    Certificate,
+    CertificateFile,
+    Certificates,
+    CipherSuite,
+    ClientAuthType,
+    Curves,
+    PrivateKey,
+    PrivateKeyFile,
+    Version,
+)
+
+_VERIFICATION: Final = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+# Those with authenticated encryption; the others are for whoever asks for them.
+_DEFAULT_SUITES: Final = tuple(suite for suite in TLS_1_2_SUITES if "CBC" not in suite)
+_KINDS_OF_NAMES: Final = ("DNS", "email", "IP Address", "URI")
+
+
+class TlsServerConfig(Model):
+    """How TLS is spoken; what the files hold is read once, when this is made.
+
+    cert_file or cert, key_file or key: what the server shows of itself. client_ca_file or client_ca: who signs the
+    certificates of clients. client_allowed_sans: a client's certificate must have one of these names. cipher_suites:
+    for TLS 1.2, the preferred first, in Go's names. curve_preferences: one curve.
+    """
+
+    cert_file: CertificateFile | None = None
+    cert: Certificate | None = None
+    key_file: PrivateKeyFile | None = None
+    key: PrivateKey | None = None
+    client_ca_file: CaFile | None = None
+    client_ca: Certificates | None = None
+    client_auth_type: ClientAuthType = "NoClientCert"
+    client_allowed_sans: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    min_version: Version = "TLS12"
+    max_version: Version = "TLS13"
+    cipher_suites: Annotated[tuple[CipherSuite, ...], Field(min_length=1)] = _DEFAULT_SUITES
+    prefer_server_cipher_suites: Boolean = True
+    curve_preferences: Curves | None = None
+
+    _context: ssl.SSLContext = PrivateAttr()
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What a server speaks TLS with."""
+        return self._context
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that this was made from."""
+        return tuple(filter(None, (self.cert_file, self.key_file, self.client_ca_file)))
+
+    def admits(self, certificate: dict[str, Any] | None) -> bool:
+        """Whether a client may come in with this certificate: as getpeercert returns it, empty where it has none."""
+        if self.client_allowed_sans is None:
+            return True
+        if not certificate:
+            return self.client_auth_type == "VerifyClientCertIfGiven"
+        allowed = {_canonical(name) for name in self.client_allowed_sans}
+        return not allowed.isdisjoint(_names(certificate))
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = VERSIONS[self.min_version]
+        context.maximum_version = VERSIONS[self.max_version]
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        if not self.prefer_server_cipher_suites:
+            context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.set_alpn_protocols(["http/1.1"])
+        self._choose_ciphers(context)
+        if self.curve_preferences:
+            context.set_ecdh_curve(CURVES[self.curve_preferences[0]])
+        context.verify_mode = _VERIFICATION[self.client_auth_type]
+        self._trust(context)
+        self._show_certificate(context)
+        self._context = context
+        return self
+
+    def _choose_ciphers(self, context: ssl.SSLContext) -> None:
+        # Those of TLS 1.3 are not OpenSSL's to choose from Python: all of them are always on.
+        if wanted := [
+            TLS_1_2_SUITES[suite] for suite in self.cipher_suites if suite in TLS_1_2_SUITES
+        ]:
+            with contextlib.suppress(ssl.SSLError):
+                context.set_ciphers(":".join(wanted))
+            offered = {cipher["name"] for cipher in context.get_ciphers()}
+            if missing := [suite for suite in wanted if suite not in offered]:
+                raise ProblemError(
+                    f"cipher_suites: the OpenSSL here does not offer {', '.join(missing)}"
+                )
+
+    def _trust(self, context: ssl.SSLContext) -> None:
+        if self.client_ca_file or self.client_ca:
+            try:
+                context.load_verify_locations(cafile=self.client_ca_file, cadata=self.client_ca)
+            except OSError:
+                raise ProblemError(
+                    "client_ca_file has changed while it was read: try again"
+                ) from None
+
+    def _show_certificate(self, context: ssl.SSLContext) -> None:
+        with (
+            _readable(self.cert_file, self.cert) as certificate,
+            _readable(self.key_file, self.key.get_secret_value() if self.key else None) as key,
+        ):
+            # One that is missing is told where the configuration is seen as a whole.
+            if certificate and key and (problem := _load(context, certificate, key)):
+                raise ProblemError(problem)
+
+
+def _load(context: ssl.SSLContext, certificate: Path | str, key: Path | str) -> str:
+    """Load certificate and key; return what is wrong with them, nothing where they are right."""
+    try:
+        # The password: OpenSSL would ask for one at the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "the key is not that of the certificate"
+        return f"certificate or key is broken, or neither will do (OpenSSL: {error.reason or 'no reason'})"
+    except OSError as error:
+        return f"certificate and key cannot be read: {error.strerror}"
+    return ""
+
+
+@contextlib.contextmanager
+def _readable(file: Path | None, pem: str | None) -> Iterator[Path | str | None]:
+    """Lend the path of what stands in a file, or in the configuration itself: OpenSSL reads files only."""
+    if file or pem is None:
+        yield file
+        return
+    # In memory: a key is not to get onto a disk that it was not on.
+    with os.fdopen(os.memfd_create("pem"), "wb") as memory:
+        memory.write(pem.encode())
+        memory.flush()
+        yield f"/proc/self/fd/{memory.fileno()}"
+
+
+def _names(certificate: dict[str, Any]) -> Iterator[str]:
+    for kind, name in certificate.get("subjectAltName", ()):
+        if kind in _KINDS_OF_NAMES:
+            yield _canonical(name)
+
+
+def _canonical(name: str) -> str:
+    """Return an IP address as exporter-toolkit compares it; OpenSSL has another form for IPv6."""
+    try:
+        return str(ipaddress.ip_address(name.strip()))
+    except ValueError:
+        return name

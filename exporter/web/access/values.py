@@ -1,0 +1,235 @@
+"""How one value of the web configuration is written and what it must be."""
+
+import re
+import ssl
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from exporter.config.document import Unquoted, kind
+from exporter.config.files import contents
+from exporter.config.mistakes import ProblemError
+from exporter.config.values import FilePath, text
+
+LARGEST_PEM: Final = 1024 * 1024
+DEAREST_COST: Final = 14
+"""Of a bcrypt hash: a second or more for each password, in which another one waits, and the end of the process too."""
+
+# Named as in Go's crypto/tls, since exporter-toolkit does, to OpenSSL's names.
+TLS_1_2_SUITES: Final = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+}
+# Always on, here as in Go.
+TLS_1_3_SUITES: Final = (
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+)
+CURVES: Final = {
+    "CurveP256": "prime256v1",
+    "CurveP384": "secp384r1",
+    "CurveP521": "secp521r1",
+    "X25519": "X25519",
+}
+VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+HEADERS: Final = (
+    "Content-Security-Policy",
+    "X-Frame-Options",
+    "X-Content-Type-Options",
+    "X-XSS-Protection",
+    "Strict-Transport-Security",
+)
+VERIFYING: Final = ("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
+NOT_VERIFYING: Final = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
+
+_BCRYPT: Final = re.compile(
+    r"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}"
+)
+_SPAN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h)")
+_SPANS: Final = re.compile(f"(?:{_SPAN.pattern})+")
+_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_INTERVAL_FORM: Final = "write a duration such as 100ms, 1.5s or 1m30s, or 0 for no limit"
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, Unquoted) or value.lower() not in ("true", "false"):
+        raise ProblemError("must be true or false, without quotes")
+    return value.lower() == "true"
+
+
+def _pem(value: object) -> str:
+    if not isinstance(value, str):
+        raise ProblemError(f"must be text in PEM format, not {kind(value)}")
+    return value
+
+
+def _certificate(pem: str) -> str:
+    if "-----BEGIN CERTIFICATE-----" not in pem:
+        raise ProblemError("holds no certificate: it must be in PEM format")
+    return pem
+
+
+def _private_key(pem: str) -> str:
+    if "ENCRYPTED" in pem:
+        raise ProblemError(
+            "holds an encrypted key, and nobody is there to be asked for its password"
+        )
+    if "PRIVATE KEY-----" not in pem:
+        raise ProblemError("holds no private key: it must be in PEM format")
+    return pem
+
+
+def _certificate_file(path: Path) -> Path:
+    _certificate(_pem_file(path))
+    return path
+
+
+def _private_key_file(path: Path) -> Path:
+    _private_key(_pem_file(path))
+    return path
+
+
+def _pem_file(path: Path) -> str:
+    # PEM may have any text around it.
+    return contents(path, at_most=LARGEST_PEM).decode("latin-1")
+
+
+def _certificates(pem: str) -> str:
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        trust.load_verify_locations(cadata=_certificate(pem))
+    except (ssl.SSLError, ValueError):
+        raise ProblemError("holds broken certificates: they must be in PEM format") from None
+    return pem
+
+
+def _version(value: object) -> str:
+    written = text(value)
+    if written in ("TLS10", "TLS11"):
+        raise ProblemError(
+            "OpenSSL offers nothing older than TLS 1.2, as what is older is broken (RFC 8996): write TLS12 or TLS13"
+        )
+    if written not in VERSIONS:
+        raise ProblemError(f"must be {' or '.join(VERSIONS)}")
+    return written
+
+
+def _client_auth_type(value: object) -> str:
+    written = text(value)
+    if written in NOT_VERIFYING:
+        raise ProblemError(
+            f"Python's TLS asks for no certificate without verifying it, as {written} does: "
+            "write RequireAndVerifyClientCert, VerifyClientCertIfGiven or NoClientCert"
+        )
+    if written not in (*VERIFYING, "NoClientCert"):
+        raise ProblemError(
+            "must be NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert"
+        )
+    return written
+
+
+def _cipher_suite(value: object) -> str:
+    written = text(value)
+    if written not in (*TLS_1_2_SUITES, *TLS_1_3_SUITES):
+        known = ", ".join((*TLS_1_2_SUITES, *TLS_1_3_SUITES))
+        raise ProblemError(f"is no cipher suite that may be used; those are {known}")
+    return written
+
+
+def _curve(value: object) -> str:
+    written = text(value)
+    if written not in CURVES:
+        raise ProblemError(f"must be one of {', '.join(CURVES)}")
+    return written
+
+
+def _one_curve(curves: tuple[str, ...]) -> tuple[str, ...]:
+    if len(curves) > 1:
+        raise ProblemError("Python's TLS can be given one curve only: keep the first")
+    return curves
+
+
+def _header_name(value: object) -> str:
+    written = text(value)
+    if written not in HEADERS:
+        raise ProblemError(f"this header cannot be set; those that can are {', '.join(HEADERS)}")
+    return written
+
+
+def _header_value(value: object) -> str:
+    """Read a header's value; an empty one is as good as none."""
+    if value is None or value == "":
+        return ""
+    written = str(value) if isinstance(value, Unquoted) else text(value)
+    if not written.isascii():
+        raise ProblemError("has a character that no header can carry: write ASCII")
+    return written
+
+
+def _user(value: object) -> str:
+    written = str(value) if isinstance(value, Unquoted) else text(value)
+    if ":" in written:
+        raise ProblemError("a user name cannot have a colon: basic authentication ends it there")
+    return written
+
+
+def _bcrypt_hash(value: object) -> SecretStr:
+    if isinstance(value, SecretStr):
+        return value
+    match = _BCRYPT.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise ProblemError(
+            "is no bcrypt hash, such as `htpasswd -nBC 10 USER` writes after the colon: "
+            "$2y$, a cost, $, and 53 characters"
+        )
+    if int(match["cost"]) > DEAREST_COST:
+        raise ProblemError(
+            f"has a cost above {DEAREST_COST}: checking a password would take seconds; use about 10"
+        )
+    return SecretStr(match[0])
+
+
+def interval(value: object) -> float:
+    """Read a duration as Go writes them, in seconds."""
+    if isinstance(value, int | float):
+        return value
+    if value == "0":
+        return 0.0
+    if not isinstance(value, str) or not _SPANS.fullmatch(value):
+        raise ProblemError(f"is not a duration: {_INTERVAL_FORM}")
+    return sum(float(count) * _SECONDS[unit] for count, unit in _SPAN.findall(value))
+
+
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+Certificate = Annotated[str, BeforeValidator(_pem), AfterValidator(_certificate)]
+Certificates = Annotated[str, BeforeValidator(_pem), AfterValidator(_certificates)]
+CertificateFile = Annotated[FilePath, AfterValidator(_certificate_file)]
+PrivateKey = Annotated[
+    SecretStr, BeforeValidator(lambda value: SecretStr(_private_key(_pem(value))))
+]
+PrivateKeyFile = Annotated[FilePath, AfterValidator(_private_key_file)]
+Version = Annotated[str, BeforeValidator(_version)]
+ClientAuthType = Annotated[str, BeforeValidator(_client_auth_type)]
+CipherSuite = Annotated[str, BeforeValidator(_cipher_suite)]
+Curves = Annotated[
+    tuple[Annotated[str, BeforeValidator(_curve)], ...],
+    Field(min_length=1),
+    AfterValidator(_one_curve),
+]
+HeaderName = Annotated[str, BeforeValidator(_header_name)]
+HeaderValue = Annotated[str, BeforeValidator(_header_value)]
+User = Annotated[str, BeforeValidator(_user)]
+BcryptHash = Annotated[SecretStr, BeforeValidator(_bcrypt_hash)]
+Interval = Annotated[float, BeforeValidator(interval)]

@@ -1,0 +1,104 @@
+"""A connection until TLS is agreed on with its client: it counts among the others, and has its deadline too.
+
+asyncio could do the handshake before anybody hears of the connection, with one context for all. Here each connection
+gets the context that holds when it comes, so that a new certificate needs no other server.
+"""
+
+import asyncio
+from typing import Any, cast
+
+import uvicorn
+
+from exporter.logs import get_logger
+from exporter.web.access.tls import TlsServerConfig
+from exporter.web.connection import Connection, State
+
+log = get_logger()
+
+
+class Handshake(asyncio.Protocol):
+    """Becomes a Connection, or nothing."""
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: State,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._config = config
+        self._state = server_state
+        self._app_state = app_state
+        self._loop = _loop
+        self._early = bytearray()
+        # The event loop itself keeps no task alive.
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; asyncio calls this."""
+        self.transport = cast("asyncio.Transport", transport)
+        self._state.connections.add(self)  # type: ignore[arg-type]  # for uvicorn it is enough that it can shut down
+        self._state.waits(self)
+        self._state.make_room()
+        if self.transport.is_closing():
+            # There was no room. asyncio would wait for the end of a handshake that cannot begin any more.
+            self._leave()
+        else:
+            self._task = asyncio.create_task(self._shake_hands())
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what a client sends together with the end of its handshake; asyncio calls this."""
+        self._early += data
+
+    def shutdown(self) -> None:
+        """End, since the server does; uvicorn calls this."""
+        self.transport.abort()
+
+    async def _shake_hands(self) -> None:
+        # Whether there is TLS stays as it was at the start.
+        tls = cast("TlsServerConfig", self._state.access.tls)
+        secured = await self._secured(tls)
+        self._leave()
+        if secured is None:
+            self.transport.abort()
+        elif tls.admits(secured.get_extra_info("peercert")):
+            self._hand_over(secured)
+        else:
+            self._tell("the certificate has none of the names in client_allowed_sans")
+            secured.abort()
+
+    async def _secured(self, tls: TlsServerConfig) -> asyncio.Transport | None:
+        """Return the transport to go on with, None where the client does not agree, or not in time, or leaves."""
+        limits = self._state.limits
+        try:
+            return await asyncio.get_running_loop().start_tls(
+                self.transport,
+                self,
+                tls.context,
+                server_side=True,
+                ssl_handshake_timeout=limits.read_timeout,
+                # It passes while the client takes the rest of its last answer.
+                ssl_shutdown_timeout=limits.write_timeout,
+            )
+        # Whatever a client does wrong is one, ssl's own errors too.
+        except OSError as error:
+            self._tell(str(error) or type(error).__name__)
+            return None
+
+    def _leave(self) -> None:
+        self._state.connections.discard(self)
+        self._state.waits_no_more(self)
+
+    def _tell(self, problem: str) -> None:
+        # At no higher level: clients could fill the disk with it.
+        client, *_ = self.transport.get_extra_info("peername") or ("",)
+        log.debug("tls_handshake_failed", client=client, problem=problem)
+
+    def _hand_over(self, secured: asyncio.Transport) -> None:
+        connection = Connection(self._config, self._state, self._app_state, self._loop)
+        secured.set_protocol(connection)
+        connection.connection_made(secured)
+        if self._early:
+            connection.data_received(bytes(self._early))

@@ -1,0 +1,96 @@
+"""What the exporter takes over from disk without being asked."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter import reload
+from exporter.assembly import Exporter
+from exporter.config import Settings
+from exporter.reload import Reloader
+from exporter.web.access.file import WebConfigFile
+from tests.exporting import exporter_of
+from tests.web.access.files import HASH, OTHER_HASH, write
+
+ALICE = {"basic_auth_users": {"alice": HASH}}
+BOB = {"basic_auth_users": {"bob": OTHER_HASH}}
+
+
+@pytest.fixture
+def exporter() -> Exporter:
+    return exporter_of("http://127.0.0.1:1")
+
+
+async def watched(
+    exporter: Exporter, file: WebConfigFile, until: Callable[[], object], does: Callable[[], object]
+) -> None:
+    """Do something while the files are watched, until it has had its effect."""
+
+    def never() -> Settings:
+        raise AssertionError
+
+    watching = asyncio.create_task(Reloader(exporter, never, file, lambda: 0.0).watch())
+    does()
+    async with asyncio.timeout(10):
+        while not until():  # noqa: ASYNC110 - what is waited for is no event
+            await asyncio.sleep(0.01)
+    watching.cancel()
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "LOOK_SECONDS", 0.0)
+
+
+def test_a_changed_web_configuration_holds_soon(exporter: Exporter, tmp_path: Path) -> None:
+    file = WebConfigFile(write(tmp_path, ALICE))
+    changed = watched(
+        exporter,
+        file,
+        lambda: "bob" in file.configuration.basic_auth_users,
+        lambda: write(tmp_path, BOB),
+    )
+    asyncio.run(changed)
+
+
+def test_a_bad_web_configuration_shows_as_a_failed_reload_until_it_is_mended(
+    exporter: Exporter, tmp_path: Path
+) -> None:
+    """So that an alert comes before a certificate that could not be renewed expires."""
+    file = WebConfigFile(write(tmp_path, ALICE))
+    loading = exporter.loading
+    bad = watched(
+        exporter, file, lambda: not loading.successful, lambda: write(tmp_path, "users: {}")
+    )
+    asyncio.run(bad)
+    assert loading.error is None
+    assert loading.web_error is not None
+    assert "users: unknown key" in loading.web_error
+    good = watched(exporter, file, lambda: loading.successful, lambda: write(tmp_path, BOB))
+    asyncio.run(good)
+    assert loading.web_error is None
+
+
+def test_a_defect_does_not_end_the_watch(
+    exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = WebConfigFile(write(tmp_path, ALICE))
+    looks: list[None] = []
+
+    async def fail() -> None:
+        looks.append(None)
+        raise RuntimeError
+
+    with capture_logs() as events:
+        asyncio.run(
+            watched(
+                exporter,
+                file,
+                lambda: len(looks) > 2,
+                lambda: monkeypatch.setattr(file, "look", fail),
+            )
+        )
+    assert {event["event"] for event in events} == {"web_config_crashed"}

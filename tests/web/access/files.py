@@ -1,0 +1,36 @@
+"""Web configurations to try, and what is wrong with them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.config import ConfigError
+from exporter.web.access.file import WebConfigFile
+from exporter.web.access.models import WebConfiguration
+
+PASSWORD = b"MARKER-password"
+# Of PASSWORD and of "other", with the least cost that there is.
+HASH = "$2b$04$uz5aJTu5DprN3XMBh9tCyeU.h29EXWOzARKHHCnDMVnthxLta2caG"
+OTHER_HASH = "$2y$04$WBZvMbJtv8oYhmk3fd1AbO91Ncq3fuar7Iw4EQU68a38PYWXF1qgi"
+
+
+def write(directory: Path, document: dict[str, Any] | str) -> Path:
+    """Write a web configuration, as a document or as text."""
+    file = directory / "web-config.yml"
+    file.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
+    return file
+
+
+def read(directory: Path, document: dict[str, Any] | str) -> WebConfiguration:
+    """Write a web configuration and read it."""
+    return WebConfigFile(write(directory, document)).configuration
+
+
+def mistakes(directory: Path, document: dict[str, Any] | str) -> list[str]:
+    """Write a web configuration and list what is wrong with it."""
+    try:
+        read(directory, document)
+    except ConfigError as error:
+        return [str(mistake) for mistake in error.mistakes]
+    return []

@@ -1,0 +1,60 @@
+"""Certificates for tests: of a server on 127.0.0.1, and of clients, each signed by an authority made for the test."""
+
+import ssl
+from pathlib import Path
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+
+class Authority:
+    """Signs certificates. file: its own, for those who trust it."""
+
+    def __init__(self, directory: Path, name: str = "authority") -> None:
+        self._directory = directory
+        self._authority = trustme.CA()
+        self.file = directory / f"{name}.pem"
+        self._authority.cert_pem.write_to_path(self.file)
+
+    def sign(self, *names: str, stem: str = "server") -> tuple[Path, Path]:
+        """Write a certificate for some names, and its key; return their paths."""
+        signed = self._authority.issue_cert(*names)
+        certificate, key = self._directory / f"{stem}.pem", self._directory / f"{stem}-key.pem"
+        write_at_once(certificate, b"".join(blob.bytes() for blob in signed.cert_chain_pems))
+        write_at_once(key, signed.private_key_pem.bytes())
+        return certificate, key
+
+    def trust_with_names(self, names: bytes) -> ssl.SSLContext:
+        """Return the trust of a client whose certificate has names in this very form (DER), which no library writes."""
+        certificate, key = self.sign("client.example", stem="client")
+        authority = serialization.load_pem_private_key(self._authority.private_key_pem.bytes(), None)
+        signed = x509.load_pem_x509_certificate(certificate.read_bytes())
+        rewritten = (
+            x509.CertificateBuilder(signed.issuer, signed.subject, signed.public_key())
+            .serial_number(signed.serial_number)
+            .not_valid_before(signed.not_valid_before_utc)
+            .not_valid_after(signed.not_valid_after_utc)
+            .add_extension(
+                x509.UnrecognizedExtension(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names), critical=False
+            )
+            .sign(authority, hashes.SHA256())
+        )
+        write_at_once(certificate, rewritten.public_bytes(serialization.Encoding.PEM))
+        context = ssl.create_default_context(cafile=self.file)
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def trust(self, *names: str) -> ssl.SSLContext:
+        """Return what a client trusts the authority with, and shows a certificate with where it has names."""
+        context = ssl.create_default_context(cafile=self.file)
+        if names:
+            context.load_cert_chain(*self.sign(*names, stem="client"))
+        return context
+
+
+def write_at_once(file: Path, content: bytes) -> None:
+    """Write a file as careful programs do, so that nobody sees half of it."""
+    beside = file.with_name(f".{file.name}")
+    beside.write_bytes(content)
+    beside.replace(file)

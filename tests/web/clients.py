@@ -1,0 +1,154 @@
+"""Clients that are careless or hostile, and the apps that they ask, served from a thread."""
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from http.client import HTTPResponse
+from typing import Any
+
+import pytest
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exporter.web.access.control import Access
+from exporter.web.address import ListenAddress
+from exporter.web.limits import Limits
+from exporter.web.server import serving
+
+DEADLINE_SECONDS = 10.0
+SOON = 0.2
+"""A timeout that is waited for; long enough for a busy machine to send what it has at hand."""
+NEVER = 3600.0
+"""A timeout that is not."""
+GET = b"GET / HTTP/1.1\r\nhost: exporter\r\n\r\n"
+HEALTH = b"GET /-/healthy HTTP/1.1\r\nhost: exporter\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nhost: exporter\r\n"
+
+Address = tuple[str, int]
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("hello")(scope, receive, send)
+
+
+@contextmanager
+def served(app: ASGIApp = hello, access: Access | None = None, **limits: Any) -> Iterator[Address]:
+    """Serve `app` from a thread, with limits that a test does not reach but for those it names."""
+    patient = {"read_timeout": NEVER, "write_timeout": NEVER, "idle_timeout": NEVER}
+    stop = asyncio.Event()
+    with (
+        ListenAddress("127.0.0.1", 0).listen() as listener,
+        asyncio.Runner() as runner,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        loop = runner.get_loop()
+
+        async def serve() -> None:
+            async with serving(app, listener, Limits(**patient | limits), access):
+                await stop.wait()
+
+        ended = thread.submit(runner.run, serve())
+        try:
+            yield listener.getsockname()
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            ended.result()
+
+
+@contextmanager
+def connected(
+    address: Address, receive_buffer: int | None = None, trust: ssl.SSLContext | None = None
+) -> Iterator[socket.socket]:
+    """Connect to a server, over TLS where it says whom to trust."""
+    with socket.socket() as client:
+        client.settimeout(DEADLINE_SECONDS)
+        if receive_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.connect(address)
+        if trust is None:
+            yield client
+            return
+        with trust.wrap_socket(client, server_hostname="127.0.0.1") as secured:
+            yield secured
+
+
+def rest_of(client: socket.socket) -> bytes:
+    """Return what comes until the server ends the connection, in whatever way."""
+    received = bytearray()
+    with suppress(ConnectionResetError):
+        while data := client.recv(1 << 20):
+            received += data
+    return bytes(received)
+
+
+def send_until_cut(client: socket.socket, data: bytes, pause: float = 0.0) -> None:
+    end = time.monotonic() + DEADLINE_SECONDS
+    with suppress(ConnectionResetError, BrokenPipeError):
+        while time.monotonic() < end:
+            client.sendall(data)
+            time.sleep(pause)
+        pytest.fail("the server takes it for ever")
+
+
+def ask(client: socket.socket, request: bytes = GET) -> tuple[int, bytes]:
+    client.sendall(request)
+    answer = HTTPResponse(client)
+    answer.begin()
+    return answer.status, answer.read()
+
+
+def is_served(address: Address, trust: ssl.SSLContext | None = None) -> bool:
+    with connected(address, trust=trust) as client:
+        return ask(client) == (200, b"hello")
+
+
+class Pages:
+    """An app with pages that are large, and without end. chunks: sent of these. under_way: how many of them."""
+
+    CHUNK = b"x" * 65536
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.under_way = 0
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answers = {
+            "/large": PlainTextResponse(LARGE),
+            "/endless": StreamingResponse(self._chunks()),
+        }
+        await answers.get(scope["path"], PlainTextResponse("hello"))(scope, receive, send)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        self.under_way += 1
+        try:
+            while True:
+                self.chunks += 1
+                yield self.CHUNK
+                await asyncio.sleep(0)
+        finally:
+            self.under_way -= 1
+
+
+LARGE = b"x" * (16 << 20)
+"""More than the kernel's buffers take."""
+GET_LARGE = b"GET /large HTTP/1.1\r\nhost: exporter\r\n\r\n"
+GET_ENDLESS = b"GET /endless HTTP/1.1\r\nhost: exporter\r\n\r\n"
+
+
+class Gate:
+    """An app that answers once it is opened. arrived: how many requests it has seen."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.arrived = 0
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.arrived += 1
+        if not scope["path"].startswith("/-/"):
+            await asyncio.to_thread(self.opened.wait, DEADLINE_SECONDS)
+        await hello(scope, receive, send)
