@@ -17,19 +17,20 @@ from exporter.config import CredentialSource, RateLimit, Secrets, Settings
 from exporter.custody.auth import KeyAuth, Nonces, secret_texts
 from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Surroundings
-from exporter.custody.connections import Connections, http_client, trust
-from exporter.custody.errors import cleaner
+from exporter.custody.connections import Connections, http_client, proxy_secrets, trust
+from exporter.custody.errors import Cleaner
 from exporter.custody.vault_query import VaultQuery
 from exporter.metrics import catalog
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate
-from exporter.polling.lane import Lane
+from exporter.polling.lane import Lane, warn_of_open_files
 from exporter.polling.plan import plan_of
 from exporter.polling.poller import Parts, Poller
 from exporter.polling.results import Results
 from exporter.polling.schedule import Schedule
+from exporter.polling.usage import Usage
 from exporter.version import revision
 
 LONGEST_RATE_LIMIT_PAUSE_SECONDS = 300.0
@@ -54,56 +55,64 @@ class World:
 
 @dataclass(slots=True)
 class Loading:
-    """How the configuration was loaded. at: Unix seconds of the last success; error: why the last attempt failed."""
+    """How the configuration was loaded.
 
+    file: where it stands, None for the demo. at: Unix seconds of the last success; error: why the last attempt failed.
+    web_error: why what changed on disk of the web configuration does not hold.
+    """
+
+    file: str | None
     at: float
     error: str | None = None
+    web_error: str | None = None
 
     @property
     def successful(self) -> bool:
-        """Whether the last attempt succeeded."""
-        return self.error is None
+        """Whether what is on disk holds, as far as it was read."""
+        return self.error is None and self.web_error is None
 
 
 class Exporter:
     """The parts that work together; they outlive every reload.
 
-    plan: what the settings ask for. store: what is exposed. poller: what fills it. loading: of the settings.
+    plan: what the settings ask for. store: what is exposed. poller: what fills it, of its parts. loading: of the
+    settings. began: monotonic seconds. wall: Unix seconds.
     """
 
-    def __init__(self, settings: Settings, world: World) -> None:
+    def __init__(self, settings: Settings, world: World, config_file: str | None = None) -> None:
         """Build all parts, not running yet. Raises SecretError or EnvironmentMistakeError."""
         self._world = world
         self._settings = settings
         self._nonces = Nonces(world.wall_ns)
         self._classifier = Classifier()
         self._vault_query = VaultQuery()
+        self._cleaner = Cleaner()
         self._telemetry = Telemetry()
-        self.loading = Loading(at=world.wall())
+        self.wall = world.wall
+        self.loading = Loading(config_file, at=world.wall())
         self.plan = plan_of(settings)
         self.store = Store(
             self.plan.targets,
             stale_after=settings.polling.stale_after,
             max_series=settings.polling.max_series,
         )
-        now = world.monotonic()
+        self._results = Results(self.store, self._telemetry, world.wall)
+        self.began = now = world.monotonic()
         self._lanes = self._lanes_for(settings)
-        self._schedule = Schedule(self.plan.targets, now)
         in_flight = sum(lane.source.max_in_flight for lane in self._lanes.values())
         self._budget = _budget(settings.api.rate_limit, in_flight, now)
-        self._gate = _rate_limit_gate(settings.api.rate_limit)
-        self.poller = Poller(
-            Parts(
-                schedule=self._schedule,
-                lanes=self._lanes,
-                budget=self._budget,
-                gate=self._gate,
-                results=Results(self.store, self._telemetry, world.wall),
-                waited=self._telemetry.waited,
-                monotonic=world.monotonic,
-                chance=world.chance,
-            )
+        self.parts = Parts(
+            schedule=Schedule(self.plan.targets, now),
+            lanes=self._lanes,
+            budget=self._budget,
+            gate=_rate_limit_gate(settings.api.rate_limit),
+            usage=Usage(),
+            results=self._results,
+            waited=self._telemetry.waited,
+            monotonic=world.monotonic,
+            chance=world.chance,
         )
+        self.poller = Poller(self.parts)
         self._show()
 
     @property
@@ -129,10 +138,10 @@ class Exporter:
         limit = settings.api.rate_limit
         self._budget.change(limit.budget, limit.window, now)
         gate = _rate_limit_gate(limit)
-        self._gate.first, self._gate.longest = gate.first, gate.longest
+        self.parts.gate.first, self.parts.gate.longest = gate.first, gate.longest
         is_elsewhere = _way_to_api(settings) != _way_to_api(self._settings)
         renewed, retired = self._exchange_lanes(lanes, now, is_elsewhere=is_elsewhere)
-        self._schedule.retarget(plan.targets, now, renewed)
+        self.parts.schedule.retarget(plan.targets, now, renewed)
         self._settings = settings
         self.poller.reconsider()
         await asyncio.gather(*(client.close() for client in retired))
@@ -169,7 +178,7 @@ class Exporter:
             id_format=settings.api.organization_id_format,
             classifier=self._classifier,
             vault_query=self._vault_query,
-            observe=self._telemetry.exchanged,
+            observe=self._results.exchanged,
             monotonic=self._world.monotonic,
             wall=self._world.wall,
         )
@@ -194,10 +203,11 @@ class Exporter:
         def connect(secrets: Secrets) -> CustodyClient:
             nonce = self._nonces.of(secrets.api_key, source.nonce)
             auth = KeyAuth(secrets, nonce, self._world.wall)
-            clean = cleaner(*secret_texts(secrets))
-            return CustodyClient(Connections(new_http), auth, clean, surroundings)
+            self._cleaner.learn(*secret_texts(secrets), *proxy_secrets())
+            return CustodyClient(Connections(new_http), auth, self._cleaner, surroundings)
 
         secrets = source.read()
+        warn_of_open_files(name, source)
         own, now = source.rate_limit, self._world.monotonic()
         return Lane(
             name=name,

@@ -61,9 +61,11 @@ def write(directory: Path, document: dict[str, Any]) -> Path:
     return path
 
 
-def exporter_of(base_url: str, world: World | None = None) -> Exporter:
+def exporter_of(
+    base_url: str, world: World | None = None, portfolio: Portfolio = PORTFOLIO
+) -> Exporter:
     """Return an exporter of the simulator at `base_url` that has not begun yet."""
-    text = yaml.safe_dump(configuration(base_url))
+    text = yaml.safe_dump(configuration(base_url, portfolio=portfolio))
     return Exporter(parse(text, directory=Path(), environ=ENVIRON), world or World())
 
 

@@ -7,6 +7,7 @@ Embed); the custody pages name the headers.
 import base64
 import hashlib
 import hmac
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from pydantic import SecretStr
 
 from exporter.config import Secrets
 
+SENT_OF_LATE = 16
+"""Signatures and one-time passwords; as many requests are hardly ever under way."""
 NANOSECONDS_IN = {"nanoseconds": 1, "microseconds": 1_000, "milliseconds": 1_000_000}
 
 
@@ -76,6 +79,7 @@ class KeyAuth(httpx.Auth):
         self._secrets = secrets
         self._nonce = nonce
         self._wall = wall
+        self._sent_of_late: deque[str] = deque(maxlen=SENT_OF_LATE)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign `request` and let it go; nothing in the answer makes it go again."""
@@ -84,9 +88,17 @@ class KeyAuth(httpx.Auth):
         request.headers["api-key"] = self._secrets.api_key.get_secret_value()
         request.headers["api-nonce"] = nonce
         request.headers["api-sign"] = sign(secret, request.url.raw_path, nonce)
+        self._sent_of_late.append(request.headers["api-sign"])
         if otp := self._one_time_password():
             request.headers["api-otp"] = otp
+            self._sent_of_late.append(otp)
         yield request
+
+    def without_sent(self, text: str) -> str:
+        """Return `text` without the signatures and one-time passwords of the last requests, which it may repeat."""
+        for sent in self._sent_of_late:
+            text = text.replace(sent, "<secret>")
+        return text
 
     def _one_time_password(self) -> str | None:
         if self._secrets.totp_seed is not None:

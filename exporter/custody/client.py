@@ -6,7 +6,7 @@ Retries, pauses and the rate limit are the caller's: each call here is exactly o
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 from urllib.parse import quote
 
@@ -16,7 +16,8 @@ from exporter.custody.auth import KeyAuth
 from exporter.custody.body import BodyEncodingError, BodyTooLargeError, read_body
 from exporter.custody.classify import MESSAGE_LENGTH, Answer, Classifier, Unreadable
 from exporter.custody.connections import LOCATION, Connections
-from exporter.custody.errors import CustodyError, Delivery, Reaction
+from exporter.custody.departure import Departure
+from exporter.custody.errors import CustodyError, Reaction
 from exporter.custody.http_date import unix_time
 from exporter.custody.models import (
     InvalidAnswerError,
@@ -39,11 +40,13 @@ Result = TypeVar("Result")
 class Exchange:
     """What there is to know of one request, whatever came of it.
 
-    status: None where no answer came, or its connection broke. seconds: from send to last byte, None likewise.
-    clock_skew: seconds by which this machine's clock is ahead of the API's, None where the answer had no date.
+    id: of the organization or vault that was asked for. status: None where no answer came, or its connection broke.
+    seconds: from send to last byte, None likewise. clock_skew: seconds by which this machine's clock is ahead of the
+    API's, None where the answer had no date.
     """
 
     endpoint: Endpoint
+    id: str
     status: int | None = None
     seconds: float | None = None
     clock_skew: float | None = None
@@ -68,7 +71,7 @@ class Surroundings:
 class CustodyClient:
     """Asks the API with one credential.
 
-    clean: makes the API's words fit to be shown, without this credential's secrets (see `errors.cleaner`).
+    clean: makes the API's words fit to be shown, without secrets (see `errors.Cleaner`).
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class CustodyClient:
     ) -> None:
         self._connections = connections
         self._auth = auth
-        self._clean = clean
+        self._without_secrets = clean
         self._shared = surroundings
 
     @property
@@ -97,12 +100,11 @@ class CustodyClient:
 
         Kraken: "List balances".
         """
-        if self._shared.id_format == "compact":
-            organization_id = organization_id.replace(" ", "")
-        target = (
-            f"/v0/insto/custody/organizations/{quote(organization_id)}/balances?quote_asset=USD"
-        )
-        return await self._ask("organization_balances", target, organization_balance)
+        is_compact = self._shared.id_format == "compact"
+        written = organization_id.replace(" ", "") if is_compact else organization_id
+        target = f"/v0/insto/custody/organizations/{quote(written)}/balances?quote_asset=USD"
+        exchange = Exchange("organization_balances", organization_id)
+        return await self._ask(exchange, target, organization_balance)
 
     async def vault_asset_balances(self, vault_id: str) -> VaultBalances:
         """Return the rows of a vault, in full precision where the API lets one ask for it. Raises CustodyError.
@@ -112,7 +114,8 @@ class CustodyClient:
         query = self._shared.vault_query.of(vault_id)
         target = f"/v0/insto/custody/vaults/{quote(vault_id)}/assets/balances{query}"
         try:
-            answer = await self._ask("vault_asset_balances", target, vault_balances)
+            exchange = Exchange("vault_asset_balances", vault_id)
+            answer = await self._ask(exchange, target, vault_balances)
         except CustodyError as error:
             is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
             if is_about_the_query and self._shared.vault_query.refused(vault_id, query):
@@ -122,12 +125,13 @@ class CustodyClient:
         return answer
 
     async def _ask(
-        self, endpoint: Endpoint, target: str, read: Callable[[object], Result]
+        self, exchange: Exchange, target: str, read: Callable[[object], Result]
     ) -> Result:
-        exchange = Exchange(endpoint)
         try:
             answer, seconds = await self._exchange(target)
-            exchange = Exchange(endpoint, answer.status, seconds, _clock_skew(answer))
+            exchange = replace(
+                exchange, status=answer.status, seconds=seconds, clock_skew=_clock_skew(answer)
+            )
         finally:
             self._shared.observe(exchange)
         if failure := self._shared.classifier.failure(answer, self._clean):
@@ -140,13 +144,16 @@ class CustodyClient:
             problem = Unreadable(error.type, str(error))
             raise self._useless(answer.status, problem) from None
 
+    def _clean(self, text: str, length: int) -> str:
+        return self._without_secrets(self._auth.without_sent(text), length)
+
     def _useless(self, status: int, why: Unreadable) -> CustodyError:
         message = self._clean(f"the answer {why.problem}", MESSAGE_LENGTH)
         return CustodyError(why.type, status=status, message=message)
 
     async def _exchange(self, target: str) -> tuple[Answer, float]:
         """Send one request for `target`; return the answer and the seconds from its sending to its last byte."""
-        departure = _Departure(self._shared.monotonic)
+        departure = Departure(self._shared.monotonic)
         # httpcore 1.0 leaves the socket open when a TLS handshake is cancelled. It cleans up after a time limit of its
         # own, which connecting and the handshake have each; with half the time the deadline never comes first.
         limits = httpx.Timeout(None, connect=self._shared.timeout / 2)
@@ -177,7 +184,7 @@ class CustodyClient:
         headers = {**response.headers, "location": response.extensions.get(LOCATION, "")}
         return Answer(response.status_code, headers, _document(body), received_at), seconds
 
-    def _broken(self, error: httpx.HTTPError | OSError, departure: "_Departure") -> CustodyError:
+    def _broken(self, error: httpx.HTTPError | OSError, departure: Departure) -> CustodyError:
         """Translate what httpx raises where no answer came, and the ssl.SSLError that it lets pass."""
         type_, reaction = "transport/protocol", Reaction.RETRY
         if _is_tls_failure(error):
@@ -191,26 +198,6 @@ class CustodyClient:
         return CustodyError(
             type_, reaction=reaction, message=message, delivery=departure.delivery()
         )
-
-
-class _Departure:
-    """When a request left, or was about to."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self.at = monotonic()
-        self._has_left = False
-
-    async def trace(self, event: str, info: object) -> None:
-        """Take note of the moment in which httpcore begins to send (its "trace" extension)."""
-        del info
-        if event.endswith("send_request_headers.started"):
-            self.at = self._monotonic()
-            self._has_left = True
-
-    def delivery(self) -> Delivery:
-        """Return what became of a request that was not answered."""
-        return Delivery.UNANSWERED if self._has_left else Delivery.NEVER_SENT
 
 
 async def _read(response: httpx.Response) -> bytes | Unreadable:

@@ -8,18 +8,21 @@ import asyncio
 import contextlib
 import ipaddress
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
 
 import httpx
 
 from exporter import __version__
 
 CLOSING_SECONDS = 1.0
+PROXY_VARIABLES: Final = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY in the environment"
 LOCATION: Final = "location"
 """Where a response of `http_client` has its `Location`, among its extensions."""
 
@@ -108,9 +111,15 @@ def http_client(
     """
     try:
         return _http_client(base_url, tls, max_in_flight, transport)
-    except ValueError as error:
+    # httpx's own words repeat what may be a part of the proxy's password.
+    except ImportError:
         raise EnvironmentMistakeError(
-            f"HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment: {error}"
+            f"{PROXY_VARIABLES}: SOCKS is not supported: name an HTTP proxy, as http://HOST:PORT"
+        ) from None
+    except (ValueError, httpx.InvalidURL):
+        raise EnvironmentMistakeError(
+            f"{PROXY_VARIABLES}: is no proxy's address: write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, "
+            "with special characters of the password percent-encoded"
         ) from None
 
 
@@ -137,6 +146,19 @@ def _http_client(
             "user-agent": f"kraken-custody-exporter/{__version__}",
         },
     )
+
+
+def proxy_secrets() -> tuple[str, ...]:
+    """Return the passwords of the environment's proxies, in each form in which a proxy may repeat one."""
+    secrets: list[str] = []
+    for address in getproxies().values():
+        with contextlib.suppress(ValueError):
+            url = urlsplit(address if "://" in address else f"http://{address}")
+            if url.password:
+                user, password = unquote(url.username or ""), unquote(url.password)
+                sent = b64encode(f"{user}:{password}".encode()).decode()
+                secrets += [url.password, password, sent]
+    return tuple(secrets)
 
 
 async def _put_location_aside(response: httpx.Response) -> None:

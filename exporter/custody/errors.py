@@ -11,7 +11,7 @@ Every failure of an exchange with the API leaves this package as a `CustodyError
     limit/series                      an answer that is more than this exporter was told to hold
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -73,6 +73,11 @@ class CustodyError(Exception):
         self.retry_after = retry_after
         self.core_error = core_error
         self.delivery = delivery
+
+    @property
+    def refuses_nonce(self) -> bool:
+        """Whether the API found the request's nonce too small."""
+        return "nonce" in self.type.lower()
 
 
 DOCUMENTED_PROBLEMS: Final = (
@@ -159,21 +164,27 @@ class BoundedNames:
 LONGEST_TEXT: Final = 10_000
 
 
-def cleaner(*secrets: str) -> Callable[[str, int], str]:
-    """Return a function that makes the API's text fit for a label, a log line or a page.
+class Cleaner:
+    """Makes the API's text fit for a label, a log line or a page.
 
-    It takes the text and the greatest length. Control characters become spaces, and whatever equals one of
-    `secrets` is left out: an API that quotes the key it refuses must not have it published.
+    Control characters become spaces, and whatever equals a secret that it was told is left out: an API that quotes the
+    key it refuses must not have it published.
     """
-    # One may be a part of another, which then would not be found any more.
-    longest_first = sorted(secrets, key=len, reverse=True)
 
-    def clean(text: str, length: int) -> str:
-        for secret in longest_first:
+    def __init__(self, *secrets: str) -> None:
+        self._longest_first: list[str] = []
+        self.learn(*secrets)
+
+    def learn(self, *secrets: str) -> None:
+        """Leave out these as well; no secret is forgotten, since one that was replaced may still be quoted."""
+        # One may be a part of another, which then would not be found any more.
+        self._longest_first = sorted({*self._longest_first, *secrets}, key=len, reverse=True)
+
+    def __call__(self, text: str, length: int) -> str:
+        """Return `text` in at most `length` characters."""
+        for secret in self._longest_first:
             text = text.replace(secret, "<secret>")
         # Looking at each of the 16 million characters that an answer may have would take a second.
         text = text[:LONGEST_TEXT]
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= length else text[: length - 1] + "…"
-
-    return clean

@@ -1,7 +1,9 @@
 """What is known of a target now: one immutable value for each, replaced whole, so that nobody sees half of it."""
 
 from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
+from exporter.custody.amounts import pack
 from exporter.custody.models import Asset, InvalidRow, OrganizationBalance, VaultBalances
 from exporter.metrics import catalog
 from exporter.metrics.render import (
@@ -14,18 +16,22 @@ from exporter.metrics.render import (
 )
 from exporter.targets import Target
 
+MOST_RESULTS: Final = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Balances:
     """An answer as it is exposed.
 
-    read_at: when it was read, in monotonic seconds. rows, invalid_rows: of a vault's answer; None for an organization.
+    read_at: when it was read, in monotonic seconds. amounts: as the API wrote them, packed (`amounts.unpack`).
+    rows, invalid_rows: of a vault's answer; None for an organization.
     """
 
     lines: Lines
     series: int
     assets: tuple[Asset, ...]
     read_at: float
+    amounts: bytes
     rows: int | None = None
     invalid_rows: int | None = None
 
@@ -36,13 +42,14 @@ def balances_of(
     """Return `answer` as it is exposed for `target`."""
     if isinstance(answer, OrganizationBalance):
         lines = organization_lines(target, answer)
-        return Balances(lines, count_series(lines), (), read_at)
+        return Balances(lines, count_series(lines), (), read_at, pack(answer))
     lines = vault_lines(target, answer)
     return Balances(
         lines,
         count_series(lines),
         tuple(row.description() for row in answer.rows),
         read_at,
+        pack(answer),
         rows=len(answer.rows) + len(answer.invalid),
         invalid_rows=len(answer.invalid),
     )
@@ -58,6 +65,18 @@ class Failure:
     since: float
 
 
+class PollResult(NamedTuple):
+    """What a poll came to.
+
+    at: Unix seconds of its end. error: its type, None where it succeeded. seconds: that its last request took from
+    send to last byte, None where no answer came.
+    """
+
+    at: float
+    error: str | None
+    seconds: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class TargetState:
     """What is known of a target.
@@ -66,6 +85,7 @@ class TargetState:
     was. polls: how many polls have ended. failure: None while up and before the first poll. failed_polls: in a row,
     until now. last_success: Unix seconds of the last good answer. rows, invalid_rows: of the last good answer.
     refresh_interval: seconds between the last two polls. rejected: the rows of the last good answer that were left out.
+    results: of the last polls, at most MOST_RESULTS, the latest last.
     """
 
     target: Target
@@ -79,6 +99,11 @@ class TargetState:
     invalid_rows: int | None = None
     refresh_interval: float | None = None
     rejected: tuple[InvalidRow, ...] = ()
+    results: tuple[PollResult, ...] = ()
+
+    def results_with(self, result: PollResult) -> tuple[PollResult, ...]:
+        """Return `results` with one more, in place of the oldest where there is no room."""
+        return (*self.results[1 - MOST_RESULTS :], result)
 
 
 def moved(state: TargetState, target: Target) -> TargetState:

@@ -1,22 +1,30 @@
 """A gate that closes when the API says stop: for everything (rate limit), or for one credential (refused)."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 SHORTEST_PAUSE_SECONDS: Final = 1.0
 LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 """An absurd `Retry-After` must not silence the exporter for good; one request in an hour does no harm."""
 
 
+class Refusal(NamedTuple):
+    """Why a gate closed: the error's type, and the API's own words."""
+
+    type: str
+    message: str
+
+
 class Gate:
     """Open, or closed for a pause, after which one request tries before the others go.
 
     Each pause is twice as long as the one before, from `first` to `longest` seconds, until a request gets through.
-    All times are monotonic seconds.
+    refusal: why it closed, None while it is open. All times are monotonic seconds.
     """
 
     def __init__(self, first: float, longest: float) -> None:
         self.first = first
         self.longest = longest
+        self.refusal: Refusal | None = None
         self._pause = 0.0
         self._closed_at: float | None = None
         self._opens_at = 0.0
@@ -37,7 +45,18 @@ class Gate:
         """Take note that a request goes now; where the gate is closed, it is the one that tries."""
         self._trying = self._closed_at is not None
 
-    def close(self, sent_at: float, now: float, retry_after: float | None = None) -> bool:
+    @property
+    def closed_at(self) -> float | None:
+        """When the pause began, None while there is none."""
+        return self._closed_at
+
+    def close(
+        self,
+        refusal: Refusal,
+        sent_at: float,
+        now: float,
+        retry_after: float | None = None,
+    ) -> bool:
         """Close because a request that was sent at `sent_at` was refused; return whether that is a new pause.
 
         `retry_after`: the seconds for which the API asked, if it did. Requests that were already on their way when
@@ -48,6 +67,7 @@ class Gate:
         self._pause = min(self.longest, 2 * self._pause if self._pause else self.first)
         wanted = self._pause if retry_after is None else retry_after
         pause = min(max(wanted, SHORTEST_PAUSE_SECONDS), LONGEST_RETRY_AFTER_SECONDS)
+        self.refusal = refusal
         self._closed_at = now
         self._opens_at = now + pause
         self._trying = False
@@ -62,6 +82,6 @@ class Gate:
             return False
         self._trying = False
         if answered:
-            self._closed_at = None
+            self._closed_at = self.refusal = None
             self._pause = 0.0
         return answered

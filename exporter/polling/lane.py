@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from exporter.config import CredentialSource, SecretError, Secrets
 from exporter.custody.client import CustodyClient
+from exporter.custody.errors import CustodyError
 from exporter.logs import get_logger
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate
+from exporter.polling.nonce_watch import NonceWatch
 from exporter.polling.schedule import Entry
 
 log = get_logger()
@@ -24,7 +26,7 @@ class Lane:
 
     own_budget: the limit of the key's own, besides the common one, if it has any. slow_turn_at: when targets that are
     slow to fail have their turn again, whoever else wants it, in monotonic seconds. generation: counts the secrets and
-    API settings it has had.
+    API settings it has had. nonce_watch: of these secrets.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Lane:
     in_flight: int = 0
     slow_turn_at: float = 0.0
     generation: int = 0
+    nonce_watch: NonceWatch = field(default_factory=NonceWatch)
 
     def ready_at(self, now: float) -> float:
         """Return when a request may go: infinity where that takes an answer first."""
@@ -56,6 +59,20 @@ class Lane:
         if entry.is_slow:
             self.slow_turn_at = now + lost * (1 / SLOW_SHARE - 1)
 
+    def mind_nonce(self, error: CustodyError, watch: NonceWatch, now: float) -> None:
+        """Log that somebody else uses the key, where `error` completes the evidence for that.
+
+        watch: the one from before the request. Of several requests under way, a later one may overtake.
+        """
+        if error.refuses_nonce and self.source.max_in_flight == 1 and watch.refused(now):
+            log.warning(
+                "key_shared",
+                credential=self.name,
+                type=error.type,
+                problem="the API has seen larger nonces from this key than this exporter has sent: another program "
+                "uses it; give the exporter a key of its own",
+            )
+
     def become(self, other: "Lane", now: float, *, is_renewed: bool) -> None:
         """Go on as `other`, which was built for the same credential after a reload.
 
@@ -63,6 +80,7 @@ class Lane:
         """
         if is_renewed:
             self.gate = other.gate
+            self.nonce_watch = other.nonce_watch
             self.generation += 1
         if self.own_budget and other.own_budget:
             self.own_budget.change(other.own_budget.requests, other.own_budget.window, now)
@@ -85,5 +103,18 @@ class Lane:
         if secrets != self.secrets:
             old, self.secrets, self.client = self.client, secrets, self.connect(secrets)
             self.generation += 1
+            self.nonce_watch = NonceWatch()
             await old.close()
             log.info("secrets_changed", credential=self.name)
+
+
+def warn_of_open_files(credential: str, source: CredentialSource) -> None:
+    """Log which secret files every user of this machine can read."""
+    for field_, file in source.files_open_to_all().items():
+        log.warning(
+            "secret_file_readable",
+            credential=credential,
+            field=field_,
+            file=str(file),
+            problem="every user of this machine can read it: chmod 600, or 640 with the exporter's group",
+        )

@@ -15,11 +15,12 @@ from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
 from exporter.polling.budget import Budget
-from exporter.polling.gate import Gate
+from exporter.polling.gate import Gate, Refusal
 from exporter.polling.lane import Lane
 from exporter.polling.results import Results
 from exporter.polling.retry import Poll, backs_off
 from exporter.polling.schedule import Entry, Schedule, Turn
+from exporter.polling.usage import Usage
 from exporter.targets import Target
 
 log = get_logger()
@@ -42,6 +43,7 @@ class Parts:
     lanes: Mapping[str, Lane]
     budget: Budget
     gate: Gate
+    usage: Usage
     results: Results
     waited: Callable[[float], None]
     monotonic: Callable[[], float]
@@ -112,6 +114,7 @@ class Poller:
     async def _step(self) -> None:
         """Send what may go now, then wait until something else may."""
         self._heartbeat = now = self._parts.monotonic()
+        self._parts.usage.note(self._parts.budget.used(now), now)
         self.withdraw_stale()
         self._changed.clear()
         patience = min(self._send_ready(now) - now, HEARTBEAT_SECONDS)
@@ -195,9 +198,10 @@ class Poller:
         parts = self._parts
         if not lane.gate.is_open:
             await lane.read_secrets_again()
-        generation = lane.generation
+        generation, nonce_watch = lane.generation, lane.nonce_watch
         try:
             answer = await _fetch(lane.client, entry.target)
+            nonce_watch.accepted()
             self._settle_gates(lane, sent_at, answered=True)
             if not entry.is_dropped:
                 parts.results.poll_succeeded(
@@ -210,6 +214,7 @@ class Poller:
             parts.results.request_failed(entry.target, error)
             self._mind_gates(lane, error, sent_at, generation)
             lane.mind_slowness(entry, sent_at, parts.monotonic())
+            lane.mind_nonce(error, nonce_watch, parts.monotonic())
             if lane.generation == generation:
                 self._failed(entry, error, lane)
             else:
@@ -245,14 +250,15 @@ class Poller:
 
     def _mind_gates(self, lane: Lane, error: CustodyError, sent_at: float, generation: int) -> None:
         now = self._parts.monotonic()
+        refusal = Refusal(error.type, error.message)
         match error.reaction:
             case Reaction.PAUSE_ALL:
-                if self._parts.gate.close(sent_at, now, error.retry_after):
+                if self._parts.gate.close(refusal, sent_at, now, error.retry_after):
                     self._log_pause(self._parts.gate, error, now, credential="all")
                 # It says nothing about the key.
                 lane.gate.settle(sent_at, answered=False)
             case Reaction.PAUSE_CREDENTIAL:
-                if lane.generation == generation and lane.gate.close(sent_at, now):
+                if lane.generation == generation and lane.gate.close(refusal, sent_at, now):
                     self._log_pause(lane.gate, error, now, credential=lane.name)
                 self._parts.gate.settle(sent_at, answered=True)
             case _:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from exporter.custody.client import Endpoint
+from exporter.custody.client import Endpoint, Exchange
 from exporter.custody.errors import CustodyError
 from exporter.custody.models import InvalidRow, OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
-from exporter.metrics.state import Failure, TargetState, balances_of
+from exporter.metrics.state import Failure, PollResult, TargetState, balances_of
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.targets import Kind, Target
@@ -32,6 +32,13 @@ class Results:
         self._store = store
         self._telemetry = telemetry
         self._wall = wall
+        # That the last request for each id took.
+        self._seconds: dict[str, float | None] = {}
+
+    def exchanged(self, exchange: Exchange) -> None:
+        """Take note of one request that has ended, whatever came of it."""
+        self._telemetry.exchanged(exchange)
+        self._seconds[exchange.id] = exchange.seconds
 
     def request_failed(self, target: Target, error: CustodyError) -> None:
         """Take note of one failed request, whether or not it is tried again."""
@@ -63,6 +70,7 @@ class Results:
                 invalid_rows=balances.invalid_rows,
                 refresh_interval=refresh_interval,
                 rejected=rejected,
+                results=before.results_with(self._result(target, None)),
             )
         )
         if before.failure is not None:
@@ -91,6 +99,7 @@ class Results:
                 failure=Failure(error.type, error.status, error.message, since),
                 failed_polls=before.failed_polls + 1,
                 refresh_interval=refresh_interval,
+                results=before.results_with(self._result(target, error.type)),
             )
         )
         if before.failure is None or before.failure.type != error.type:
@@ -100,6 +109,9 @@ class Results:
         """Withdraw the balances that are too old at `now` (monotonic seconds)."""
         for state in self._store.withdraw_stale(now):
             log.warning("target_stale", **_names(state.target), last_success=state.last_success)
+
+    def _result(self, target: Target, error: str | None) -> PollResult:
+        return PollResult(self._wall(), error, self._seconds.get(target.id))
 
     @staticmethod
     def _log_rejected_rows(target: Target, rows: Sequence[InvalidRow]) -> None:

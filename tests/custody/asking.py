@@ -15,7 +15,7 @@ from exporter.custody.auth import KeyAuth, Nonce, secret_texts
 from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Exchange, Surroundings
 from exporter.custody.connections import Connections, http_client
-from exporter.custody.errors import CustodyError, cleaner
+from exporter.custody.errors import Cleaner, CustodyError
 from exporter.custody.models import VaultBalances
 from exporter.custody.vault_query import VaultQuery
 from tests.demo.calling import NOON, Clock
@@ -104,7 +104,7 @@ def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: An
     return CustodyClient(
         Connections(lambda: http_client(base_url, tls, 1, transport)),
         KeyAuth(secrets, Nonce("nanoseconds", lambda: int(NOON) * 10**9), lambda: NOON),
-        cleaner(*secret_texts(secrets)),
+        Cleaner(*secret_texts(secrets)),
         Surroundings(**surroundings | options),
     )
 

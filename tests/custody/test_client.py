@@ -310,7 +310,7 @@ def test_a_request_takes_from_its_sending_to_its_last_byte() -> None:
     exchanges: list[Exchange] = []
     clock = Clock(1000.0)
     ask_vault(Traced(clock, answer([])), monotonic=clock, observe=exchanges.append)
-    assert exchanges == [Exchange("vault_asset_balances", status=200, seconds=0.5)]
+    assert exchanges == [Exchange("vault_asset_balances", VAULT_ID, status=200, seconds=0.5)]
 
 
 def test_a_request_that_was_sent_may_have_been_counted() -> None:
@@ -345,14 +345,16 @@ def test_every_request_is_observed_once(
 
     asyncio.run(ask())
     seconds = None if status is None else 0.0
-    assert exchanges == [Exchange("vault_asset_balances", status, seconds)]
+    assert exchanges == [Exchange("vault_asset_balances", VAULT_ID, status, seconds)]
 
 
 def test_an_organization_is_observed_as_its_endpoint() -> None:
     exchanges: list[Exchange] = []
     client = make_client(Api(answer(TOTAL)), observe=exchanges.append)
     run(client, lambda it: it.organization_balances(ORGANIZATION_ID))
-    assert [exchange.endpoint for exchange in exchanges] == ["organization_balances"]
+    assert [(exchange.endpoint, exchange.id) for exchange in exchanges] == [
+        ("organization_balances", ORGANIZATION_ID)
+    ]
 
 
 @pytest.mark.parametrize("status", [200, 429])

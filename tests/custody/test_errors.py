@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from exporter.custody.errors import (
     DOCUMENTED_PROBLEMS,
     BoundedNames,
+    Cleaner,
     CustodyError,
     Reaction,
-    cleaner,
     reaction_to,
 )
 
@@ -102,17 +102,23 @@ def test_a_documented_name_passes_however_many_came_before() -> None:
     ids=repr,
 )
 def test_what_the_api_says_is_cleaned_and_cut(said: str, shown: str) -> None:
-    assert cleaner("opensesame", "opensesame-street")(said, 30) == shown
+    assert Cleaner("opensesame", "opensesame-street")(said, 30) == shown
+
+
+def test_a_secret_that_was_replaced_is_left_out_as_well() -> None:
+    clean = Cleaner("old-key")
+    clean.learn("new-key", "new-key-2")
+    assert clean("old-key, new-key, new-key-2", 60) == "<secret>, <secret>, <secret>"
 
 
 def test_only_the_beginning_of_an_endless_text_is_looked_at() -> None:
-    assert cleaner()("\x00" * 9_998 + "early", 30) == "ea"
+    assert Cleaner()("\x00" * 9_998 + "early", 30) == "ea"
 
 
 @settings(deadline=None)
 @given(said=st.text(st.characters()), length=st.integers(1, 50))
 def test_cleaned_text_is_printable_short_and_without_the_secret(said: str, length: int) -> None:
-    shown = cleaner("secret")(said + "secret" + said, length)
+    shown = Cleaner("secret")(said + "secret" + said, length)
     assert shown.isprintable()
     assert len(shown) <= length
     assert "secret" not in shown.replace("<secret>", "|").removesuffix("<secret…")

@@ -287,4 +287,5 @@ def test_a_proxy_is_asked_for_the_api_and_may_refuse(monkeypatch: pytest.MonkeyP
 
     error = asyncio.run(ask())
     assert (error.type, error.reaction) == ("transport/connect", Reaction.RETRY)
+    assert error.delivery is Delivery.NEVER_SENT
     assert asked == [b"CONNECT api.kraken.test:443 HTTP/1.1"]

@@ -1,8 +1,18 @@
 """The lines that tell how a target is, in each state it can be in, and what is kept of an answer."""
 
+from dataclasses import replace
+
 import pytest
 
-from exporter.metrics.state import Failure, TargetState, balances_of, target_lines
+from exporter.custody.amounts import unpack
+from exporter.metrics.state import (
+    Failure,
+    PollResult,
+    TargetState,
+    balances_of,
+    moved,
+    target_lines,
+)
 from tests.metrics.answers import (
     HOT,
     ORGANIZATION,
@@ -100,3 +110,20 @@ def test_the_examples_make_as_many_series_as_they_have_amounts() -> None:
     assert vault.series == 10 + 8
     assert organization.series == 4
     assert (organization.rows, organization.invalid_rows, organization.assets) == (None, None, ())
+
+
+def test_of_the_results_of_polls_the_last_twenty_are_kept() -> None:
+    state = TargetState(HOT)
+    for number in range(25):
+        state = replace(state, results=state.results_with(PollResult(float(number), None, 0.1)))
+    assert [result.at for result in state.results] == [float(number) for number in range(5, 25)]
+
+
+def test_a_target_that_is_renamed_keeps_its_results_and_its_amounts() -> None:
+    balances = balances_of(HOT, read_vault(VAULT_EXAMPLE), 0.0)
+    results = (PollResult(1.0, "http/502", None), PollResult(2.0, None, 0.1))
+    state = TargetState(HOT, balances=balances, results=results)
+    renamed = moved(state, replace(HOT, vault="warm"))
+    assert renamed.results == results
+    assert renamed.balances is not None
+    assert unpack(renamed.balances.amounts) == unpack(balances.amounts)

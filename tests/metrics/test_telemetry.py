@@ -11,6 +11,7 @@ from exporter.custody.errors import CustodyError
 from exporter.metrics import catalog
 from exporter.metrics.catalog import Metric
 from exporter.metrics.telemetry import DURATION_BUCKETS, Telemetry
+from tests.metrics.answers import HOT, ORGANIZATION
 
 ENDPOINTS = ("organization_balances", "vault_asset_balances")
 DOCUMENTED_ERRORS = (
@@ -44,7 +45,7 @@ def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
 def used() -> Telemetry:
     """Return one that has something to say about everything."""
     telemetry = Telemetry()
-    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3, clock_skew=1.5))
+    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3, clock_skew=1.5))
     telemetry.failed("vault_asset_balances", CustodyError("Unknown", status=500, core_error="Core"))
     for metric in GAUGES:
         if metric is not catalog.API_CLOCK_SKEW:
@@ -86,9 +87,9 @@ def test_counters_come_without_a_second_series_for_their_beginning() -> None:
 
 def test_a_request_is_counted_by_its_status_and_timed() -> None:
     telemetry = Telemetry()
-    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3))
-    telemetry.exchanged(Exchange("vault_asset_balances", 503, 0.05))
-    telemetry.exchanged(Exchange("organization_balances"))
+    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3))
+    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 503, 0.05))
+    telemetry.exchanged(Exchange("organization_balances", ORGANIZATION.id))
     vault = {"endpoint": "vault_asset_balances"}
     assert value(telemetry, "api_requests_total", **vault, status="200") == 1
     assert value(telemetry, "api_requests_total", **vault, status="503") == 1
@@ -106,12 +107,12 @@ def test_the_buckets_reach_beyond_the_default_timeout() -> None:
 
 def test_the_clock_skew_is_unknown_until_an_answer_tells_it() -> None:
     telemetry = Telemetry()
-    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3))
+    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3))
     assert value(telemetry, "api_clock_skew_seconds") is None
-    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3, clock_skew=-2.5))
-    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3))
+    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3, clock_skew=-2.5))
+    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3))
     assert value(telemetry, "api_clock_skew_seconds") == -2.5
-    telemetry.exchanged(Exchange("vault_asset_balances", 200, 0.3, clock_skew=0.0))
+    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3, clock_skew=0.0))
     assert value(telemetry, "api_clock_skew_seconds") == 0.0
 
 

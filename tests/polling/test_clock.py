@@ -19,7 +19,7 @@ from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.custody.auth import Nonces
 from exporter.custody.classify import Answer, Classifier
-from exporter.custody.errors import cleaner
+from exporter.custody.errors import Cleaner
 from exporter.demo import answers, moods
 from tests.custody.asking import SECRETS
 from tests.metrics.answers import page
@@ -292,6 +292,6 @@ def test_a_new_process_goes_on_with_larger_nonces_in_any_year() -> None:
 def test_a_date_counts_from_when_the_answer_came_not_from_when_it_is_read(frozen_at: str) -> None:
     headers = {"retry-after": imf(datetime.fromtimestamp(BEGINNING + 20, UTC))}
     with freeze_time(frozen_at):
-        failure = Classifier().failure(Answer(429, headers, None, BEGINNING), cleaner())
+        failure = Classifier().failure(Answer(429, headers, None, BEGINNING), Cleaner())
     assert failure is not None
     assert failure.retry_after == 20

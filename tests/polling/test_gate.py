@@ -4,13 +4,15 @@ import math
 
 import pytest
 
-from exporter.polling.gate import Gate
+from exporter.polling.gate import Gate, Refusal
+
+REFUSAL = Refusal("InvalidKey", "The key is not known.")
 
 
 def closed_gate(*, retry_after: float | None = None) -> Gate:
     """Return a gate with pauses from 60 to 900 s that was closed at time 100."""
     gate = Gate(60.0, 900.0)
-    assert gate.close(sent_at=99.0, now=100.0, retry_after=retry_after)
+    assert gate.close(REFUSAL, sent_at=99.0, now=100.0, retry_after=retry_after)
     return gate
 
 
@@ -58,7 +60,7 @@ def test_each_pause_is_twice_as_long_as_the_one_before_up_to_the_longest() -> No
     pauses = []
     for _ in range(6):
         sent_at = probe(gate)
-        gate.close(sent_at, now=sent_at)
+        gate.close(REFUSAL, sent_at, now=sent_at)
         pauses.append(gate.ready_at() - sent_at)
     assert pauses == [120.0, 240.0, 480.0, 900.0, 900.0, 900.0]
 
@@ -66,7 +68,7 @@ def test_each_pause_is_twice_as_long_as_the_one_before_up_to_the_longest() -> No
 def test_once_opened_the_next_pause_is_short_again() -> None:
     gate = closed_gate()
     gate.settle(probe(gate), answered=True)
-    gate.close(sent_at=500.0, now=500.0)
+    gate.close(REFUSAL, sent_at=500.0, now=500.0)
     assert gate.ready_at() == 560.0
 
 
@@ -81,7 +83,7 @@ def test_the_api_may_say_how_long_to_pause(retry_after: float, pause: float) -> 
 
 def test_refusals_of_requests_that_were_under_way_already_do_not_lengthen_the_pause() -> None:
     gate = closed_gate()
-    assert not gate.close(sent_at=99.5, now=101.0)
+    assert not gate.close(REFUSAL, sent_at=99.5, now=101.0)
     assert gate.ready_at() == 160.0
 
 
@@ -89,3 +91,17 @@ def test_answers_to_requests_that_were_under_way_already_do_not_end_the_pause() 
     gate = closed_gate()
     assert not gate.settle(99.5, answered=True)
     assert not gate.is_open
+
+
+def test_a_gate_tells_why_and_since_when_it_is_closed() -> None:
+    gate = closed_gate()
+    assert (gate.refusal, gate.closed_at) == (REFUSAL, 100.0)
+    gate.settle(probe(gate), answered=True)
+    assert (gate.refusal, gate.closed_at) == (None, None)
+
+
+def test_the_refusal_of_the_one_that_tries_is_the_reason_from_then_on() -> None:
+    gate = closed_gate()
+    again = Refusal("lockout", "Temporary lockout.")
+    gate.close(again, probe(gate), now=160.5)
+    assert (gate.refusal, gate.closed_at) == (again, 160.5)

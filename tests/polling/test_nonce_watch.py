@@ -1,0 +1,185 @@
+"""What refused nonces say about who else uses a key: as arithmetic, and in a world where somebody does."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from structlog.testing import capture_logs
+
+from exporter.assembly import Exporter, World
+from exporter.config import parse
+from exporter.demo import moods
+from exporter.polling.nonce_watch import EPISODE_SECONDS, NonceWatch
+from tests.polling.world import BEGINNING, Stage, now, run, stage
+
+HOUR = EPISODE_SECONDS
+
+
+def told_at(refused_at: list[float]) -> list[float]:
+    """When it is told, of a key whose nonces were accepted at first and then refused at these times."""
+    watch = NonceWatch()
+    watch.accepted()
+    return [moment for moment in refused_at if watch.refused(moment)]
+
+
+@pytest.mark.parametrize(
+    ("refused_at", "told"),
+    [
+        ([], []),
+        ([10, 20], []),
+        ([10, 20, 30], [30]),
+        ([10, 10, 10], [10]),
+        ([10, 20, 30, 40, 50, 60], [30]),
+        ([10, 20, 9 + HOUR], [9 + HOUR]),
+        ([10, 20, 10 + HOUR], []),
+        ([10, 20, 10 + HOUR, 15 + HOUR], [15 + HOUR]),
+        ([0, HOUR, 2 * HOUR, 3 * HOUR], []),
+        # Within an episode, however long; and again in the next one.
+        ([*range(0, 20_000, 1000)], [2000]),
+        ([0, 1, 2, 1 + HOUR, 2 + HOUR, 3 + HOUR], [2]),
+        ([0, 1, 2, 2 + HOUR, 3 + HOUR, 4 + HOUR], [2, 4 + HOUR]),
+    ],
+)
+def test_the_third_refusal_within_an_hour_is_told_once_an_episode(
+    refused_at: list[float], told: list[float]
+) -> None:
+    assert told_at(refused_at) == told
+
+
+def test_refusals_before_the_first_nonce_was_accepted_say_nothing() -> None:
+    watch = NonceWatch()
+    assert not any(watch.refused(moment) for moment in range(100))
+    watch.accepted()
+    assert [watch.refused(moment) for moment in (100, 101, 102)] == [False, False, True]
+
+
+def another(played: Stage, *, wall_ahead: float = 0.0) -> Exporter:
+    """A second exporter of the same configuration, on a machine whose clock is so many seconds ahead."""
+    text = yaml.safe_dump(dict(played.document))
+    world = World(
+        monotonic=now,
+        wall=lambda: BEGINNING + now(),
+        wall_ns=lambda: int((BEGINNING + wall_ahead + now()) * 1e9),
+        chance=lambda: 0.5,
+        transport=played.wire,
+    )
+    return Exporter(parse(text, directory=Path(), environ=played.environ), world)
+
+
+async def poll(exporter: Exporter, seconds: float) -> None:
+    polling = asyncio.create_task(exporter.poller.run())
+    await asyncio.sleep(seconds)
+    polling.cancel()
+    await asyncio.gather(polling, return_exceptions=True)
+
+
+def shared(events: list[Any]) -> list[Any]:
+    return [event for event in events if event["event"] == "key_shared"]
+
+
+@pytest.mark.parametrize("wall_ahead", [0.0, 0.5, 3.0, 86_400.0])
+def test_two_exporters_with_one_key_are_told_once(wall_ahead: float) -> None:
+    async def main() -> list[Any]:
+        chance = random.Random(7)  # the same on every run
+        played = stage(vaults=10, polling={"interval": "5s"}, jitter=lambda: chance.uniform(0, 0.5))
+        await played.play(30)
+        with capture_logs() as events:
+            polling = asyncio.create_task(poll(another(played, wall_ahead=wall_ahead), 300))
+            await played.play(300)
+            await polling
+            await played.stop()
+        return shared(events)
+
+    events = run(main())
+    assert events
+    # Each of the two may notice, and none of them twice.
+    assert len(events) <= 2
+    assert events[0] == {
+        "event": "key_shared",
+        "log_level": "warning",
+        "credential": "main",
+        "type": "EAPI:Invalid nonce",
+        "problem": "the API has seen larger nonces from this key than this exporter has sent: another program "
+        "uses it; give the exporter a key of its own",
+    }
+
+
+def test_one_that_starts_with_too_small_nonces_is_not_taken_for_two() -> None:
+    """It ran before with finer nonces, or with a clock that was ahead; the API cannot tell that from another."""
+
+    async def main() -> None:
+        played = stage(credentials={"main": {"nonce": "milliseconds"}})
+        before = stage()
+        await before.play(30)
+        await before.stop()
+        played.simulator.guard._last_nonces = before.simulator.guard._last_nonces
+        with capture_logs() as events:
+            await played.play(7200)
+            await played.stop()
+        assert played.state("v0").failure
+        assert shared(events) == []
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("credential", "told"), [({}, 1), ({"max_in_flight": 2}, 0)], ids=["one by one", "two at once"]
+)
+def test_requests_that_may_overtake_each_other_prove_nothing(
+    credential: Mapping[str, object], told: int
+) -> None:
+    async def main() -> None:
+        played = stage(credentials={"main": credential})
+        await played.play(30)
+        played.simulator.default_mood = moods.legacy("EAPI:Invalid nonce")
+        with capture_logs() as events:
+            await played.play(3000)
+            await played.stop()
+        assert len(shared(events)) == told
+
+    run(main())
+
+
+def test_a_gateway_that_fails_and_hangs_is_not_taken_for_another_exporter() -> None:
+    async def main() -> None:
+        played = stage(vaults=5, polling={"interval": "10s"}, api={"timeout": "2s"})
+        await played.play(30)
+        for vault, mood in {
+            "v0": moods.slow(3600),
+            "v1": moods.problem(500, "gateway/Connect"),
+            "v2": moods.legacy("EAPI:Invalid key"),
+        }.items():
+            played.simulator.moods[played.vault_id(vault)] = mood
+        with capture_logs() as events:
+            await played.play(7200)
+            await played.stop()
+        assert shared(events) == []
+
+    run(main())
+
+
+def test_a_reload_goes_on_watching_and_another_key_is_watched_anew(tmp_path: Path) -> None:
+    async def main() -> None:
+        key = tmp_path / "key"
+        key.write_text("key-of-the-simulator")
+        played = stage(credentials={"main": {"api_key_file": str(key)}}, directory=tmp_path)
+        await played.play(30)
+        lane = played.exporter._lanes["main"]
+        watch = lane.nonce_watch
+        text = yaml.safe_dump(dict(played.document))
+        await played.exporter.reload(parse(text, directory=tmp_path, environ=played.environ))
+        assert lane.nonce_watch is watch
+        key.write_text("another-key")
+        await played.exporter.reload(parse(text, directory=tmp_path, environ=played.environ))
+        assert lane.nonce_watch is not watch
+        watch = lane.nonce_watch
+        key.write_text("key-of-the-simulator")
+        await lane.read_secrets_again()
+        assert lane.nonce_watch is not watch
+        await played.stop()
+
+    run(main())

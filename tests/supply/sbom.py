@@ -1,0 +1,46 @@
+"""The bill of materials of what is shipped: CycloneDX, the same for the same pins, without addresses."""
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from exporter import __version__
+from tests.supply.pins import PINS, ROOT
+
+SBOM: Final = ROOT / "deploy" / "sbom.cdx.json"
+
+
+def make() -> str:
+    """Install the pinned packages, and nothing else, into an environment of its own; return its bill of materials."""
+    with TemporaryDirectory() as directory:
+        venv.create(directory, with_pip=False)
+        python = str(Path(directory) / "bin" / "python")
+        _run(
+            "pip",
+            *("--python", python, "--quiet", "--disable-pip-version-check", "install"),
+            *("--require-hashes", "--only-binary=:all:", "--requirement", str(PINS)),
+        )
+        written = _run(
+            "cyclonedx_py",
+            *("environment", "--output-reproducible", "--spec-version=1.6"),
+            *("--pyproject", str(ROOT / "pyproject.toml"), python),
+        )
+    return tidied(json.loads(written))
+
+
+def tidied(bom: dict[str, Any]) -> str:
+    """Write a bill of materials without addresses: those that packages name as theirs are advertisements too."""
+    metadata = bom["metadata"]
+    metadata["component"]["version"] = __version__
+    for component in (*bom["components"], *metadata["tools"]["components"]):
+        component.pop("externalReferences", None)
+    return json.dumps(bom, indent=1, sort_keys=True) + "\n"
+
+
+def _run(module: str, *arguments: str) -> str:
+    command = (sys.executable, "-m", module, *arguments)
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout

@@ -1,0 +1,216 @@
+"""What is pinned is what the project asks for; its bill of materials and licences are right; no news is bad news."""
+
+import json
+import sys
+import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from exporter import __version__
+from tests.supply.licences import CLASSIFIER, is_fit, unfit
+from tests.supply.pins import PINS, ROOT, pinned
+from tests.supply.sbom import SBOM, tidied
+from tests.supply.vulnerabilities import NO_ADVISORIES, Finding, finding, look_up
+
+PINNED = pinned(PINS.read_text("utf-8"))
+BOM = json.loads(SBOM.read_text("utf-8"))
+HASH = "--hash=sha256:" + "0" * 64
+
+
+def test_what_the_project_asks_for_is_pinned_within_the_range_it_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    asked = [Requirement(text) for text in project["dependencies"]]
+    assert asked
+    unmet = [
+        str(requirement)
+        for requirement in asked
+        if PINNED.get(canonicalize_name(requirement.name), "") not in requirement.specifier
+    ]
+    assert unmet == [], "make requirements sbom"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "httpx==0.28.1\n",
+        f"httpx>=0.28.1 \\\n    {HASH}\n",
+        f"--index-url elsewhere\nhttpx==0.28.1 \\\n    {HASH}\n",
+        f"httpx @ https://elsewhere.test/httpx.whl \\\n    {HASH}\n",
+        f"httpx==0.28.1 \\\n    {HASH} --no-verify\n",
+    ],
+    ids=["no hash", "no version", "a registry", "an address", "an option"],
+)
+def test_a_pin_is_a_version_with_hashes_and_nothing_else(text: str) -> None:
+    assert pinned(f"httpx==0.28.1 \\\n    {HASH} \\\n    {HASH}\n") == {"httpx": "0.28.1"}
+    with pytest.raises(ValueError, match="something else than NAME==VERSION with sha256 hashes"):
+        pinned(text)
+
+
+def test_the_bill_of_materials_lists_what_is_pinned() -> None:
+    listed = {canonicalize_name(part["name"]): part["version"] for part in BOM["components"]}
+    assert listed == PINNED, "make sbom"
+    assert BOM["metadata"]["component"]["version"] == __version__, "make sbom"
+
+
+def test_the_bill_of_materials_is_valid_and_knows_what_needs_what() -> None:
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(SBOM.read_text("utf-8")) is None
+    needs = {entry["ref"]: entry.get("dependsOn", []) for entry in BOM["dependencies"]}
+    reached, ahead = set[str](), ["root-component"]
+    while ahead:
+        reference = ahead.pop()
+        reached.add(reference)
+        ahead += set(needs[reference]) - reached
+    parts = {part["bom-ref"] for part in BOM["components"]}
+    assert reached == {"root-component", *parts}, "nothing is pinned that nobody needs"
+
+
+def test_the_bill_of_materials_is_the_same_on_another_day_and_has_no_addresses() -> None:
+    text = SBOM.read_text("utf-8")
+    assert tidied(json.loads(text)) == text
+    assert "timestamp" not in BOM["metadata"]
+    assert "serialNumber" not in BOM
+    assert text.count("://") == text.count("://cyclonedx.org/schema/") == 1
+
+
+def test_every_licence_of_what_is_shipped_is_fit() -> None:
+    assert unfit(BOM) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "fit"),
+    [
+        ("MIT", True),
+        ("MIT OR Apache-2.0", True),
+        ("MIT AND MPL-2.0", True),
+        ("MIT OR GPL-3.0-only", True),
+        ("(MIT OR GPL-2.0-only) AND BSD-3-Clause", True),
+        ("License :: OSI Approved :: BSD License", True),
+        ("GPL-3.0-only", False),
+        ("MIT AND GPL-3.0-only", False),
+        ("AGPL-3.0-only OR GPL-3.0-only", False),
+        ("(MIT AND GPL-2.0-only) OR LGPL-2.1-only", False),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", False),
+        ("License :: Other/Proprietary License", False),
+        ("all rights (reserved", False),
+        ("", False),
+    ],
+)
+def test_which_licences_are_fit(text: str, fit: bool) -> None:  # noqa: FBT001 - a column of the table
+    assert is_fit(text) is fit
+
+
+def test_a_component_with_an_unfit_licence_or_none_is_told() -> None:
+    def part(name: str, *licences: dict[str, Any]) -> dict[str, Any]:
+        return {"name": name, "licenses": licences}
+
+    parts = [
+        part("good", {"license": {"id": "MIT"}}),
+        part("bare"),
+        part("bad", {"license": {"id": "MIT"}}, {"license": {"name": "Proprietary"}}),
+        part(
+            "good twice",
+            {"license": {"id": "MIT"}},
+            {"license": {"name": f"{CLASSIFIER}MIT License"}},
+        ),
+        part("old", {"license": {"name": f"{CLASSIFIER}BSD License"}}),
+        part("old and bad", {"license": {"name": f"{CLASSIFIER}Made-up License"}}),
+        part("worse", {"expression": "MIT AND GPL-3.0-only"}),
+    ]
+    assert unfit({"components": parts}) == {
+        "bare": "nothing",
+        "bad": "MIT, Proprietary",
+        "old and bad": f"{CLASSIFIER}Made-up License",
+        "worse": "MIT AND GPL-3.0-only",
+    }
+
+
+FLAW = {"id": "PYSEC-2026-1", "fix_versions": ["1.2", "2.0"]}
+GOOD = {"name": "good", "version": "1", "vulns": []}
+BAD = {"name": "bad", "version": "1", "vulns": [FLAW, {"id": "CVE-2026-2", "fix_versions": []}]}
+UNKNOWN = {"name": "unknown", "skip_reason": "not found"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "good", "said"),
+    [
+        ([GOOD], True, "no package has a known vulnerability"),
+        (
+            [GOOD, BAD],
+            False,
+            (
+                "vulnerable: bad 1: PYSEC-2026-1, fixed in 1.2, 2.0\n"
+                "vulnerable: bad 1: CVE-2026-2, fixed in no version yet"
+            ),
+        ),
+        ([GOOD, UNKNOWN], False, f"could not be checked: unknown: {NO_ADVISORIES}"),
+        ([], False, "could not be checked: pip-audit looked at no package at all"),
+    ],
+)
+def test_only_packages_that_were_all_looked_up_can_be_good(
+    packages: list[dict[str, Any]],
+    good: bool,  # noqa: FBT001 - a column of the table
+    said: str,
+) -> None:
+    found = finding({"dependencies": packages})
+    assert (found.is_good, str(found)) == (good, said)
+
+
+def test_advisories_that_cannot_be_reached_are_no_good_news() -> None:
+    failing = (
+        sys.executable,
+        "-c",
+        "import sys; print('some lines'); sys.exit('a\\nno route to host')",
+    )
+    found = look_up(command=failing)
+    assert found == Finding(problem="no route to host")
+    assert not found.is_good
+
+
+class Advisories(BaseHTTPRequestHandler):
+    """Answers as OSV does: that one package has a flaw, and the others none."""
+
+    flawed = ""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["package"]
+        affected = {
+            "package": asked,
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99.0"}]}],
+        }
+        flaw = {"id": "GHSA-made-up", "affected": [affected]}
+        answer = json.dumps({"vulns": [flaw]} if asked["name"] == self.flawed else {})
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(answer.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has there
+        del format, args
+
+
+@pytest.mark.parametrize(
+    ("flawed", "said"),
+    [
+        ("h11", f"vulnerable: h11 {PINNED[canonicalize_name('h11')]}: GHSA-made-up, fixed in 99.0"),
+        ("", "no package has a known vulnerability"),
+    ],
+    ids=["a flaw", "none"],
+)
+def test_pip_audit_looks_up_what_is_pinned(
+    flawed: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Advisories, "flawed", flawed)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Advisories) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        found = look_up(["-s", "osv", "--osv-url", f"http://127.0.0.1:{server.server_port}"])
+        server.shutdown()
+        thread.join()
+    assert str(found) == said
