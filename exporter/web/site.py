@@ -1,55 +1,73 @@
-"""The routes: metrics, health, readiness and the landing page. None of them touches the network."""
+"""The routes: metrics, pages, JSON, health and readiness. None of them touches the network."""
 
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from typing import Final
 
-from prometheus_client import CollectorRegistry
+from isal import isal_zlib
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from exporter import __version__
-from exporter.metrics.exposition import Exposition
+from exporter.assembly import Exporter
+from exporter.metrics.exposition import GZIP_LEVEL, Exposition
 from exporter.metrics.negotiation import accepts_gzip, negotiate
-from exporter.metrics.store import Store
-from exporter.polling.poller import Poller
+from exporter.status.model import Status
+from exporter.status.reading import status_of
+from exporter.targets import Kind
+from exporter.web.pages import Pages
+from exporter.web.paths import ORGANIZATIONS, VAULTS, name_in_path
+from exporter.web.targets_json import targets_json
+from exporter.web.view import View
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+HTML: Final = "text/html; charset=utf-8"
+JSON: Final = "application/json"
+STATIC_FILES: Final = {
+    "/static/icon.svg": "image/svg+xml",
+    "/static/pages.css": "text/css; charset=utf-8",
+    "/static/refresh.js": "text/javascript; charset=utf-8",
+    "/static/targets.schema.json": "application/schema+json",
+}
+_WHOLE_GZIP: Final = 16 + isal_zlib.MAX_WBITS
 
 
 class Site:
     """Answers from what the exporter knows.
 
-    registry: the exporter's own metrics. reload: reloads the configuration and returns what is wrong with it, if
-    anything; None where nobody may do that over HTTP.
+    reload: reloads the configuration and returns what is wrong with it, if anything; None where nobody may do that
+    over HTTP.
     """
 
     def __init__(
         self,
-        store: Store,
-        registry: CollectorRegistry,
-        poller: Poller,
+        exporter: Exporter,
         telemetry_path: str,
         *,
         reload: Callable[[], Awaitable[str | None]] | None = None,
     ) -> None:
+        self._exporter = exporter
+        self._telemetry_path = telemetry_path
         self._reload_configuration = reload
-        self.store = store
-        self.registry = registry
-        self._exposition = Exposition(store, registry)
-        self.poller = poller
-        self.telemetry_path = telemetry_path
+        self._exposition = Exposition(exporter.store, exporter.registry)
+        self._pages = Pages(telemetry_path)
+        # A page of thousands of targets takes a while to make. One thread, so that many readers never are many threads.
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="pages")
 
     def app(self) -> Starlette:
         """Return the ASGI application. GET routes answer HEAD as well; anything else is 404 or 405."""
         app = Starlette(
             routes=[
-                Route("/", self._landing),
-                Route(self.telemetry_path, self._metrics),
+                Route("/", self._status),
+                Route(f"{VAULTS}{{id}}", functools.partial(self._target, "vault")),
+                Route(f"{ORGANIZATIONS}{{id}}", functools.partial(self._target, "organization")),
+                Route("/help", self._help),
+                Route("/api/v1/targets", self._targets),
+                *(Route(path, self._static) for path in STATIC_FILES),
+                Route(self._telemetry_path, self._metrics),
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
                 Route("/-/reload", self._reload, methods=["POST"]),
@@ -60,7 +78,7 @@ class Site:
         return app
 
     async def _metrics(self, request: Request) -> Response:
-        self.poller.withdraw_stale()
+        self._exporter.poller.withdraw_stale()
         format_ = negotiate(_header(request, "accept"))
         gzip = accepts_gzip(_header(request, "accept-encoding"))
         headers = {"content-type": format_.value, "vary": "accept, accept-encoding"}
@@ -71,13 +89,38 @@ class Site:
             return StreamingResponse(_in_turns(compressed), headers=headers)
         return StreamingResponse(_in_turns(self._exposition.plain(format_)), headers=headers)
 
+    async def _status(self, request: Request) -> Response:
+        make = functools.partial(self._pages.status, self._now(), View.of(request.query_params))
+        return await self._made(request, HTML, make)
+
+    async def _target(self, kind: Kind, request: Request) -> Response:
+        status, sought = self._now(), (kind, request.path_params["id"])
+        for target in status.targets:
+            of = target.known.target
+            if (of.kind, name_in_path(of.id)) == sought:
+                make = functools.partial(self._pages.target, status, target)
+                return await self._made(request, HTML, make)
+        make = functools.partial(self._pages.not_found, request.url.path)
+        return await self._made(request, HTML, make, 404)
+
+    async def _help(self, request: Request) -> Response:
+        return await self._made(request, HTML, self._pages.help)
+
+    async def _targets(self, request: Request) -> Response:
+        return await self._made(request, JSON, functools.partial(targets_json, self._now()))
+
+    async def _static(self, request: Request) -> Response:
+        path = request.url.path
+        file = files("exporter.web").joinpath(path.lstrip("/"))
+        return await self._made(request, STATIC_FILES[path], file.read_bytes)
+
     async def _healthy(self, _request: Request) -> Response:
-        if trouble := self.poller.trouble():
+        if trouble := self._exporter.poller.trouble():
             return PlainTextResponse(f"Unhealthy: {trouble}.\n", 503)
         return PlainTextResponse("Healthy: polling goes on.\n")
 
     async def _ready(self, _request: Request) -> Response:
-        if not self.poller.has_begun:
+        if not self._exporter.poller.has_begun:
             return PlainTextResponse("Not ready: polling has not begun.\n", 503)
         return PlainTextResponse("Ready: polling has begun.\n")
 
@@ -91,24 +134,31 @@ class Site:
             return PlainTextResponse(f"Nothing was changed.\n{problem}\n", 500)
         return PlainTextResponse("Reloaded.\n")
 
-    async def _landing(self, _request: Request) -> Response:
-        self.poller.withdraw_stale()
-        states = list(self.store.states())
-        failing = sum(state.failure is not None for state in states)
-        waiting = sum(not state.polls for state in states)
-        landing = _templates().get_template("landing.html")
-        page = landing.render(
-            version=__version__,
-            telemetry_path=self.telemetry_path,
-            series=self.store.series,
-            trouble=self.poller.trouble(),
-            targets={
-                "up": len(states) - failing - waiting,
-                "failing": failing,
-                "waiting": waiting,
-            },
-        )
-        return HTMLResponse(page)
+    def _now(self) -> Status:
+        self._exporter.poller.withdraw_stale()
+        return status_of(self._exporter)
+
+    async def _made(
+        self,
+        request: Request,
+        content_type: str,
+        make: Callable[[], str | bytes],
+        status_code: int = 200,
+    ) -> Response:
+        """Return what `make` makes, outside of the event loop, compressed where that is asked for."""
+        is_gzip = accepts_gzip(_header(request, "accept-encoding"))
+        loop = asyncio.get_running_loop()
+        content = await loop.run_in_executor(self._maker, _content, make, is_gzip)
+        headers = {"content-type": content_type, "vary": "accept-encoding"}
+        if is_gzip:
+            headers["content-encoding"] = "gzip"
+        return Response(content, status_code, headers)
+
+
+def _content(make: Callable[[], str | bytes], is_gzip: bool) -> bytes:  # noqa: FBT001 - an executor passes no names
+    made = make()
+    plain = made.encode() if isinstance(made, str) else made
+    return isal_zlib.compress(plain, GZIP_LEVEL, _WHOLE_GZIP) if is_gzip else plain
 
 
 async def _in_turns(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -121,11 +171,3 @@ async def _in_turns(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 def _header(request: Request, name: str) -> str:
     """Return a header that is a list, also where it comes on several lines (RFC 9110, 5.3)."""
     return ",".join(request.headers.getlist(name))
-
-
-@functools.cache
-def _templates() -> "Environment":
-    # Not before somebody looks at a page: a start would take a tenth longer, and most daemons never show one.
-    from jinja2 import Environment, PackageLoader  # noqa: PLC0415
-
-    return Environment(loader=PackageLoader("exporter.web"), autoescape=True)

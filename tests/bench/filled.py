@@ -112,7 +112,7 @@ def _samples(
 
 async def _serve_exporter(series: int, port: int, *, changes: bool) -> None:
     exporter = _filled_exporter(series)
-    site = Site(exporter.store, exporter.registry, exporter.poller, "/metrics")
+    site = Site(exporter, "/metrics")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     with ListenAddress("127.0.0.1", port).listen() as listener:

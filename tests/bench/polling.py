@@ -188,7 +188,7 @@ async def _run_exporter(series: int, base_url: str) -> None:
     # What the daemon never has.
     del portfolio
     gc.collect()
-    site = Site(exporter.store, exporter.registry, exporter.poller, "/metrics")
+    site = Site(exporter, "/metrics")
     stop = _stop_event()
     loop = LoopWatch()
     with ListenAddress("127.0.0.1", 0).listen() as listener:

@@ -6,14 +6,17 @@ from pathlib import Path
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class Authority:
-    """Signs certificates. file: its own, for those who trust it."""
+    """Signs certificates. file: its own, for those who trust it. above: who has signed that; None for itself."""
 
-    def __init__(self, directory: Path, name: str = "authority") -> None:
+    def __init__(
+        self, directory: Path, name: str = "authority", above: "Authority | None" = None
+    ) -> None:
         self._directory = directory
-        self._authority = trustme.CA()
+        self._authority = above._authority.create_child_ca() if above else trustme.CA()
         self.file = directory / f"{name}.pem"
         self._authority.cert_pem.write_to_path(self.file)
 
@@ -28,7 +31,10 @@ class Authority:
     def trust_with_names(self, names: bytes) -> ssl.SSLContext:
         """Return the trust of a client whose certificate has names in this very form (DER), which no library writes."""
         certificate, key = self.sign("client.example", stem="client")
-        authority = serialization.load_pem_private_key(self._authority.private_key_pem.bytes(), None)
+        authority = serialization.load_pem_private_key(
+            self._authority.private_key_pem.bytes(), None
+        )
+        assert isinstance(authority, ec.EllipticCurvePrivateKey)
         signed = x509.load_pem_x509_certificate(certificate.read_bytes())
         rewritten = (
             x509.CertificateBuilder(signed.issuer, signed.subject, signed.public_key())
@@ -36,7 +42,8 @@ class Authority:
             .not_valid_before(signed.not_valid_before_utc)
             .not_valid_after(signed.not_valid_after_utc)
             .add_extension(
-                x509.UnrecognizedExtension(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names), critical=False
+                x509.UnrecognizedExtension(x509.oid.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names),
+                critical=False,
             )
             .sign(authority, hashes.SHA256())
         )

@@ -288,12 +288,24 @@ def test_a_certificate_must_have_a_name_that_is_allowed(
         assert is_let_in(address, site.authority.trust(name)) is expected
 
 
+def test_an_authority_between_is_trusted_without_the_one_above_it_and_its_sisters(
+    site: Site, tmp_path: Path
+) -> None:
+    clients, others = (Authority(tmp_path, name, site.authority) for name in ("clients", "others"))
+    site.configure(**CLIENTS | {"client_ca_file": "clients.pem"})
+    with served(access=site.access) as address:
+        for authority, expected in ((clients, True), (others, False), (site.authority, False)):
+            trust = authority.trust("prometheus.example")
+            trust.load_verify_locations(site.authority.file)
+            assert is_let_in(address, trust) is expected
+
+
 def test_a_certificate_whose_names_are_no_text_is_refused_like_any_other(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.configure(**CLIENTS)
     trust = site.authority.trust_with_names(b"\x30\x04\x82\x02\xff\xfe")
-    with served(access=site.access, connections=2) as address:
+    with capture_logs() as events, served(access=site.access, connections=2) as address:
         assert not any(is_let_in(address, trust) for _ in range(5))
         # None of them is still counted.
         with (
@@ -301,6 +313,7 @@ def test_a_certificate_whose_names_are_no_text_is_refused_like_any_other(
             connected(address, trust=site.authority.trust("prometheus.example")) as second,
         ):
             assert [ask(first), ask(second)] == [(200, b"hello")] * 2
+    assert {event["problem"] for event in events} == {"a name in the certificate is no text"}
     assert caplog.messages == []
 
 

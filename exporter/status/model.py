@@ -1,0 +1,118 @@
+"""What there is to tell: the exporter itself, the budget, and every target. All moments are Unix seconds."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from exporter.metrics.state import TargetState
+
+State = Literal["stale", "failing", "waiting", "up"]
+STATES: Final[tuple[State, ...]] = ("stale", "failing", "waiting", "up")
+"""What most needs a look first. stale: its balances were withdrawn as too old. failing: the last poll failed, and the
+balances from before are served, if there were any. waiting: not polled yet. up: the last poll succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """One target.
+
+    known: what its polls came to. is_polling: whether a poll of it is under way. next_poll: when a request of it may
+    go; past where it waits for its turn, None while a request is under way, or while another one tries for all.
+    interval: seconds between polls that the budget allows for.
+    """
+
+    known: TargetState
+    state: State
+    is_polling: bool
+    next_poll: float | None
+    interval: float
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds that the last request took, None where there was none or no answer came."""
+        return self.known.results[-1].seconds if self.known.results else None
+
+    @property
+    def series(self) -> int:
+        """How many balance series it has."""
+        return self.known.balances.series if self.known.balances else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause of polling.
+
+    credential: whose, None where it is everybody's. until: when one request may try, None while it does. type, message:
+    of the error that brought it about.
+    """
+
+    credential: str | None
+    since: float
+    until: float | None
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBudget:
+    """A limit of a credential's own, besides the common one."""
+
+    credential: str
+    requests: int
+    window: float
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """The rate limit.
+
+    requests, window: at most so many in any so many seconds. used: slots that are held. history: the same over the last
+    minutes, as (moment, slots). demand, rate: requests per second, asked for and budgeted. demand_ratio: above 1,
+    intervals are stretched. stretch: by credential, the factor by which. keys: the limits of credentials' own.
+    """
+
+    requests: int
+    window: float
+    used: int
+    history: tuple[tuple[float, int], ...]
+    demand: float
+    rate: float
+    demand_ratio: float
+    stretch: Mapping[str, float]
+    keys: tuple[KeyBudget, ...]
+    pauses: tuple[Pause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterStatus:
+    """The process.
+
+    config_file: None for the demo. loaded_at: when the configuration was last loaded; load_error: what was wrong with
+    it since. trouble: why polling makes no progress, None while it does.
+    """
+
+    version: str
+    started_at: float
+    config_file: str | None
+    loaded_at: float
+    load_error: str | None
+    is_ready: bool
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything, as it is at the moment `at`. targets: in the order of the configuration."""
+
+    at: float
+    exporter: ExporterStatus
+    budget: BudgetStatus
+    targets: tuple[TargetStatus, ...]
+    series: int
+
+    def counts(self) -> dict[State, int]:
+        """Return how many targets are in each state."""
+        found = Counter(target.state for target in self.targets)
+        return {state: found[state] for state in STATES}

@@ -1,0 +1,102 @@
+"""Makes the pages for people from how everything is. They are complete as they are; scripts only keep them fresh."""
+
+import functools
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.status.model import STATES, State, Status, TargetStatus
+from exporter.web.advice import ADVICE, RUNBOOKS, advice
+from exporter.web.drawing import chart
+from exporter.web.row import row_of
+from exporter.web.statement import statement_of
+from exporter.web.view import COLUMNS, View
+from exporter.web.words import FILTERS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+class Pages:
+    """Every page as HTML. telemetry_path: where the metrics are."""
+
+    def __init__(self, telemetry_path: str) -> None:
+        self._telemetry_path = telemetry_path
+
+    def status(self, status: Status, view: View) -> str:
+        """Return the page that says how everything is, with the targets that `view` asks for."""
+        return self._page(
+            "status.html",
+            here="/",
+            status=status,
+            view=view,
+            verdict=verdict(status),
+            rows=[row_of(target, status.at) for target in view.choose(status.targets)],
+            states=STATES,
+            organizations=tuple(dict.fromkeys(_organization(target) for target in status.targets)),
+            columns=COLUMNS,
+            everything=View(sort=view.sort, is_descending=view.is_descending).address(),
+            chart=chart(status.budget.history, status.budget.requests, status.at),
+        )
+
+    def target(self, status: Status, target: TargetStatus) -> str:
+        """Return the page of one target, with its balances."""
+        known = target.known
+        return self._page(
+            "target.html",
+            status=status,
+            target=target,
+            row=row_of(target, status.at),
+            statement=known.balances and statement_of(known.target.kind, known.balances),
+            advice=known.failure and advice(known.failure.type),
+        )
+
+    def help(self) -> str:
+        """Return the page that explains the others, and the errors."""
+        return self._page("help.html", advice=ADVICE, runbooks=RUNBOOKS, here="/help")
+
+    def not_found(self, path: str) -> str:
+        """Return what there is to say where the configuration has no such target."""
+        return self._page("not_found.html", path=path)
+
+    def _page(self, template: str, **facts: object) -> str:
+        facts = {"here": "", "telemetry_path": self._telemetry_path, **facts}
+        return _templates().get_template(template).render(facts)
+
+
+class Verdict(NamedTuple):
+    """The answer to whether it works, in a few words. state: the one that it looks like."""
+
+    text: str
+    state: State
+
+
+def verdict(status: Status) -> Verdict:
+    """Return the first thing to know."""
+    if status.exporter.trouble and status.exporter.is_ready:
+        return Verdict("Polling stands still", "stale")
+    counts, total = status.counts(), len(status.targets)
+    told = [f"{counts[state]} {state}" for state in STATES if state != "up" and counts[state]]
+    text = f"{', '.join(told)}, {counts['up']} of {total} up"
+    if not told:
+        text = "All targets are up" if total > 1 else "The target is up"
+    worst = next(state for state, count in counts.items() if count)
+    return Verdict(f"{text}; polling pauses" if status.budget.pauses else text, worst)
+
+
+def _organization(target: TargetStatus) -> str:
+    return target.known.target.organization
+
+
+@functools.cache
+def _templates() -> "Environment":
+    # Not before somebody looks at a page: a start would take a tenth longer, and most daemons never show one.
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+
+    templates = Environment(
+        loader=PackageLoader("exporter.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= FILTERS
+    return templates

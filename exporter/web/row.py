@@ -1,0 +1,93 @@
+"""A target as a row of the status page: every cell in words, so that the template of thousands of rows only writes."""
+
+import functools
+from collections import Counter
+from typing import NamedTuple
+
+from exporter.status.model import State, TargetStatus
+from exporter.web.drawing import Strip, strip
+from exporter.web.paths import name_in_path, path_of
+from exporter.web.words import UNKNOWN, Moment, age, lasting, moment, span, wait
+
+
+class Polls(NamedTuple):
+    """The results of the last polls, in words and as bars."""
+
+    outcome: str
+    bars: Strip
+
+
+class Row(NamedTuple):
+    """The cells of a target. Where there is no moment, the text beside it says why."""
+
+    key: str
+    state: State
+    path: str
+    organization: str
+    name: str
+    success: Moment | None
+    success_text: str
+    next_poll: Moment | None
+    next_poll_text: str
+    interval: str
+    planned_interval: str
+    rows: int | str
+    invalid_rows: int
+    series: int
+    latency: str
+    polls: Polls
+    error: str
+    message: str
+    failing: Moment | None
+    failing_text: str
+
+
+def row_of(target: TargetStatus, now: float) -> Row:
+    """Return the row of `target` at `now`, in Unix seconds."""
+    known, failure = target.known, target.known.failure
+    of = known.target
+    success, next_poll, latency = known.last_success, target.next_poll, target.latency
+    interval = known.refresh_interval
+    return Row(
+        key=f"{of.kind}-{name_in_path(of.id)}",
+        state=target.state,
+        path=path_of(of),
+        organization=of.organization,
+        name=of.vault or "(total)",
+        success=None if success is None else moment(success),
+        success_text="never" if success is None else age(now - success),
+        next_poll=None if next_poll is None else moment(next_poll),
+        next_poll_text=next_poll_text(target, now),
+        interval=UNKNOWN if interval is None else span(interval),
+        planned_interval=span(target.interval),
+        rows=UNKNOWN if known.rows is None else known.rows,
+        invalid_rows=known.invalid_rows or 0,
+        series=target.series,
+        latency=UNKNOWN if latency is None else span(latency),
+        polls=polls_of(tuple(result.error for result in known.results)),
+        error=failure.type if failure else "",
+        message=failure.message if failure else "",
+        failing=moment(failure.since) if failure else None,
+        failing_text=lasting(now - failure.since) if failure else "",
+    )
+
+
+def next_poll_text(target: TargetStatus, now: float) -> str:
+    """Return when a request of `target` may go."""
+    if target.next_poll is not None:
+        return wait(target.next_poll - now)
+    return "polling" if target.is_polling else "paused"
+
+
+@functools.lru_cache(maxsize=4096)
+def polls_of(errors: tuple[str | None, ...]) -> Polls:
+    """Return what polls came to that ended in `errors`, None for each that succeeded. Most targets share one."""
+    if not errors:
+        return Polls("not polled yet", strip(()))
+    failed = Counter(error for error in errors if error is not None)
+    polls = "poll" if len(errors) == 1 else "polls"
+    told = f"{len(errors) - failed.total()} of {len(errors)} {polls} succeeded"
+    outcome = "; ".join(
+        [told, *(f"{count} failed with {type_}" for type_, count in failed.items())]
+    )
+    return Polls(outcome, strip(tuple(error is None for error in errors)))

@@ -1,0 +1,127 @@
+"""`/api/v1/targets`: how everything is, for programs, in the form of Prometheus's own HTTP API.
+
+`static/targets.schema.json` documents it. Moments are RFC 3339 in UTC, spans are seconds; what is unknown is null.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from exporter.metrics.state import Failure
+from exporter.status.model import BudgetStatus, ExporterStatus, Pause, Status, TargetStatus
+from exporter.web.paths import path_of
+from exporter.web.words import rfc3339
+
+Document = Mapping[str, Any]
+
+
+def targets_json(status: Status) -> bytes:
+    """Return `status` as JSON."""
+    document = {
+        "status": "success",
+        "data": {
+            "time": rfc3339(status.at),
+            "exporter": _exporter(status.exporter),
+            "budget": _budget(status.budget),
+            "series": status.series,
+            "counts": status.counts(),
+            "targets": [],
+        },
+    }
+    # One by one: to encode thousands in one call would hold the interpreter, and with it the event loop.
+    targets = ",".join([_encoded(_target(target)) for target in status.targets])
+    end = "]}}"
+    return f"{_encoded(document).removesuffix(end)}{targets}{end}".encode()
+
+
+def _encoded(document: Document) -> str:
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _exporter(exporter: ExporterStatus) -> Document:
+    return {
+        "version": exporter.version,
+        "startTime": rfc3339(exporter.started_at),
+        "configFile": exporter.config_file,
+        "lastLoad": rfc3339(exporter.loaded_at),
+        "lastLoadError": exporter.load_error,
+        "ready": exporter.is_ready,
+        "trouble": exporter.trouble,
+    }
+
+
+def _budget(budget: BudgetStatus) -> Document:
+    return {
+        "requests": budget.requests,
+        "windowSeconds": budget.window,
+        "used": budget.used,
+        "history": [{"time": rfc3339(at), "used": used} for at, used in budget.history],
+        "demandPerSecond": budget.demand,
+        "ratePerSecond": budget.rate,
+        "demandRatio": budget.demand_ratio,
+        "stretch": budget.stretch,
+        "credentials": [
+            {
+                "credential": key.credential,
+                "requests": key.requests,
+                "windowSeconds": key.window,
+                "used": key.used,
+            }
+            for key in budget.keys
+        ],
+        "pauses": [_pause(pause) for pause in budget.pauses],
+    }
+
+
+def _pause(pause: Pause) -> Document:
+    return {
+        "credential": pause.credential,
+        "since": rfc3339(pause.since),
+        "until": _moment(pause.until),
+        "type": pause.type,
+        "message": pause.message,
+    }
+
+
+def _target(target: TargetStatus) -> Document:
+    known = target.known
+    of = known.target
+    return {
+        "kind": of.kind,
+        "org": of.organization,
+        "vault": of.vault,
+        "id": of.id,
+        "page": path_of(of),
+        "credential": of.credential,
+        "state": target.state,
+        "polling": target.is_polling,
+        "polls": known.polls,
+        "lastSuccess": _moment(known.last_success),
+        "nextPoll": _moment(target.next_poll),
+        "intervalSeconds": of.interval,
+        "plannedIntervalSeconds": target.interval,
+        "refreshIntervalSeconds": known.refresh_interval,
+        "latencySeconds": target.latency,
+        "rows": known.rows,
+        "invalidRows": known.invalid_rows,
+        "series": target.series,
+        "error": known.failure and _error(known.failure, known.failed_polls),
+        "results": [
+            {"time": rfc3339(result.at), "error": result.error, "latencySeconds": result.seconds}
+            for result in known.results
+        ],
+    }
+
+
+def _error(failure: Failure, failed_polls: int) -> Document:
+    return {
+        "type": failure.type,
+        "status": failure.status,
+        "message": failure.message,
+        "since": rfc3339(failure.since),
+        "failedPolls": failed_polls,
+    }
+
+
+def _moment(at: float | None) -> str | None:
+    return None if at is None else rfc3339(at)

@@ -1,0 +1,134 @@
+"""Which targets a page shows and in which order, as its address says; whatever an address says, there is a page."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from exporter.status.model import STATES, State, TargetStatus
+
+LONGEST_TEXT: Final = 200
+
+SortKey = Callable[[TargetStatus], Any]
+"""What targets are compared by; None comes last, whichever way they are sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that targets can be sorted by. title: for its head. key: of a target."""
+
+    name: str
+    title: str
+    key: SortKey
+    is_number: bool = False
+
+
+def _names(target: TargetStatus) -> tuple[str, str]:
+    of = target.known.target
+    return of.organization.casefold(), of.vault.casefold()
+
+
+def _error(target: TargetStatus) -> str | None:
+    return target.known.failure.type if target.known.failure else None
+
+
+COLUMNS: Final = (
+    Column("state", "State", lambda target: STATES.index(target.state)),
+    Column("target", "Target", _names),
+    Column("success", "Last success", lambda target: _negative(target.known.last_success)),
+    Column("next", "Next poll", lambda target: target.next_poll),
+    Column("interval", "Interval", lambda target: target.known.refresh_interval, is_number=True),
+    Column("rows", "Rows", lambda target: target.known.rows, is_number=True),
+    Column("series", "Series", lambda target: target.series, is_number=True),
+    Column("latency", "Latency", lambda target: target.latency, is_number=True),
+    Column("error", "Last polls and error", _error),
+)
+_COLUMNS: Final = {column.name: column for column in COLUMNS}
+
+
+def _negative(at: float | None) -> float | None:
+    """The youngest first, as what is shown is the age."""
+    return None if at is None else -at
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is asked for.
+
+    sort: a column's name. state, organization: only these, None for all. text: that is in names, ids or errors.
+    """
+
+    sort: str = COLUMNS[0].name
+    is_descending: bool = False
+    state: State | None = None
+    organization: str | None = None
+    text: str = ""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "View":
+        """Read the query of an address; what is unknown there is left out."""
+        sort = query.get("sort", "")
+        return cls(
+            sort=sort if sort in _COLUMNS else COLUMNS[0].name,
+            is_descending=query.get("order") == "desc",
+            state=next((state for state in STATES if state == query.get("state")), None),
+            organization=query.get("org") or None,
+            text=query.get("q", "").strip()[:LONGEST_TEXT],
+        )
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether some targets may be left out."""
+        return bool(self.state or self.organization or self.text)
+
+    def address(self) -> str:
+        """Return the address of the page that shows this."""
+        default = View()
+        parameters = {
+            "sort": self.sort if self.sort != default.sort else None,
+            "order": "desc" if self.is_descending else None,
+            "state": self.state,
+            "org": self.organization,
+            "q": self.text or None,
+        }
+        query = urlencode({name: value for name, value in parameters.items() if value})
+        return f"/?{query}" if query else "/"
+
+    def only(self, state: State) -> "View":
+        """Return the view of the targets in `state` alone."""
+        return View(state=state)
+
+    def sorted_by(self, column: str) -> "View":
+        """Return the same sorted by `column`, the other way round where it is so already."""
+        return replace(
+            self, sort=column, is_descending=self.sort == column and not self.is_descending
+        )
+
+    def direction(self, column: str) -> str | None:
+        """Return in which way the targets are sorted by `column`, as `aria-sort` has it."""
+        if column != self.sort:
+            return None
+        return "descending" if self.is_descending else "ascending"
+
+    def choose(self, targets: Iterable[TargetStatus]) -> list[TargetStatus]:
+        """Return what is asked for; among equals, what most needs a look comes first, then as configured."""
+        chosen = [target for target in targets if self._shows(target)]
+        chosen.sort(key=_COLUMNS["state"].key)
+        key = _COLUMNS[self.sort].key
+        known = [target for target in chosen if key(target) is not None]
+        known.sort(key=key, reverse=self.is_descending)
+        return known + [target for target in chosen if key(target) is None]
+
+    def _shows(self, target: TargetStatus) -> bool:
+        of, failure = target.known.target, target.known.failure
+        if self.state not in (None, target.state):
+            return False
+        if self.organization not in (None, of.organization):
+            return False
+        if not self.text:
+            return True
+        texts = [of.organization, of.vault or "(total)", of.id, of.id.replace(" ", "")]
+        if failure:
+            texts += [failure.type, failure.message]
+        sought = self.text.casefold()
+        return any(sought in text.casefold() for text in texts)

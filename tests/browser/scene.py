@@ -1,0 +1,149 @@
+"""An exporter whose time stands still and whose targets are in every state, served for a browser to look at."""
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from exporter.assembly import Exporter, World
+from exporter.demo import moods
+from exporter.demo.portfolio import Portfolio
+from exporter.metrics.state import Failure, PollResult, TargetState
+from exporter.polling.gate import Refusal
+from exporter.polling.usage import Usage
+from exporter.web.access.control import Access
+from exporter.web.address import ListenAddress
+from exporter.web.server import serving
+from exporter.web.site import Site
+from tests.demo.calling import NOON, PORTFOLIO
+from tests.exporting import exporter_of, simulator
+
+MONOTONIC = 5000.0
+REFUSAL = Refusal("http/429", "EAPI:Rate limit exceeded")
+
+
+class Scene:
+    """An exporter that is served. Its clocks run while it polls once, then stand at `now`: seconds since noon."""
+
+    def __init__(self, portfolio: Portfolio, access: Access) -> None:
+        self.now: float | None = None
+        began = time.monotonic()
+        self._portfolio = portfolio
+        denied = portfolio.organizations[0].vaults[1].id
+        moods_of = {
+            denied: moods.problem(403, "PermissionDenied", {"message": "Permission denied."})
+        }
+        self._transport = httpx.ASGITransport(simulator(portfolio=portfolio, moods=moods_of).app)
+
+        def elapsed() -> float:
+            return time.monotonic() - began if self.now is None else self.now
+
+        world = World(
+            monotonic=lambda: MONOTONIC + elapsed(),
+            wall=lambda: NOON + elapsed(),
+            transport=self._transport,
+        )
+        self.exporter = exporter_of("http://127.0.0.1:1", world, portfolio)
+        self._access = access
+        self._loop = asyncio.new_event_loop()
+        self.url = ""
+
+    def do(self, change: Callable[[Exporter], object]) -> None:
+        """Change something in the exporter, in the loop that it belongs to."""
+
+        async def changed() -> None:
+            change(self.exporter)
+
+        asyncio.run_coroutine_threadsafe(changed(), self._loop).result(10)
+
+    def state(self, vault: str) -> TargetState:
+        return next(s for s in self.exporter.store.states() if s.target.vault == vault)
+
+    def put(self, vault: str, **facts: Any) -> None:
+        """Replace what is known of a vault."""
+        self.do(lambda exporter: exporter.store.put(replace(self.state(vault), **facts)))
+
+    @contextlib.contextmanager
+    def served(self) -> Iterator["Scene"]:
+        ready, stop = threading.Event(), asyncio.Event()
+
+        async def serve() -> None:
+            await self.exporter.poller.run_once(lambda _: None)
+            self.now = 0.0
+            with ListenAddress("127.0.0.1", 0).listen() as listener:
+                site = Site(self.exporter, "/metrics")
+                async with serving(site.app(), listener, access=self._access):
+                    self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                    ready.set()
+                    await stop.wait()
+
+        thread = threading.Thread(target=self._loop.run_until_complete, args=(serve(),))
+        thread.start()
+        try:
+            assert ready.wait(30)
+            yield self
+        finally:
+            self._loop.call_soon_threadsafe(stop.set)
+            thread.join(30)
+            self._loop.close()
+
+
+@contextlib.contextmanager
+def every_state(portfolio: Portfolio = PORTFOLIO, access: Access | None = None) -> Iterator[Scene]:
+    """Serve an exporter two minutes after its first polls, with a target in each state and a pause."""
+    with Scene(portfolio, access or Access()).served() as scene:
+        names = [state.target.vault for state in scene.exporter.store.states()]
+        _, _, denied, stale, waiting, *others = names
+        assert scene.state(denied).failure
+        scene.put(
+            stale,
+            balances=None,
+            is_stale=True,
+            failure=Failure("http/502", 502, "Bad Gateway", NOON - 1500),
+            failed_polls=12,
+            last_success=NOON - 1530,
+            results=_results("http/502", 12),
+        )
+        scene.do(lambda exporter: exporter.store.put(TargetState(scene.state(waiting).target)))
+        for vault in filter(None, others):
+            scene.put(vault, results=_results("transport/timeout", 0), refresh_interval=60.02)
+        scene.do(_schedule_next)
+        scene.do(_fill_budget)
+        scene.do(lambda exporter: exporter.parts.gate.close(REFUSAL, MONOTONIC, MONOTONIC, 90.0))
+        scene.now = 12.0
+        yield scene
+
+
+def _results(error: str, failed: int) -> tuple[PollResult, ...]:
+    """Return the results of twenty polls, a minute apart, of which the last `failed` failed."""
+    return tuple(
+        PollResult(
+            NOON - 60 * (19 - number),
+            error if number >= 20 - failed else None,
+            0.042 + number / 1000,
+        )
+        for number in range(20)
+    )
+
+
+def _schedule_next(exporter: Exporter) -> None:
+    """Let every target be polled again, as if it had not been for once only."""
+    for number, entry in enumerate(exporter.parts.schedule.entries):
+        entry.ready_at = entry.due = MONOTONIC + 30 + number
+
+
+def _fill_budget(exporter: Exporter) -> None:
+    exporter.parts.budget.change(100, 30.0, MONOTONIC)
+    usage = Usage()
+    for number in range(120):
+        usage.note(
+            round(exporter.parts.budget.requests * (0.4 + 0.35 * math.sin(number / 9))),
+            MONOTONIC - 595 + 5 * number,
+        )
+    exporter.parts = replace(exporter.parts, usage=usage)

@@ -1,0 +1,66 @@
+"""`make screenshots`: takes the README's pictures of the pages from the demo, as soon as something fails in it."""
+
+import tempfile
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from playwright.sync_api import sync_playwright
+
+from tests.browser.conftest import FLAGS
+from tests.processes import Running, running
+from tests.programs import program
+from tests.waiting import until
+
+IMAGES: Final = Path(__file__).parents[2] / ".github" / "images"
+PATIENCE_SECONDS: Final = 900.0
+"""In the demo something fails every few minutes."""
+LEAST_POLLS: Final = 20
+"""Of each target, so that there is something to see."""
+
+
+class Shot(NamedTuple):
+    """One picture. height: of the screen, in pixels; None for the whole page."""
+
+    name: str
+    path: str
+    width: int
+    height: int | None
+    scheme: Literal["light", "dark"]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, running("--demo", directory=Path(folder)) as demo:
+        failing = until(lambda: _failing(demo), PATIENCE_SECONDS)
+        address = demo.wait_for("started")["page"].rstrip("/")
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        for shot in (
+            Shot("status.png", "/", 1440, None, "light"),
+            Shot("status-phone.png", "/", 360, 1240, "dark"),
+            Shot("target.png", failing, 1440, None, "light"),
+        ):
+            _take(address, shot)
+
+
+def _failing(demo: Running) -> str | None:
+    """Return the page of a vault that fails but has balances, once every target was polled often enough."""
+    targets = demo.get("/api/v1/targets").json()["data"]["targets"]
+    if min(target["polls"] for target in targets) < LEAST_POLLS:
+        return None
+    pages = [it["page"] for it in targets if it["state"] == "failing" and it["kind"] == "vault"]
+    return pages[0] if pages else None
+
+
+def _take(address: str, shot: Shot) -> None:
+    with sync_playwright() as playwright:
+        path = program("chromium", package="chromium")
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        page = browser.new_page(
+            viewport={"width": shot.width, "height": shot.height or 600}, color_scheme=shot.scheme
+        )
+        page.goto(address + shot.path)
+        page.screenshot(path=IMAGES / shot.name, full_page=shot.height is None)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The pictures in the README; `make screenshots` takes them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PICTURES = re.findall(r"\.github/images/[a-z-]+\.png", (ROOT / "README.md").read_text())
+MOST_BYTES = 200_000
+
+
+def test_the_readme_has_pictures() -> None:
+    assert len(set(PICTURES)) >= 3
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_each_picture_is_there_and_small(picture: str) -> None:
+    content = (ROOT / picture).read_bytes()
+    assert content.startswith(b"\x89PNG\r\n")
+    assert len(content) < MOST_BYTES
+
+
+def test_no_picture_is_left_that_nobody_shows() -> None:
+    kept = {f".github/images/{path.name}" for path in (ROOT / ".github/images").iterdir()}
+    assert kept == set(PICTURES)

@@ -1,0 +1,272 @@
+"""The status page in a real Chromium: what is seen, filtered and sorted, with JavaScript and without it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import bcrypt
+import httpx
+import pytest
+from playwright.sync_api import Dialog, Page, Route, expect
+
+from exporter.assembly import Exporter
+from exporter.web.access.control import Access
+from exporter.web.access.models import WebConfiguration
+from tests.browser.conftest import Open
+from tests.browser.scene import Scene, every_state
+from tests.demo.calling import PORTFOLIO
+from tests.web.statuses import EVIL
+
+REFRESH_MILLISECONDS, TYPING_MILLISECONDS = 5_000, 150
+OLD = "What is shown is old: the exporter does not answer."
+WITHOUT_SCRIPTS = {"java_script_enabled": False}
+MODES = pytest.mark.parametrize(
+    "mode", [{}, WITHOUT_SCRIPTS], ids=["with scripts", "without scripts"]
+)
+DENIED, STALE, WAITING, *_ = (vault.name for vault in PORTFOLIO.organizations[0].vaults[1:])
+
+
+def rows(page: Page) -> list[str]:
+    """Return the names of the targets that are shown, from top to bottom."""
+    return [text.split("/ ")[1] for text in page.locator("#rows th").all_inner_texts()]
+
+
+def states(page: Page) -> list[str]:
+    return page.locator("#rows td:first-child").all_inner_texts()
+
+
+@MODES
+def test_the_page_answers_in_one_look(opened: Open, mode: dict[str, bool]) -> None:
+    page = opened(**mode)
+    expect(page.locator("h1")).to_have_text(
+        "1 stale, 1 failing, 1 waiting, 9 of 12 up; polling pauses"
+    )
+    expect(page.locator("#alerts")).to_contain_text("Polling pauses for everything: http/429")
+    expect(page.locator("#budget svg.chart")).to_be_visible()
+    assert states(page) == ["stale", "failing", "waiting", *["up"] * 9]
+    assert rows(page)[:3] == [STALE, DENIED, WAITING]
+    row = page.locator("#rows tr", has_text=STALE)
+    expect(row).to_contain_text("http/502 Bad Gateway for 25 min 12 s")
+    assert row.locator("time").first.get_attribute("title") == "2026-11-21 11:34:30 UTC"
+
+
+@MODES
+def test_columns_sort_one_way_and_then_the_other(opened: Open, mode: dict[str, bool]) -> None:
+    page = opened(**mode)
+    series = page.get_by_role("columnheader", name="Series")
+    for direction in ("ascending", "descending"):
+        series.get_by_role("link").click()
+        expect(series).to_have_attribute("aria-sort", direction)
+        numbers = [int(text) for text in page.locator("#rows td:nth-child(7)").all_inner_texts()]
+        assert numbers == sorted(numbers, reverse=direction == "descending")
+    assert "sort=series" in page.url
+
+
+def test_without_scripts_a_form_filters(opened: Open) -> None:
+    page = opened(**WITHOUT_SCRIPTS)
+    page.get_by_label("State", exact=True).select_option("up")
+    page.get_by_label("Organization").select_option(PORTFOLIO.organizations[1].name)
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("caption")).to_have_text("6 of 12 targets")
+    page.get_by_label("Text").fill("equit")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("caption")).to_have_text("1 of 12 targets")
+    assert rows(page) == ["equities"]
+    page.get_by_role("link", name="Show all").click()
+    expect(page.locator("caption")).to_have_text("12 of 12 targets")
+
+
+def test_with_scripts_typing_filters_at_once_and_the_address_says_so(opened: Open) -> None:
+    page = opened()
+    expect(page.get_by_role("button", name="Filter")).to_be_hidden()
+    page.get_by_label("Text").press_sequentially("equit")
+    expect(page.locator("caption")).to_have_text("1 of 12 targets")
+    assert rows(page) == ["equities"]
+    assert page.url.endswith("/?q=equit")
+    page.reload()
+    assert rows(page) == ["equities"]
+    page.get_by_role("link", name="Show all").click()
+    expect(page.locator("caption")).to_have_text("12 of 12 targets")
+    expect(page.get_by_label("Text")).to_have_value("")
+
+
+def test_a_count_shows_the_targets_in_that_state(opened: Open) -> None:
+    page = opened()
+    page.get_by_role("link", name="1 failing").click()
+    expect(page.locator("caption")).to_have_text("1 of 12 targets")
+    assert rows(page) == [DENIED]
+    expect(page.get_by_label("State", exact=True)).to_have_value("failing")
+
+
+def test_a_filter_that_nothing_passes_says_so(opened: Open) -> None:
+    page = opened()
+    page.get_by_label("Text").fill("nowhere")
+    expect(page.locator("#rows")).to_contain_text("No target is like that.")
+    page.locator("#none").get_by_role("link").click()
+    expect(page.locator("caption")).to_have_text("12 of 12 targets")
+
+
+def test_the_page_keeps_itself_fresh_without_losing_its_place(visit: Callable[..., Page]) -> None:
+    with every_state() as scene:
+        page = visit(scene.url, is_timeless=True, viewport={"width": 900, "height": 500})
+        link = page.locator("#rows a", has_text=STALE)
+        link.focus()
+        link.scroll_into_view_if_needed()
+        place = page.evaluate("scrollY")
+        assert place > 0
+        scene.do(recover(scene))
+        page.clock.run_for(REFRESH_MILLISECONDS)
+        expect(page.locator("h1")).to_have_text("1 waiting, 11 of 12 up; polling pauses")
+        assert states(page) == ["waiting", *["up"] * 11]
+        assert page.evaluate("scrollY") == pytest.approx(place, abs=400)
+        assert page.evaluate("document.activeElement.innerText").endswith(STALE)
+        expect(page.get_by_role("status")).to_have_text("1 waiting, 11 of 12 up; polling pauses")
+
+
+def recover(scene: Scene) -> Callable[[Exporter], None]:
+    def change(exporter: Exporter) -> None:
+        for name in (DENIED, STALE):
+            state = replace(scene.state(name), failure=None, is_stale=False, polls=30)
+            exporter.store.put(state)
+
+    return change
+
+
+def test_what_is_typed_while_the_page_refreshes_counts(visit: Callable[..., Page]) -> None:
+    with every_state() as scene:
+        page = visit(scene.url, is_timeless=True)
+        held: list[Route] = []
+        page.route(f"{scene.url}/", lambda route: held.append(route))  # noqa: PLW0108 - it wants a function of Python
+        with page.expect_request(f"{scene.url}/"):
+            page.clock.run_for(REFRESH_MILLISECONDS)
+        page.get_by_label("Text").fill("equit")
+        scene.do(recover(scene))
+        held[0].continue_()
+        expect(page.locator("h1")).to_have_text("1 waiting, 11 of 12 up; polling pauses")
+        page.clock.run_for(TYPING_MILLISECONDS)
+        expect(page.locator("caption")).to_have_text("1 of 12 targets")
+        expect(page.get_by_label("Text")).to_have_value("equit")
+
+
+def test_a_filter_that_could_not_be_fetched_is_tried_again(
+    visit: Callable[..., Page], messages: list[str]
+) -> None:
+    with every_state() as scene:
+        page = visit(scene.url, is_timeless=True)
+        page.route("**/?q=equit", lambda route: route.abort(), times=1)
+        page.get_by_label("Text").fill("equit")
+        page.clock.run_for(TYPING_MILLISECONDS)
+        expect(page.get_by_role("status")).to_have_text(OLD)
+        page.clock.run_for(REFRESH_MILLISECONDS)
+        expect(page.locator("caption")).to_have_text("1 of 12 targets")
+        expect(page.get_by_role("status")).to_have_text("The exporter answers again.")
+        assert page.url.endswith("/?q=equit")
+    assert all("ERR_FAILED" in message for message in messages)
+    messages.clear()
+
+
+def test_a_pause_keeps_the_page_as_it_is(visit: Callable[..., Page]) -> None:
+    with every_state() as scene:
+        page = visit(scene.url, is_timeless=True)
+        pause = page.get_by_role("button", name="Pause")
+        pause.click()
+        expect(pause).to_have_attribute("aria-pressed", "true")
+        scene.do(recover(scene))
+        page.clock.run_for(60_000)
+        expect(page.locator("h1")).to_have_text(
+            "1 stale, 1 failing, 1 waiting, 9 of 12 up; polling pauses"
+        )
+        pause.click()
+        expect(page.locator("h1")).to_have_text("1 waiting, 11 of 12 up; polling pauses")
+
+
+def test_a_page_whose_exporter_has_gone_says_that_it_is_old(
+    visit: Callable[..., Page], messages: list[str]
+) -> None:
+    with every_state() as scene:
+        page = visit(scene.url, is_timeless=True)
+    page.clock.run_for(REFRESH_MILLISECONDS)
+    expect(page.get_by_role("status")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text(OLD)
+    # That a request failed is the browser's to say.
+    assert all("ERR_CONNECTION_REFUSED" in message for message in messages)
+    messages.clear()
+
+
+@MODES
+def test_a_target_leads_to_its_balances(opened: Open, mode: dict[str, bool]) -> None:
+    page = opened(**mode)
+    page.get_by_role("link", name="otc-desk").click()
+    expect(page.locator("h1")).to_contain_text("otc-desk up")
+    table = page.locator("table.balances")
+    expect(table.get_by_role("columnheader", name="Quote balance")).to_be_visible()
+    bitcoin = table.get_by_role("row", name="BTC")
+    shown = bitcoin.locator("data").first
+    assert shown.inner_text().replace(",", "") == shown.get_attribute("value")
+    page.get_by_role("link", name="All targets").click()
+    expect(page.locator("caption")).to_have_text("12 of 12 targets")
+
+
+def test_a_failing_target_says_what_to_do(opened: Open) -> None:
+    page = opened()
+    page.get_by_role("link", name=DENIED).click()
+    expect(page.locator(".alert")).to_contain_text("KrakenCustodyPermissionDenied.md")
+
+
+def test_hostile_names_do_nothing(visit: Callable[..., Page]) -> None:
+    first, second = PORTFOLIO.organizations
+    evil = replace(first.vaults[0], name=f'<img src=x onerror="{EVIL}">{EVIL}')
+    portfolio = replace(
+        PORTFOLIO,
+        organizations=(replace(first, name=EVIL, vaults=(evil, *first.vaults[1:])), second),
+    )
+    with every_state(portfolio) as scene:
+        page = visit(scene.url)
+        dialogs: list[str] = []
+
+        def dismiss(dialog: Dialog) -> None:
+            dialogs.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("dialog", dismiss)
+        expect(page.locator("#rows")).to_contain_text(EVIL)
+        page.get_by_label("Text").fill(EVIL)
+        expect(page.locator("caption")).to_have_text("6 of 12 targets")
+        page.get_by_role("link", name="onerror").click()
+        expect(page.locator("h1")).to_contain_text(EVIL)
+        assert page.locator("img").count() == 1
+        assert dialogs == []
+
+
+def test_behind_a_password_the_page_keeps_itself_fresh_too(visit: Callable[..., Page]) -> None:
+    hashed = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
+    configuration = WebConfiguration.model_validate({"basic_auth_users": {"ops": hashed}})
+    with every_state(access=Access(lambda: configuration)) as scene:
+        for path in (
+            "/",
+            "/static/refresh.js",
+            f"/vaults/{PORTFOLIO.organizations[1].vaults[0].id}",
+        ):
+            assert httpx.get(scene.url + path, trust_env=False).status_code == 401
+        # With the password in its address a page may not ask for addresses that have one too.
+        page = visit(scene.url.replace("//", "//ops:open%20sesame@"), is_timeless=True)
+        scene.do(recover(scene))
+        page.clock.run_for(REFRESH_MILLISECONDS)
+        expect(page.locator("h1")).to_have_text("1 waiting, 11 of 12 up; polling pauses")
+        page.get_by_label("Text").fill("equit")
+        page.clock.run_for(TYPING_MILLISECONDS)
+        expect(page.locator("caption")).to_have_text("1 of 12 targets")
+        assert page.url.endswith("/?q=equit")
+
+
+def test_the_keyboard_reaches_everything_and_skips_what_repeats(opened: Open) -> None:
+    page = opened()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.innerText") == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "reload"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Pause")).to_have_attribute("aria-pressed", "true")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"

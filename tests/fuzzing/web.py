@@ -1,0 +1,125 @@
+"""What a server answers to bad requests, to anybody and behind a password; and the site that it serves."""
+
+import base64
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Final
+
+import bcrypt
+import httpx
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from exporter.assembly import World
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.negotiation import Format
+from exporter.web.access.control import Access
+from exporter.web.access.models import WebConfiguration
+from exporter.web.site import Site
+from tests.exporting import exporter_of, simulator
+from tests.fuzzing.mutation import in_pieces
+from tests.fuzzing.requests import PASSWORD, USER, accept, authorization, headers, request_line
+from tests.fuzzing.surface import DefectError, Feed, Surface
+from tests.fuzzing.wire import Wire, outcome
+
+SCRIPT: Final = b"<script>"
+FORMATS: Final = {format_.value.encode() for format_ in Format}
+
+
+@contextlib.asynccontextmanager
+async def _open_to_all() -> AsyncIterator[Feed]:
+    async with _wire(Access(loopback_name="127.0.0.1")) as wire:
+        chance = Random(0)
+
+        async def feed(request: bytes) -> str:
+            answers = await wire.say(in_pieces(request, chance))
+            if SCRIPT in answers:
+                raise DefectError("a script of the client's stands in a page")
+            return outcome(answers)
+
+        yield feed
+
+
+@contextlib.asynccontextmanager
+async def _scraped() -> AsyncIterator[Feed]:
+    async with _wire(Access(loopback_name="127.0.0.1")) as wire:
+
+        async def feed(request: bytes) -> str:
+            answers = await wire.say([request])
+            statuses = outcome(answers)
+            if statuses == "200":
+                type_ = answers.partition(b"content-type: ")[2].partition(b"\r\n")[0]
+                if type_ not in FORMATS:
+                    raise DefectError(f"content-type {type_!r}")
+                statuses += f" {type_.decode().partition('; charset')[0]}"
+            return statuses
+
+        yield feed
+
+
+@contextlib.asynccontextmanager
+async def _with_password() -> AsyncIterator[Feed]:
+    """As cheap a hash as there is: what it costs to check one is not what is tried here."""
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    configuration = WebConfiguration(basic_auth_users={USER: SecretStr(hashed)})
+    async with _wire(Access(lambda: configuration)) as wire:
+
+        async def feed(request: bytes) -> str:
+            answers = await wire.say([request])
+            statuses = outcome(answers)
+            given = _given(request)
+            if statuses not in ("400", "401") and given != f"{USER}:{PASSWORD}".encode():
+                raise DefectError(f"answered {statuses} to {given!r}")
+            if b"MARKER" in answers:
+                raise DefectError("the password is in the answer")
+            return statuses
+
+        yield feed
+
+
+def _given(request: bytes) -> bytes:
+    """Return the credentials as the most lenient reader would."""
+    value = request.partition(b"Authorization: ")[2].partition(b"\r\n")[0]
+    with contextlib.suppress(ValueError):
+        return base64.b64decode(value.strip().partition(b" ")[2])
+    return b""
+
+
+@contextlib.asynccontextmanager
+async def _wire(access: Access) -> AsyncIterator[Wire]:
+    """Lend a server without sockets."""
+    async with Wire((await site()).app(), access).listening() as wire:
+        yield wire
+
+
+async def site() -> Site:
+    """Return the site of an exporter that has polled everything once, and may be reloaded to no effect.
+
+    Its time stands still since, so that it stays healthy however long it is asked.
+    """
+    stopped_at: list[float] = []
+    transport = httpx.ASGITransport(simulator().app)
+    world = World(
+        monotonic=lambda: stopped_at[0] if stopped_at else time.monotonic(), transport=transport
+    )
+    exporter = exporter_of("http://127.0.0.1:1", world)
+    with capture_logs():
+        await exporter.poller.run_once(lambda _: None)
+    stopped_at.append(time.monotonic())
+
+    async def reload() -> None:
+        pass
+
+    made = Site(exporter, "/metrics", reload=reload)
+    # The exporter's own metrics are not what is tried, and would take most of the time.
+    made._exposition = Exposition(exporter.store, CollectorRegistry())
+    return made
+
+
+REQUEST_LINE: Final = Surface("request line", request_line, _open_to_all)
+REQUEST_HEADERS: Final = Surface("headers", headers, _open_to_all)
+ACCEPT: Final = Surface("Accept", accept, _scraped)
+AUTHORIZATION: Final = Surface("Authorization", authorization, _with_password)

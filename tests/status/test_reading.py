@@ -1,0 +1,263 @@
+"""How everything is, read from an exporter in virtual time, whose API is the simulator."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from exporter.demo import moods
+from exporter.metrics.state import Failure, TargetState
+from exporter.status.model import KeyBudget, State, Status, TargetStatus
+from exporter.status.reading import state_of, status_of
+from tests.metrics.answers import HOT, make_store, put, row, vault_answer
+from tests.polling.world import BEGINNING, Stage, run, stage
+
+FAILURE = Failure("http/502", 502, "Bad Gateway", BEGINNING)
+DENIED = moods.problem(403, "PermissionDenied", {"message": "Permission denied."})
+
+
+def seen(play: Callable[[Stage], Awaitable[object]], **options: Any) -> Status:
+    """Return how everything is after `play`."""
+
+    async def main() -> Status:
+        played = stage(**options)
+        await play(played)
+        status = status_of(played.exporter)
+        await played.stop()
+        return status
+
+    return run(main())
+
+
+def target(status: Status, vault: str) -> TargetStatus:
+    return next(it for it in status.targets if it.known.target.vault == vault)
+
+
+def playing(seconds: float) -> Callable[[Stage], Awaitable[object]]:
+    return lambda played: played.play(seconds)
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        ({}, "waiting"),
+        ({"polls": 1}, "up"),
+        ({"polls": 1, "failure": FAILURE}, "failing"),
+        ({"polls": 9, "failure": FAILURE, "is_stale": True}, "stale"),
+        # Nothing failed, but nothing was polled either: a long pause.
+        ({"polls": 1, "is_stale": True}, "stale"),
+    ],
+)
+def test_one_word_says_what_most_needs_a_look(facts: dict[str, Any], state: State) -> None:
+    assert state_of(TargetState(HOT, **facts)) == state
+
+
+def test_before_anything_was_polled_every_target_waits_and_nothing_is_invented() -> None:
+    status = seen(lambda _: asyncio.sleep(0))
+    assert status.counts() == {"stale": 0, "failing": 0, "waiting": 4, "up": 0}
+    assert status.series == 0
+    for it in status.targets:
+        assert (it.latency, it.series, it.is_polling) == (None, 0, False)
+        assert it.next_poll == BEGINNING
+    assert not status.exporter.is_ready
+    assert status.exporter.trouble == "polling has not begun"
+    assert status.budget.history == ()
+
+
+def test_targets_are_told_in_the_order_of_the_configuration() -> None:
+    names = [it.known.target.vault for it in seen(playing(1)).targets]
+    assert names == ["", "v0", "v1", "v2"]
+
+
+def test_a_target_that_is_up_tells_its_age_latency_results_and_next_poll() -> None:
+    status = seen(playing(130), jitter=lambda: 0.25)
+    it = target(status, "v1")
+    assert status.at == BEGINNING + 130
+    assert it.state == "up"
+    assert [result.error for result in it.known.results] == [None, None, None]
+    assert [result.seconds for result in it.known.results] == [pytest.approx(0.25)] * 3
+    assert it.latency == pytest.approx(0.25)
+    assert it.known.results[-1].at == it.known.last_success
+    assert it.next_poll == pytest.approx(BEGINNING + 180, abs=2)
+    assert it.interval == 60
+    assert it.series > 0
+    assert status.series == sum(target.series for target in status.targets)
+
+
+def test_a_target_that_fails_tells_what_its_last_polls_came_to() -> None:
+    async def fail_later(played: Stage) -> None:
+        await played.play(70)
+        played.simulator.moods[played.vault_id("v1")] = DENIED
+        await played.play(60)
+
+    status = seen(fail_later)
+    it = target(status, "v1")
+    assert it.state == "failing"
+    assert [result.error for result in it.known.results] == [None, None, "PermissionDenied"]
+    assert it.latency == pytest.approx(0.01)
+    assert status.counts() == {"stale": 0, "failing": 1, "waiting": 0, "up": 3}
+
+
+def test_a_poll_without_an_answer_has_no_latency() -> None:
+    async def lose(played: Stage) -> None:
+        played.wire.broken[played.path("v1")] = httpx.ReadError("reset")
+        await played.play(30)
+
+    it = target(seen(lose), "v1")
+    assert [(result.error, result.seconds) for result in it.known.results] == [
+        ("transport/protocol", None)
+    ]
+    assert it.latency is None
+
+
+def test_only_the_last_twenty_results_are_kept() -> None:
+    it = target(seen(playing(60 * 25)), "v1")
+    assert it.known.polls == 25
+    assert len(it.known.results) == 20
+    assert it.known.results[0].at == pytest.approx(BEGINNING + 5 * 60, abs=2)
+
+
+def test_while_a_request_is_under_way_nobody_knows_when_the_next_one_is() -> None:
+    it = target(seen(playing(2), jitter=lambda: 5.0), "")
+    assert (it.is_polling, it.next_poll) == (True, None)
+
+
+def test_a_retry_that_waits_is_the_next_request_of_a_poll_that_is_under_way() -> None:
+    async def fail(played: Stage) -> None:
+        played.simulator.default_mood = moods.problem(503, "gateway/Connect")
+        await played.play(1)
+
+    it = target(seen(fail), "v0")
+    assert it.is_polling
+    assert it.next_poll is not None
+    assert BEGINNING + 1 < it.next_poll < BEGINNING + 3
+
+
+def test_a_pause_for_all_tells_why_since_when_and_until_when() -> None:
+    async def limited(played: Stage) -> None:
+        played.simulator.default_mood = moods.rate_limited(90)
+        await played.play(10)
+
+    status = seen(limited)
+    (pause,) = status.budget.pauses
+    assert (pause.credential, pause.type) == (None, "EAPI:Rate limit exceeded")
+    assert pause.message == "EAPI:Rate limit exceeded"
+    assert pause.until == pause.since + 90
+    assert all(it.next_poll == pause.until for it in status.targets)
+
+
+def test_a_pause_of_a_credential_names_it_and_holds_up_nobody_else() -> None:
+    async def refused(played: Stage) -> None:
+        played.simulator.moods[played.vault_id("v0")] = moods.problem(401, "InvalidKey")
+        await played.play(10)
+
+    credentials: dict[str, dict[str, object]] = {"main": {}, "other": {}}
+    status = seen(
+        refused, credentials=credentials, credential_of=lambda n: "main" if n < 2 else "other"
+    )
+    (pause,) = status.budget.pauses
+    assert pause.credential == "main"
+    assert pause.until == pause.since + 60
+    paused = target(status, "v1").next_poll
+    assert paused == pause.until
+    assert target(status, "v2").next_poll != paused
+
+
+def test_while_one_request_tries_for_all_the_end_of_the_pause_is_unknown() -> None:
+    async def trying(played: Stage) -> None:
+        played.simulator.default_mood = moods.rate_limited(5)
+        await played.play(5)
+        played.simulator.default_mood = moods.slow(20)
+        await played.play(3)
+
+    status = seen(trying)
+    assert [pause.until for pause in status.budget.pauses] == [None]
+    assert {it.next_poll for it in status.targets} == {None}
+
+
+def test_the_budget_tells_its_limit_its_use_and_the_last_minutes() -> None:
+    status = seen(playing(130), api={"rate_limit": {"requests": 30, "window": "30s", "share": 0.5}})
+    budget = status.budget
+    assert (budget.requests, budget.window) == (15, 30.0)
+    assert budget.demand == pytest.approx(3 / 60 + 1 / 86400)
+    assert budget.rate == pytest.approx(14 / 30)
+    assert budget.demand_ratio == pytest.approx(budget.demand / budget.rate)
+    assert (budget.stretch, budget.pauses, budget.keys) == ({}, (), ())
+    assert len(budget.history) == 26
+    assert budget.history[0][0] == BEGINNING
+    assert max(used for _, used in budget.history) == 5
+    # Two of the three vaults had their turn within the last window, and the third has it at 130.7 s.
+    assert budget.used == budget.history[-1][1] == 2
+
+
+def test_a_budget_that_is_too_small_tells_by_how_much_intervals_are_stretched() -> None:
+    status = seen(
+        playing(1), vaults=30, api={"rate_limit": {"requests": 11, "window": "60s", "share": 1}}
+    )
+    assert status.budget.demand_ratio == pytest.approx(3, abs=0.01)
+    assert status.budget.stretch == {"main": pytest.approx(3, abs=0.01)}
+    assert target(status, "v3").interval == pytest.approx(180, abs=0.5)
+
+
+def test_a_limit_of_a_credentials_own_is_told_with_its_use() -> None:
+    own = {"rate_limit": {"requests": 10, "window": "20s", "share": 1}}
+    status = seen(playing(1), credentials={"main": own})
+    assert status.budget.keys == (KeyBudget("main", 10, 20.0, status.budget.keys[0].used),)
+    assert 0 < status.budget.keys[0].used <= 10
+
+
+@pytest.mark.parametrize("file", ["error", "web_error"])
+def test_the_process_tells_since_when_it_runs_and_how_its_configuration_was_loaded(
+    file: str,
+) -> None:
+    problem: dict[str, Any] = {file: "organizations: required"}
+
+    async def reloaded(played: Stage) -> None:
+        await played.play(40)
+        played.exporter.loading = replace(played.exporter.loading, **problem)
+
+    told = seen(reloaded).exporter
+    assert told.started_at == BEGINNING
+    assert (told.loaded_at, told.load_error) == (BEGINNING, "organizations: required")
+    assert (told.is_ready, told.trouble) == (True, None)
+
+
+def test_a_poller_that_stands_still_is_told() -> None:
+    async def stopped(played: Stage) -> None:
+        await played.play(40)
+        await played.stop()
+        await asyncio.sleep(60)
+
+    trouble = seen(stopped).exporter.trouble
+    assert trouble is not None
+    assert trouble.startswith("the polling loop has not come round")
+
+
+def test_a_clock_that_was_set_moves_every_moment_with_it() -> None:
+    """What is planned by the monotonic clock is told by the wall clock as it is now."""
+
+    async def main() -> Status:
+        ahead = [0.0]
+        played = stage(wall=lambda: BEGINNING + asyncio.get_running_loop().time() + ahead[0])
+        await played.play(10)
+        ahead[0] = 3600.0
+        status = status_of(played.exporter)
+        await played.stop()
+        return status
+
+    status = run(main())
+    next_poll = target(status, "v0").next_poll
+    assert next_poll is not None
+    assert next_poll - status.at == pytest.approx(50, abs=1)
+    assert status.at - status.exporter.started_at == pytest.approx(10)
+
+
+def test_balances_say_how_many_series_they_are() -> None:
+    store = make_store(HOT)
+    put(store, HOT, vault_answer(row("BTC"), row("ETH")))
+    known = store[HOT]
+    told = TargetStatus(known, "up", is_polling=False, next_poll=None, interval=60.0)
+    assert told.series == store.series == 8

@@ -1,0 +1,94 @@
+"""How everything might be, for tests of what is made of it."""
+
+from dataclasses import replace
+from typing import Any
+
+from exporter.metrics.state import Failure, PollResult, TargetState, balances_of
+from exporter.status.model import (
+    BudgetStatus,
+    ExporterStatus,
+    KeyBudget,
+    Pause,
+    Status,
+    TargetStatus,
+)
+from exporter.status.reading import state_of
+from exporter.targets import Target
+from tests.metrics.answers import (
+    HOT,
+    ORGANIZATION,
+    ORGANIZATION_EXAMPLE,
+    VAULT_EXAMPLE,
+    read_organization,
+    read_vault,
+    vault_target,
+)
+
+NOW = 1_795_262_400.0
+EVIL = "<script>alert('x')</script>\"&'"
+COLD = replace(vault_target("cold"), id="VW44KPQC4C62K6")
+FAILURE = Failure("http/502", 502, "Bad Gateway", NOW - 90)
+PAUSE = Pause(None, NOW - 12, NOW + 78, "http/429", "Slow down.")
+OWN_LIMIT = KeyBudget("treasury", 10, 20.0, 7)
+
+EXPORTER = ExporterStatus(
+    version="1.2.3",
+    started_at=NOW - 3700,
+    config_file="/etc/exporter/config.yaml",
+    loaded_at=NOW - 600,
+    load_error=None,
+    is_ready=True,
+    trouble=None,
+)
+BUDGET = BudgetStatus(
+    requests=100,
+    window=30.0,
+    used=37,
+    history=((NOW - 10, 20), (NOW - 5, 41)),
+    demand=0.5,
+    rate=3.3,
+    demand_ratio=0.5 / 3.3,
+    stretch={},
+    keys=(),
+    pauses=(),
+)
+
+
+def told(target: Target = HOT, *, next_poll: float | None = NOW + 20, **facts: Any) -> TargetStatus:
+    known = TargetState(target, **facts)
+    return TargetStatus(
+        known, state_of(known), is_polling=False, next_poll=next_poll, interval=60.0
+    )
+
+
+def up(target: Target = HOT) -> TargetStatus:
+    """Return a target whose last poll succeeded 40 s ago, with the example of the API's documentation."""
+    is_vault = target.kind == "vault"
+    answer = read_vault(VAULT_EXAMPLE) if is_vault else read_organization(ORGANIZATION_EXAMPLE)
+    balances = balances_of(target, answer, 0.0)
+    return told(
+        target,
+        balances=balances,
+        polls=2,
+        last_success=NOW - 40,
+        rows=balances.rows,
+        invalid_rows=balances.invalid_rows,
+        refresh_interval=60.02,
+        results=(PollResult(NOW - 100, None, 0.21), PollResult(NOW - 40, None, 0.0421)),
+    )
+
+
+def failing(target: Target = HOT, **facts: Any) -> TargetStatus:
+    results = (PollResult(NOW - 90, "http/502", 0.1), PollResult(NOW - 30, "http/502", None))
+    defaults: dict[str, Any] = {
+        "polls": 2,
+        "failure": FAILURE,
+        "failed_polls": 2,
+        "results": results,
+    }
+    return told(target, **defaults | facts)
+
+
+def status(*targets: TargetStatus, **parts: Any) -> Status:
+    defaults: dict[str, Any] = {"at": NOW, "exporter": EXPORTER, "budget": BUDGET, "series": 14}
+    return Status(targets=targets or (up(ORGANIZATION), up()), **defaults | parts)

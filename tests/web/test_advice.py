@@ -1,0 +1,59 @@
+"""What is said about errors: the right thing for each type, and runbooks that there are."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.custody.errors import (
+    DOCUMENTED_PROBLEMS,
+    RESPONSE_TYPES,
+    SERIES_LIMIT_TYPE,
+    TRANSPORT_TYPES,
+)
+from exporter.web.advice import ADVICE, RUNBOOKS, advice
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("type_", "runbook"),
+    [
+        ("EAPI:Invalid nonce", "NonceTrouble"),
+        ("http/429", "RateLimited"),
+        ("EAPI:Rate limit exceeded", "RateLimited"),
+        ("EService: Throttled", "RateLimited"),
+        ("http/401", "CredentialRefused"),
+        ("EAPI:Invalid key", "CredentialRefused"),
+        ("EAPI:Invalid signature", "CredentialRefused"),
+        ("EGeneral:Temporary lockout", "CredentialRefused"),
+        ("PermissionDenied", "PermissionDenied"),
+        ("BadRequest", "PermissionDenied"),
+        ("http/404", "PermissionDenied"),
+        *((type_, "TargetFailing") for type_ in TRANSPORT_TYPES),
+        *((type_, "TargetFailing") for type_ in RESPONSE_TYPES),
+        (SERIES_LIMIT_TYPE, "TargetFailing"),
+        *((type_, "TargetFailing") for _, type_ in DOCUMENTED_PROBLEMS if type_.startswith("g")),
+        ("Unknown", "TargetFailing"),
+        ("http/502", "TargetFailing"),
+        ("other", "TargetFailing"),
+        ("", "TargetFailing"),
+    ],
+)
+def test_each_type_leads_to_its_runbook(type_: str, runbook: str) -> None:
+    assert advice(type_).runbook == f"{RUNBOOKS}KrakenCustody{runbook}.md"
+
+
+@pytest.mark.parametrize("entry", ADVICE, ids=lambda entry: entry.examples)
+def test_each_runbook_is_there_and_each_example_is_of_its_kind(entry: object) -> None:
+    (found,) = [it for it in ADVICE if it is entry]
+    assert (ROOT / found.runbook).is_file()
+    assert all(
+        advice(example.rstrip("…")) is found
+        for example in found.examples.split(", ")
+        if example != "anything else"
+    )
+
+
+def test_what_lies_between_machine_and_api_is_told_apart_from_what_the_api_says() -> None:
+    meanings = {advice(type_).meaning for type_ in ("transport/tls", "http/502", "limit/series")}
+    assert len(meanings) == 3

@@ -1,0 +1,372 @@
+"""What stands on the pages. How they look and behave is for `tests/browser`."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from typing import Any
+
+import pytest
+
+from exporter.custody.models import InvalidRow
+from exporter.metrics.state import Failure, balances_of
+from exporter.status.model import ExporterStatus, State, Status
+from exporter.web.pages import Pages, Verdict, verdict
+from exporter.web.view import View
+from exporter.web.words import UNKNOWN
+from tests.metrics.answers import HOT, ORGANIZATION, row, vault_answer, vault_target
+from tests.web.statuses import (
+    BUDGET,
+    COLD,
+    EVIL,
+    EXPORTER,
+    FAILURE,
+    NOW,
+    OWN_LIMIT,
+    PAUSE,
+    failing,
+    status,
+    told,
+    up,
+)
+
+PAGES = Pages("/metrics")
+
+
+def text_of(page: str) -> str:
+    """Return what can be read on a page, with a space for each tag."""
+    body = re.sub(r"<head>.*</head>", "", page, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+def shown(seen: Status, view: View | None = None) -> str:
+    return text_of(PAGES.status(seen, view or View()))
+
+
+def rows_of(page: str, row: str = '<tr id="(?:vault|organization)-.*?</tr>') -> list[str]:
+    """Return each row of a table, by default those of targets, as the texts of its cells."""
+    return [
+        " | ".join(
+            text_of(cell).replace(UNKNOWN, "-")
+            for cell in re.findall(r"<t[dh][ >].*?</t[dh]>", found, re.DOTALL)
+        )
+        for found in re.findall(row, page, re.DOTALL)
+    ]
+
+
+def cell(page: str, column: int) -> str:
+    """Return a cell of the only target."""
+    (row,) = rows_of(page)
+    return row.split(" | ")[column]
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected", "state"),
+    [
+        (status(up()), "The target is up", "up"),
+        (status(up(), up(COLD)), "All targets are up", "up"),
+        (status(up(), failing(COLD)), "1 failing, 1 of 2 up", "failing"),
+        (
+            status(up(), failing(COLD), failing(is_stale=True), told(ORGANIZATION)),
+            "1 stale, 1 failing, 1 waiting, 1 of 4 up",
+            "stale",
+        ),
+        (status(told(), told(COLD)), "2 waiting, 0 of 2 up", "waiting"),
+        (
+            status(up(), up(COLD), budget=replace(BUDGET, pauses=(PAUSE,))),
+            "All targets are up; polling pauses",
+            "up",
+        ),
+        (
+            status(up(), exporter=replace(EXPORTER, trouble="the loop has not come round")),
+            "Polling stands still",
+            "stale",
+        ),
+        (
+            status(told(), exporter=replace(EXPORTER, trouble="not begun", is_ready=False)),
+            "1 waiting, 0 of 1 up",
+            "waiting",
+        ),
+    ],
+)
+def test_the_first_line_says_whether_it_works(seen: Status, expected: str, state: State) -> None:
+    assert verdict(seen) == Verdict(expected, state)
+    page = PAGES.status(seen, View())
+    assert f'<h1 id="verdict" class="{state}">{expected}</h1>' in page
+    assert f"<title>{expected} · Kraken custody exporter</title>" in page
+
+
+def test_the_page_tells_what_runs_since_when_and_with_which_configuration() -> None:
+    text = shown(status())
+    assert "Version 1.2.3 Up for 1 h 1 min" in text
+    assert "Configuration /etc/exporter/config.yaml , loaded 10 min ago" in text
+    assert "Polling in progress" in text
+    assert "Balance series 14" in text
+
+
+def test_the_demo_has_no_configuration_file() -> None:
+    seen = status(exporter=replace(EXPORTER, config_file=None))
+    assert "Configuration built in (demo), loaded" in shown(seen)
+
+
+@pytest.mark.parametrize(
+    ("exporter", "told"),
+    [
+        (replace(EXPORTER, trouble="it hangs"), "Polling makes no progress: it hangs."),
+        (
+            replace(EXPORTER, load_error="api.timeout: 'x' is wrong\npolling: unknown key"),
+            "the one before goes on: api.timeout: 'x' is wrong polling: unknown key",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_exporter_is_told(exporter: ExporterStatus, told: str) -> None:
+    assert told in shown(status(exporter=exporter))
+    assert told not in shown(status())
+
+
+def test_pauses_are_told_with_their_reason_and_their_end() -> None:
+    trying = replace(PAUSE, credential="treasury", until=None, type="InvalidKey", message="No.")
+    text = shown(status(budget=replace(BUDGET, pauses=(PAUSE, trying))))
+    assert (
+        "Polling pauses for everything: http/429 Slow down. for 12 s ; "
+        "one request tries in 1 min 18 s" in text
+    )
+    assert (
+        "Polling pauses for credential treasury : InvalidKey No. for 12 s ; "
+        "one request tries now" in text
+    )
+
+
+def test_the_budget_is_told_with_its_use_demand_and_chart() -> None:
+    page = PAGES.status(status(), View())
+    text = text_of(page)
+    assert "In use now 37 of 100 in any 30 s" in text
+    assert "Demand 0.500 of 3.300 per second (15.2 %)" in text
+    assert "Intervals as configured" in text
+    assert (
+        'aria-label="Requests that count against the limit in the last ten minutes: '
+        '20 to 41 of 100"' in page
+    )
+    assert "stretched" not in text
+
+
+def test_a_budget_that_is_too_small_is_told_with_the_numbers() -> None:
+    stretch = {"treasury": 2.5, "other": 1.25}
+    small = replace(BUDGET, demand_ratio=2.5, stretch=stretch, keys=(OWN_LIMIT,))
+    text = shown(status(budget=small))
+    assert "stretched by 2.50 with credential treasury , by 1.25 with credential other ." in text
+    assert "Intervals stretched by up to 2.50" in text
+    assert "Credential treasury 7 of 10 in any 20 s" in text
+
+
+def test_without_samples_there_is_no_chart() -> None:
+    assert "<figure>" not in PAGES.status(status(budget=replace(BUDGET, history=())), View())
+
+
+def test_each_target_has_a_row() -> None:
+    page = PAGES.status(status(up(ORGANIZATION), up(), failing(COLD), told(vault_target())), View())
+    assert rows_of(page) == [
+        (
+            "failing | acme / cold | never | in 20 s | - of 1 min | - | 0 | - | 0 of 2 polls succeeded; "
+            "2 failed with http/502 http/502 Bad Gateway for 1 min 30 s"
+        ),
+        "waiting | acme / hot | never | in 20 s | - of 1 min | - | 0 | - | not polled yet",
+        (
+            "up | acme / (total) | 40 s ago | in 20 s | 1 min of 1 min | - | 4 | 42 ms | "
+            "2 of 2 polls succeeded"
+        ),
+        (
+            "up | acme / hot | 40 s ago | in 20 s | 1 min of 1 min | 2 | 18 | 42 ms | "
+            "2 of 2 polls succeeded"
+        ),
+    ]
+
+
+def test_moments_are_relative_and_have_the_exact_one_on_hover() -> None:
+    page = PAGES.status(status(up()), View())
+    exact = 'datetime="2026-11-21T11:59:20Z" title="2026-11-21 11:59:20 UTC"'
+    assert f"<time {exact}>40 s ago</time>" in page
+    exact = 'datetime="2026-11-21T12:00:20Z" title="2026-11-21 12:00:20 UTC"'
+    assert f"<time {exact}>in 20 s</time>" in page
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"next_poll": NOW - 3}, "now"),
+        ({"next_poll": None}, "paused"),
+    ],
+)
+def test_a_target_that_waits_for_its_turn_or_for_a_pause_says_so(
+    facts: dict[str, Any], expected: str
+) -> None:
+    assert cell(PAGES.status(status(told(**facts)), View()), 3) == expected
+
+
+def test_a_target_that_is_asked_just_now_says_so() -> None:
+    seen = status(replace(told(next_poll=None), is_polling=True))
+    assert cell(PAGES.status(seen, View()), 3) == "polling"
+
+
+def test_rows_that_were_left_out_are_told() -> None:
+    seen = status(told(polls=1, rows=5, invalid_rows=2))
+    assert cell(PAGES.status(seen, View()), 5) == "5 2 invalid"
+
+
+def test_a_filter_leaves_out_the_others_and_keeps_the_order() -> None:
+    seen = status(up(ORGANIZATION), up(), failing(COLD))
+    view = View(sort="target", is_descending=True, text="acme / ", state="up")
+    page = PAGES.status(seen, replace(view, text="acme"))
+    assert [row.split(" | ")[1] for row in rows_of(page)] == ["acme / hot", "acme / (total)"]
+    assert '<caption id="caption">2 of 3 targets</caption>' in page
+    assert '<th scope="col" aria-sort="descending"><a id="by-target"' in page
+    assert 'name="q" value="acme"' in page
+    assert "<option selected>up</option>" in page
+    assert '<a id="all" href="/?sort=target&amp;order=desc">Show all</a>' in page
+
+
+def test_a_filter_that_nothing_passes_says_so_and_leads_back() -> None:
+    text = shown(status(), View(text="nowhere"))
+    assert "0 of 2 targets" in text
+    assert "No target is like that. Show all" in text
+
+
+def test_counts_lead_to_the_targets_in_each_state() -> None:
+    page = PAGES.status(status(up(), failing(COLD)), View())
+    assert '<a href="/?state=failing"><span class="badge failing">1 failing</span></a>' in page
+    assert '<a href="/?state=stale"><span class="badge none">0 stale</span></a>' in page
+
+
+def test_a_filter_by_organization_is_offered_where_there_are_several() -> None:
+    other = up(replace(COLD, organization="Other"))
+    assert "<option>Other</option>" in PAGES.status(status(up(), other), View())
+    assert 'name="org"' not in PAGES.status(status(up()), View())
+
+
+def test_every_page_leads_to_the_others_and_to_the_metrics() -> None:
+    pages = Pages("/custody/metrics")
+    seen = status(up())
+    for page in (
+        pages.status(seen, View()),
+        pages.target(seen, seen.targets[0]),
+        pages.help(),
+        pages.not_found("/vaults/x"),
+    ):
+        for path in ("/", "/custody/metrics", "/-/healthy", "/-/ready", "/api/v1/targets", "/help"):
+            assert f'href="{path}"' in page
+
+
+def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
+    seen = status(up())
+    page = PAGES.target(seen, seen.targets[0])
+    table = re.findall(r'<table class="balances">.*?</table>', page, re.DOTALL)[0]
+    assert rows_of(table, "<tr>.*?</tr>") == [
+        (
+            "Asset | Name | Balance | Spot | Hold | Available | Pledged | Staked | "
+            "Quote price | Quote balance | Class"
+        ),
+        (
+            "BTC | Bitcoin | 1.50000000 | 1.50000000 | 0.00000000 | 1.50000000 | 0.00000000 | - | "
+            "65,000.00 USD | 97,500.00 USD | currency"
+        ),
+        (
+            "USD | US Dollar | 10,000.0000 | 10,000.0000 | 0.0000 | 10,000.0000 | - | - | "
+            "1.0000 USD | 10,000.00 USD | currency"
+        ),
+    ]
+    assert '<data value="65000.00">65,000.00</data>' in page
+    assert "The quote balances add up to 107,500.00 USD." in text_of(page)
+
+
+def test_the_page_of_an_organization_has_its_total_and_the_parts() -> None:
+    seen = status(up(ORGANIZATION))
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert "Asset Name Total Spot Staked Pledged Class" in text
+    assert "12,345.6789 USD 10,000.0000 USD" in text
+    assert "add up" not in text
+
+
+def test_the_page_of_a_target_tells_its_last_polls_the_latest_first() -> None:
+    seen = status(failing(last_success=NOW - 150))
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert "30 s ago http/502 no answer 1 min 30 s ago http/502 100 ms" in text
+
+
+def test_the_page_of_a_failing_target_says_what_to_do() -> None:
+    denied = Failure("PermissionDenied", 403, "Permission denied.", NOW - 90)
+    seen = status(failing(failure=denied))
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert "2 polls failed, the first 1 min 30 s ago" in text
+    assert "PermissionDenied (HTTP status 403) Permission denied." in text
+    assert "Check the id in the configuration and the rights of the API user." in text
+    assert "Runbook: deploy/runbooks/KrakenCustodyPermissionDenied.md" in text
+
+
+def test_the_page_of_a_stale_target_says_that_the_balances_were_withdrawn() -> None:
+    seen = status(failing(is_stale=True))
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert "The balances were withdrawn: they were not read again for longer than" in text
+    assert "There are none to show." in text
+    assert '<table class="balances">' not in PAGES.target(seen, seen.targets[0])
+
+
+def test_the_page_of_a_target_that_was_not_polled_invents_nothing() -> None:
+    seen = status(told())
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert "Not polled yet." in text
+    assert "Last success never" in text
+    assert "not measured yet, 1 min planned" in text
+
+
+def test_an_empty_vault_is_told_as_empty() -> None:
+    balances = balances_of(HOT, vault_answer(), 0.0)
+    seen = status(told(polls=1, balances=balances, last_success=NOW))
+    assert "The vault is empty." in text_of(PAGES.target(seen, seen.targets[0]))
+
+
+def test_rejected_rows_are_told_with_their_reason() -> None:
+    rejected = (InvalidRow(3, "balance", "is missing"), InvalidRow(4, "", "is not an object"))
+    seen = status(told(polls=1, rejected=rejected))
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert "Row 3: balance is missing Row 4: is not an object" in text
+
+
+def test_the_help_explains_each_state_and_each_error() -> None:
+    text = text_of(PAGES.help())
+    for word in ("stale", "failing", "waiting", "up", "EAPI:Invalid nonce", "limit/series"):
+        assert word in text
+    assert "README.md" in text
+    assert "deploy/runbooks/KrakenCustodyNonceTrouble.md" in text
+
+
+def test_hostile_names_and_words_are_escaped_wherever_they_stand() -> None:
+    target = replace(HOT, organization=EVIL, vault=EVIL, credential=EVIL)
+    answer = vault_answer(row(EVIL, name=EVIL, asset_class=EVIL, quote_asset=EVIL))
+    evil = failing(
+        target,
+        balances=balances_of(target, answer, 0.0),
+        last_success=NOW,
+        failure=replace(FAILURE, type=EVIL, message=EVIL),
+        rejected=(InvalidRow(0, EVIL, EVIL),),
+    )
+    seen = status(
+        evil,
+        exporter=replace(EXPORTER, config_file=EVIL, load_error=EVIL, trouble=EVIL),
+        budget=replace(
+            BUDGET,
+            demand_ratio=2,
+            stretch={EVIL: 2.0},
+            keys=(replace(OWN_LIMIT, credential=EVIL),),
+            pauses=(replace(PAUSE, credential=EVIL, type=EVIL, message=EVIL),),
+        ),
+    )
+    pages = Pages(f"/{EVIL}")
+    for page in (
+        pages.status(seen, View(organization=EVIL)),
+        pages.status(seen, View(text=EVIL)),
+        pages.target(seen, evil),
+        pages.not_found(f"/vaults/{EVIL}"),
+    ):
+        assert "alert(" in page
+        assert "<script>" not in page
+        assert not re.search(r'="[^"]*<script', page)
+        assert EVIL not in page

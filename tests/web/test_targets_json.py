@@ -1,0 +1,263 @@
+"""`/api/v1/targets`: what it says, and that it is what its schema documents."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.resources import files
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.protocols import Validator
+
+from exporter.demo import moods
+from exporter.status.model import Status
+from exporter.status.reading import status_of
+from exporter.web.site import Site
+from exporter.web.targets_json import targets_json
+from tests.demo.calling import VAULT
+from tests.exporting import polled, simulator
+from tests.polling.world import Stage, run, stage
+from tests.web.statuses import (
+    BUDGET,
+    COLD,
+    EVIL,
+    EXPORTER,
+    FAILURE,
+    OWN_LIMIT,
+    PAUSE,
+    failing,
+    status,
+    told,
+    up,
+)
+
+SCHEMA = json.loads(files("exporter.web").joinpath("static/targets.schema.json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def schema() -> Validator:
+    Draft202012Validator.check_schema(SCHEMA)
+    return Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def document(seen: Status) -> Any:
+    return json.loads(targets_json(seen))
+
+
+def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
+    everything = status(
+        replace(up(), interval=75.0),
+        failing(COLD),
+        budget=replace(BUDGET, stretch={"treasury": 1.25}, keys=(OWN_LIMIT,), pauses=(PAUSE,)),
+        exporter=replace(EXPORTER, load_error="polling: unknown key"),
+    )
+    assert document(everything) == {
+        "status": "success",
+        "data": {
+            "time": "2026-11-21T12:00:00.000Z",
+            "exporter": {
+                "version": "1.2.3",
+                "startTime": "2026-11-21T10:58:20.000Z",
+                "configFile": "/etc/exporter/config.yaml",
+                "lastLoad": "2026-11-21T11:50:00.000Z",
+                "lastLoadError": "polling: unknown key",
+                "ready": True,
+                "trouble": None,
+            },
+            "budget": {
+                "requests": 100,
+                "windowSeconds": 30.0,
+                "used": 37,
+                "history": [
+                    {"time": "2026-11-21T11:59:50.000Z", "used": 20},
+                    {"time": "2026-11-21T11:59:55.000Z", "used": 41},
+                ],
+                "demandPerSecond": 0.5,
+                "ratePerSecond": 3.3,
+                "demandRatio": 0.5 / 3.3,
+                "stretch": {"treasury": 1.25},
+                "credentials": [
+                    {
+                        "credential": "treasury",
+                        "requests": 10,
+                        "windowSeconds": 20.0,
+                        "used": 7,
+                    }
+                ],
+                "pauses": [
+                    {
+                        "credential": None,
+                        "since": "2026-11-21T11:59:48.000Z",
+                        "until": "2026-11-21T12:01:18.000Z",
+                        "type": "http/429",
+                        "message": "Slow down.",
+                    }
+                ],
+            },
+            "series": 14,
+            "counts": {"stale": 0, "failing": 1, "waiting": 0, "up": 1},
+            "targets": [
+                {
+                    "kind": "vault",
+                    "org": "acme",
+                    "vault": "hot",
+                    "id": "VABCDEF234567A",
+                    "page": "/vaults/VABCDEF234567A",
+                    "credential": "treasury",
+                    "state": "up",
+                    "polling": False,
+                    "polls": 2,
+                    "lastSuccess": "2026-11-21T11:59:20.000Z",
+                    "nextPoll": "2026-11-21T12:00:20.000Z",
+                    "intervalSeconds": 60.0,
+                    "plannedIntervalSeconds": 75.0,
+                    "refreshIntervalSeconds": 60.02,
+                    "latencySeconds": 0.0421,
+                    "rows": 2,
+                    "invalidRows": 0,
+                    "series": 18,
+                    "error": None,
+                    "results": [
+                        {
+                            "time": "2026-11-21T11:58:20.000Z",
+                            "error": None,
+                            "latencySeconds": 0.21,
+                        },
+                        {
+                            "time": "2026-11-21T11:59:20.000Z",
+                            "error": None,
+                            "latencySeconds": 0.0421,
+                        },
+                    ],
+                },
+                {
+                    "kind": "vault",
+                    "org": "acme",
+                    "vault": "cold",
+                    "id": "VW44KPQC4C62K6",
+                    "page": "/vaults/VW44KPQC4C62K6",
+                    "credential": "treasury",
+                    "state": "failing",
+                    "polling": False,
+                    "polls": 2,
+                    "lastSuccess": None,
+                    "nextPoll": "2026-11-21T12:00:20.000Z",
+                    "intervalSeconds": 60.0,
+                    "plannedIntervalSeconds": 60.0,
+                    "refreshIntervalSeconds": None,
+                    "latencySeconds": None,
+                    "rows": None,
+                    "invalidRows": None,
+                    "series": 0,
+                    "error": {
+                        "type": "http/502",
+                        "status": 502,
+                        "message": "Bad Gateway",
+                        "since": "2026-11-21T11:58:30.000Z",
+                        "failedPolls": 2,
+                    },
+                    "results": [
+                        {
+                            "time": "2026-11-21T11:58:30.000Z",
+                            "error": "http/502",
+                            "latencySeconds": 0.1,
+                        },
+                        {
+                            "time": "2026-11-21T11:59:30.000Z",
+                            "error": "http/502",
+                            "latencySeconds": None,
+                        },
+                    ],
+                },
+            ],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        status(up(), failing(COLD), told()),
+        status(
+            failing(is_stale=True, failure=replace(FAILURE, status=None, type=EVIL, message=EVIL)),
+            exporter=replace(EXPORTER, config_file=None, load_error=EVIL, trouble=EVIL),
+            budget=replace(
+                BUDGET,
+                stretch={EVIL: 3.5},
+                keys=(OWN_LIMIT,),
+                pauses=(PAUSE, replace(PAUSE, credential=EVIL, until=None)),
+            ),
+        ),
+    ],
+    ids=["usual", "everything wrong"],
+)
+def test_whatever_is_told_is_as_documented(schema: Validator, seen: Status) -> None:
+    schema.validate(document(seen))
+
+
+def test_the_answers_of_an_exporter_are_as_documented(schema: Validator) -> None:
+    exporter = polled(simulator(moods={VAULT.id: moods.problem(403, "PermissionDenied")}))
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(Site(exporter, "/metrics").app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+            return await client.get("/api/v1/targets")
+
+    answer = asyncio.run(ask())
+    assert answer.headers["content-type"] == "application/json"
+    schema.validate(answer.json())
+    assert answer.json()["data"]["counts"] == {"stale": 0, "failing": 1, "waiting": 0, "up": 11}
+
+
+def test_from_its_start_to_a_pause_an_exporter_says_what_is_documented(schema: Validator) -> None:
+    async def main() -> list[Any]:
+        played = stage(credentials={"main": {"rate_limit": {"requests": 9, "window": "9s"}}})
+        documents = [document(status_of(played.exporter))]
+        documents += [document(status_of(played.exporter)) async for _ in scenes(played)]
+        await played.stop()
+        return documents
+
+    documents = run(main())
+    for found in documents:
+        schema.validate(found)
+    states = [{it["state"] for it in found["data"]["targets"]} for found in documents]
+    assert states[0] == {"waiting"}
+    assert set.union(*states) == {"waiting", "up", "failing", "stale"}
+    assert documents[-1]["data"]["budget"]["pauses"]
+
+
+async def scenes(played: Stage) -> Any:
+    await played.play(1)
+    yield
+    await played.play(60)
+    yield
+    played.simulator.moods[played.vault_id("v0")] = moods.problem(500, "Unknown")
+    await played.play(420)
+    yield
+    played.simulator.default_mood = moods.rate_limited(60)
+    await played.play(60)
+    yield
+
+
+def objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield every part of a schema that describes an object with named members."""
+    if isinstance(schema, dict):
+        if "properties" in schema and schema.get("type") == "object":
+            yield schema
+        for part in schema.values():
+            yield from objects(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from objects(part)
+
+
+def test_the_schema_leaves_nothing_open() -> None:
+    """A member that is told but not documented fails, and so does one that is documented but not told."""
+    found = list(objects(SCHEMA))
+    assert len(found) > 8
+    for part in found:
+        assert part["additionalProperties"] is False
+        assert set(part["required"]) == set(part["properties"])

@@ -1,0 +1,132 @@
+"""Which targets a page shows, and in which order."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from exporter.metrics.state import Failure, PollResult, TargetState
+from exporter.status.model import State, TargetStatus
+from exporter.status.reading import state_of
+from exporter.web.view import COLUMNS, View
+from tests.metrics.answers import ORGANIZATION, vault_target
+
+
+def target(name: str, *, next_poll: float | None = None, **facts: Any) -> TargetStatus:
+    of = vault_target(name) if name else ORGANIZATION
+    known = TargetState(replace(of, organization=facts.pop("organization", "acme")), **facts)
+    return TargetStatus(known, state_of(known), is_polling=False, next_poll=next_poll, interval=60)
+
+
+FAILED = Failure("http/502", 502, "Bad Gateway", 0.0)
+DENIED = Failure("PermissionDenied", 403, "Not YOURS.", 0.0)
+TARGETS = (
+    target("", polls=1, last_success=40.0, results=(PollResult(1.0, None, 0.3),), next_poll=9.0),
+    target("b", polls=1, last_success=30.0, rows=7, refresh_interval=60.0, next_poll=7.0),
+    target("a", polls=1, failure=FAILED, last_success=20.0, rows=2, next_poll=8.0),
+    target("c", organization="Other"),
+    target("d", polls=2, failure=DENIED, is_stale=True, organization="Other", rows=3),
+    target("e", polls=1, last_success=35.0, results=(PollResult(1.0, None, 0.1),)),
+)
+
+
+def names(view: View) -> list[str]:
+    return [it.known.target.vault for it in view.choose(TARGETS)]
+
+
+def test_what_most_needs_a_look_comes_first() -> None:
+    assert names(View()) == ["d", "a", "c", "", "b", "e"]
+
+
+@pytest.mark.parametrize(
+    ("column", "ascending", "descending"),
+    [
+        ("state", "dac be", " becad"),
+        ("target", " abecd", "dceba "),
+        ("success", " ebadc", "abe dc"),
+        ("next", "ba dce", " abdce"),
+        ("interval", "bdac e", "bdac e"),
+        ("rows", "adbc e", "bdac e"),
+        ("latency", "e dacb", " edacb"),
+        ("error", "dac be", "adc be"),
+    ],
+)
+def test_targets_are_sorted_by_a_column_and_what_is_unknown_comes_last(
+    column: str, ascending: str, descending: str
+) -> None:
+    for is_descending, expected in ((False, ascending), (True, descending)):
+        found = names(View(sort=column, is_descending=is_descending))
+        assert "".join(name or " " for name in found) == expected
+
+
+@pytest.mark.parametrize(
+    ("view", "shown"),
+    [
+        (View(state="stale"), "d"),
+        (View(state="up"), " be"),
+        (View(organization="Other"), "dc"),
+        (View(organization="unknown"), ""),
+        (View(state="waiting", organization="Other"), "c"),
+        (View(text="ACME"), "a be"),
+        (View(text="(total)"), " "),
+        (View(text="gateway"), "a"),
+        (View(text="not yours"), "d"),
+        (View(text="permissiondenied"), "d"),
+        (View(text="efgh ijkl"), " "),
+        (View(text="efghijkl"), " "),
+        (View(text="vabcdef"), "dacbe"),
+        (View(text="nowhere"), ""),
+    ],
+)
+def test_only_what_is_asked_for_is_shown(view: View, shown: str) -> None:
+    assert view.is_filtered
+    assert "".join(name or " " for name in names(view)) == shown
+
+
+@pytest.mark.parametrize(
+    ("query", "view"),
+    [
+        ({}, View()),
+        (
+            {"sort": "latency", "order": "desc", "state": "up", "org": "acme", "q": " hot "},
+            View("latency", is_descending=True, state="up", organization="acme", text="hot"),
+        ),
+        # Whatever stands there, it is a page.
+        ({"sort": "<b>", "order": "up", "state": "down", "org": "", "q": "", "x": "y"}, View()),
+        ({"q": "x" * 1000}, View(text="x" * 200)),
+    ],
+)
+def test_an_address_says_what_is_asked_for(query: dict[str, str], view: View) -> None:
+    assert View.of(query) == view
+
+
+@pytest.mark.parametrize(
+    ("view", "address"),
+    [
+        (View(), "/"),
+        (View(sort="rows"), "/?sort=rows"),
+        (View(is_descending=True), "/?order=desc"),
+        (View(organization="R&D <x>", text="a b"), "/?org=R%26D+%3Cx%3E&q=a+b"),
+    ],
+)
+def test_each_view_has_an_address(view: View, address: str) -> None:
+    assert view.address() == address
+
+
+def test_a_column_sorts_the_other_way_round_the_second_time() -> None:
+    first = View(state="up", text="x").sorted_by("rows")
+    second = first.sorted_by("rows")
+    assert (first.direction("rows"), second.direction("rows")) == ("ascending", "descending")
+    assert second.sorted_by("rows") == first
+    assert second.sorted_by("series").direction("series") == "ascending"
+    assert second.direction("series") is None
+    assert (second.state, second.text) == ("up", "x")
+
+
+@pytest.mark.parametrize("state", ["stale", "failing", "waiting", "up"])
+def test_a_count_leads_to_all_targets_in_its_state(state: State) -> None:
+    assert View(organization="acme", text="x").only(state) == View(state=state)
+
+
+def test_columns_have_names_of_their_own() -> None:
+    assert len({column.name for column in COLUMNS}) == len(COLUMNS)
