@@ -58,16 +58,17 @@ class Handshake(asyncio.Protocol):
 
     async def _shake_hands(self) -> None:
         # Whether there is TLS stays as it was at the start.
-        tls = cast("TlsServerConfig", self._state.access.tls)
+        access = self._state.access
+        tls = cast("TlsServerConfig", access.tls)
         secured = await self._secured(tls)
         self._leave()
         if secured is None:
             self.transport.abort()
-        elif tls.admits(secured.get_extra_info("peercert")):
-            self._hand_over(secured)
-        else:
-            self._tell("the certificate has none of the names in client_allowed_sans")
+        elif problem := tls.problem_with(secured.get_extra_info("peercert"), access.wall()):
+            self._tell(problem)
             secured.abort()
+        else:
+            self._hand_over(secured)
 
     async def _secured(self, tls: TlsServerConfig) -> asyncio.Transport | None:
         """Return the transport to go on with, None where the client does not agree, or not in time, or leaves."""

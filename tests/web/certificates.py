@@ -16,7 +16,7 @@ class Authority:
         self, directory: Path, name: str = "authority", above: "Authority | None" = None
     ) -> None:
         self._directory = directory
-        self._authority = above._authority.create_child_ca() if above else trustme.CA()
+        self._authority: trustme.CA = above._authority.create_child_ca() if above else trustme.CA()
         self.file = directory / f"{name}.pem"
         self._authority.cert_pem.write_to_path(self.file)
 

@@ -54,6 +54,10 @@ def test_each_runbook_is_there_and_each_example_is_of_its_kind(entry: object) ->
     )
 
 
+def test_a_gateway_that_cannot_answer_is_no_answer_that_nobody_knows() -> None:
+    assert advice("gateway/WriteResponse") is advice("gateway/ReadUpstream")
+
+
 def test_what_lies_between_machine_and_api_is_told_apart_from_what_the_api_says() -> None:
     meanings = {advice(type_).meaning for type_ in ("transport/tls", "http/502", "limit/series")}
     assert len(meanings) == 3

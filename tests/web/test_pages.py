@@ -158,6 +158,13 @@ def test_a_budget_that_is_too_small_is_told_with_the_numbers() -> None:
     assert "Credential treasury 7 of 10 in any 20 s" in text
 
 
+def test_the_demand_is_told_as_a_part_of_the_same_budget_where_a_limit_of_a_keys_own_is_tighter() -> (
+    None
+):
+    text = shown(status(budget=replace(BUDGET, demand_ratio=2.5, stretch={"treasury": 2.5})))
+    assert "Demand 0.500 of 3.300 per second (15.2 %)" in text
+
+
 def test_without_samples_there_is_no_chart() -> None:
     assert "<figure>" not in PAGES.status(status(budget=replace(BUDGET, history=())), View())
 

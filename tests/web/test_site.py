@@ -2,11 +2,13 @@
 
 import asyncio
 import gzip
+import os
 import re
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,8 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from starlette.routing import Route
 
 from exporter.assembly import Exporter, World
+from exporter.config import load
 from exporter.demo import moods
 from exporter.polling.poller import STUCK_AFTER_SECONDS
+from exporter.reload import Reloader
+from exporter.web.access.file import WebConfigFile
 from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS
 from exporter.web.pages import Pages
 from exporter.web.site import STATIC_FILES, Site
@@ -246,6 +251,16 @@ def test_no_path_of_the_site_can_be_taken_by_the_metrics(site: Site) -> None:
     paths = {route.path for route in site.app().routes if isinstance(route, Route)}
     for path in paths - {"/metrics"}:
         assert path in RESERVED_PATHS or path.startswith(RESERVED_FOLDERS)
+
+
+def test_what_is_wrong_with_a_file_is_told_also_where_its_name_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"\xff.yaml")
+    file.write_text("{}")
+    exporter = exporter_of("http://127.0.0.1:1")
+    reloader = Reloader(exporter, lambda: load(file, {}), WebConfigFile(None), time.time)
+    site = Site(exporter, "/metrics", reload=reloader.reload)
+    for path, method in (("/-/reload", "POST"), ("/", "GET"), ("/api/v1/targets", "GET")):
+        assert f"{tmp_path}/?.yaml: credentials: is required" in ask(site, path, method).text
 
 
 def test_pages_are_made_beside_the_event_loop(

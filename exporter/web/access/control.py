@@ -28,6 +28,7 @@ class Access:
     """Applies the web configuration that `current` returns, which may be another one at each request.
 
     loopback_name: what the address that is listened on is called, where only this machine can reach it; else None.
+    wall: Unix seconds, which certificates of clients are held to.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class Access:
         loopback_name: str | None = None,
         passwords: Passwords | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._current = current
         self._loopback_name = loopback_name
         self._passwords = passwords or Passwords()
         self._monotonic = monotonic
+        self.wall = wall
         self._bucket = TokenBucket.full(current().rate_limit, monotonic())
 
     @property

@@ -39,6 +39,19 @@ _DEFAULT_SUITES: Final = tuple(suite for suite in TLS_1_2_SUITES if "CBC" not in
 _KINDS_OF_NAMES: Final = ("DNS", "email", "IP Address", "URI")
 
 
+class _Peer(ssl.SSLObject):
+    """Fails for a certificate whose names are no text as for any other that will not do.
+
+    As a ValueError, asyncio would log its traceback, and the connection would be counted for ever.
+    """
+
+    def getpeercert(self, binary_form: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - as ssl has it
+        try:
+            return super().getpeercert(binary_form)
+        except ValueError:
+            raise OSError("a name in the certificate is no text") from None
+
+
 class TlsServerConfig(Model):
     """How TLS is spoken; what the files hold is read once, when this is made.
 
@@ -73,8 +86,19 @@ class TlsServerConfig(Model):
         """The files that this was made from."""
         return tuple(filter(None, (self.cert_file, self.key_file, self.client_ca_file)))
 
-    def admits(self, certificate: dict[str, Any] | None) -> bool:
-        """Whether a client may come in with this certificate: as getpeercert returns it, empty where it has none."""
+    def problem_with(self, certificate: dict[str, Any] | None, now: float) -> str | None:
+        """Return why a client may not come in with this certificate, None where it may.
+
+        certificate: as getpeercert returns it, empty where there is none. now: Unix seconds.
+        """
+        # OpenSSL verifies it only once: a client that takes its session up again could come in with it for ever.
+        if certificate and now > ssl.cert_time_to_seconds(certificate["notAfter"]):
+            return "the certificate has expired"
+        if not self._has_allowed_name(certificate):
+            return "the certificate has none of the names in client_allowed_sans"
+        return None
+
+    def _has_allowed_name(self, certificate: dict[str, Any] | None) -> bool:
         if self.client_allowed_sans is None:
             return True
         if not certificate:
@@ -85,6 +109,7 @@ class TlsServerConfig(Model):
     @model_validator(mode="after")
     def _build(self) -> Self:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslobject_class = _Peer
         context.minimum_version = VERSIONS[self.min_version]
         context.maximum_version = VERSIONS[self.max_version]
         context.options |= ssl.OP_NO_RENEGOTIATION
@@ -95,6 +120,8 @@ class TlsServerConfig(Model):
         if self.curve_preferences:
             context.set_ecdh_curve(CURVES[self.curve_preferences[0]])
         context.verify_mode = _VERIFICATION[self.client_auth_type]
+        # As in Go: whoever is given is trusted, also without the authority above it.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         self._trust(context)
         self._show_certificate(context)
         self._context = context

@@ -169,13 +169,13 @@ def _header_name(value: object) -> str:
 
 
 def _header_value(value: object) -> str:
-    """Read a header's value; an empty one is as good as none."""
+    """Read a header's value, to which space around it does not belong; an empty one is as good as none."""
     if value is None or value == "":
         return ""
     written = str(value) if isinstance(value, Unquoted) else text(value)
     if not written.isascii():
         raise ProblemError("has a character that no header can carry: write ASCII")
-    return written
+    return written.strip()
 
 
 def _user(value: object) -> str:
