@@ -25,7 +25,7 @@ from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate
-from exporter.polling.lane import Lane, warn_of_open_files
+from exporter.polling.lane import Lane, going_on, warn_of_open_files
 from exporter.polling.plan import plan_of
 from exporter.polling.poller import Parts, Poller
 from exporter.polling.results import Results
@@ -67,9 +67,11 @@ class Loading:
     web_error: str | None = None
 
     @property
-    def successful(self) -> bool:
-        """Whether what is on disk holds, as far as it was read."""
-        return self.error is None and self.web_error is None
+    def problem(self) -> str | None:
+        """What is wrong with what is on disk, None where it holds, as far as it was read."""
+        problem = self.error or self.web_error
+        # It names files, and a name may have bytes that are no text, which no page can carry.
+        return problem and problem.encode(errors="replace").decode()
 
 
 class Exporter:
@@ -154,14 +156,13 @@ class Exporter:
         Returns the names of those with secrets, or a way to the API (`is_elsewhere`), that were not tried before, and
         the clients that nobody will ask again.
         """
-        old_by_key = {lane.secrets.api_key: lane for lane in self._lanes.values()}
-        old_by_name = dict(self._lanes)
+        olds = going_on(self._lanes, lanes)
+        retired = [lane.client for lane in self._lanes.values()]
         self._lanes.clear()
         renewed = set()
-        retired = [lane.client for lane in old_by_name.values()]
         for name, lane in lanes.items():
-            old = old_by_key.pop(lane.secrets.api_key, None) or old_by_name.get(name)
-            if old is None or old in self._lanes.values():
+            old = olds.get(name)
+            if old is None:
                 self._lanes[name] = lane
                 renewed.add(name)
                 continue
@@ -226,7 +227,7 @@ class Exporter:
         show(catalog.BUDGET_USED, lambda: self._budget.used(self._world.monotonic()))
         show(catalog.BUDGET_DEMAND, lambda: self.plan.demand_ratio)
         show(catalog.SERIES, lambda: self.store.series)
-        show(catalog.RELOAD_SUCCESSFUL, lambda: self.loading.successful)
+        show(catalog.RELOAD_SUCCESSFUL, lambda: self.loading.problem is None)
         show(catalog.RELOAD_TIMESTAMP, lambda: self.loading.at)
         self._telemetry.show_build(__version__, revision(), platform.python_version())
 

@@ -52,7 +52,7 @@ class Reloader:
                 loading.at, loading.error = self._wall(), None
                 log.info("reloaded", targets=len(self._exporter.plan.targets))
             loading.web_error = self._web_config.problem
-            return loading.error
+            return loading.problem
 
     async def watch(self) -> None:
         """Take over what changes on disk of the web configuration, certificates too, until cancelled."""

@@ -32,7 +32,7 @@ def test_every_room_that_is_mentioned_exists(path: str) -> None:
 
 def test_every_make_target_that_is_mentioned_exists() -> None:
     makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"`make (\w+)", TEXT)) | set(
-        re.findall(r"^\$ make (\w+)", TEXT, re.MULTILINE)
+    for target in set(re.findall(r"`make ([\w-]+)", TEXT)) | set(
+        re.findall(r"^\$ make ([\w-]+)", TEXT, re.MULTILINE)
     ):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

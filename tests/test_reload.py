@@ -62,14 +62,12 @@ def test_a_bad_web_configuration_shows_as_a_failed_reload_until_it_is_mended(
     """So that an alert comes before a certificate that could not be renewed expires."""
     file = WebConfigFile(write(tmp_path, ALICE))
     loading = exporter.loading
-    bad = watched(
-        exporter, file, lambda: not loading.successful, lambda: write(tmp_path, "users: {}")
-    )
+    bad = watched(exporter, file, lambda: loading.problem, lambda: write(tmp_path, "users: {}"))
     asyncio.run(bad)
     assert loading.error is None
     assert loading.web_error is not None
     assert "users: unknown key" in loading.web_error
-    good = watched(exporter, file, lambda: loading.successful, lambda: write(tmp_path, BOB))
+    good = watched(exporter, file, lambda: loading.problem is None, lambda: write(tmp_path, BOB))
     asyncio.run(good)
     assert loading.web_error is None
 

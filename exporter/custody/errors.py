@@ -182,9 +182,12 @@ class Cleaner:
 
     def __call__(self, text: str, length: int) -> str:
         """Return `text` in at most `length` characters."""
+        # Looking through all of the 16 million characters that an answer may have would take seconds.
+        is_cut, text = len(text) > LONGEST_TEXT, text[:LONGEST_TEXT]
         for secret in self._longest_first:
             text = text.replace(secret, "<secret>")
-        # Looking at each of the 16 million characters that an answer may have would take a second.
-        text = text[:LONGEST_TEXT]
+        if is_cut:
+            # It may end in the first part of a secret.
+            text = text[: len(text) - max(map(len, self._longest_first), default=0)]
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= length else text[: length - 1] + "…"

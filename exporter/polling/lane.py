@@ -1,7 +1,7 @@
 """A credential's way to the API: its client, its pauses, its own rate limit, and how many requests it may have out."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -106,6 +106,24 @@ class Lane:
             self.nonce_watch = NonceWatch()
             await old.close()
             log.info("secrets_changed", credential=self.name)
+
+
+def going_on(old: Mapping[str, Lane], new: Mapping[str, Lane]) -> dict[str, Lane]:
+    """Return the lanes of `old` that go on where a reload wants those of `new`, by the name that each has there.
+
+    All keys come before any name: where an old name goes to a new key, the old key may have a name of its own, and
+    what is under way with it must stay counted there.
+    """
+    by_key = {lane.secrets.api_key: lane for lane in old.values()}
+    going = {
+        name: by_key.pop(key)
+        for name, lane in new.items()
+        if (key := lane.secrets.api_key) in by_key
+    }
+    for name, lane in old.items():
+        if lane not in going.values():
+            going.setdefault(name, lane)
+    return going
 
 
 def warn_of_open_files(credential: str, source: CredentialSource) -> None:

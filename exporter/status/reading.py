@@ -34,7 +34,7 @@ def status_of(exporter: Exporter) -> Status:
             started_at=exporter.began + to_wall,
             config_file=exporter.loading.file,
             loaded_at=exporter.loading.at,
-            load_error=exporter.loading.error or exporter.loading.web_error,
+            load_error=exporter.loading.problem,
             is_ready=exporter.poller.has_begun,
             trouble=exporter.poller.trouble(),
         ),

@@ -51,7 +51,7 @@ ADVICE: Final = (
         f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
     ),
     Advice(
-        ("response",),
+        ("responseinvalid", "responsetoolarge"),
         "response/invalid, response/too_large",
         "The answer is not what the API documents. A proxy may have sent it; otherwise the API has changed.",
         f"{RUNBOOKS}KrakenCustodyTargetFailing.md",

@@ -115,6 +115,22 @@ def test_only_the_beginning_of_an_endless_text_is_looked_at() -> None:
     assert Cleaner()("\x00" * 9_998 + "early", 30) == "ea"
 
 
+def test_secrets_are_not_looked_for_in_all_of_an_endless_text() -> None:
+    """With a hundred credentials that would hold everything else up for seconds."""
+
+    class Endless(str):
+        __slots__ = ()
+
+        def replace(self, *_: object) -> str:
+            raise AssertionError
+
+    assert Cleaner("secret")(Endless("a secret " + " " * 20_000), 30) == "a <secret>"
+
+
+def test_no_part_of_a_secret_is_left_where_an_endless_text_is_cut() -> None:
+    assert Cleaner("opensesame")(" " * 9_995 + "opensesame", 30) == ""
+
+
 @settings(deadline=None)
 @given(said=st.text(st.characters()), length=st.integers(1, 50))
 def test_cleaned_text_is_printable_short_and_without_the_secret(said: str, length: int) -> None:

@@ -447,6 +447,28 @@ def test_a_credential_under_a_new_name_is_still_the_same_key() -> None:
     run(main())
 
 
+def test_a_key_is_still_the_same_where_its_old_name_goes_to_a_new_one() -> None:
+    async def main() -> None:
+        played = stage(jitter=lambda: 5.0)
+        await played.play(7)
+
+        def pass_on(document: Document) -> None:
+            credentials = document["credentials"]
+            credentials["retired"] = dict(credentials["main"])
+            credentials["main"]["api_key_env"] = "OTHER_KEY"
+            document["organizations"][0]["credentials"] = "retired"
+            other = {"name": "new", "id": "NEWX NEWX NEWX NEWX", "credentials": "main"}
+            document["organizations"].append(other)
+
+        await played.exporter.reload(changed(played, pass_on))
+        await played.play(60)
+        await played.stop()
+        assert played.simulator.guard.largest_in_flight[API_KEY] == 1
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
 def test_two_credentials_may_exchange_their_names() -> None:
     async def main() -> None:
         played = stage(
