@@ -22,6 +22,8 @@ LONGEST_CODE: Final = 64
 MOST_ROWS: Final = 20_000
 LONGEST_DESCRIPTION: Final = 128
 
+_HALF_A_CHARACTER: Final = re.compile("[\ud800-\udfff]")
+
 
 class InvalidAnswerError(ValueError):
     """An answer whose form is not the documented one; the message says where. type: of the error that this is."""
@@ -78,7 +80,7 @@ def _optional_code(value: object) -> str | None:
 
 def _has_surrogates(text: str) -> bool:
     """Whether a JSON escape left half a character, which no exposition can carry."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    return _HALF_A_CHARACTER.search(text) is not None
 
 
 def _description(value: object) -> str | None:
