@@ -14,7 +14,7 @@ from exporter.config import Settings, parse
 from exporter.demo.mishaps import demo_timetables, mishaps
 from exporter.demo.portfolio import Portfolio, demo_portfolio
 from exporter.demo.server import serve
-from exporter.demo.simulator import Simulator
+from exporter.demo.simulator import R3, Simulator
 from exporter.logs import get_logger
 
 log = get_logger()
@@ -39,6 +39,8 @@ async def demonstration() -> AsyncIterator[Settings]:
         api_secret=environ["DEMO_API_SECRET"],
         wall=time.time,
         monotonic=time.monotonic,
+        # With every field that there is to look at.
+        revision=R3,
         default_mood=mishaps(demo_timetables(portfolio, SEED), time.time),
     )
     async with serve(simulator.app) as base_url:
