@@ -36,3 +36,25 @@ def test_every_make_target_that_is_mentioned_exists() -> None:
         re.findall(r"^\$ make ([\w-]+)", TEXT, re.MULTILINE)
     ):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+LEVELS = {
+    "debug": "debug",
+    "info": "info",
+    "warning": "warn",
+    "error": "error",
+    "exception": "error",
+}
+EVENT = re.compile(rf'\blog\.({"|".join(LEVELS)})\(\s*"(\w+)"')
+
+
+def test_every_log_event_is_listed_with_its_level() -> None:
+    sources = [file.read_text(encoding="utf-8") for file in README.parent.glob("exporter/**/*.py")]
+    logged = {(name, LEVELS[how]) for text in sources for how, name in EVENT.findall(text)}
+    listed = set()
+    section = TEXT.partition("## Log events\n")[2].partition("\n## ")[0]
+    for row in re.findall(r"^\| (`.+) \| (.+) \| .+ \|$", section, re.MULTILINE):
+        names, levels = re.findall(r"`(\w+)`", row[0]), row[1].split(", ")
+        listed |= set(zip(names, levels * len(names) if len(levels) == 1 else levels, strict=True))
+    # It comes from the logs themselves.
+    assert listed - {("log_lines_dropped", "warn")} == logged
