@@ -8,15 +8,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from exporter import __version__
 from exporter.assembly import Exporter, World
-from exporter.config import Settings
+from exporter.config import Settings, read_both
 from exporter.logs import get_logger
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
-from exporter.polling.plan import Plan
+from exporter.polling.plan import Plan, warn_of_shortages
 from exporter.reload import Reloader
 from exporter.report import plan_report, poll_report
 from exporter.terminal import PLAIN, Paint
@@ -29,6 +29,8 @@ from exporter.web.server import serving
 from exporter.web.site import Site
 
 log = get_logger()
+
+SWITCH_SECONDS: Final = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    settings = load()
-    web_config = WebConfigFile(web.config_file)
+    settings, web_config = read_both(load, lambda: WebConfigFile(web.config_file))
     with web.address.listen() as listener:
         bound = ListenAddress(*listener.getsockname()[:2])
         world = World()
@@ -76,8 +77,7 @@ async def serve(
             web.telemetry_path,
             reload=reloader.reload if web.may_reload else None,
         )
-        # What was imported is there to stay; left out, it would hold the loop for 30 ms at each full collection.
-        gc.freeze()
+        favour_event_loop()
         access = Access(
             lambda: web_config.configuration,
             loopback_name=web.address.host if is_loopback(bound) else None,
@@ -109,6 +109,14 @@ def _shown(config_file: Path | None) -> str | None:
     return os.fsencode(config_file.absolute()).decode(errors="replace")
 
 
+def favour_event_loop() -> None:
+    """Keep the rest of the process from holding the event loop; to be called when all is built and nothing read yet."""
+    # What was imported is there to stay; left out, it would hold the loop for 30 ms at each full collection.
+    gc.freeze()
+    # A thread that compresses or makes a page keeps the interpreter for so long each time the loop wants it back.
+    sys.setswitchinterval(SWITCH_SECONDS)
+
+
 def _log_start(plan: Plan, bound: ListenAddress, telemetry_path: str, *, has_tls: bool) -> None:
     # Every interface has no address that could be opened.
     is_every = bound.host in ("::", "0.0.0.0")  # noqa: S104 - read, not bound
@@ -121,22 +129,16 @@ def _log_start(plan: Plan, bound: ListenAddress, telemetry_path: str, *, has_tls
         page=f"{scheme}://{reachable}/",
         metrics=f"{scheme}://{reachable}{telemetry_path}",
     )
-    if plan.demand_ratio > 1:
-        log.warning(
-            "budget_too_small",
-            demanded_requests_per_second=round(plan.demand, 3),
-            budgeted_requests_per_second=round(plan.rate, 3),
-            intervals_stretched_by=round(plan.demand_ratio, 2),
-        )
+    warn_of_shortages(plan)
 
 
-def check(settings: Settings, web_config_file: Path | None, paint: Paint = PLAIN) -> str:
-    """Return the polling plan of `settings`, for people, once everything that a start builds from them was built.
+def check(load: Callable[[], Settings], web_config_file: Path | None, paint: Paint = PLAIN) -> str:
+    """Return the polling plan, for people, once everything that a start builds was built.
 
-    Raises ConfigError for the web configuration, SecretError and EnvironmentMistakeError.
+    Raises ConfigError, SecretError and EnvironmentMistakeError.
     """
+    settings, _ = read_both(load, lambda: WebConfigFile(web_config_file))
     Exporter(settings, World())
-    WebConfigFile(web_config_file)
     return plan_report(settings, paint)
 
 

@@ -69,9 +69,11 @@ class Loading:
     @property
     def problem(self) -> str | None:
         """What is wrong with what is on disk, None where it holds, as far as it was read."""
-        problem = self.error or self.web_error
+        problems = [problem for problem in (self.error, self.web_error) if problem]
+        # A failed reload has told what is wrong with the web configuration already.
+        lines = dict.fromkeys("\n".join(problems).splitlines())
         # It names files, and a name may have bytes that are no text, which no page can carry.
-        return problem and problem.encode(errors="replace").decode()
+        return "\n".join(lines).encode(errors="replace").decode() or None
 
 
 class Exporter:

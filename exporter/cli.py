@@ -79,7 +79,7 @@ async def _go(flags: argparse.Namespace) -> int:
 
         if flags.config_check:
             paint = paint_for(sys.stdout, os.environ)
-            _show(app.check(load(), flags.web_config_file, paint))
+            _show(app.check(load, flags.web_config_file, paint))
             return SUCCESS
         if flags.once:
             once = await app.poll_once(load(), paint_for(sys.stderr, os.environ))

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 Level = Literal["debug", "info", "warn", "error"]
 Format = Literal["logfmt", "json"]
@@ -39,6 +39,7 @@ def configure(level: Level, format_: Format) -> None:
     )
     processors: list[Processor] = [
         structlog.processors.add_log_level,
+        _level_as_in_flags,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
     ]
@@ -65,6 +66,11 @@ def configure(level: Level, format_: Format) -> None:
     )
     # Never lower, whatever the level: httpx and httpcore log requests with their headers, and so the key, below it.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _level_as_in_flags(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Write `warn`, as --log.level and Prometheus do."""
+    return {**event, "level": "warn"} if event["level"] == "warning" else event
 
 
 def _stderr(gap: Callable[[int], str]) -> TextIO:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 from exporter.assembly import Exporter
-from exporter.config import ConfigError, SecretError, Settings
+from exporter.config import ConfigError, SecretError, Settings, read_both
 from exporter.custody.connections import EnvironmentMistakeError
 from exporter.logs import get_logger
+from exporter.polling.plan import warn_of_shortages
 from exporter.web.access.file import WebConfigFile
 
 LOOK_SECONDS: Final = 1.0
@@ -38,8 +39,9 @@ class Reloader:
             loading = self._exporter.loading
             try:
                 # Reading a large file takes a moment, and polling goes on meanwhile.
-                settings = await asyncio.to_thread(self._load)
-                reading = await asyncio.to_thread(self._web_config.read)
+                settings, reading = await asyncio.to_thread(
+                    read_both, self._load, self._web_config.read
+                )
                 await self._exporter.reload(settings)
                 self._web_config.hold(reading)
             except (ConfigError, SecretError, EnvironmentMistakeError) as error:
@@ -51,6 +53,7 @@ class Reloader:
             else:
                 loading.at, loading.error = self._wall(), None
                 log.info("reloaded", targets=len(self._exporter.plan.targets))
+                warn_of_shortages(self._exporter.plan)
             loading.web_error = self._web_config.problem
             return loading.problem
 

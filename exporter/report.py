@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from exporter.config import RateLimit, Settings
 from exporter.metrics.state import TargetState
-from exporter.polling.plan import Plan, plan_of, sending_rate
+from exporter.polling.plan import Plan, Shortage, plan_of, sending_rate
 from exporter.targets import Kind, Target
 from exporter.terminal import PLAIN, Colour, Paint, table
 
@@ -93,19 +93,28 @@ def _name(target: Target) -> str:
 
 
 def _warnings(plan: Plan, settings: Settings) -> Iterator[str]:
-    slowest = max(plan.stretch.values())
-    if slowest > 1:
-        yield (
-            f"demand exceeds the budget: intervals are stretched by up to {slowest:.2f}. "
-            "Make intervals longer, or raise rate_limit.share where nothing else shares the limit."
-        )
+    yield from map(_shortage, plan.shortages)
     late = [t for t in plan.targets if plan.refresh_interval(t) >= settings.polling.stale_after]
     if late:
         yield (
-            f"{len(late)} of {len(plan.targets)} targets, such as {_name(late[0])}, are read less often than "
+            f"{len(late)} of {len(plan.targets)} targets, such as {_name(late[0])}, are not read more often than "
             f"polling.stale_after ({duration(settings.polling.stale_after)}): "
             "their balances will be withdrawn between polls."
         )
+
+
+def _shortage(shortage: Shortage) -> str:
+    stretched = f"intervals are stretched by {shortage.stretch:.2f}"
+    if shortage.credential is None:
+        return (
+            f"demand exceeds the budget: {stretched}. "
+            "Make them longer, or raise api.rate_limit.share where nothing else shares the limit."
+        )
+    return (
+        f"credential {shortage.credential} asks for {shortage.demand:.3f} requests/s, and its own limit allows "
+        f"{shortage.rate:.3f}: its {stretched}. "
+        f"Make them longer, or raise credentials.{shortage.credential}.rate_limit."
+    )
 
 
 def _with_gap(lines: Iterable[str]) -> Iterator[str]:

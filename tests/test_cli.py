@@ -178,6 +178,16 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path: Path) -> Non
     assert places == ["polling.interval", "organizations[0].vaults[0].id"]
 
 
+@pytest.mark.parametrize("flag", ["--config.check", "--web.listen-address=127.0.0.1:0"])
+def test_the_mistakes_of_both_files_are_told_at_once(flag: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(good(interval="60"))
+    (tmp_path / "web.yaml").write_text("users: {}\n")
+    done = run(flag, "--web.config.file", "web.yaml", directory=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    places = [line.split(": ")[:2] for line in done.stderr.splitlines()]
+    assert places == [["config.yaml", "polling.interval"], ["web.yaml", "users"]]
+
+
 def test_the_configuration_is_config_yaml_where_no_other_is_named(tmp_path: Path) -> None:
     done = run("--config.check", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -212,7 +222,7 @@ def test_a_check_warns_of_what_the_plan_cannot_keep_but_passes(tmp_path: Path) -
         "acme / hot      1m30s     1m30s\n"
         "acme / cold     10m       10m\n"
         "\n"
-        "warning: 1 of 3 targets, such as acme / cold, are read less often than polling.stale_after (5m): "
+        "warning: 1 of 3 targets, such as acme / cold, are not read more often than polling.stale_after (5m): "
         "their balances will be withdrawn between polls.\n"
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from structlog.testing import capture_logs
 
 from exporter import reload
 from exporter.assembly import Exporter
-from exporter.config import Settings
+from exporter.config import ConfigError, Mistake, Settings, parse
 from exporter.reload import Reloader
 from exporter.web.access.file import WebConfigFile
-from tests.exporting import exporter_of
+from tests.exporting import ENVIRON, configuration, exporter_of
 from tests.web.access.files import HASH, OTHER_HASH, write
 
 ALICE = {"basic_auth_users": {"alice": HASH}}
@@ -92,3 +93,35 @@ def test_a_defect_does_not_end_the_watch(
             )
         )
     assert {event["event"] for event in events} == {"web_config_crashed"}
+
+
+def test_the_mistakes_of_both_files_are_told_at_once_and_each_once(
+    exporter: Exporter, tmp_path: Path
+) -> None:
+    file = WebConfigFile(write(tmp_path, ALICE))
+    web_config = write(tmp_path, "users: {}")
+
+    def bad() -> Settings:
+        raise ConfigError("config.yaml", [Mistake("polling", "required")])
+
+    problem = asyncio.run(Reloader(exporter, bad, file, lambda: 0.0).reload())
+    assert problem is not None
+    main, *web = problem.splitlines()
+    assert main == "config.yaml: polling: required"
+    assert [line.startswith(f"{web_config}: users: unknown key") for line in web] == [True]
+    assert exporter.loading.problem == problem
+
+
+def test_a_failed_reload_and_a_bad_web_configuration_show_both(exporter: Exporter) -> None:
+    exporter.loading.error, exporter.loading.web_error = "config.yaml: a", "web.yaml: b"
+    assert exporter.loading.problem == "config.yaml: a\nweb.yaml: b"
+
+
+def test_a_reload_tells_that_the_budget_has_become_too_small(exporter: Exporter) -> None:
+    document = configuration("http://127.0.0.1:1")
+    document["api"]["rate_limit"] = {"requests": 2, "window": "60s", "share": 1}
+    small = parse(yaml.safe_dump(document), directory=Path(), environ=ENVIRON)
+    reloader = Reloader(exporter, lambda: small, WebConfigFile(None), lambda: 0.0)
+    with capture_logs() as events:
+        assert asyncio.run(reloader.reload()) is None
+    assert [event["event"] for event in events] == ["reloaded", "budget_too_small"]

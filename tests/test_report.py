@@ -45,7 +45,7 @@ def test_a_plan_that_fits_says_what_is_asked_and_what_there_is() -> None:
         "acme / hot           1m        1m\n"
         "acme / cold storage  1h        1h\n"
         "\n"
-        "warning: 1 of 3 targets, such as acme / cold storage, are read less often than polling.stale_after (5m): "
+        "warning: 1 of 3 targets, such as acme / cold storage, are not read more often than polling.stale_after (5m): "
         "their balances will be withdrawn between polls.\n"
     )
 
@@ -63,10 +63,10 @@ def test_a_demand_above_the_budget_is_warned_of_and_every_interval_grows_alike()
         "acme / hot           15s       30.1s\n"
         "acme / cold storage  1h        2h15s\n"
         "\n"
-        "warning: demand exceeds the budget: intervals are stretched by up to 2.00. "
-        "Make intervals longer, or raise rate_limit.share where nothing else shares the limit.\n"
+        "warning: demand exceeds the budget: intervals are stretched by 2.00. "
+        "Make them longer, or raise api.rate_limit.share where nothing else shares the limit.\n"
         "\n"
-        "warning: 1 of 3 targets, such as acme / cold storage, are read less often than polling.stale_after (1m): "
+        "warning: 1 of 3 targets, such as acme / cold storage, are not read more often than polling.stale_after (1m): "
         "their balances will be withdrawn between polls.\n"
     )
 
@@ -85,8 +85,8 @@ def test_a_key_with_a_limit_of_its_own_slows_its_own_targets_alone() -> None:
         "acme / hot       1m        2m\n"
         "other / (total)  1m        1m\n"
         "\n"
-        "warning: demand exceeds the budget: intervals are stretched by up to 2.00. "
-        "Make intervals longer, or raise rate_limit.share where nothing else shares the limit.\n"
+        "warning: credential one asks for 0.033 requests/s, and its own limit allows 0.017: "
+        "its intervals are stretched by 2.00. Make them longer, or raise credentials.one.rate_limit.\n"
     )
 
 

@@ -12,10 +12,14 @@ from structlog.testing import capture_logs
 
 from exporter.assembly import Exporter, World
 from exporter.config import parse
+from exporter.reload import Reloader
+from exporter.web.access.file import WebConfigFile
 from tests.demo.calling import API_KEY, API_SECRET
 from tests.exporting import ENVIRON, configuration, write
 from tests.logfmt import read_line
 from tests.processes import run
+from tests.web.access.files import HASH
+from tests.web.access.files import write as write_web_config
 
 OPEN, CLOSED = 0o644, 0o640
 CREDENTIAL = {"api_key_file": "key", "api_secret_file": "secret"}
@@ -75,3 +79,40 @@ def test_a_check_tells_it_too_and_succeeds(mode: int, told: list[str], directory
     done = run("--config.check", directory=directory)
     assert done.returncode == 0
     assert [read_line(line)["event"] for line in done.stderr.splitlines()] == told
+
+
+def test_a_check_tells_it_of_the_web_configuration_too(directory: Path) -> None:
+    write(directory, configuration(ANYWHERE, credential=CREDENTIAL))
+    file = write_web_config(directory, {"basic_auth_users": {"alice": HASH}})
+    file.chmod(OPEN)
+    done = run("--config.check", "--web.config.file", file, directory=directory)
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    event = read_line(line)
+    assert (event["event"], event["file"]) == ("web_secret_file_readable", str(file))
+
+
+def test_a_web_configuration_that_has_become_readable_is_told_when_it_is_read_again(
+    directory: Path,
+) -> None:
+    file = write_web_config(directory, {"basic_auth_users": {"alice": HASH}})
+    file.chmod(CLOSED)
+    text = yaml.safe_dump(configuration(ANYWHERE, credential=CREDENTIAL))
+    settings = parse(text, directory=directory, environ=ENVIRON)
+
+    def told() -> int:
+        return sum(event["event"] == "web_secret_file_readable" for event in events)
+
+    async def main() -> None:
+        web_config = WebConfigFile(file)
+        assert told() == 0
+        file.chmod(OPEN)
+        for _ in range(2):
+            await web_config.look()
+        assert told() == 1
+        exporter = Exporter(settings, World())
+        await Reloader(exporter, lambda: settings, web_config, lambda: 0.0).reload()
+        assert told() == 2
+
+    with capture_logs() as events:
+        asyncio.run(main())

@@ -9,7 +9,7 @@ from exporter.config.models import (
     RateLimit,
     Vault,
 )
-from exporter.config.reading import load, parse
+from exporter.config.reading import load, parse, read_both
 from exporter.config.secret_text import SecretError, Secrets
 from exporter.config.settings import Settings
 
@@ -27,4 +27,5 @@ __all__ = [
     "Vault",
     "load",
     "parse",
+    "read_both",
 ]

@@ -58,6 +58,18 @@ class ConfigError(Exception):
         super().__init__("\n".join(f"{self.file}: {mistake}" for mistake in self.mistakes))
 
 
+class ConfigFilesError(ConfigError):
+    """Several files cannot be used; each line of the text names its own."""
+
+    def __init__(self, *errors: ConfigError) -> None:
+        mistakes = (mistake for error in errors for mistake in error.mistakes)
+        super().__init__(", ".join(error.file for error in errors), mistakes)
+        self._text = "\n".join(map(str, errors))
+
+    def __str__(self) -> str:
+        return self._text
+
+
 def path(location: Location) -> str:
     """Write a location as `organizations[0].vaults[2].id`."""
     steps = (f"[{step}]" if isinstance(step, int) else _key_step(step) for step in location)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from exporter.config.document import LONGEST_DOCUMENT, read_document
 from exporter.config.files import contents
-from exporter.config.mistakes import ConfigError, Mistake, ProblemError
+from exporter.config.mistakes import ConfigError, ConfigFilesError, Mistake, ProblemError
 from exporter.config.models import Document
 from exporter.config.relations import relation_mistakes
 from exporter.config.settings import Settings
@@ -16,6 +16,8 @@ from exporter.config.translation import value_mistakes
 from exporter.config.values import Surroundings
 
 Read = TypeVar("Read", bound=Document)
+First = TypeVar("First")
+Second = TypeVar("Second")
 Relations = Callable[[object, Surroundings], Iterable[Mistake]]
 
 
@@ -42,6 +44,19 @@ def load_document(
     if mistakes:
         raise ConfigError(path, mistakes)
     return _read(text, path, Surroundings(path.parent, environ), document, relations)
+
+
+def read_both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+    """Read two files. Raises ConfigError with what is wrong with either, or with both."""
+    try:
+        read = first()
+    except ConfigError as error:
+        try:
+            second()
+        except ConfigError as other:
+            raise ConfigFilesError(error, other) from None
+        raise
+    return read, second()
 
 
 # Errors are raised outside of `except`: what they would carry along holds parts of the file.

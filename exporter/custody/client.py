@@ -4,6 +4,8 @@ Retries, pauses and the rate limit are the caller's: each call here is exactly o
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -194,7 +196,8 @@ class CustodyClient:
             type_ = "transport/timeout"
         elif isinstance(error, httpx.ConnectError | httpx.ProxyError):
             type_ = "transport/connect"
-        message = self._clean(str(error) or type(error).__name__, MESSAGE_LENGTH)
+        why = _refusal(error) if isinstance(error, httpx.ConnectError) else ""
+        message = self._clean(why or str(error) or type(error).__name__, MESSAGE_LENGTH)
         return CustodyError(
             type_, reaction=reaction, message=message, delivery=departure.delivery()
         )
@@ -225,6 +228,18 @@ def _is_tls_failure(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _refusal(error: BaseException | None) -> str:
+    """Return why the first of several addresses was not reached, in the words of the operating system, else ""."""
+    while error is not None:
+        # An ssl.SSLError numbers its reasons otherwise.
+        if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+            is_name = isinstance(error, socket.gaierror)
+            return str(error.strerror if is_name else os.strerror(error.errno))
+        inner = error.__cause__ or error.__context__
+        error = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
+    return ""
 
 
 def _clock_skew(answer: Answer) -> float | None:

@@ -5,7 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.config import RateLimit, Settings
+from exporter.logs import get_logger
 from exporter.targets import Target, targets_of
+
+log = get_logger()
 
 
 def sending_rate(limit: RateLimit) -> float:
@@ -14,12 +17,31 @@ def sending_rate(limit: RateLimit) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    """A limit that is too small for what is asked of it.
+
+    credential: whose own limit it is, None for the common one. demand, rate: requests per second, asked for and
+    budgeted; for the common limit without the credentials that their own slow more.
+    """
+
+    credential: str | None
+    demand: float
+    rate: float
+
+    @property
+    def stretch(self) -> float:
+        """The factor by which intervals grow."""
+        return self.demand / self.rate
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What the configuration asks for and what it gets.
 
     demand, rate: requests per second, asked for and budgeted. demand_ratio: of the two, or of what a credential's
     targets ask for and a limit of its own allows where that is tighter; above 1 polls are stretched. stretch: by
-    credential, the factor that its targets' intervals grow by; 1 where the budgets suffice.
+    credential, the factor that its targets' intervals grow by; 1 where the budgets suffice. shortages: the limits that
+    do not suffice.
     """
 
     targets: tuple[Target, ...]
@@ -27,6 +49,7 @@ class Plan:
     rate: float
     demand_ratio: float
     stretch: Mapping[str, float]
+    shortages: tuple[Shortage, ...]
 
     def refresh_interval(self, target: Target) -> float:
         """Return the seconds between polls of `target` while every request succeeds at once."""
@@ -43,6 +66,8 @@ def plan_of(settings: Settings) -> Plan:
         if source.rate_limit is not None
     }
     rate = sending_rate(settings.api.rate_limit)
+    shortages = _shortages(demands, own_rates, rate)
+    stretches = {shortage.credential: shortage.stretch for shortage in shortages}
     return Plan(
         targets=targets,
         demand=sum(demands.values()),
@@ -52,8 +77,21 @@ def plan_of(settings: Settings) -> Plan:
             *(demands[name] / own_rate for name, own_rate in own_rates.items()),
             0.0,
         ),
-        stretch=_stretch(demands, own_rates, rate),
+        stretch={name: stretches.get(name, stretches.get(None, 1.0)) for name in demands},
+        shortages=shortages,
     )
+
+
+def warn_of_shortages(plan: Plan) -> None:
+    """Log which limits are too small, and by how much they stretch the intervals."""
+    for shortage in plan.shortages:
+        log.warning(
+            "budget_too_small",
+            credential=shortage.credential or "all",
+            demanded_requests_per_second=round(shortage.demand, 3),
+            budgeted_requests_per_second=round(shortage.rate, 3),
+            intervals_stretched_by=round(shortage.stretch, 2),
+        )
 
 
 def _demands(targets: Iterable[Target]) -> dict[str, float]:
@@ -64,21 +102,22 @@ def _demands(targets: Iterable[Target]) -> dict[str, float]:
     return dict(demands)
 
 
-def _stretch(
+def _shortages(
     demands: Mapping[str, float], own_rates: Mapping[str, float], rate: float
-) -> dict[str, float]:
-    """Return each credential's stretch.
+) -> tuple[Shortage, ...]:
+    """Return the limits that are too small, the common one first.
 
     A credential with a limit of its own may be slowed by that already, and then leaves the others more: the
     rest of the common rate is shared by all who are not, at one factor.
     """
-    own = {name: max(1.0, demands[name] / limit) for name, limit in own_rates.items()}
+    own = {name: Shortage(name, demands[name], limit) for name, limit in own_rates.items()}
     slowed: set[str] = set()
     while True:
         sharing = sum(demand for name, demand in demands.items() if name not in slowed)
-        left = rate - sum(demands[name] / own[name] for name in slowed)
-        common = max(1.0, sharing / left) if sharing else 1.0
-        slower = {name for name, stretch in own.items() if stretch > common}
+        common = Shortage(None, sharing, rate - sum(own[name].rate for name in slowed))
+        factor = max(1.0, common.stretch) if sharing else 1.0
+        slower = {name for name, shortage in own.items() if shortage.stretch > factor}
         if slower == slowed:
-            return {name: max(common, own.get(name, 1.0)) for name in demands}
+            tightest = tuple(own[name] for name in own if name in slowed)
+            return (common, *tightest) if factor > 1 else tightest
         slowed = slower

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 from exporter.custody.client import Endpoint, Exchange
 from exporter.custody.errors import CustodyError
@@ -108,7 +109,9 @@ class Results:
     def withdraw_stale(self, now: float) -> None:
         """Withdraw the balances that are too old at `now` (monotonic seconds)."""
         for state in self._store.withdraw_stale(now):
-            log.warning("target_stale", **_names(state.target), last_success=state.last_success)
+            # What has balances to withdraw was read once.
+            age = self._wall() - cast("float", state.last_success)
+            log.warning("target_stale", **_names(state.target), age_seconds=round(age))
 
     def _result(self, target: Target, error: str | None) -> PollResult:
         return PollResult(self._wall(), error, self._seconds.get(target.id))

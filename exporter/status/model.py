@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from exporter.metrics.state import TargetState
+from exporter.polling.plan import Shortage
 
 State = Literal["stale", "failing", "waiting", "up"]
 STATES: Final[tuple[State, ...]] = ("stale", "failing", "waiting", "up")
@@ -19,7 +20,8 @@ class TargetStatus:
 
     known: what its polls came to. is_polling: whether a poll of it is under way. next_poll: when a request of it may
     go; past where it waits for its turn, None while a request is under way, or while another one tries for all.
-    interval: seconds between polls that the budget allows for.
+    interval: seconds between polls that the budget allows for. is_backed_off: whether it is polled less often,
+    since the API refuses it.
     """
 
     known: TargetState
@@ -27,6 +29,7 @@ class TargetStatus:
     is_polling: bool
     next_poll: float | None
     interval: float
+    is_backed_off: bool = False
 
     @property
     def latency(self) -> float | None:
@@ -70,7 +73,8 @@ class BudgetStatus:
 
     requests, window: at most so many in any so many seconds. used: slots that are held. history: the same over the last
     minutes, as (moment, slots). demand, rate: requests per second, asked for and budgeted. demand_ratio: above 1,
-    intervals are stretched. stretch: by credential, the factor by which. keys: the limits of credentials' own.
+    intervals are stretched. stretch: by credential, the factor by which. shortages: the limits that do not suffice.
+    keys: the limits of credentials' own.
     """
 
     requests: int
@@ -81,6 +85,7 @@ class BudgetStatus:
     rate: float
     demand_ratio: float
     stretch: Mapping[str, float]
+    shortages: tuple[Shortage, ...]
     keys: tuple[KeyBudget, ...]
     pauses: tuple[Pause, ...]
 

@@ -68,6 +68,7 @@ def _target(
         is_polling=entry.poll is not None,
         next_poll=next_poll + to_wall if is_known else None,
         interval=plan.refresh_interval(entry.target),
+        is_backed_off=entry.refusals > 0,
     )
 
 
@@ -83,6 +84,7 @@ def _budget(parts: Parts, plan: Plan, now: float, to_wall: float) -> BudgetStatu
         rate=plan.rate,
         demand_ratio=plan.demand_ratio,
         stretch={name: factor for name, factor in plan.stretch.items() if factor > 1},
+        shortages=plan.shortages,
         keys=tuple(
             KeyBudget(name, budget.requests, budget.window, budget.used(now))
             for name, budget in own.items()

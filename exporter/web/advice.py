@@ -32,14 +32,14 @@ ADVICE: Final = (
     ),
     Advice(
         ("invalidkey", "signature", "lockout", "http401"),
-        "http/401, EAPI:Invalid key, EAPI:Invalid signature, EGeneral:Temporary lockout",
+        "http/401, InvalidKey, EAPI:Invalid key, EAPI:Invalid signature, EGeneral:Temporary lockout",
         "The API refuses the key. Check that key and secret belong together and are not revoked; "
         "the secret files are read again before each try.",
         f"{RUNBOOKS}KrakenCustodyCredentialRefused.md",
     ),
     Advice(
         ("permissiondenied", "badrequest", "http403", "http404"),
-        "PermissionDenied, BadRequest, http/404",
+        "PermissionDenied, BadRequest, http/403, http/404",
         "The API does not let this key see the organization or vault, or does not know its id. "
         "Check the id in the configuration and the rights of the API user.",
         f"{RUNBOOKS}KrakenCustodyPermissionDenied.md",

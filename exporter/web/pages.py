@@ -29,6 +29,8 @@ class Pages:
             status=status,
             view=view,
             verdict=verdict(status),
+            polling=polling(status),
+            pauses=[(pause, advice(pause.type).meaning) for pause in status.budget.pauses],
             rows=[row_of(target, status.at) for target in view.choose(status.targets)],
             states=STATES,
             organizations=tuple(dict.fromkeys(_organization(target) for target in status.targets)),
@@ -79,7 +81,21 @@ def verdict(status: Status) -> Verdict:
     if not told:
         text = "All targets are up" if total > 1 else "The target is up"
     worst = next(state for state, count in counts.items() if count)
-    return Verdict(f"{text}; polling pauses" if status.budget.pauses else text, worst)
+    if status.budget.pauses:
+        text += "; polling pauses"
+    if status.exporter.load_error:
+        text += "; configuration not reloaded"
+    return Verdict(text, worst)
+
+
+def polling(status: Status) -> str:
+    """Return whether polling goes on, as the panel of the exporter says it."""
+    paused = [pause.credential for pause in status.budget.pauses]
+    if status.exporter.trouble or not paused:
+        return status.exporter.trouble or "in progress"
+    if None in paused:
+        return "paused"
+    return f"paused for {', '.join(name for name in paused if name)}"
 
 
 def _organization(target: TargetStatus) -> str:

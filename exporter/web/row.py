@@ -75,7 +75,8 @@ def row_of(target: TargetStatus, now: float) -> Row:
 def next_poll_text(target: TargetStatus, now: float) -> str:
     """Return when a request of `target` may go."""
     if target.next_poll is not None:
-        return wait(target.next_poll - now)
+        seconds = target.next_poll - now
+        return wait(seconds) if seconds >= 1 else "due"
     return "polling" if target.is_polling else "paused"
 
 

@@ -30,6 +30,7 @@ STATIC_FILES: Final = {
     "/static/icon.svg": "image/svg+xml",
     "/static/pages.css": "text/css; charset=utf-8",
     "/static/refresh.js": "text/javascript; charset=utf-8",
+    "/static/target.js": "text/javascript; charset=utf-8",
     "/static/targets.schema.json": "application/schema+json",
 }
 _WHOLE_GZIP: Final = 16 + isal_zlib.MAX_WBITS

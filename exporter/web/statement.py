@@ -50,7 +50,7 @@ def statement_of(kind: Kind, balances: Balances) -> Statement:
     if kind == "organization":
         (total,) = unpacked
         cells = tuple(Cell(amount, total.quote_asset) for amount in total.amounts)
-        return Statement(titles, (Row("All", "all assets of all vaults", cells, UNKNOWN),))
+        return Statement(titles, (Row("All", "all assets of all vaults", cells, ""),))
     rows = tuple(
         Row(asset.asset, asset.name or UNKNOWN, _cells(amounts), asset.asset_class)
         for asset, amounts in zip(balances.assets, unpacked, strict=True)

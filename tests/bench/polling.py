@@ -17,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
 from exporter.custody.models import parse_json, vault_balances
 from exporter.demo.moods import body
@@ -182,8 +183,7 @@ async def _run_simulator(series: int) -> None:
 async def _run_exporter(series: int, base_url: str) -> None:
     portfolio = portfolio_of(series)
     settings = settings_for(portfolio, base_url, interval="20s")
-    # As the daemon does it when it starts, before the first answer.
-    gc.freeze()
+    favour_event_loop()
     exporter = filled_exporter(portfolio, settings)
     # What the daemon never has.
     del portfolio

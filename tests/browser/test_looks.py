@@ -54,6 +54,13 @@ def test_every_target_can_be_read_at_any_width(opened: Open, viewport: ViewportS
     assert all(left >= 0 and right <= viewport["width"] for left, right in edges)
 
 
+@pytest.mark.parametrize(("path", "width"), [(VAULT_PAGE, 1440), ("/help", 1440), ("/help", 360)])
+def test_tables_fit_where_there_is_room(opened: Open, path: str, width: int) -> None:
+    page = opened(path, viewport={"width": width, "height": 900})
+    for box in page.locator(".scroll").all():
+        assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
 def test_on_a_phone_targets_can_be_sorted_too(opened: Open) -> None:
     page = opened(viewport=NARROW)
     page.get_by_label("Sort by").select_option("Target")

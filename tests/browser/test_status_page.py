@@ -67,7 +67,7 @@ def test_without_scripts_a_form_filters(opened: Open) -> None:
     page.get_by_label("Organization").select_option(PORTFOLIO.organizations[1].name)
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("caption")).to_have_text("6 of 12 targets")
-    page.get_by_label("Text").fill("equit")
+    page.get_by_label("Name, id or error").fill("equit")
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("caption")).to_have_text("1 of 12 targets")
     assert rows(page) == ["equities"]
@@ -78,7 +78,7 @@ def test_without_scripts_a_form_filters(opened: Open) -> None:
 def test_with_scripts_typing_filters_at_once_and_the_address_says_so(opened: Open) -> None:
     page = opened()
     expect(page.get_by_role("button", name="Filter")).to_be_hidden()
-    page.get_by_label("Text").press_sequentially("equit")
+    page.get_by_label("Name, id or error").press_sequentially("equit")
     expect(page.locator("caption")).to_have_text("1 of 12 targets")
     assert rows(page) == ["equities"]
     assert page.url.endswith("/?q=equit")
@@ -86,7 +86,7 @@ def test_with_scripts_typing_filters_at_once_and_the_address_says_so(opened: Ope
     assert rows(page) == ["equities"]
     page.get_by_role("link", name="Show all").click()
     expect(page.locator("caption")).to_have_text("12 of 12 targets")
-    expect(page.get_by_label("Text")).to_have_value("")
+    expect(page.get_by_label("Name, id or error")).to_have_value("")
 
 
 def test_a_count_shows_the_targets_in_that_state(opened: Open) -> None:
@@ -99,7 +99,7 @@ def test_a_count_shows_the_targets_in_that_state(opened: Open) -> None:
 
 def test_a_filter_that_nothing_passes_says_so(opened: Open) -> None:
     page = opened()
-    page.get_by_label("Text").fill("nowhere")
+    page.get_by_label("Name, id or error").fill("nowhere")
     expect(page.locator("#rows")).to_contain_text("No target is like that.")
     page.locator("#none").get_by_role("link").click()
     expect(page.locator("caption")).to_have_text("12 of 12 targets")
@@ -138,13 +138,13 @@ def test_what_is_typed_while_the_page_refreshes_counts(visit: Callable[..., Page
         page.route(f"{scene.url}/", lambda route: held.append(route))  # noqa: PLW0108 - it wants a function of Python
         with page.expect_request(f"{scene.url}/"):
             page.clock.run_for(REFRESH_MILLISECONDS)
-        page.get_by_label("Text").fill("equit")
+        page.get_by_label("Name, id or error").fill("equit")
         scene.do(recover(scene))
         held[0].continue_()
         expect(page.locator("h1")).to_have_text("1 waiting, 11 of 12 up; polling pauses")
         page.clock.run_for(TYPING_MILLISECONDS)
         expect(page.locator("caption")).to_have_text("1 of 12 targets")
-        expect(page.get_by_label("Text")).to_have_value("equit")
+        expect(page.get_by_label("Name, id or error")).to_have_value("equit")
 
 
 def test_a_filter_that_could_not_be_fetched_is_tried_again(
@@ -153,7 +153,7 @@ def test_a_filter_that_could_not_be_fetched_is_tried_again(
     with every_state() as scene:
         page = visit(scene.url, is_timeless=True)
         page.route("**/?q=equit", lambda route: route.abort(), times=1)
-        page.get_by_label("Text").fill("equit")
+        page.get_by_label("Name, id or error").fill("equit")
         page.clock.run_for(TYPING_MILLISECONDS)
         expect(page.get_by_role("status")).to_have_text(OLD)
         page.clock.run_for(REFRESH_MILLISECONDS)
@@ -206,6 +206,42 @@ def test_a_target_leads_to_its_balances(opened: Open, mode: dict[str, bool]) -> 
     expect(page.locator("caption")).to_have_text("12 of 12 targets")
 
 
+def test_the_page_of_a_target_keeps_itself_fresh(visit: Callable[..., Page]) -> None:
+    with every_state() as scene:
+        page = visit(scene.url, is_timeless=True)
+        page.get_by_role("link", name=DENIED).click()
+        expect(page.locator("h1")).to_contain_text("failing")
+        page.get_by_role("link", name="Refresh").focus()
+        scene.do(recover(scene))
+        page.clock.run_for(REFRESH_MILLISECONDS)
+        expect(page.locator("h1")).to_contain_text("up")
+        expect(page.locator(".alert")).to_have_count(0)
+        assert page.evaluate("document.activeElement.innerText") == "Refresh"
+
+
+def test_the_page_of_a_target_whose_exporter_has_gone_says_that_it_is_old(
+    visit: Callable[..., Page], messages: list[str]
+) -> None:
+    with every_state() as scene:
+        page = visit(scene.url, is_timeless=True)
+        page.get_by_role("link", name=DENIED).click()
+        expect(page.locator("h1")).to_contain_text("failing")
+    page.clock.run_for(REFRESH_MILLISECONDS)
+    expect(page.get_by_role("status")).to_have_text(OLD)
+    assert all("ERR_CONNECTION_REFUSED" in message for message in messages)
+    messages.clear()
+
+
+def test_showing_all_keeps_the_order(opened: Open) -> None:
+    page = opened()
+    page.get_by_role("columnheader", name="Series").get_by_role("link").click()
+    page.get_by_label("Name, id or error").fill("equit")
+    expect(page.locator("caption")).to_have_text("1 of 12 targets")
+    page.get_by_role("link", name="Show all").click()
+    expect(page.locator("caption")).to_have_text("12 of 12 targets")
+    assert page.url.endswith("/?sort=series")
+
+
 def test_a_failing_target_says_what_to_do(opened: Open) -> None:
     page = opened()
     page.get_by_role("link", name=DENIED).click()
@@ -229,7 +265,7 @@ def test_hostile_names_do_nothing(visit: Callable[..., Page]) -> None:
 
         page.on("dialog", dismiss)
         expect(page.locator("#rows")).to_contain_text(EVIL)
-        page.get_by_label("Text").fill(EVIL)
+        page.get_by_label("Name, id or error").fill(EVIL)
         expect(page.locator("caption")).to_have_text("6 of 12 targets")
         page.get_by_role("link", name="onerror").click()
         expect(page.locator("h1")).to_contain_text(EVIL)
@@ -252,7 +288,7 @@ def test_behind_a_password_the_page_keeps_itself_fresh_too(visit: Callable[..., 
         scene.do(recover(scene))
         page.clock.run_for(REFRESH_MILLISECONDS)
         expect(page.locator("h1")).to_have_text("1 waiting, 11 of 12 up; polling pauses")
-        page.get_by_label("Text").fill("equit")
+        page.get_by_label("Name, id or error").fill("equit")
         page.clock.run_for(TYPING_MILLISECONDS)
         expect(page.locator("caption")).to_have_text("1 of 12 targets")
         assert page.url.endswith("/?q=equit")

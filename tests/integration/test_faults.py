@@ -96,7 +96,7 @@ def nobody(_port: int) -> Iterator[None]:
 
 
 OUTAGES = (
-    Outage("a refused connection", nobody, "transport/connect", "All connection attempts failed"),
+    Outage("a refused connection", nobody, "transport/connect", "Connection refused"),
     Outage("a connection that never completes", never_accepting, "transport/timeout", ""),
 )
 CERTIFICATES = {

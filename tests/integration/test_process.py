@@ -125,7 +125,7 @@ def test_the_log_is_logfmt_line_by_line(level: str, tmp_path: Path) -> None:
     (failing,) = (event for event in events if event["event"] == "target_failing")
     del failing["ts"]
     assert failing == {
-        "level": "warning",
+        "level": "warn",
         "event": "target_failing",
         "kind": "vault",
         "org": ORGANIZATION.name,

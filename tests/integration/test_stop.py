@@ -297,7 +297,7 @@ def test_a_log_that_is_read_again_says_how_much_is_missing_and_has_whole_lines(
             while not lines or lines[-1]["event"] != "log_lines_dropped":
                 lines.append(json.loads(log.readline()))
     assert lines[0]["event"] == "started"
-    assert lines[-1]["level"] == "warning"
+    assert lines[-1]["level"] == "warn"
     assert lines[-1]["lines"] > 0
     times = [line["ts"] for line in lines]
     assert times == sorted(times)

@@ -235,7 +235,7 @@ def test_a_start_warns_of_what_others_can_read(directory: Path) -> None:
     with exporting(
         directory, {"basic_auth_users": USERS}, "--web.listen-address=0.0.0.0:0"
     ) as exporter:
-        warnings = [event for event in exporter.events() if event["level"] == "warning"]
+        warnings = [event for event in exporter.events() if event["level"] == "warn"]
     assert [event["event"] for event in warnings] == ["web_password_in_plain_text"]
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from exporter.config import parse
 from exporter.demo.portfolio import invented_vault_id
-from exporter.polling.plan import Plan, plan_of
+from exporter.polling.plan import Plan, plan_of, warn_of_shortages
 
 
 def plan(
@@ -75,3 +76,26 @@ def test_intervals_are_stretched_by_what_the_tightest_limit_asks_for(
         assert found.refresh_interval(target) == pytest.approx(
             target.interval * stretch[target.credential], rel=1e-3
         )
+
+
+def test_each_limit_that_is_too_small_is_logged_with_its_own_figures() -> None:
+    """The common one without the demand that is held back already."""
+    with capture_logs() as events:
+        warn_of_shortages(plan({"a": 50, "b": 190}, own_limits={"a": ONE_A_SECOND}))
+    assert events == [
+        {
+            "event": "budget_too_small",
+            "log_level": "warning",
+            "credential": credential,
+            "demanded_requests_per_second": demand,
+            "budgeted_requests_per_second": rate,
+            "intervals_stretched_by": factor,
+        }
+        for credential, demand, rate, factor in (("all", 19.0, 9.0, 2.11), ("a", 5.0, 1.0, 5.0))
+    ]
+
+
+def test_limits_that_suffice_are_not_logged() -> None:
+    with capture_logs() as events:
+        warn_of_shortages(plan({"a": 9, "b": 80}, own_limits={"a": ONE_A_SECOND}))
+    assert events == []

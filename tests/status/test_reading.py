@@ -96,6 +96,7 @@ def test_a_target_that_fails_tells_what_its_last_polls_came_to() -> None:
     status = seen(fail_later)
     it = target(status, "v1")
     assert it.state == "failing"
+    assert [target.is_backed_off for target in status.targets] == [False, False, True, False]
     assert [result.error for result in it.known.results] == [None, None, "PermissionDenied"]
     assert it.latency == pytest.approx(0.01)
     assert status.counts() == {"stale": 0, "failing": 1, "waiting": 0, "up": 3}

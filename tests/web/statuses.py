@@ -49,6 +49,7 @@ BUDGET = BudgetStatus(
     rate=3.3,
     demand_ratio=0.5 / 3.3,
     stretch={},
+    shortages=(),
     keys=(),
     pauses=(),
 )

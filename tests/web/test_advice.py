@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
         ("EAPI:Rate limit exceeded", "RateLimited"),
         ("EService: Throttled", "RateLimited"),
         ("http/401", "CredentialRefused"),
+        ("InvalidKey", "CredentialRefused"),
+        ("http/403", "PermissionDenied"),
         ("EAPI:Invalid key", "CredentialRefused"),
         ("EAPI:Invalid signature", "CredentialRefused"),
         ("EGeneral:Temporary lockout", "CredentialRefused"),

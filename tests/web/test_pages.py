@@ -9,8 +9,9 @@ import pytest
 
 from exporter.custody.models import InvalidRow
 from exporter.metrics.state import Failure, balances_of
+from exporter.polling.plan import Shortage
 from exporter.status.model import ExporterStatus, State, Status
-from exporter.web.pages import Pages, Verdict, verdict
+from exporter.web.pages import Pages, Verdict, polling, verdict
 from exporter.web.view import View
 from exporter.web.words import UNKNOWN
 from tests.metrics.answers import HOT, ORGANIZATION, row, vault_answer, vault_target
@@ -77,6 +78,11 @@ def cell(page: str, column: int) -> str:
             "up",
         ),
         (
+            status(up(), exporter=replace(EXPORTER, load_error="polling: unknown key")),
+            "The target is up; configuration not reloaded",
+            "up",
+        ),
+        (
             status(up(), exporter=replace(EXPORTER, trouble="the loop has not come round")),
             "Polling stands still",
             "stale",
@@ -103,6 +109,15 @@ def test_the_page_tells_what_runs_since_when_and_with_which_configuration() -> N
     assert "Balance series 14" in text
 
 
+@pytest.mark.parametrize(
+    ("credentials", "told"),
+    [((), "in progress"), ((None, "a"), "paused"), (("a", "b"), "paused for a, b")],
+)
+def test_the_panel_says_what_pauses(credentials: tuple[str | None, ...], told: str) -> None:
+    pauses = tuple(replace(PAUSE, credential=name) for name in credentials)
+    assert polling(status(budget=replace(BUDGET, pauses=pauses))) == told
+
+
 def test_the_demo_has_no_configuration_file() -> None:
     seen = status(exporter=replace(EXPORTER, config_file=None))
     assert "Configuration built in (demo), loaded" in shown(seen)
@@ -127,11 +142,11 @@ def test_pauses_are_told_with_their_reason_and_their_end() -> None:
     trying = replace(PAUSE, credential="treasury", until=None, type="InvalidKey", message="No.")
     text = shown(status(budget=replace(BUDGET, pauses=(PAUSE, trying))))
     assert (
-        "Polling pauses for everything: http/429 Slow down. for 12 s ; "
+        "Polling pauses for everything: http/429 Slow down. since 12 s ; "
         "one request tries in 1 min 18 s" in text
     )
     assert (
-        "Polling pauses for credential treasury : InvalidKey No. for 12 s ; "
+        "Polling pauses for credential treasury : InvalidKey No. since 12 s ; "
         "one request tries now" in text
     )
 
@@ -151,9 +166,20 @@ def test_the_budget_is_told_with_its_use_demand_and_chart() -> None:
 
 def test_a_budget_that_is_too_small_is_told_with_the_numbers() -> None:
     stretch = {"treasury": 2.5, "other": 1.25}
-    small = replace(BUDGET, demand_ratio=2.5, stretch=stretch, keys=(OWN_LIMIT,))
+    shortages = (Shortage(None, 5.0, 4.0), Shortage("treasury", 1.0, 0.4))
+    small = replace(
+        BUDGET, demand_ratio=2.5, stretch=stretch, shortages=shortages, keys=(OWN_LIMIT,)
+    )
     text = shown(status(budget=small))
-    assert "stretched by 2.50 with credential treasury , by 1.25 with credential other ." in text
+    assert (
+        "The budget is too small for the intervals: they ask for 5.000 of 4.000 requests per second "
+        "and are stretched by 1.25. Make them longer, or raise api.rate_limit.share"
+    ) in text
+    assert (
+        "The limit of credential treasury is too small for the intervals: they ask for 1.000 of 0.400 "
+        "requests per second and are stretched by 2.50. "
+        "Make them longer, or raise credentials.treasury.rate_limit ."
+    ) in text
     assert "Intervals stretched by up to 2.50" in text
     assert "Credential treasury 7 of 10 in any 20 s" in text
 
@@ -199,7 +225,7 @@ def test_moments_are_relative_and_have_the_exact_one_on_hover() -> None:
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({"next_poll": NOW - 3}, "now"),
+        ({"next_poll": NOW - 3}, "due"),
         ({"next_poll": None}, "paused"),
     ],
 )
@@ -269,15 +295,15 @@ def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
     assert rows_of(table, "<tr>.*?</tr>") == [
         (
             "Asset | Name | Balance | Spot | Hold | Available | Pledged | Staked | "
-            "Quote price | Quote balance | Class"
+            "Quote price | Quote balance"
         ),
         (
-            "BTC | Bitcoin | 1.50000000 | 1.50000000 | 0.00000000 | 1.50000000 | 0.00000000 | - | "
-            "65,000.00 USD | 97,500.00 USD | currency"
+            "BTC | Bitcoin currency | 1.50000000 | 1.50000000 | 0.00000000 | 1.50000000 | 0.00000000 | - | "
+            "65,000.00 USD | 97,500.00 USD"
         ),
         (
-            "USD | US Dollar | 10,000.0000 | 10,000.0000 | 0.0000 | 10,000.0000 | - | - | "
-            "1.0000 USD | 10,000.00 USD | currency"
+            "USD | US Dollar currency | 10,000.0000 | 10,000.0000 | 0.0000 | 10,000.0000 | - | - | "
+            "1.0000 USD | 10,000.00 USD"
         ),
     ]
     assert '<data value="65000.00">65,000.00</data>' in page
@@ -287,7 +313,7 @@ def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
 def test_the_page_of_an_organization_has_its_total_and_the_parts() -> None:
     seen = status(up(ORGANIZATION))
     text = text_of(PAGES.target(seen, seen.targets[0]))
-    assert "Asset Name Total Spot Staked Pledged Class" in text
+    assert "Asset Name Total Spot Staked Pledged" in text
     assert "12,345.6789 USD 10,000.0000 USD" in text
     assert "add up" not in text
 
@@ -300,11 +326,12 @@ def test_the_page_of_a_target_tells_its_last_polls_the_latest_first() -> None:
 
 def test_the_page_of_a_failing_target_says_what_to_do() -> None:
     denied = Failure("PermissionDenied", 403, "Permission denied.", NOW - 90)
-    seen = status(failing(failure=denied))
+    seen = status(replace(failing(failure=denied), is_backed_off=True))
     text = text_of(PAGES.target(seen, seen.targets[0]))
     assert "2 polls failed, the first 1 min 30 s ago" in text
     assert "PermissionDenied (HTTP status 403) Permission denied." in text
     assert "Check the id in the configuration and the rights of the API user." in text
+    assert "It is polled less often while it is refused, down to once in 15 minutes." in text
     assert "Runbook: deploy/runbooks/KrakenCustodyPermissionDenied.md" in text
 
 
@@ -342,7 +369,8 @@ def test_the_help_explains_each_state_and_each_error() -> None:
     for word in ("stale", "failing", "waiting", "up", "EAPI:Invalid nonce", "limit/series"):
         assert word in text
     assert "README.md" in text
-    assert "deploy/runbooks/KrakenCustodyNonceTrouble.md" in text
+    assert "deploy/runbooks/" in text
+    assert "KrakenCustodyNonceTrouble.md" in text
 
 
 def test_hostile_names_and_words_are_escaped_wherever_they_stand() -> None:
@@ -362,6 +390,7 @@ def test_hostile_names_and_words_are_escaped_wherever_they_stand() -> None:
             BUDGET,
             demand_ratio=2,
             stretch={EVIL: 2.0},
+            shortages=(Shortage(EVIL, 2.0, 1.0),),
             keys=(replace(OWN_LIMIT, credential=EVIL),),
             pauses=(replace(PAUSE, credential=EVIL, type=EVIL, message=EVIL),),
         ),

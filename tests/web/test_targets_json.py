@@ -1,6 +1,7 @@
 """`/api/v1/targets`: what it says, and that it is what its schema documents."""
 
 import asyncio
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,8 +40,12 @@ SCHEMA = json.loads(files("exporter.web").joinpath("static/targets.schema.json")
 
 @pytest.fixture(scope="module")
 def schema() -> Validator:
+    """Return the schema as strict as a test wants it: what is told must be documented."""
     Draft202012Validator.check_schema(SCHEMA)
-    return Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    strict = copy.deepcopy(SCHEMA)
+    for part in objects(strict):
+        part["additionalProperties"] = False
+    return Draft202012Validator(strict, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def document(seen: Status) -> Any:
@@ -254,10 +259,9 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
             yield from objects(part)
 
 
-def test_the_schema_leaves_nothing_open() -> None:
-    """A member that is told but not documented fails, and so does one that is documented but not told."""
+def test_the_schema_documents_what_is_always_told_and_lets_members_be_added() -> None:
     found = list(objects(SCHEMA))
     assert len(found) > 8
     for part in found:
-        assert part["additionalProperties"] is False
+        assert "additionalProperties" not in part
         assert set(part["required"]) == set(part["properties"])

@@ -1,4 +1,4 @@
-"""Warns at the start of what a careful operator would not leave open."""
+"""Warns at the start of an address that a careful operator would not leave open."""
 
 import ipaddress
 
@@ -15,7 +15,7 @@ def is_loopback(address: ListenAddress) -> bool:
 
 
 def warn_of_exposure(file: WebConfigFile, address: ListenAddress) -> None:
-    """Log what others can read: balances or passwords on their way, and secrets on the disk."""
+    """Log what others can read on its way: balances or passwords."""
     configuration = file.configuration
     if not is_loopback(address) and not configuration.tls_server_config:
         if configuration.basic_auth_users:
@@ -26,8 +26,3 @@ def warn_of_exposure(file: WebConfigFile, address: ListenAddress) -> None:
         else:
             problem = "whoever reaches the address can read all balances: use --web.config.file, or listen on 127.0.0.1"
             log.warning("web_open_to_all", address=str(address), problem=problem)
-    for path in file.open_to_all():
-        problem = (
-            "every user of this machine can read it: chmod 600, or 640 with the exporter's group"
-        )
-        log.warning("web_secret_file_readable", file=str(path), problem=problem)

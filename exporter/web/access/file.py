@@ -35,7 +35,7 @@ class WebConfigFile:
         self._path = path
         self._problem: str | None = None
         self._held = Reading(WebConfiguration(), ())
-        self._held = self._read()
+        self.hold(self._read())
         self._last_look = self._held.signature
 
     @property
@@ -59,9 +59,12 @@ class WebConfigFile:
         return reading
 
     def hold(self, reading: Reading) -> None:
-        """Let what was read hold from now on."""
+        """Let what was read hold from now on, and warn of secrets in it that others can read."""
         self._held = reading
         self._problem = None
+        for path in self.open_to_all():
+            problem = "every user of this machine can read it: chmod 600, or 640 with the exporter's group"
+            log.warning("web_secret_file_readable", file=str(path), problem=problem)
 
     async def look(self) -> None:
         """Read the files again where they have changed, once they have not for the time between two looks."""

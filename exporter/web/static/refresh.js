@@ -6,7 +6,7 @@ const REFRESH_SECONDS = 5;
 const TYPING_SECONDS = 0.15;
 // A page of thousands of targets takes a while; it must not be asked for all the time.
 const MOST_OF_THE_TIME = 0.05;
-const PARTS = ["verdict", "as-of", "reload", "alerts", "exporter", "budget", "counts", "caption", "head"];
+const PARTS = ["verdict", "as-of", "reload", "alerts", "exporter", "budget", "counts", "caption", "head", "all"];
 
 const form = document.getElementById("filter");
 const pause = document.getElementById("pause");
@@ -53,7 +53,6 @@ function exchange(page) {
   const before = document.getElementById("verdict").textContent;
   document.title = page.title;
   for (const id of PARTS) replace(document.getElementById(id), page.getElementById(id));
-  document.getElementById("all").hidden = page.getElementById("all").hidden;
   exchangeRows(document.getElementById("rows"), page.getElementById("rows"));
   // The form is the reader's; only what the columns decide is taken over.
   for (const name of ["sort", "order"]) form.elements[name].value = page.getElementById("filter").elements[name].value;

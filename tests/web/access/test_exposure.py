@@ -71,7 +71,7 @@ def test_a_file_with_secrets_that_everybody_can_read_is_told(
     monkeypatch.setattr("exporter.web.access.file.is_open_to_all", lambda _: True)
     file = write(directory, TLS | USERS)
     with capture_logs() as events:
-        warn_of_exposure(WebConfigFile(file), ListenAddress("127.0.0.1", 10063))
+        WebConfigFile(file)
     assert [(event["event"], event["file"]) for event in events] == [
         (READABLE, str(file)),
         (READABLE, str(directory / "server-key.pem")),
