@@ -162,5 +162,5 @@ async def poll_once(settings: Settings, paint: Paint = PLAIN) -> Once:
         await exporter.poller.run_once(lambda polled: bar.update(polled - bar.n))
     page = b"".join(Exposition(exporter.store, exporter.registry).plain(Format.TEXT_0_0_4))
     states = list(exporter.store.states())
-    succeeded = all(state.polls and not state.failure for state in states)
+    succeeded = all(state.is_up for state in states)
     return Once(page.decode(), poll_report(states, paint), succeeded)

@@ -25,7 +25,7 @@ def poll_report(states: Sequence[TargetState], paint: Paint = PLAIN) -> str:
     """Return what came of the poll of each target, and how many of them were read."""
     rows = [tuple(map(paint.bold, ("target", "result", "rows", "series", "problem")))]
     rows += [_poll_row(state, paint) for state in states]
-    read = sum(_is_up(state) for state in states)
+    read = sum(state.is_up for state in states)
     colour = Colour.GREEN if read == len(states) else Colour.RED
     summary = paint.colour(f"{read} of {len(states)} targets were read.", colour)
     return "\n".join([*table(rows), "", summary, ""])
@@ -38,7 +38,7 @@ def _poll_row(state: TargetState, paint: Paint) -> tuple[str, ...]:
         message = f": {state.failure.message}" if state.failure.message else ""
         problem = f"{state.failure.type}{status}{message}"
         return name, paint.colour("failing", Colour.RED), "", "", problem
-    if not _is_up(state):
+    if not state.is_up:
         return (
             name,
             paint.colour("not polled", Colour.YELLOW),
@@ -72,10 +72,6 @@ def _counted(kinds: Mapping[Kind, int]) -> str:
 
 def _limit(limit: RateLimit) -> str:
     return f"{sending_rate(limit):.3f} requests/s ({limit.budget} in any {duration(limit.window)})"
-
-
-def _is_up(state: TargetState) -> bool:
-    return state.polls > 0 and state.failure is None
 
 
 def _plan_rows(plan: Plan, paint: Paint) -> list[tuple[str, ...]]:

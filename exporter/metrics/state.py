@@ -101,6 +101,11 @@ class TargetState:
     rejected: tuple[InvalidRow, ...] = ()
     results: tuple[PollResult, ...] = ()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the last poll succeeded."""
+        return self.polls > 0 and self.failure is None
+
     def results_with(self, result: PollResult) -> tuple[PollResult, ...]:
         """Return `results` with one more, in place of the oldest where there is no room."""
         return (*self.results[1 - MOST_RESULTS :], result)
@@ -121,7 +126,7 @@ def target_lines(state: TargetState) -> Lines:
     labels = (target.kind, target.organization, target.vault)
     page.sample(catalog.TARGET_STALE, labels, int(state.is_stale))
     if state.polls:
-        page.sample(catalog.TARGET_UP, labels, int(state.failure is None))
+        page.sample(catalog.TARGET_UP, labels, int(state.is_up))
     page.sample(catalog.TARGET_LAST_SUCCESS, labels, state.last_success)
     page.sample(catalog.TARGET_REFRESH_INTERVAL, labels, state.refresh_interval)
     page.sample(catalog.TARGET_ROWS, labels, state.rows)

@@ -262,10 +262,12 @@ def _daemon(seconds: float) -> tuple[list[Sample], int]:
             server = Server(daemon.process, urlsplit(daemon.url).port or 0)
             deadline = time.monotonic() + LONGEST_WARM_UP_SECONDS
             while simulator.guard.arrivals < WARM_UP_POLLS and time.monotonic() < deadline:
+                # Until it has warmed up, with a deadline.
                 time.sleep(0.1)
             with _Scraping(server) as scraping:
                 samples = []
                 for _ in range(SAMPLES):
+                    # A soak is measured over time.
                     time.sleep(seconds / SAMPLES)
                     samples.append(_daemon_sample(server, simulator))
             return samples, scraping.count

@@ -91,6 +91,7 @@ def send_until_cut(client: socket.socket, data: bytes, pause: float = 0.0) -> No
     with suppress(ConnectionResetError, BrokenPipeError):
         while time.monotonic() < end:
             client.sendall(data)
+            # A client that is slow on purpose; nothing is waited for.
             time.sleep(pause)
         pytest.fail("the server takes it for ever")
 
