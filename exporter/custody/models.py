@@ -12,17 +12,39 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Annotated, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import core_schema
 
 DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,60}(\.[0-9]{0,60})?([eE][+-]?[0-9]{1,4})?")
 DEFAULT_QUOTE_ASSET: Final = "USD"
+FEW_DIGITS: Final = 60
 LONGEST_CODE: Final = 64
 MOST_ROWS: Final = 20_000
 LONGEST_DESCRIPTION: Final = 128
 
-_HALF_A_CHARACTER: Final = re.compile("[\ud800-\udfff]")
+_PLACES: Final = {Decimal(number): number for number in range(1000)}
+_PROBLEMS: Final = {
+    "missing": "is missing",
+    "string_type": "is not a text",
+    "string_too_short": "is not a text",
+    "string_too_long": f"is longer than {LONGEST_CODE} characters",
+    # A JSON escape left half a character, which no exposition can carry.
+    "string_unicode": "is not valid Unicode",
+    "model_type": "is not an object",
+}
+"""In our words, by the type of pydantic's error."""
 
 
 class InvalidAnswerError(ValueError):
@@ -43,13 +65,18 @@ def parse_json(body: bytes) -> object:
     Raises ValueError for anything that is not JSON, and for a nesting no honest answer has.
     """
     try:
-        return json.loads(body, parse_float=_number, parse_int=_number, parse_constant=_number)
+        return json.loads(body, parse_float=_number, parse_int=_whole, parse_constant=_number)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
 def _number(text: str) -> Decimal:
     return Decimal(text) if DECIMAL.fullmatch(text) else Decimal("NaN")
+
+
+def _whole(digits: str) -> Decimal:
+    # JSON's grammar leaves nothing to doubt in a few digits, and most numbers of an answer are that.
+    return Decimal(digits) if len(digits) <= FEW_DIGITS else _number(digits)
 
 
 def _amount(value: object) -> Decimal:
@@ -60,75 +87,47 @@ def _amount(value: object) -> Decimal:
     return number
 
 
-def _code(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("is not a text")
-    if len(value) > LONGEST_CODE:
-        raise ValueError(f"is longer than {LONGEST_CODE} characters")
-    if _has_surrogates(value):
-        raise ValueError("is not valid Unicode")
-    return value
-
-
-def _optional_code(value: object) -> str | None:
-    """A quote asset that is of no use counts as missing: it must not withhold its row's amounts."""
-    try:
-        return _code(value)
-    except ValueError:
-        return None
-
-
-def _has_surrogates(text: str) -> bool:
-    """Whether a JSON escape left half a character, which no exposition can carry."""
-    return _HALF_A_CHARACTER.search(text) is not None
-
-
-def _description(value: object) -> str | None:
-    """Names only describe: one that is of no use must not withhold its row's amounts."""
-    if not isinstance(value, str) or not value or _has_surrogates(value):
-        return None
-    return value[:LONGEST_DESCRIPTION]
-
-
 def _places(value: object) -> int | None:
     number = _number(value) if isinstance(value, str) else value
-    # The range before the rest: int() of 1e9999 would write out every zero.
-    if isinstance(number, Decimal) and number.is_finite() and 0 <= number < 1000:
-        return int(number) if number == int(number) else None
-    return None
+    return _PLACES.get(number) if isinstance(number, Decimal) else None
 
 
-def _flag(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _lot(value: object) -> Decimal | None:
-    try:
-        return _amount(value)
-    except ValueError:
-        return None
-
-
-def _moment(value: object) -> Decimal | None:
+def _moment(value: object) -> Decimal:
     """Unix seconds as text or number; sibling pages of newer revisions write RFC 3339, so that counts too."""
-    if isinstance(value, str) and not DECIMAL.fullmatch(value):
-        try:
-            moment = datetime.fromisoformat(value)
-            return Decimal(str(moment.timestamp())) if moment.tzinfo else None
-        except (ValueError, OverflowError):
-            return None
-    return _lot(value)
+    if not isinstance(value, str) or DECIMAL.fullmatch(value):
+        return _amount(value)
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError("is in no time zone")
+    try:
+        return Decimal(str(moment.timestamp()))
+    except OverflowError:
+        raise ValueError("is out of range") from None
 
 
+class _UselessIsNone:
+    """Marks what only describes: a value that is of no use must not withhold its row's amounts."""
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.with_default_schema(handler(source), default=None, on_error="default")
+
+
+_TEXT: Final = Field(strict=True, min_length=1)
 Amount = Annotated[Decimal, PlainValidator(_amount)]
-OptionalAmount = Annotated[
-    Decimal | None, PlainValidator(lambda value: None if value is None else _amount(value))
+Code = Annotated[str, _TEXT, Field(max_length=LONGEST_CODE)]
+OptionalCode = Annotated[Code | None, _UselessIsNone()]
+Description = Annotated[
+    Annotated[str, _TEXT, AfterValidator(lambda text: text[:LONGEST_DESCRIPTION])] | None,
+    _UselessIsNone(),
 ]
-Code = Annotated[str, PlainValidator(_code)]
-OptionalCode = Annotated[str | None, PlainValidator(_optional_code)]
-Description = Annotated[str | None, PlainValidator(_description)]
 Places = Annotated[int | None, PlainValidator(_places)]
-Flag = Annotated[bool | None, PlainValidator(_flag)]
+Flag = Annotated[bool | None, Field(strict=True), _UselessIsNone()]
+Lot = Annotated[Amount | None, _UselessIsNone()]
+Moment = Annotated[Annotated[Decimal, PlainValidator(_moment)] | None, _UselessIsNone()]
+
+_OPTIONAL_CODE: Final[TypeAdapter[str | None]] = TypeAdapter(OptionalCode)
 
 
 class Asset(NamedTuple):
@@ -152,6 +151,9 @@ class Asset(NamedTuple):
     launch_time: Decimal | None
 
 
+_description_of: Final = attrgetter(*Asset._fields)
+
+
 class AssetBalance(BaseModel):
     """One row of a vault: amounts in units of the asset, quote_* in units of `quote_asset`."""
 
@@ -163,13 +165,13 @@ class AssetBalance(BaseModel):
     spot: Amount
     hold: Amount
     available: Amount
-    pledged: OptionalAmount = None
-    staked: OptionalAmount = None
-    balance_diff: OptionalAmount = None
-    quote_balance: OptionalAmount = None
-    quote_spot_balance: OptionalAmount = None
-    quote_available: OptionalAmount = None
-    quote_price: OptionalAmount = None
+    pledged: Amount | None = None
+    staked: Amount | None = None
+    balance_diff: Amount | None = None
+    quote_balance: Amount | None = None
+    quote_spot_balance: Amount | None = None
+    quote_available: Amount | None = None
+    quote_price: Amount | None = None
     quote_asset: OptionalCode = None
     name: Description = None
     name_full: Description = None
@@ -180,12 +182,12 @@ class AssetBalance(BaseModel):
     display_decimals: Places = None
     rate_decimals: Places = None
     funding_decimals: Places = None
-    min_lot: Annotated[Decimal | None, PlainValidator(_lot)] = None
-    launch_time: Annotated[Decimal | None, PlainValidator(_moment)] = None
+    min_lot: Lot = None
+    launch_time: Moment = None
 
     def description(self) -> Asset:
         """Return the part of the row that is the same in every vault."""
-        return Asset(*(getattr(self, field) for field in Asset._fields))
+        return Asset._make(_description_of(self))
 
 
 class InvalidRow(NamedTuple):
@@ -215,9 +217,9 @@ class OrganizationBalance(BaseModel):
 
     quote_asset: Code
     total: Amount
-    spot: OptionalAmount = None
-    staked: OptionalAmount = None
-    pledged: OptionalAmount = None
+    spot: Amount | None = None
+    staked: Amount | None = None
+    pledged: Amount | None = None
 
 
 def vault_balances(document: object) -> VaultBalances:
@@ -273,13 +275,11 @@ def organization_balance(document: object) -> OrganizationBalance:
 
 
 def _quote_asset(value: object) -> str:
-    return _optional_code(value) or DEFAULT_QUOTE_ASSET
+    return _OPTIONAL_CODE.validate_python(value) or DEFAULT_QUOTE_ASSET
 
 
 def _first_mistake(error: ValidationError) -> tuple[str, str]:
     """Return the field that is wrong (empty where the whole is) and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(map(str, first["loc"]))
-    if first["type"] == "missing":
-        return field, "is missing"
-    return field, first["msg"].removeprefix("Value error, ") if field else "is not an object"
+    return field, _PROBLEMS.get(first["type"]) or first["msg"].removeprefix("Value error, ")

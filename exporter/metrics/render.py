@@ -4,8 +4,10 @@ A sample line is the same in the text format and in OpenMetrics, as is what it c
 something changes, and a scrape only copies them. Money becomes a float here and nowhere before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from exporter.custody.models import Asset, AssetBalance, OrganizationBalance, VaultBalances
@@ -18,11 +20,10 @@ Lines = Mapping[str, bytes]
 
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
-_AMOUNTS: Final = tuple((metric.name, metric.source) for metric in catalog.VAULT_AMOUNTS)
-_QUOTES: Final = tuple((metric.name, metric.source) for metric in catalog.VAULT_QUOTES)
 
-
-def label_set(names: Iterable[str], values: Iterable[str]) -> str:
+# Polls ask for the same few again and again: what is held where hardly changes.
+@lru_cache(maxsize=4096)
+def label_set(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     """Return `a="1",b="2"`, escaped as both formats want it.
 
     Prometheus: "Exposition formats"; OpenMetrics 1.0, "Escaping".
@@ -32,7 +33,7 @@ def label_set(names: Iterable[str], values: Iterable[str]) -> str:
     )
 
 
-def _sample(metric: Metric, labels: Iterable[str], value: float) -> str:
+def _sample(metric: Metric, labels: tuple[str, ...], value: float) -> str:
     return f"{metric.name}{{{label_set(metric.labels, labels)}}} {value!r}\n"
 
 
@@ -42,14 +43,13 @@ class Page:
     def __init__(self) -> None:
         self._lines: dict[str, list[str]] = {}
 
-    def add(self, name: str, line: str) -> None:
-        """Add a line that is rendered already."""
-        self._lines.setdefault(name, []).append(line)
-
-    def sample(self, metric: Metric, labels: Iterable[str], value: Decimal | float | None) -> None:
+    def sample(
+        self, metric: Metric, labels: tuple[str, ...], value: Decimal | float | None
+    ) -> None:
         """Add a sample, where there is a value."""
         if value is not None:
-            self.add(metric.name, _sample(metric, labels, float(value)))
+            line = _sample(metric, labels, float(value))
+            self._lines.setdefault(metric.name, []).append(line)
 
     def done(self) -> Lines:
         """Return all lines."""
@@ -58,23 +58,32 @@ class Page:
 
 def vault_lines(target: Target, answer: VaultBalances) -> Lines:
     """Return the balances of a vault: one sample for each amount that the API gave."""
-    page = Page()
-    vault = _names(target)
-    for row in answer.rows:
-        labels = f"{vault},{label_set(catalog.VAULT_LABELS[3:], (row.asset, row.asset_class))}"
-        _add_amounts(page, _AMOUNTS, labels, row)
-        quote = label_set(("quote_asset",), (row.quote_asset or answer.quote_asset,))
-        _add_amounts(page, _QUOTES, f"{labels},{quote}", row)
-    return page.done()
+    vault, rows = _names(target), answer.rows
+    assets = [label_set(catalog.VAULT_LABELS[3:], (row.asset, row.asset_class)) for row in rows]
+    quotes = [label_set(("quote_asset",), (row.quote_asset or answer.quote_asset,)) for row in rows]
+    of_amounts = [f"{vault},{asset}" for asset in assets]
+    of_quotes = [f"{vault},{asset},{quote}" for asset, quote in zip(assets, quotes, strict=True)]
+    return {
+        **_row_lines(catalog.VAULT_AMOUNTS, of_amounts, rows),
+        **_row_lines(catalog.VAULT_QUOTES, of_quotes, rows),
+    }
 
 
-def _add_amounts(
-    page: Page, metrics: Iterable[tuple[str, str]], labels: str, row: AssetBalance
-) -> None:
-    for name, field in metrics:
-        amount: Decimal | None = getattr(row, field)
-        if amount is not None:
-            page.add(name, f"{name}{{{labels}}} {float(amount)!r}\n")
+def _row_lines(
+    metrics: Iterable[Metric], label_sets: Sequence[str], rows: Sequence[AssetBalance]
+) -> Lines:
+    """Return the samples of `metrics`, for each row in turn, whose labels are at its place in `label_sets`."""
+    pages: dict[str, bytes] = {}
+    for metric in metrics:
+        amounts = map(attrgetter(metric.source), rows)
+        lines = [
+            f"{metric.name}{{{labels}}} {float(amount)!r}\n"
+            for labels, amount in zip(label_sets, amounts, strict=True)
+            if amount is not None
+        ]
+        if lines:
+            pages[metric.name] = "".join(lines).encode()
+    return pages
 
 
 def organization_lines(target: Target, answer: OrganizationBalance) -> Lines:

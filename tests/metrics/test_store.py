@@ -109,6 +109,26 @@ def test_balances_are_served_until_stale_after_and_not_a_tick_longer() -> None:
     assert store.series == 4
 
 
+def test_each_target_becomes_stale_in_its_own_time() -> None:
+    store = make_store(HOT, COLD, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=1000.0)
+    put(store, COLD, vault_answer(row("BTC")), read_at=1200.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=1100.0)
+    moments = (1399.0, 1401.0, 1500.0, 1501.0)
+    withdrawn = [
+        [state.target.vault for state in store.withdraw_stale(moment)] for moment in moments
+    ]
+    assert withdrawn == [[], ["hot"], [], ["cold"]]
+
+
+def test_a_reload_may_make_balances_stale_at_once() -> None:
+    store = make_store(HOT, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=1000.0)
+    assert store.withdraw_stale(1200.0) == []
+    store.retarget([HOT], stale_after=100.0, max_series=10)
+    assert [state.target for state in store.withdraw_stale(1200.0)] == [HOT]
+
+
 def test_an_organization_becomes_stale_as_a_vault_does() -> None:
     store = make_store(ORGANIZATION, stale_after=300.0)
     put(store, ORGANIZATION, read_organization(ORGANIZATION_EXAMPLE), read_at=0.0)
