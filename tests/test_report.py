@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from exporter.config import parse
-from exporter.custody.models import parse_json, vault_balances
+from exporter.custody.models import vault_balances
+from exporter.custody.values import parse_json
 from exporter.metrics.state import Failure, TargetState, balances_of
 from exporter.report import duration, plan_report, poll_report
 from exporter.targets import Target

@@ -26,9 +26,9 @@ from exporter.custody.models import (
     OrganizationBalance,
     VaultBalances,
     organization_balance,
-    parse_json,
     vault_balances,
 )
+from exporter.custody.values import parse_json
 from exporter.custody.vault_query import VaultQuery
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024

@@ -6,35 +6,29 @@ absent or null stays None. Fields nobody knows are ignored.
 Sources: Kraken, "List balances" and "List vault asset balances", in all revisions seen in 2026.
 """
 
-import json
-import math
-import re
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    PlainValidator,
-    TypeAdapter,
-    ValidationError,
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from exporter.custody.values import (
+    LONGEST_CODE,
+    Amount,
+    Code,
+    Description,
+    Flag,
+    Lot,
+    Moment,
+    OptionalCode,
+    Places,
 )
-from pydantic_core import core_schema
 
-DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,60}(\.[0-9]{0,60})?([eE][+-]?[0-9]{1,4})?")
 DEFAULT_QUOTE_ASSET: Final = "USD"
-FEW_DIGITS: Final = 60
-LONGEST_CODE: Final = 64
 MOST_ROWS: Final = 20_000
-LONGEST_DESCRIPTION: Final = 128
 
-_PLACES: Final = {Decimal(number): number for number in range(1000)}
+_OPTIONAL_CODE: Final[TypeAdapter[str | None]] = TypeAdapter(OptionalCode)
 _PROBLEMS: Final = {
     "missing": "is missing",
     "string_type": "is not a text",
@@ -57,77 +51,6 @@ class TooManyRowsError(InvalidAnswerError):
     """An answer with more rows than any vault has assets; to look at them all would hold up everything else."""
 
     type = "response/too_large"
-
-
-def parse_json(body: bytes) -> object:
-    """Return the JSON value in `body`, with every number as Decimal (NaN where it is not a plain finite one).
-
-    Raises ValueError for anything that is not JSON, and for a nesting no honest answer has.
-    """
-    try:
-        return json.loads(body, parse_float=_number, parse_int=_whole, parse_constant=_number)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _number(text: str) -> Decimal:
-    return Decimal(text) if DECIMAL.fullmatch(text) else Decimal("NaN")
-
-
-def _whole(digits: str) -> Decimal:
-    # JSON's grammar leaves nothing to doubt in a few digits, and most numbers of an answer are that.
-    return Decimal(digits) if len(digits) <= FEW_DIGITS else _number(digits)
-
-
-def _amount(value: object) -> Decimal:
-    number = _number(value) if isinstance(value, str) else value
-    # A Decimal may be finite and yet more than a float, the type of every sample, can hold.
-    if not isinstance(number, Decimal) or not math.isfinite(float(number)):
-        raise ValueError("is not a finite decimal")
-    return number
-
-
-def _places(value: object) -> int | None:
-    number = _number(value) if isinstance(value, str) else value
-    return _PLACES.get(number) if isinstance(number, Decimal) else None
-
-
-def _moment(value: object) -> Decimal:
-    """Unix seconds as text or number; sibling pages of newer revisions write RFC 3339, so that counts too."""
-    if not isinstance(value, str) or DECIMAL.fullmatch(value):
-        return _amount(value)
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
-        raise ValueError("is in no time zone")
-    try:
-        return Decimal(str(moment.timestamp()))
-    except OverflowError:
-        raise ValueError("is out of range") from None
-
-
-class _UselessIsNone:
-    """Marks what only describes: a value that is of no use must not withhold its row's amounts."""
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.with_default_schema(handler(source), default=None, on_error="default")
-
-
-_TEXT: Final = Field(strict=True, min_length=1)
-Amount = Annotated[Decimal, PlainValidator(_amount)]
-Code = Annotated[str, _TEXT, Field(max_length=LONGEST_CODE)]
-OptionalCode = Annotated[Code | None, _UselessIsNone()]
-Description = Annotated[
-    Annotated[str, _TEXT, AfterValidator(lambda text: text[:LONGEST_DESCRIPTION])] | None,
-    _UselessIsNone(),
-]
-Places = Annotated[int | None, PlainValidator(_places)]
-Flag = Annotated[bool | None, Field(strict=True), _UselessIsNone()]
-Lot = Annotated[Amount | None, _UselessIsNone()]
-Moment = Annotated[Annotated[Decimal, PlainValidator(_moment)] | None, _UselessIsNone()]
-
-_OPTIONAL_CODE: Final[TypeAdapter[str | None]] = TypeAdapter(OptionalCode)
 
 
 class Asset(NamedTuple):

@@ -18,7 +18,8 @@ from prometheus_client.registry import Collector
 
 from exporter.assembly import Exporter, World
 from exporter.config import Settings, parse
-from exporter.custody.models import VaultBalances, parse_json, vault_balances
+from exporter.custody.models import VaultBalances, vault_balances
+from exporter.custody.values import parse_json
 from exporter.demo.portfolio import Portfolio, large_portfolio
 from exporter.metrics import catalog
 from exporter.metrics.state import TargetState, balances_of

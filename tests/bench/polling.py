@@ -19,7 +19,8 @@ import yaml
 
 from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
-from exporter.custody.models import parse_json, vault_balances
+from exporter.custody.models import vault_balances
+from exporter.custody.values import parse_json
 from exporter.demo.moods import body
 from exporter.demo.server import serve
 from exporter.demo.simulator import Simulator

@@ -18,9 +18,9 @@ from exporter.custody.models import (
     TooManyRowsError,
     VaultBalances,
     organization_balance,
-    parse_json,
     vault_balances,
 )
+from exporter.custody.values import parse_json
 
 BITCOIN = """{
     "asset": "BTC", "asset_class": "currency", "name": "Bitcoin", "name_full": "Bitcoin",

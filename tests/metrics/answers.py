@@ -10,9 +10,9 @@ from exporter.custody.models import (
     OrganizationBalance,
     VaultBalances,
     organization_balance,
-    parse_json,
     vault_balances,
 )
+from exporter.custody.values import parse_json
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
 from exporter.metrics.state import Balances, TargetState, balances_of

@@ -2,7 +2,8 @@
 
 from structlog.testing import capture_logs
 
-from exporter.custody.models import parse_json, vault_balances
+from exporter.custody.models import vault_balances
+from exporter.custody.values import parse_json
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.results import Results
