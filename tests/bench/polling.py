@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import gc
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -82,16 +81,11 @@ def _daemon(seconds: float) -> dict[str, str]:
         file.write_text(yaml.safe_dump(document))
         with running("--config.file", str(file), environ=environ) as daemon:
             time.sleep(10)
-            began, spent = time.monotonic(), _processor_seconds(daemon.process.pid)
+            began, spent = time.monotonic(), daemon.processor_seconds()
             time.sleep(seconds)
             elapsed = time.monotonic() - began
-            share = (_processor_seconds(daemon.process.pid) - spent) / elapsed
+            share = (daemon.processor_seconds() - spent) / elapsed
     return {f"the daemon at {REQUESTS} requests in {WINDOW_SECONDS:g} s": f"{share:.1%} of a core"}
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _scraped(seconds: float) -> dict[str, str]:

@@ -1,12 +1,13 @@
-"""How long a start takes: `--version`, and from process start to the first scrape that is answered."""
+"""What the daemon costs before it does anything: how long a start takes, its memory, and its share of a core."""
 
+import contextlib
 import http.client
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,6 +36,10 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
     print(
         f"| resident memory of an empty daemon | {statistics.median(sizes):.0f} MiB | {max(sizes):.0f} MiB |"
     )
+    shares = [idle_share(5 if quick else 20) for _ in range(3)]
+    print(
+        f"| share of a core that it takes, not scraped | {statistics.median(shares):.2%} | {max(shares):.2%} |"
+    )
 
 
 def version() -> float:
@@ -48,15 +53,30 @@ def version() -> float:
 
 def resident() -> float:
     """Return the MiB of a daemon with one target, whose API is not there, after its first scrapes."""
+    with _empty() as daemon:
+        for _ in range(5):
+            _scrape(daemon, time.perf_counter())
+        status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii")
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def idle_share(seconds: float) -> float:
+    """Return which part of a core that daemon takes while nobody scrapes it."""
+    with _empty() as daemon:
+        _scrape(daemon, time.perf_counter())
+        spent = daemon.processor_seconds()
+        time.sleep(seconds)
+        return (daemon.processor_seconds() - spent) / seconds
+
+
+@contextlib.contextmanager
+def _empty() -> Iterator[Daemon]:
     environ = {"KEY": "bench", "SECRET": "YmVuY2g="}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
         file.write_text(EMPTY)
         with running("--config.file", str(file), environ=environ) as daemon:
-            for _ in range(5):
-                _scrape(daemon, time.perf_counter())
-            status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii")
-            return int(status.split("VmRSS:")[1].split()[0]) / 1024
+            yield daemon
 
 
 def first_scrape() -> float:
