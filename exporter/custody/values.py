@@ -77,7 +77,7 @@ def _moment(value: object) -> Decimal:
 class _Either:
     """Marks a type whose values usually are of the type `usual`; any other is judged by `judge`.
 
-    judge: returns what the value stands for, or raises ValueError.
+    judge: returns what the value stands for, or raises ValueError where it is no amount.
     """
 
     usual: object

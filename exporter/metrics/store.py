@@ -89,7 +89,7 @@ class Store:
 
     def withdraw_stale(self, now: float) -> list[TargetState]:
         """Withdraw the balances that at `now` (monotonic) are older than they may be; return their targets' states."""
-        # Asked before every request: to look through all targets each time would be most of what 2,000 of them cost.
+        # Asked before every request and every page: too often to look through thousands of targets each time.
         if now - self._oldest_read_at <= self._stale_after:
             return []
         withdrawn = [
