@@ -35,7 +35,7 @@ class Pages:
             states=STATES,
             organizations=tuple(dict.fromkeys(_organization(target) for target in status.targets)),
             columns=COLUMNS,
-            everything=View(sort=view.sort, is_descending=view.is_descending).address(),
+            everything=view.only(None).address(),
             chart=chart(status.budget.history, status.budget.requests, status.at),
         )
 

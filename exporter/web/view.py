@@ -94,9 +94,9 @@ class View:
         query = urlencode({name: value for name, value in parameters.items() if value})
         return f"/?{query}" if query else "/"
 
-    def only(self, state: State) -> "View":
-        """Return the view of the targets in `state` alone."""
-        return View(state=state)
+    def only(self, state: State | None) -> "View":
+        """Return the view of all targets in `state`, None for any, in the same order."""
+        return View(sort=self.sort, is_descending=self.is_descending, state=state)
 
     def sorted_by(self, column: str) -> "View":
         """Return the same sorted by `column`, the other way round where it is so already."""

@@ -123,9 +123,10 @@ def test_a_column_sorts_the_other_way_round_the_second_time() -> None:
     assert (second.state, second.text) == ("up", "x")
 
 
-@pytest.mark.parametrize("state", ["stale", "failing", "waiting", "up"])
-def test_a_count_leads_to_all_targets_in_its_state(state: State) -> None:
-    assert View(organization="acme", text="x").only(state) == View(state=state)
+@pytest.mark.parametrize("state", ["stale", "failing", "waiting", "up", None])
+def test_a_count_leads_to_all_targets_in_its_state_in_the_same_order(state: State | None) -> None:
+    shown = View(sort="rows", is_descending=True, organization="acme", text="x")
+    assert shown.only(state) == View(sort="rows", is_descending=True, state=state)
 
 
 def test_columns_have_names_of_their_own() -> None:
