@@ -1,26 +1,77 @@
-"""Runs the exporter as its users do: as a process, on loopback."""
+"""Runs the exporter as its users do, as a process on loopback, and asks a process what it takes."""
 
 import contextlib
+import http.client
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
+MIB = 1024 * 1024
+
 
 @dataclass(frozen=True)
-class Daemon:
-    """A running exporter."""
+class Server:
+    """A process that serves /metrics on loopback."""
 
     process: subprocess.Popen[bytes]
-    url: str
+    port: int
 
     def processor_seconds(self) -> float:
         """Return the processor time that its threads have taken so far (Linux, "Scheduler Statistics")."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(thread.read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
+
+    def memory(self, kind: str = "VmRSS") -> float:
+        """Return the resident memory in MiB; `VmHWM` for the most there ever was."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        line = next(line for line in status.splitlines() if line.startswith(kind))
+        return int(line.split()[1]) / 1024
+
+    def page(self) -> list[str]:
+        """Return the lines of its exposition."""
+        return httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False).text.splitlines()
+
+    def scrape(self, *, gzip: bool) -> tuple[float, int]:
+        """Return the seconds of one scrape, and its bytes."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+        headers = {"accept": "text/plain;version=0.0.4"}
+        if gzip:
+            headers["accept-encoding"] = "gzip"
+        with contextlib.closing(connection):
+            connection.connect()
+            began = time.perf_counter()
+            connection.request("GET", "/metrics", headers=headers)
+            answer = connection.getresponse()
+            size = 0
+            while chunk := answer.read(4 * MIB):
+                size += len(chunk)
+            seconds = time.perf_counter() - began
+        if answer.status != 200 or (answer.headers["content-encoding"] == "gzip") is not gzip:
+            raise RuntimeError(f"a scrape was answered with {answer.status}, {answer.headers}")
+        return seconds, size
+
+
+def held_series(page: Iterable[str]) -> int:
+    """Return how many balance series an exposition says are held."""
+    line = next(line for line in page if line.startswith("kraken_custody_exporter_series "))
+    return int(float(line.rpartition(" ")[2]))
+
+
+def command(*arguments: str) -> list[str]:
+    """Return what runs the exporter with `arguments` as it is shipped.
+
+    structlog and httpx load rich and Pygments where they find them, and only developers have these.
+    """
+    without = "".join(f"sys.modules[{name!r}] = None; " for name in ("rich", "pygments"))
+    run = "runpy.run_module('exporter', run_name='__main__', alter_sys=True)"
+    return [sys.executable, "-c", f"import runpy, sys; {without}{run}", *arguments]
 
 
 def free_port() -> int:
@@ -31,17 +82,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+def running(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Run the exporter with `arguments` and more environment, and stop it at the end of the block."""
-    address = f"127.0.0.1:{free_port()}"
+    port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "exporter", "--web.listen-address", address, *arguments],
+        command("--web.listen-address", f"127.0.0.1:{port}", *arguments),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **(environ or {})},
     )
     try:
-        yield Daemon(process, f"http://{address}")
+        yield Server(process, port)
     finally:
         process.terminate()
         process.wait(10)

@@ -28,7 +28,7 @@ from exporter.metrics.state import TargetState, balances_of
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving
 from exporter.web.site import Site
-from tests.bench.daemon import running
+from tests.bench.daemon import MIB, Server, held_series, running
 from tests.bench.filled import (
     API_KEY,
     API_SECRET,
@@ -40,7 +40,7 @@ from tests.bench.filled import (
     settings_for,
 )
 from tests.bench.loop_watch import LoopWatch
-from tests.bench.scrape import Server
+from tests.bench.start import resident
 
 REQUESTS, WINDOW_SECONDS = 200, 30.0
 MILLION = 1_000_000
@@ -85,7 +85,15 @@ def _daemon(seconds: float) -> dict[str, str]:
             time.sleep(seconds)
             elapsed = time.monotonic() - began
             share = (daemon.processor_seconds() - spent) / elapsed
-    return {f"the daemon at {REQUESTS} requests in {WINDOW_SECONDS:g} s": f"{share:.1%} of a core"}
+            for gzip in (False, True):
+                daemon.scrape(gzip=gzip)
+            memory, series = daemon.memory(), held_series(daemon.page())
+    a_series = (memory - resident()) * MIB / series
+    return {
+        f"the daemon at {REQUESTS} requests in {WINDOW_SECONDS:g} s": f"{share:.1%} of a core",
+        f"its memory then, scraped, with {series:,} series": f"{memory:.0f} MiB, "
+        f"{a_series:.0f} bytes for each series above the empty daemon",
+    }
 
 
 def _scraped(seconds: float) -> dict[str, str]:

@@ -13,48 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.daemon import free_port
+from tests.bench.daemon import Server, free_port
 
 SIZES = (10_000, 100_000, 1_000_000)
 READY_DEADLINE_SECONDS = 240.0
 LONGEST_SECONDS_FOR_A_CASE = 60.0
-MIB = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Server:
-    """A process that serves /metrics on loopback."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-
-    def memory(self, kind: str = "VmRSS") -> float:
-        """Return the resident memory in MiB; `VmHWM` for the most there ever was."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        line = next(line for line in status.splitlines() if line.startswith(kind))
-        return int(line.split()[1]) / 1024
-
-    def scrape(self, *, gzip: bool) -> tuple[float, int]:
-        """Return the seconds of one scrape, and its bytes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-        headers = {"accept": "text/plain;version=0.0.4"}
-        if gzip:
-            headers["accept-encoding"] = "gzip"
-        with contextlib.closing(connection):
-            connection.connect()
-            began = time.perf_counter()
-            connection.request("GET", "/metrics", headers=headers)
-            answer = connection.getresponse()
-            size = 0
-            while chunk := answer.read(4 * MIB):
-                size += len(chunk)
-            seconds = time.perf_counter() - began
-        if answer.status != 200 or (answer.headers["content-encoding"] == "gzip") is not gzip:
-            raise RuntimeError(f"a scrape was answered with {answer.status}, {answer.headers}")
-        return seconds, size
 
 
 @contextlib.contextmanager

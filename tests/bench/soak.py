@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 import httpx
 import yaml
@@ -39,9 +38,8 @@ from exporter.demo.simulator import Simulator
 from exporter.logs import configure
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
-from tests.bench.daemon import running
+from tests.bench.daemon import Server, held_series, running
 from tests.bench.filled import API_KEY, API_SECRET
-from tests.bench.scrape import Server
 from tests.polling.world import Stage, run, stage
 
 Sample = Mapping[str, float]
@@ -258,8 +256,7 @@ def _daemon(seconds: float) -> tuple[list[Sample], int]:
         file = Path(folder) / "config.yaml"
         file.write_text(yaml.safe_dump(_document(simulator, base_url)))
         environ = {"KEY": API_KEY, "SECRET": API_SECRET}
-        with running("--config.file", str(file), environ=environ) as daemon:
-            server = Server(daemon.process, urlsplit(daemon.url).port or 0)
+        with running("--config.file", str(file), environ=environ) as server:
             deadline = time.monotonic() + LONGEST_WARM_UP_SECONDS
             while simulator.guard.arrivals < WARM_UP_POLLS and time.monotonic() < deadline:
                 # Until it has warmed up, with a deadline.
@@ -314,16 +311,14 @@ class _Scraping:
 
 def _daemon_sample(server: Server, simulator: Simulator) -> Sample:
     pid = server.process.pid
-    page = httpx.get(f"http://127.0.0.1:{server.port}/metrics", trust_env=False).text
-    own = [line for line in page.splitlines() if line.startswith("kraken_custody_")]
-    series = next(line for line in own if line.startswith("kraken_custody_exporter_series "))
+    page = server.page()
     return {
         "requests": simulator.guard.arrivals,
         "memory, MiB (VmRSS)": _status(pid, "VmRSS") / 1024,
         "open files": len(list(Path(f"/proc/{pid}/fd").iterdir())),
         "threads": _status(pid, "Threads"),
-        "balance series": float(series.rpartition(" ")[2]),
-        "own series": sum(line.startswith("kraken_custody_api_") for line in own),
+        "balance series": held_series(page),
+        "own series": sum(line.startswith("kraken_custody_api_") for line in page),
     }
 
 

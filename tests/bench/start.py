@@ -4,14 +4,12 @@ import contextlib
 import http.client
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from tests.bench.daemon import Daemon, running
+from tests.bench.daemon import Server, command, running
 
 DEADLINE_SECONDS = 20.0
 EMPTY = """
@@ -45,9 +43,7 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
 def version() -> float:
     """Return the seconds that `--version` takes."""
     began = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "exporter", "--version"], check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run(command("--version"), check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
 
 
@@ -56,8 +52,7 @@ def resident() -> float:
     with _empty() as daemon:
         for _ in range(5):
             _scrape(daemon, time.perf_counter())
-        status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii")
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+        return daemon.memory()
 
 
 def idle_share(seconds: float) -> float:
@@ -70,7 +65,7 @@ def idle_share(seconds: float) -> float:
 
 
 @contextlib.contextmanager
-def _empty() -> Iterator[Daemon]:
+def _empty() -> Iterator[Server]:
     environ = {"KEY": "bench", "SECRET": "YmVuY2g="}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
@@ -86,11 +81,10 @@ def first_scrape() -> float:
         return _scrape(daemon, began)
 
 
-def _scrape(daemon: Daemon, began: float) -> float:
+def _scrape(daemon: Server, began: float) -> float:
     """Scrape as soon as somebody listens, and return the seconds since `began`."""
-    address = urlsplit(daemon.url).netloc
     while time.perf_counter() - began < DEADLINE_SECONDS:
-        connection = http.client.HTTPConnection(address, timeout=DEADLINE_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=DEADLINE_SECONDS)
         try:
             connection.request("GET", "/metrics")
             answer = connection.getresponse()
