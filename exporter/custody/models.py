@@ -38,7 +38,7 @@ _PROBLEMS: Final = {
     "string_unicode": "is not valid Unicode",
     "model_type": "is not an object",
 }
-"""In our words, by the type of pydantic's error."""
+"""In our words, by the type of pydantic's error, where its own message is not ours already."""
 
 
 class InvalidAnswerError(ValueError):
@@ -205,4 +205,4 @@ def _first_mistake(error: ValidationError) -> tuple[str, str]:
     """Return the field that is wrong (empty where the whole is) and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(map(str, first["loc"]))
-    return field, _PROBLEMS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    return field, _PROBLEMS.get(first["type"], first["msg"])

@@ -16,14 +16,14 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, InstanceOf, PlainValidator
 from pydantic_core import CoreSchema, core_schema
 
-DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,60}(\.[0-9]{0,60})?([eE][+-]?[0-9]{1,4})?")
-PLAIN_DECIMAL: Final = r"^[+-]?[0-9]{1,60}(\.[0-9]{0,60})?$"
-"""Of these, what needs no look at its size. In Rust's syntax, where `$` is the end of the text and nothing else."""
-FEW_DIGITS: Final = 60
-NOT_AN_AMOUNT: Final = "is not a finite decimal"
 LONGEST_CODE: Final = 64
-LONGEST_DESCRIPTION: Final = 128
 
+_LONGEST_DESCRIPTION: Final = 128
+_MOST_DIGITS: Final = 60
+_PLAIN: Final = rf"[+-]?[0-9]{{1,{_MOST_DIGITS}}}(\.[0-9]{{0,{_MOST_DIGITS}}})?"
+"""Decimals that any float can hold, for the regular expressions of both Python and Rust."""
+_DECIMAL: Final = re.compile(rf"{_PLAIN}([eE][+-]?[0-9]{{1,4}})?")
+_NOT_AN_AMOUNT: Final = "is not a finite decimal"
 _PLACES: Final = {Decimal(number): number for number in range(1000)}
 
 
@@ -39,19 +39,19 @@ def parse_json(body: bytes) -> object:
 
 
 def _number(text: str) -> Decimal:
-    return Decimal(text) if DECIMAL.fullmatch(text) else Decimal("NaN")
+    return Decimal(text) if _DECIMAL.fullmatch(text) else Decimal("NaN")
 
 
 def _whole(digits: str) -> Decimal:
     # JSON's grammar leaves nothing to doubt in a few digits, and most numbers of an answer are that.
-    return Decimal(digits) if len(digits) <= FEW_DIGITS else _number(digits)
+    return Decimal(digits) if len(digits) <= _MOST_DIGITS else _number(digits)
 
 
 def _amount(value: object) -> Decimal:
     number = _number(value) if isinstance(value, str) else value
     # A Decimal may be finite and yet more than a float, the type of every sample, can hold.
     if not isinstance(number, Decimal) or not math.isfinite(float(number)):
-        raise ValueError(NOT_AN_AMOUNT)
+        raise ValueError(_NOT_AN_AMOUNT)
     return number
 
 
@@ -62,18 +62,15 @@ def _places(value: object) -> int | None:
 
 def _moment(value: object) -> Decimal:
     """Unix seconds as text or number; sibling pages of newer revisions write RFC 3339, so that counts too."""
-    if not isinstance(value, str) or DECIMAL.fullmatch(value):
+    if not isinstance(value, str) or _DECIMAL.fullmatch(value):
         return _amount(value)
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:
         raise ValueError("is in no time zone")
-    try:
-        return Decimal(str(moment.timestamp()))
-    except OverflowError:
-        raise ValueError("is out of range") from None
+    return Decimal(str(moment.timestamp()))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Either:
     """Marks a type whose values usually are of the type `usual`; any other is judged by `judge`.
 
@@ -92,7 +89,7 @@ class _Either:
             mode="left_to_right",
             # Else both would tell what is wrong.
             custom_error_type="not_an_amount",
-            custom_error_message=NOT_AN_AMOUNT,
+            custom_error_message=_NOT_AN_AMOUNT,
         )
 
 
@@ -106,14 +103,14 @@ class _UselessIsNone:
 
 
 _Text = Annotated[str, Field(strict=True, min_length=1)]
-_DecimalText = Annotated[str, Field(strict=True, pattern=PLAIN_DECIMAL), AfterValidator(Decimal)]
+_DecimalText = Annotated[str, Field(strict=True, pattern=f"^{_PLAIN}$"), AfterValidator(Decimal)]
 _SmallNumber = Annotated[InstanceOf[Decimal], AfterValidator(_PLACES.get)]
 
 Amount = Annotated[Decimal, _Either(_DecimalText, _amount)]
 Code = Annotated[_Text, Field(max_length=LONGEST_CODE)]
 OptionalCode = Annotated[Code | None, _UselessIsNone()]
 Description = Annotated[
-    Annotated[_Text, AfterValidator(lambda text: text[:LONGEST_DESCRIPTION])] | None,
+    Annotated[_Text, AfterValidator(lambda text: text[:_LONGEST_DESCRIPTION])] | None,
     _UselessIsNone(),
 ]
 Places = Annotated[int | None, _Either(_SmallNumber, _places)]

@@ -29,7 +29,7 @@ class Store:
         self._states: dict[Target, TargetState] = {}
         self._assets = HeldAssets()
         self._version = 0
-        # No balances were read before.
+        # None of the balances that are held was read before.
         self._oldest_read_at = math.inf
         self.series = 0
         self.retarget(targets, stale_after=stale_after, max_series=max_series)
@@ -94,7 +94,7 @@ class Store:
             return []
         withdrawn = [
             replace(state, balances=None, is_stale=True)
-            for state in self._states.values()
+            for state in self.states()
             if state.balances is not None and now - state.balances.read_at > self._stale_after
         ]
         for state in withdrawn:

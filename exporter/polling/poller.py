@@ -126,16 +126,13 @@ class Poller:
         """Send every request that may go at `now`; return when to look again."""
         parts = self._parts
         while True:
-            slot_at = parts.budget.ready_at(now)
-            # Who it is for is decided when it is there; to ask after each answer would be for nothing.
-            if self._waiting_since is not None and slot_at > now:
-                return slot_at
             entry, look_again_at = parts.schedule.next(now, self._turns(now))
             if entry is None:
                 self._waiting_since = None
                 return look_again_at
-            if slot_at > now:
-                self._waiting_since = now
+            if (slot_at := parts.budget.ready_at(now)) > now:
+                if self._waiting_since is None:
+                    self._waiting_since = now
                 return slot_at
             if self._waiting_since is not None:
                 parts.waited(now - self._waiting_since)

@@ -35,7 +35,7 @@ class Pages:
             states=STATES,
             organizations=tuple(dict.fromkeys(_organization(target) for target in status.targets)),
             columns=COLUMNS,
-            everything=view.only(None).address(),
+            everything=view.in_state(None).address(),
             chart=chart(status.budget.history, status.budget.requests, status.at),
         )
 

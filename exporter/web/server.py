@@ -83,6 +83,7 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Renew the `Date` header each second until stopped; uvicorn wakes ten times as often to look for that."""
+        # Of the numbers that uvicorn counts through, 0 is one with which it renews the header.
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DATE_SECONDS):

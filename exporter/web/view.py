@@ -94,7 +94,7 @@ class View:
         query = urlencode({name: value for name, value in parameters.items() if value})
         return f"/?{query}" if query else "/"
 
-    def only(self, state: State | None) -> "View":
+    def in_state(self, state: State | None) -> "View":
         """Return the view of all targets in `state`, None for any, in the same order."""
         return View(sort=self.sort, is_descending=self.is_descending, state=state)
 

@@ -24,7 +24,10 @@ class Server:
     port: int
 
     def processor_seconds(self) -> float:
-        """Return the processor time that its threads have taken so far (Linux, "Scheduler Statistics")."""
+        """Return the processor time that its threads have taken so far (Linux, "Scheduler Statistics").
+
+        The ticks of /proc/PID/stat are as long as two polls.
+        """
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(thread.read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
 

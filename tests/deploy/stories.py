@@ -221,8 +221,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "10m",
                 EXPORTER,
                 "Custody exporter exporter:10063 has more to poll than its request budget allows",
-                "The configured intervals of 2 targets ask for 1.80 times what a limit allows: the budget of 100 "
-                "requests in 30s, or a key's own. The intervals that the limit holds for are stretched by that factor.",
+                "The configured intervals ask for 1.80 times what a limit allows: the budget of 100 requests in 30s, "
+                "or a key's own. The intervals that the limit holds for are stretched by that factor.",
             ),
         ),
         Story(

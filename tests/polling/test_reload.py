@@ -155,6 +155,30 @@ def test_an_asset_that_only_a_removed_vault_held_is_gone_with_it() -> None:
     play(scene)
 
 
+def test_time_in_which_no_target_is_there_to_be_polled_is_no_wait_for_the_budget() -> None:
+    def waited(played: Stage) -> float:
+        value = played.counted("kraken_custody_rate_limit_wait_seconds_total")
+        assert value is not None
+        return value
+
+    async def scene(played: Stage) -> None:
+        def only_the_total(document: Document) -> None:
+            document["organizations"][0]["vaults"] = []
+
+        await played.play(100)
+        # The total had its turn at 120 s, and a vault waits for the one at 180 s.
+        before = waited(played)
+        await played.exporter.reload(changed(played, only_the_total))
+        await played.play(45)
+        await played.exporter.reload(changed(played, nothing))
+        await played.play(10)
+        assert waited(played) - before == pytest.approx(5, abs=0.1)
+
+    two_a_minute = {"requests": 2, "window": "60s", "share": 1}
+    polling = {"interval": "1h", "stale_after": "3h"}
+    play(scene, vaults=2, assets=1, polling=polling, api={"rate_limit": two_a_minute})
+
+
 def test_a_target_that_is_removed_while_its_request_is_under_way_stays_removed() -> None:
     async def main() -> None:
         played = stage(jitter=lambda: 5.0)

@@ -126,7 +126,7 @@ def test_a_column_sorts_the_other_way_round_the_second_time() -> None:
 @pytest.mark.parametrize("state", ["stale", "failing", "waiting", "up", None])
 def test_a_count_leads_to_all_targets_in_its_state_in_the_same_order(state: State | None) -> None:
     shown = View(sort="rows", is_descending=True, organization="acme", text="x")
-    assert shown.only(state) == View(sort="rows", is_descending=True, state=state)
+    assert shown.in_state(state) == View(sort="rows", is_descending=True, state=state)
 
 
 def test_columns_have_names_of_their_own() -> None:
