@@ -38,8 +38,11 @@ def parse_json(body: bytes) -> object:
         raise ValueError("nested too deeply") from None
 
 
-def _number(text: str) -> Decimal:
-    return Decimal(text) if _DECIMAL.fullmatch(text) else Decimal("NaN")
+def _number(value: object) -> Decimal:
+    """Return a number that is written as text or was read as one; NaN for anything else."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return Decimal(value)
+    return value if isinstance(value, Decimal) else Decimal("NaN")
 
 
 def _whole(digits: str) -> Decimal:
@@ -48,16 +51,15 @@ def _whole(digits: str) -> Decimal:
 
 
 def _amount(value: object) -> Decimal:
-    number = _number(value) if isinstance(value, str) else value
+    number = _number(value)
     # A Decimal may be finite and yet more than a float, the type of every sample, can hold.
-    if not isinstance(number, Decimal) or not math.isfinite(float(number)):
+    if not math.isfinite(float(number)):
         raise ValueError(_NOT_AN_AMOUNT)
     return number
 
 
 def _places(value: object) -> int | None:
-    number = _number(value) if isinstance(value, str) else value
-    return _PLACES.get(number) if isinstance(number, Decimal) else None
+    return _PLACES.get(_number(value))
 
 
 def _moment(value: object) -> Decimal:

@@ -23,7 +23,14 @@ class Server:
     process: subprocess.Popen[bytes]
     port: int
 
-    def processor_seconds(self) -> float:
+    def share_of_a_core(self, seconds: float) -> float:
+        """Return which part of a core it takes during the next `seconds`."""
+        began, spent = time.monotonic(), self._processor_seconds()
+        # A share is measured over time.
+        time.sleep(seconds)
+        return (self._processor_seconds() - spent) / (time.monotonic() - began)
+
+    def _processor_seconds(self) -> float:
         """Return the processor time that its threads have taken so far (Linux, "Scheduler Statistics").
 
         The ticks of /proc/PID/stat are as long as two polls.
@@ -33,9 +40,7 @@ class Server:
 
     def memory(self, kind: str = "VmRSS") -> float:
         """Return the resident memory in MiB; `VmHWM` for the most there ever was."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        line = next(line for line in status.splitlines() if line.startswith(kind))
-        return int(line.split()[1]) / 1024
+        return process_status(self.process.pid, kind) / 1024
 
     def page(self) -> list[str]:
         """Return the lines of its exposition."""
@@ -59,6 +64,12 @@ class Server:
         if answer.status != 200 or (answer.headers["content-encoding"] == "gzip") is not gzip:
             raise RuntimeError(f"a scrape was answered with {answer.status}, {answer.headers}")
         return seconds, size
+
+
+def process_status(pid: int | str, field: str) -> int:
+    """Return a number from /proc/PID/status."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(next(line for line in text.splitlines() if line.startswith(f"{field}:")).split()[1])
 
 
 def held_series(page: Iterable[str]) -> int:

@@ -81,10 +81,7 @@ def _daemon(seconds: float) -> dict[str, str]:
         file.write_text(yaml.safe_dump(document))
         with running("--config.file", str(file), environ=environ) as daemon:
             time.sleep(10)
-            began, spent = time.monotonic(), daemon.processor_seconds()
-            time.sleep(seconds)
-            elapsed = time.monotonic() - began
-            share = (daemon.processor_seconds() - spent) / elapsed
+            share = daemon.share_of_a_core(seconds)
             for gzip in (False, True):
                 daemon.scrape(gzip=gzip)
             memory, series = daemon.memory(), held_series(daemon.page())

@@ -38,7 +38,7 @@ from exporter.demo.simulator import Simulator
 from exporter.logs import configure
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
-from tests.bench.daemon import Server, held_series, running
+from tests.bench.daemon import Server, held_series, process_status, running
 from tests.bench.filled import API_KEY, API_SECRET
 from tests.polling.world import Stage, run, stage
 
@@ -225,17 +225,12 @@ def _sample(played: Stage, page: Exposition) -> Sample:
             for line in lines
             if line.startswith(b"kraken_custody_api_errors_total{")
         ),
-        "memory, MiB (VmRSS)": _status("self", "VmRSS") / 1024,
+        "memory, MiB (VmRSS)": process_status("self", "VmRSS") / 1024,
         "objects (gc)": len(gc.get_objects()),
         "asyncio tasks": len(asyncio.all_tasks()),
         "balance series": played.exporter.store.series,
         "own series": sum(line.startswith(b"kraken_custody_api_") for line in lines),
     }
-
-
-def _status(pid: int | str, field: str) -> int:
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(next(line for line in text.splitlines() if line.startswith(f"{field}:")).split()[1])
 
 
 def _daemon(seconds: float) -> tuple[list[Sample], int]:
@@ -314,9 +309,9 @@ def _daemon_sample(server: Server, simulator: Simulator) -> Sample:
     page = server.page()
     return {
         "requests": simulator.guard.arrivals,
-        "memory, MiB (VmRSS)": _status(pid, "VmRSS") / 1024,
+        "memory, MiB (VmRSS)": server.memory(),
         "open files": len(list(Path(f"/proc/{pid}/fd").iterdir())),
-        "threads": _status(pid, "Threads"),
+        "threads": process_status(pid, "Threads"),
         "balance series": held_series(page),
         "own series": sum(line.startswith("kraken_custody_api_") for line in page),
     }

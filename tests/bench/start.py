@@ -59,9 +59,7 @@ def idle_share(seconds: float) -> float:
     """Return which part of a core that daemon takes while nobody scrapes it."""
     with _empty() as daemon:
         _scrape(daemon, time.perf_counter())
-        spent = daemon.processor_seconds()
-        time.sleep(seconds)
-        return (daemon.processor_seconds() - spent) / seconds
+        return daemon.share_of_a_core(seconds)
 
 
 @contextlib.contextmanager

@@ -329,6 +329,19 @@ def taken_up_again(
         yield again
 
 
+def session_that_can_be_taken_up_again(
+    address: Address, trust: ssl.SSLContext
+) -> ssl.SSLSession | None:
+    with connected(address, trust=trust) as first:
+        assert isinstance(first, ssl.SSLSocket)
+        assert ask(first) == (200, b"hello")
+        session = first.session
+    with taken_up_again(address, trust, session) as again:
+        assert again.session_reused
+        assert ask(again) == (200, b"hello")
+    return session
+
+
 @pytest.mark.parametrize("version", ["TLS12", "TLS13"])
 def test_a_session_that_is_taken_up_again_does_not_outlive_the_certificate_that_it_began_with(
     version: str, site: Site
@@ -337,13 +350,7 @@ def test_a_session_that_is_taken_up_again_does_not_outlive_the_certificate_that_
     trust = site.authority.trust("prometheus.example")
     now = 0.0
     with served(access=Access(lambda: site.configuration, wall=lambda: now)) as address:
-        with connected(address, trust=trust) as first:
-            assert isinstance(first, ssl.SSLSocket)
-            assert ask(first) == (200, b"hello")
-            session = first.session
-        with taken_up_again(address, trust, session) as again:
-            assert again.session_reused
-            assert ask(again) == (200, b"hello")
+        session = session_that_can_be_taken_up_again(address, trust)
         now = math.inf
         with taken_up_again(address, trust, session) as again:
             again.sendall(GET)
@@ -358,13 +365,7 @@ def test_a_session_that_is_taken_up_again_is_held_to_the_names_that_are_allowed_
     site.configure(**policy)
     trust = site.authority.trust("prometheus.example")
     with served(access=site.access) as address:
-        with connected(address, trust=trust) as first:
-            assert isinstance(first, ssl.SSLSocket)
-            assert ask(first) == (200, b"hello")
-            session = first.session
-        with taken_up_again(address, trust, session) as again:
-            assert again.session_reused
-            assert ask(again) == (200, b"hello")
+        session = session_that_can_be_taken_up_again(address, trust)
         site.configure(**policy | {"client_allowed_sans": ["grafana.example"]})
         with taken_up_again(address, trust, session) as again:
             again.sendall(GET)

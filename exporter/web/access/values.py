@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -140,19 +141,16 @@ def _client_auth_type(value: object) -> str:
     return written
 
 
-def _cipher_suite(value: object) -> str:
-    written = text(value)
-    if written not in (*TLS_1_2_SUITES, *TLS_1_3_SUITES):
-        known = ", ".join((*TLS_1_2_SUITES, *TLS_1_3_SUITES))
-        raise ProblemError(f"is no cipher suite that may be used; those are {known}")
-    return written
+def _one_of(known: Collection[str], otherwise: str) -> BeforeValidator:
+    """Take the text that is in `known`; `otherwise` is what is wrong with any other, up to the list of those."""
 
+    def known_text(value: object) -> str:
+        written = text(value)
+        if written not in known:
+            raise ProblemError(f"{otherwise} {', '.join(known)}")
+        return written
 
-def _curve(value: object) -> str:
-    written = text(value)
-    if written not in CURVES:
-        raise ProblemError(f"must be one of {', '.join(CURVES)}")
-    return written
+    return BeforeValidator(known_text)
 
 
 def _one_curve(curves: tuple[str, ...]) -> tuple[str, ...]:
@@ -161,25 +159,23 @@ def _one_curve(curves: tuple[str, ...]) -> tuple[str, ...]:
     return curves
 
 
-def _header_name(value: object) -> str:
-    written = text(value)
-    if written not in HEADERS:
-        raise ProblemError(f"this header cannot be set; those that can are {', '.join(HEADERS)}")
-    return written
+def _spelled(value: object) -> str:
+    """Return a text, quoted or not: to YAML, `1` and `true` are none."""
+    return str(value) if isinstance(value, Unquoted) else text(value)
 
 
 def _header_value(value: object) -> str:
     """Read a header's value, to which space around it does not belong; an empty one is as good as none."""
     if value is None or value == "":
         return ""
-    written = str(value) if isinstance(value, Unquoted) else text(value)
+    written = _spelled(value)
     if not written.isascii():
         raise ProblemError("has a character that no header can carry: write ASCII")
     return written.strip()
 
 
 def _user(value: object) -> str:
-    written = str(value) if isinstance(value, Unquoted) else text(value)
+    written = _spelled(value)
     if ":" in written:
         raise ProblemError("a user name cannot have a colon: basic authentication ends it there")
     return written
@@ -222,13 +218,16 @@ PrivateKey = Annotated[
 PrivateKeyFile = Annotated[FilePath, AfterValidator(_private_key_file)]
 Version = Annotated[str, BeforeValidator(_version)]
 ClientAuthType = Annotated[str, BeforeValidator(_client_auth_type)]
-CipherSuite = Annotated[str, BeforeValidator(_cipher_suite)]
+CipherSuite = Annotated[
+    str,
+    _one_of((*TLS_1_2_SUITES, *TLS_1_3_SUITES), "is no cipher suite that may be used; those are"),
+]
 Curves = Annotated[
-    tuple[Annotated[str, BeforeValidator(_curve)], ...],
+    tuple[Annotated[str, _one_of(CURVES, "must be one of")], ...],
     Field(min_length=1),
     AfterValidator(_one_curve),
 ]
-HeaderName = Annotated[str, BeforeValidator(_header_name)]
+HeaderName = Annotated[str, _one_of(HEADERS, "this header cannot be set; those that can are")]
 HeaderValue = Annotated[str, BeforeValidator(_header_value)]
 User = Annotated[str, BeforeValidator(_user)]
 BcryptHash = Annotated[SecretStr, BeforeValidator(_bcrypt_hash)]
