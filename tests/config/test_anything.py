@@ -88,13 +88,13 @@ def test_the_example_is_accepted(accepts: Callable[[str], bool]) -> None:
 
 
 @given(tree=st.dictionaries(keys, trees, max_size=5) | trees)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_document_is_settings_or_mistakes(accepts: Callable[[str], bool], tree: object) -> None:
     accepts(yaml.safe_dump(tree))
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_the_example_with_anything_anywhere_is_settings_or_mistakes(
     accepts: Callable[[str], bool], data: st.DataObject
 ) -> None:
@@ -116,7 +116,7 @@ def test_the_example_with_anything_anywhere_is_settings_or_mistakes(
     written=st.text(max_size=10)
     | st.sampled_from(["\t", "- ", ": ", "{", "*a", "&a ", "!a ", "'"]),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_the_example_with_any_text_anywhere_is_settings_or_mistakes(
     accepts: Callable[[str], bool], start: int, length: int, written: str
 ) -> None:
@@ -124,6 +124,5 @@ def test_the_example_with_any_text_anywhere_is_settings_or_mistakes(
 
 
 @given(text=st.text())
-@settings(deadline=None)
 def test_any_text_is_settings_or_mistakes(accepts: Callable[[str], bool], text: str) -> None:
     accepts(text)

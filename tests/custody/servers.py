@@ -32,13 +32,20 @@ async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIte
             await writer.wait_closed()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.add(asyncio.create_task(serve(reader, writer)))
+        task = asyncio.create_task(serve(reader, writer))
+        connections.add(task)
+        task.add_done_callback(connections.discard)
 
     async with await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls) as server:
         port = server.sockets[0].getsockname()[1]
-        yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
-        over.set()
-        await asyncio.gather(*connections)
+        try:
+            yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
+        finally:
+            over.set()
+            server.close()
+            # One that has just been accepted comes in while others end; none may be left open.
+            while connections:
+                await asyncio.gather(*connections)
 
 
 def saying(*pieces: bytes) -> Script:

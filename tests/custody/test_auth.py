@@ -6,7 +6,7 @@ from itertools import pairwise
 import httpx
 import pytest
 from freezegun import freeze_time
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 
@@ -131,7 +131,6 @@ def test_a_nonce_after_2038_fits_kraken_s_64_bits(unit: str, nonce: str) -> None
     assert int(nonce) < 2**64
 
 
-@settings(deadline=None)
 @given(times=st.lists(st.integers(0, 2**62), min_size=2, max_size=20))
 def test_nonces_increase_whatever_the_clock_does(times: list[int]) -> None:
     clock = WallClock(0)

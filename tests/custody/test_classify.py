@@ -377,7 +377,7 @@ def test_the_api_says_when_to_come_again(text: str, seconds: float | None, elsew
     assert error.retry_after == seconds
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=st.text("0123456789 ,:+-JanMonGMT"))
 def test_no_retry_after_raises_or_asks_for_a_negative_pause(text: str) -> None:
     error = failure(Api(answer(b"", 503, {"retry-after": text})))

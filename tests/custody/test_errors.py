@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.custody.errors import (
@@ -59,7 +59,6 @@ def test_what_to_do_about_a_failure(type_: str, status: int, reaction: Reaction)
     assert reaction_to(status, type_) is reaction
 
 
-@settings(deadline=None)
 @given(status=st.integers(100, 999), type_=st.text())
 def test_there_is_something_to_do_about_every_failure(status: int, type_: str) -> None:
     assert reaction_to(status, type_) in Reaction
@@ -131,7 +130,6 @@ def test_no_part_of_a_secret_is_left_where_an_endless_text_is_cut() -> None:
     assert Cleaner("opensesame")(" " * 9_995 + "opensesame", 30) == ""
 
 
-@settings(deadline=None)
 @given(said=st.text(st.characters()), length=st.integers(1, 50))
 def test_cleaned_text_is_printable_short_and_without_the_secret(said: str, length: int) -> None:
     shown = Cleaner("secret")(said + "secret" + said, length)

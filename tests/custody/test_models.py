@@ -512,7 +512,6 @@ def test_a_body_that_is_no_json_is_a_value_error(body: bytes) -> None:
         parse_json(body)
 
 
-@settings(deadline=None)
 @given(
     body=st.binary()
     | st.text().map(str.encode)
@@ -555,7 +554,7 @@ def amounts(model: AssetBalance | OrganizationBalance) -> list[float]:
     return [float(value) for _, value in model if isinstance(value, Decimal)]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(written=DOCUMENTS)
 def test_any_json_is_a_vault_of_finite_amounts_or_invalid(written: Any) -> None:
     try:
@@ -571,7 +570,7 @@ def test_any_json_is_a_vault_of_finite_amounts_or_invalid(written: Any) -> None:
         repr(kept.description()).encode()  # every text can go into an exposition
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(written=DOCUMENTS)
 def test_any_json_is_a_total_of_finite_amounts_or_invalid(written: Any) -> None:
     try:

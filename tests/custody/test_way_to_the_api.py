@@ -1,6 +1,7 @@
 """A key goes to the configured host and to nobody else: not where an answer, a proxy or the environment points."""
 
 import asyncio
+import contextlib
 import ssl
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def proxy_to(port: int, asked: list[bytes]) -> Script:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         there, thither = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(copy(reader, thither), copy(there, writer))
+        with contextlib.closing(thither):
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(copy(reader, thither), copy(there, writer))
 
     return script
 

@@ -223,11 +223,11 @@ SLOW: Final = tuple(
         type="transport/timeout",
         status="",
         tries=3,
-        says="no complete answer within 0.5 s",
+        says="no complete answer within 2 s",
     )
     for situation, script in {"never answered": silence, "byte by byte": trickle}.items()
 )
-"""Answers that take longer than `api.timeout`, which is half a second there."""
+"""Answers that take longer than `api.timeout`, which is two seconds there."""
 
 ODDITIES: Final = (
     Oddity(

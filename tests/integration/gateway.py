@@ -39,10 +39,10 @@ class Gateway:
 
     async def _forward(self, head: bytes, writer: asyncio.StreamWriter) -> None:
         from_api, to_api = await asyncio.open_connection("127.0.0.1", self._port)
-        to_api.write(KEEP_ALIVE.sub(b"connection: close", head))
-        writer.write(await from_api.read())
-        await writer.drain()
-        to_api.close()
+        with contextlib.closing(to_api):
+            to_api.write(KEEP_ALIVE.sub(b"connection: close", head))
+            writer.write(await from_api.read())
+            await writer.drain()
 
 
 @contextmanager

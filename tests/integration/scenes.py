@@ -28,7 +28,7 @@ from tests.waiting import until
 CALM: Final = "calm"
 """The vault with which nothing is wrong, and the organization that it and most others are in."""
 HOURS: Final = 3600.0
-DEADLINE_SECONDS: Final = 60.0
+DEADLINE_SECONDS: Final = 120.0
 
 
 class Scrape:
@@ -274,7 +274,7 @@ def play_outage(
                 yield
             api.enter_context(SimulatorThread(simulated.app, port=port))
 
-        write(directory, documented(directory, base_url, simulated, "1s"))
+        write(directory, documented(directory, base_url, simulated, "2s"))
         return _play_broken(directory, simulated, clock, broken(), tries)
 
 

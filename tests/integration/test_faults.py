@@ -151,7 +151,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
     """All scenes, begun; the longest first."""
     plays: dict[str, Callable[[Path], Any]] = {
         "answers": partial(play_vaults, faults=(*FAILURES, *ODDITIES)),
-        "slow": partial(play_vaults, faults=SLOW, gateway=gateway_to, timeout="500ms"),
+        "slow": partial(play_vaults, faults=SLOW, gateway=gateway_to, timeout="2s"),
         "broken": partial(play_vaults, faults=BROKEN, gateway=gateway_to),
         "stale": partial(play_stale, faults=STALE),
         "paused for long": partial(play_stale, faults=(), default=moods.rate_limited(3600)),

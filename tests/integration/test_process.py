@@ -109,7 +109,8 @@ def test_balances_that_become_stale_are_withdrawn_and_come_back(tmp_path: Path) 
             del simulated.moods[VAULT.id]
             until(lambda: sample(exporter, stale, vault=VAULT.name) == 0.0)
             until(lambda: sample(exporter, "kraken_custody_vault_balance", vault=VAULT.name))
-            assert VAULT.name in {event["vault"] for event in exporter.events("target_stale")}
+            # On a busy machine an organization's total, which has no vault, may have become too old as well.
+            assert VAULT.name in {event.get("vault") for event in exporter.events("target_stale")}
 
 
 @pytest.mark.parametrize("level", ["debug", "info"])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,
@@ -149,7 +149,6 @@ def read_back(found: Iterable[Sample]) -> dict[Series, float]:
 
 
 @given(POLLS)
-@settings(deadline=None)  # a busy machine is no failure
 def test_any_sequence_of_answers_reads_back_as_what_was_put_in(
     polls: list[tuple[Any, Answer]],
 ) -> None:

@@ -186,7 +186,7 @@ class Network:
             self.now = moment
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     requests=st.integers(1, 12),
     in_flight=st.integers(1, 4),

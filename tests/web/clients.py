@@ -19,17 +19,65 @@ from exporter.web.access.control import Access
 from exporter.web.address import ListenAddress
 from exporter.web.limits import Limits
 from exporter.web.server import serving
+from tests.waiting import DEADLINE_SECONDS
 
-DEADLINE_SECONDS = 10.0
-SOON = 0.2
-"""A timeout that is waited for; long enough for a busy machine to send what it has at hand."""
-NEVER = 3600.0
-"""A timeout that is not."""
+SOON = 300.0
+"""A limit that a test lets pass (`time_passes`); no machine is so busy that a client reaches it before."""
+NEVER = 1e9
+"""A limit that no test reaches."""
+STEP = SOON / 10
+"""What passes at once: less than a limit, so that one that is wrongly renewed is not reached."""
+STEP_PAUSE_SECONDS = 0.01
 GET = b"GET / HTTP/1.1\r\nhost: exporter\r\n\r\n"
 HEALTH = b"GET /-/healthy HTTP/1.1\r\nhost: exporter\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: exporter\r\n"
 
 Address = tuple[str, int]
+
+
+class Clock:
+    """What the servers of these tests go by: the time that passes really, and what a test lets pass besides."""
+
+    def __init__(self) -> None:
+        self._passed = 0.0
+        self._loops: set[asyncio.AbstractEventLoop] = set()
+
+    @contextmanager
+    def of(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Let `loop` go by this clock."""
+        loop.time = lambda: time.monotonic() + self._passed  # type: ignore[method-assign]  # time is an argument
+        self._loops.add(loop)
+        try:
+            yield
+        finally:
+            self._loops.remove(loop)
+
+    def step(self) -> None:
+        """Let some time pass at once, a part of SOON."""
+        self._passed += STEP
+        for loop in self._loops:
+            loop.call_soon_threadsafe(lambda: None)  # that it looks at the clock again
+
+
+CLOCK = Clock()
+
+
+@contextmanager
+def time_passes() -> Iterator[None]:
+    """Let time pass for the servers while the block runs, as fast as they keep up with it."""
+    over = threading.Event()
+
+    def pass_on() -> None:
+        while not over.wait(STEP_PAUSE_SECONDS):
+            CLOCK.step()
+
+    with ThreadPoolExecutor(1) as thread:
+        passing = thread.submit(pass_on)
+        try:
+            yield
+        finally:
+            over.set()
+            passing.result()
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,6 +92,7 @@ def served(app: ASGIApp = hello, access: Access | None = None, **limits: Any) ->
     with (
         ListenAddress("127.0.0.1", 0).listen() as listener,
         asyncio.Runner() as runner,
+        CLOCK.of(runner.get_loop()),
         ThreadPoolExecutor(1) as thread,
     ):
         loop = runner.get_loop()
@@ -78,21 +127,31 @@ def connected(
 
 
 def rest_of(client: socket.socket) -> bytes:
-    """Return what comes until the server ends the connection, in whatever way."""
+    """Return what comes until the server ends the connection, in whatever way and however long that takes it."""
     received = bytearray()
-    with suppress(ConnectionResetError):
+    with time_passes(), suppress(ConnectionResetError):
         while data := client.recv(1 << 20):
             received += data
     return bytes(received)
 
 
-def send_until_cut(client: socket.socket, data: bytes, pause: float = 0.0) -> None:
+def send_until_cut(client: socket.socket, data: bytes) -> None:
+    """Send again and again until the server ends the connection."""
     end = time.monotonic() + DEADLINE_SECONDS
     with suppress(ConnectionResetError, BrokenPipeError):
         while time.monotonic() < end:
             client.sendall(data)
-            # A client that is slow on purpose; nothing is waited for.
-            time.sleep(pause)
+        pytest.fail("the server takes it for ever")
+
+
+def send_slowly_until_cut(client: socket.socket, data: bytes) -> None:
+    """Send now and then, while time passes, until the server ends the connection."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    with suppress(ConnectionResetError, BrokenPipeError):
+        while time.monotonic() < end:
+            client.sendall(data)
+            CLOCK.step()
+            time.sleep(STEP_PAUSE_SECONDS)  # for the server to look at both; nothing is waited for
         pytest.fail("the server takes it for ever")
 
 

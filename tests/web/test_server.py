@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import httpx
 import pytest
@@ -23,7 +23,7 @@ from exporter.web.access.passwords import Passwords
 from exporter.web.address import ListenAddress
 from exporter.web.headers import SECURITY
 from exporter.web.server import serving
-from tests.waiting import until
+from tests.waiting import DEADLINE_SECONDS, until
 from tests.web.access.files import HASH
 from tests.web.clients import (
     GET,
@@ -41,8 +41,10 @@ from tests.web.clients import (
     hello,
     is_served,
     rest_of,
+    send_slowly_until_cut,
     send_until_cut,
     served,
+    time_passes,
 )
 
 
@@ -119,7 +121,7 @@ def test_clients_that_never_finish_their_request_do_not_hold_up_the_end() -> Non
         halfway.close()
 
     async def with_deadline() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await check()
 
     asyncio.run(with_deadline())
@@ -130,9 +132,9 @@ def test_what_is_no_http_is_refused_and_the_others_are_served() -> None:
         with ListenAddress("127.0.0.1", 0).listen() as listener:
             async with serving(hello, listener), httpx.AsyncClient() as client:
                 reader, writer = await asyncio.open_connection(*listener.getsockname())
-                writer.write(b"\x16\x03\x01 this is TLS\r\n\r\n")
-                refused = await reader.read()
-                writer.close()
+                with closing(writer):
+                    writer.write(b"\x16\x03\x01 this is TLS\r\n\r\n")
+                    refused = await reader.read()
                 return refused, (await client.get(url_of(listener))).status_code
 
     refused, status = asyncio.run(check())
@@ -159,7 +161,7 @@ def test_a_request_that_is_never_complete_is_given_up(sent: bytes, address: Addr
 def test_bytes_now_and_then_do_not_keep_a_request_alive(head: bytes, address: Address) -> None:
     with connected(address) as client:
         client.sendall(head)
-        send_until_cut(client, b"x", pause=0.01)
+        send_slowly_until_cut(client, b"x")
         assert is_served(address)
 
 
@@ -190,7 +192,8 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off_and_little_is_held_fo
     with served(pages.app, write_timeout=SOON) as address, connected(address, 4096) as client:
         client.sendall(GET_ENDLESS)
         assert client.recv(1)
-        until(lambda: pages.chunks and not pages.under_way)
+        with time_passes():
+            until(lambda: pages.chunks and not pages.under_way)
         assert pages.chunks * len(pages.CHUNK) < len(LARGE), (
             "the kernel's buffers, and a chunk or so"
         )
@@ -202,7 +205,8 @@ def test_to_take_a_little_now_and_then_is_not_enough() -> None:
     pages = Pages()
     with served(pages.app, write_timeout=SOON) as address, connected(address, 4096) as client:
         client.sendall(GET_ENDLESS)
-        until(lambda: client.recv(1024) and not pages.under_way)
+        with time_passes():
+            until(lambda: client.recv(1024) and not pages.under_way)
 
 
 @pytest.mark.parametrize("header", [b"", b"connection: close\r\n"])
@@ -213,7 +217,8 @@ def test_an_answer_that_was_left_to_the_server_is_not_kept_for_ever(header: byte
     ):
         client.sendall(GET_LARGE[:-2] + header + b"\r\n")
         assert client.recv(1)
-        until(lambda: is_served(address))
+        with time_passes():
+            until(lambda: is_served(address))
         assert len(rest_of(client)) < len(LARGE)
 
 
@@ -336,13 +341,13 @@ def test_a_body_that_comes_slowly_does_not_keep_a_connection(
     head, data = FRAMINGS[framing]
     with connected(address) as client:
         assert ask(client, POST + head) == (200, b"hello")
-        send_until_cut(client, data[:100], pause=0.01)
+        send_slowly_until_cut(client, data[:100])
 
 
 def test_an_app_does_not_wait_for_a_body_for_ever() -> None:
     with served(echo, write_timeout=SOON) as address, connected(address) as client:
         client.sendall(POST + b"content-length: 1000000\r\n\r\n")
-        send_until_cut(client, b"x", pause=0.01)
+        send_slowly_until_cut(client, b"x")
 
 
 def test_a_body_of_usual_size_is_taken() -> None:
@@ -391,7 +396,11 @@ def test_requests_that_do_not_wait_for_answers_are_answered_in_turn(address: Add
 
 
 def test_requests_without_end_whose_answers_are_not_taken_are_cut_off() -> None:
-    with served(Pages().app, write_timeout=SOON) as address, connected(address, 4096) as client:
+    with (
+        served(Pages().app, write_timeout=SOON) as address,
+        connected(address, 4096) as client,
+        time_passes(),
+    ):
         send_until_cut(client, GET_LARGE)
 
 

@@ -23,11 +23,10 @@ from exporter.web.connection import State
 from exporter.web.handshake import Handshake
 from exporter.web.headers import SECURITY
 from exporter.web.limits import Limits
-from tests.waiting import until
+from tests.waiting import DEADLINE_SECONDS, until
 from tests.web.access.files import read
 from tests.web.certificates import Authority
 from tests.web.clients import (
-    DEADLINE_SECONDS,
     GET,
     GET_ENDLESS,
     GET_LARGE,
@@ -42,6 +41,7 @@ from tests.web.clients import (
     is_served,
     rest_of,
     served,
+    time_passes,
 )
 
 PAIR = {"cert_file": "server.pem", "key_file": "server-key.pem"}
@@ -76,8 +76,7 @@ def site(tmp_path: Path) -> Site:
 @pytest.fixture
 def address(site: Site) -> Iterator[Address]:
     """Where an app is served over TLS to clients that have little time for their requests."""
-    # A handshake takes several turns of both ends, and a busy machine its time for each.
-    with served(access=site.access, read_timeout=5 * SOON) as found:
+    with served(access=site.access, read_timeout=SOON) as found:
         yield found
 
 
@@ -491,7 +490,8 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off_and_little_is_held_fo
     ):
         client.sendall(GET_ENDLESS)
         assert client.recv(1)
-        until(lambda: pages.chunks and not pages.under_way)
+        with time_passes():
+            until(lambda: pages.chunks and not pages.under_way)
         assert pages.chunks * len(pages.CHUNK) < len(LARGE)
         assert not rest_of(client).endswith(b"0\r\n\r\n")
         assert is_served(address, site.trust)
