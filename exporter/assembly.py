@@ -25,7 +25,7 @@ from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate
-from exporter.polling.lane import Lane, going_on, warn_of_open_files
+from exporter.polling.lane import Lane, lanes_that_stay, warn_of_open_files
 from exporter.polling.plan import plan_of
 from exporter.polling.poller import Parts, Poller
 from exporter.polling.results import Results
@@ -158,7 +158,7 @@ class Exporter:
         Returns the names of those with secrets, or a way to the API (`is_elsewhere`), that were not tried before, and
         the clients that nobody will ask again.
         """
-        olds = going_on(self._lanes, lanes)
+        olds = lanes_that_stay(self._lanes, lanes)
         retired = [lane.client for lane in self._lanes.values()]
         self._lanes.clear()
         renewed = set()

@@ -8,23 +8,26 @@ LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 
 
 class Refusal(NamedTuple):
-    """Why a gate closed: the error's type, and the API's own words."""
+    """Why nothing may be sent: an error's type, the API's own words or the library's, and the HTTP status, if any."""
 
     type: str
     message: str
+    status: int | None = None
 
 
 class Gate:
     """Open, or closed for a pause, after which one request tries before the others go.
 
     Each pause is twice as long as the one before, from `first` to `longest` seconds, until a request gets through.
-    refusal: why it closed, None while it is open. All times are monotonic seconds.
+    refusal: why the last request was refused, or not answered, None while it is open. since: when the first of the
+    pauses in a row began, None while it is open. All times are monotonic seconds.
     """
 
     def __init__(self, first: float, longest: float) -> None:
         self.first = first
         self.longest = longest
         self.refusal: Refusal | None = None
+        self.since: float | None = None
         self._pause = 0.0
         self._closed_at: float | None = None
         self._opens_at = 0.0
@@ -45,11 +48,6 @@ class Gate:
         """Take note that a request goes now; where the gate is closed, it is the one that tries."""
         self._trying = self._closed_at is not None
 
-    @property
-    def closed_at(self) -> float | None:
-        """When the pause began, None while there is none."""
-        return self._closed_at
-
     def close(
         self,
         refusal: Refusal,
@@ -68,20 +66,24 @@ class Gate:
         wanted = self._pause if retry_after is None else retry_after
         pause = min(max(wanted, SHORTEST_PAUSE_SECONDS), LONGEST_RETRY_AFTER_SECONDS)
         self.refusal = refusal
+        self.since = now if self.since is None else self.since
         self._closed_at = now
         self._opens_at = now + pause
         self._trying = False
         return True
 
-    def settle(self, sent_at: float, *, answered: bool) -> bool:
+    def settle(self, sent_at: float, *, answered: bool, why: Refusal | None = None) -> bool:
         """Take note that a request ended without being refused; return whether that opened the gate.
 
-        Only an answer opens it, and only one to a request that was sent since the gate closed.
+        Only an answer opens it, and only one to a request that was sent since the gate closed. why: nothing came, where
+        nothing came; from then on that is what keeps the gate closed.
         """
         if self._closed_at is None or sent_at < self._closed_at:
             return False
         self._trying = False
         if answered:
-            self._closed_at = self.refusal = None
+            self._closed_at = self.since = self.refusal = None
             self._pause = 0.0
+        elif why is not None:
+            self.refusal = why
         return answered

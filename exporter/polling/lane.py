@@ -48,7 +48,7 @@ class Lane:
         own = self.own_budget.ready_at(now) if self.own_budget else now
         return max(own, self.gate.ready_at())
 
-    def mind_slowness(self, entry: Entry, sent_at: float, now: float) -> None:
+    def deprioritise_slow(self, entry: Entry, sent_at: float, now: float) -> None:
         """Let a target that took long to fail give way to the others of its key.
 
         A nonce must arrive before the next one is sent, so a request that runs into its deadline keeps all others of
@@ -59,7 +59,7 @@ class Lane:
         if entry.is_slow:
             self.slow_turn_at = now + lost * (1 / SLOW_SHARE - 1)
 
-    def mind_nonce(self, error: CustodyError, watch: NonceWatch, now: float) -> None:
+    def check_nonce_conflict(self, error: CustodyError, watch: NonceWatch, now: float) -> None:
         """Log that somebody else uses the key, where `error` completes the evidence for that.
 
         watch: the one from before the request. Of several requests under way, a later one may overtake.
@@ -108,7 +108,7 @@ class Lane:
             log.info("secrets_changed", credential=self.name)
 
 
-def going_on(old: Mapping[str, Lane], new: Mapping[str, Lane]) -> dict[str, Lane]:
+def lanes_that_stay(old: Mapping[str, Lane], new: Mapping[str, Lane]) -> dict[str, Lane]:
     """Return the lanes of `old` that go on where a reload wants those of `new`, by the name that each has there.
 
     All keys come before any name: where an old name goes to a new key, the old key may have a name of its own, and

@@ -40,3 +40,7 @@ class NonceWatch:
         is_news = is_telling and not self._is_told
         self._is_told = self._is_told or is_news
         return is_news
+
+    def says_shared(self, now: float) -> bool:
+        """Return whether it was told that the key is shared, and a refusal since then is less than an hour old."""
+        return self._is_told and now - self._refusals[-1] < EPISODE_SECONDS

@@ -5,6 +5,7 @@ Everything it decides is decided by those parts; here they are only asked, and t
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -182,7 +183,8 @@ class Poller:
             log.exception("request_crashed", target=entry.target.id)
             defect = CustodyError("response/invalid", message=f"defect: {type(error).__name__}")
             self._parts.results.request_failed(entry.target, defect)
-            self._settle_gates(lane, sent_at, answered=False)
+            for gate in ((self._parts.gate, "all"), (lane.gate, lane.name)):
+                self._settle(*gate, sent_at, answered=False)
             self._failed(entry, defect, lane)
         finally:
             now = self._parts.monotonic()
@@ -202,7 +204,8 @@ class Poller:
         try:
             answer = await _fetch(lane.client, entry.target)
             nonce_watch.accepted()
-            self._settle_gates(lane, sent_at, answered=True)
+            for gate in ((self._parts.gate, "all"), (lane.gate, lane.name)):
+                self._settle(*gate, sent_at, answered=True)
             if not entry.is_dropped:
                 parts.results.poll_succeeded(
                     entry.target,
@@ -212,9 +215,9 @@ class Poller:
                 )
         except CustodyError as error:
             parts.results.request_failed(entry.target, error)
-            self._mind_gates(lane, error, sent_at, generation)
-            lane.mind_slowness(entry, sent_at, parts.monotonic())
-            lane.mind_nonce(error, nonce_watch, parts.monotonic())
+            self._pause_or_settle(lane, error, sent_at, generation)
+            lane.deprioritise_slow(entry, sent_at, parts.monotonic())
+            lane.check_nonce_conflict(error, nonce_watch, parts.monotonic())
             if lane.generation == generation:
                 self._failed(entry, error, lane)
             else:
@@ -248,36 +251,54 @@ class Poller:
                 entry.target, error, refresh_interval=entry.refresh_interval
             )
 
-    def _mind_gates(self, lane: Lane, error: CustodyError, sent_at: float, generation: int) -> None:
-        now = self._parts.monotonic()
-        refusal = Refusal(error.type, error.message)
+    def _pause_or_settle(
+        self, lane: Lane, error: CustodyError, sent_at: float, generation: int
+    ) -> None:
+        refusal = Refusal(error.type, error.message, error.status)
+        everything, own = (self._parts.gate, "all"), (lane.gate, lane.name)
         match error.reaction:
             case Reaction.PAUSE_ALL:
-                if self._parts.gate.close(refusal, sent_at, now, error.retry_after):
-                    self._log_pause(self._parts.gate, error, now, credential="all")
+                self._pause(*everything, refusal, sent_at, error.retry_after)
                 # It says nothing about the key.
                 lane.gate.settle(sent_at, answered=False)
             case Reaction.PAUSE_CREDENTIAL:
-                if lane.generation == generation and lane.gate.close(refusal, sent_at, now):
-                    self._log_pause(lane.gate, error, now, credential=lane.name)
-                self._parts.gate.settle(sent_at, answered=True)
+                if lane.generation == generation:
+                    self._pause(*own, refusal, sent_at)
+                self._settle(*everything, sent_at, answered=True)
             case _:
-                self._settle_gates(lane, sent_at, answered=error.delivery is Delivery.ANSWERED)
+                answered = error.delivery is Delivery.ANSWERED
+                for gate in (everything, own):
+                    self._settle(*gate, sent_at, answered=answered, why=refusal)
 
-    def _settle_gates(self, lane: Lane, sent_at: float, *, answered: bool) -> None:
-        for gate, credential in ((self._parts.gate, "all"), (lane.gate, lane.name)):
-            if gate.settle(sent_at, answered=answered):
-                log.info("polling_resumed", credential=credential)
-
-    @staticmethod
-    def _log_pause(gate: Gate, error: CustodyError, now: float, *, credential: str) -> None:
-        log.warning(
+    def _pause(
+        self,
+        gate: Gate,
+        credential: str,
+        refusal: Refusal,
+        sent_at: float,
+        retry_after: float | None = None,
+    ) -> None:
+        """Close `gate`. Only a new pause, or a new reason for one that lasts, is a change worth a warning."""
+        now, before = self._parts.monotonic(), gate.refusal
+        if not gate.close(refusal, sent_at, now, retry_after) or gate.since is None:
+            return
+        is_renewed = before is not None and before.type == refusal.type
+        log.log(
+            logging.DEBUG if is_renewed else logging.WARNING,
             "polling_paused",
             credential=credential,
             seconds=round(gate.ready_at() - now, 1),
-            type=error.type,
-            message=error.message,
+            since_seconds=round(now - gate.since, 1),
+            type=refusal.type,
+            message=refusal.message,
         )
+
+    @staticmethod
+    def _settle(
+        gate: Gate, credential: str, sent_at: float, *, answered: bool, why: Refusal | None = None
+    ) -> None:
+        if gate.settle(sent_at, answered=answered, why=why):
+            log.info("polling_resumed", credential=credential)
 
     async def _let_go(self) -> None:
         """End the requests under way and close the connections."""

@@ -97,11 +97,11 @@ def _pauses(parts: Parts, to_wall: float) -> Iterator[Pause]:
     gates: list[tuple[str | None, Gate]] = [(None, parts.gate)]
     gates += [(name, lane.gate) for name, lane in parts.lanes.items()]
     for credential, gate in gates:
-        if gate.closed_at is not None and gate.refusal is not None:
+        if gate.since is not None and gate.refusal is not None:
             until = gate.ready_at()
             yield Pause(
                 credential=credential,
-                since=gate.closed_at + to_wall,
+                since=gate.since + to_wall,
                 until=until + to_wall if until < math.inf else None,
                 type=gate.refusal.type,
                 message=gate.refusal.message,

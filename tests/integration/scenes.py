@@ -239,7 +239,8 @@ def play_pause(directory: Path, answer: Mood) -> tuple[Record, list[float]]:
     simulated = simulator(portfolio=portfolio_of(()))
     with SimulatorThread(simulated.app) as base_url:
         write(directory, documented(directory, base_url, simulated, "10s"))
-        with running(directory=directory) as exporter:
+        # A pause that is only renewed is logged at this level.
+        with running("--log.level", "debug", directory=directory) as exporter:
             before = all_up(exporter, simulated)
             simulated.default_mood = asked = Asked(answer)
             with contextlib.suppress(AssertionError):

@@ -95,13 +95,22 @@ def test_answers_to_requests_that_were_under_way_already_do_not_end_the_pause() 
 
 def test_a_gate_tells_why_and_since_when_it_is_closed() -> None:
     gate = closed_gate()
-    assert (gate.refusal, gate.closed_at) == (REFUSAL, 100.0)
+    assert (gate.refusal, gate.since) == (REFUSAL, 100.0)
     gate.settle(probe(gate), answered=True)
-    assert (gate.refusal, gate.closed_at) == (None, None)
+    assert (gate.refusal, gate.since) == (None, None)
 
 
-def test_the_refusal_of_the_one_that_tries_is_the_reason_from_then_on() -> None:
+def test_a_pause_that_is_renewed_tells_the_new_reason_and_since_when_it_lasts() -> None:
     gate = closed_gate()
     again = Refusal("lockout", "Temporary lockout.")
     gate.close(again, probe(gate), now=160.5)
-    assert (gate.refusal, gate.closed_at) == (again, 160.5)
+    assert (gate.refusal, gate.since) == (again, 100.0)
+
+
+def test_a_trial_request_without_an_answer_is_the_reason_from_then_on() -> None:
+    gate = closed_gate()
+    silence = Refusal("transport/timeout", "no complete answer within 10 s")
+    assert not gate.settle(99.5, answered=False, why=silence)
+    assert gate.refusal == REFUSAL
+    assert not gate.settle(probe(gate), answered=False, why=silence)
+    assert (gate.refusal, gate.since) == (silence, 100.0)

@@ -57,6 +57,20 @@ def test_refusals_before_the_first_nonce_was_accepted_say_nothing() -> None:
     assert [watch.refused(moment) for moment in (100, 101, 102)] == [False, False, True]
 
 
+def test_a_key_is_told_as_shared_until_an_hour_has_passed_without_a_refusal() -> None:
+    watch = NonceWatch()
+    watch.accepted()
+    for moment in (10, 20, 30):
+        assert not watch.says_shared(moment)
+        watch.refused(moment)
+    assert watch.says_shared(30)
+    watch.refused(1000)
+    assert watch.says_shared(999 + HOUR)
+    assert not watch.says_shared(1000 + HOUR)
+    watch.refused(1000 + HOUR)
+    assert not watch.says_shared(1000 + HOUR)
+
+
 def another(played: Stage, *, wall_ahead: float = 0.0) -> Exporter:
     """A second exporter of the same configuration, on a machine whose clock is so many seconds ahead."""
     text = yaml.safe_dump(dict(played.document))
