@@ -4,8 +4,9 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -21,9 +22,10 @@ from exporter.reload import Reloader
 from exporter.report import plan_report, poll_report
 from exporter.terminal import PLAIN, Paint
 from exporter.web.access.control import Access
-from exporter.web.access.exposure import is_loopback, warn_of_exposure
+from exporter.web.access.exposure import warn_of_exposure
 from exporter.web.access.file import WebConfigFile
 from exporter.web.address import ListenAddress
+from exporter.web.host import OwnNames
 from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.server import serving
 from exporter.web.site import Site
@@ -35,13 +37,17 @@ SWITCH_SECONDS: Final = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class WebOptions:
-    """What the flags say of the HTTP side. may_reload: whether `POST /-/reload` is allowed."""
+    """What the flags say of the HTTP side.
+
+    may_reload: whether `POST /-/reload` is allowed. allowed_hosts: further names by which the exporter may be asked.
+    """
 
     address: ListenAddress
     telemetry_path: str
     config_file: Path | None = None
     may_reload: bool = False
     limits: Limits = DEFAULT_LIMITS
+    allowed_hosts: Sequence[str] = ()
 
 
 async def serve(
@@ -80,7 +86,7 @@ async def serve(
         favour_event_loop()
         access = Access(
             lambda: web_config.configuration,
-            loopback_name=web.address.host if is_loopback(bound) else None,
+            names=OwnNames.of(socket.gethostname(), (web.address.host.lower(), *web.allowed_hosts)),
         )
         limits = web.limits.within_open_files()
         async with serving(site.app(), listener, limits, access) as server:

@@ -100,6 +100,7 @@ async def _go(flags: argparse.Namespace) -> int:
             flags.web_config_file,
             flags.may_reload,
             limits,
+            flags.allowed_hosts or (),
         )
         config_file = None if flags.demo else flags.config_file or DEFAULT_CONFIG_FILE
         return SUCCESS if await app.serve(load, web, config_file) else RUNTIME_FAILURE

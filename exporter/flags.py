@@ -8,12 +8,30 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS, ListenAddress
+from exporter.web.host import host_name
 from exporter.web.limits import DEFAULT_LIMITS, number, seconds
 
 Value = TypeVar("Value")
 
 PROGRAM: Final = "kraken-custody-exporter"
 DEFAULT_CONFIG_FILE: Final = Path("config.yaml")
+
+
+class _Once(argparse.Action):
+    """Stores a value, or True for a flag without one; refuses a second, as Prometheus does."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        _option_string: str | None = None,
+    ) -> None:
+        given = vars(namespace).setdefault("given", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "cannot be repeated")
+        given.add(self.dest)
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
 
 
 def flag_parser() -> argparse.ArgumentParser:
@@ -23,6 +41,7 @@ def flag_parser() -> argparse.ArgumentParser:
         description="Prometheus exporter for the vault balances of Kraken's custody service.",
         allow_abbrev=False,
     )
+    parser.register("action", None, _Once)
     parser.add_argument(
         "--config.file",
         dest="config_file",
@@ -33,17 +52,23 @@ def flag_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config.check",
         dest="config_check",
-        action="store_true",
+        action=_Once,
+        nargs=0,
+        default=False,
         help="validate the configuration and the files it names, print the polling plan, exit",
     )
     parser.add_argument(
         "--once",
-        action="store_true",
+        action=_Once,
+        nargs=0,
+        default=False,
         help="poll every target once, write the exposition to stdout, exit",
     )
     parser.add_argument(
         "--demo",
-        action="store_true",
+        action=_Once,
+        nargs=0,
+        default=False,
         help="start the embedded custody API simulator and export from it; "
         "needs no configuration and no credentials",
     )
@@ -54,6 +79,14 @@ def flag_parser() -> argparse.ArgumentParser:
         type=_argument(ListenAddress.parse),
         default="127.0.0.1:10063",
         help="where to serve; :PORT means every interface (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--web.allowed-host",
+        dest="allowed_hosts",
+        metavar="NAME",
+        action="append",
+        type=_argument(host_name),
+        help="a further name in URLs of the exporter, where it has neither TLS nor a password; may be repeated",
     )
     parser.add_argument(
         "--web.telemetry-path",
@@ -73,7 +106,9 @@ def flag_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--web.enable-lifecycle",
         dest="may_reload",
-        action="store_true",
+        action=_Once,
+        nargs=0,
+        default=False,
         help="allow POST /-/reload",
     )
     parser.add_argument(
@@ -124,7 +159,11 @@ def flag_parser() -> argparse.ArgumentParser:
         help="form of the log, which goes to stderr (default: %(default)s)",
     )
     parser.add_argument(
-        "--version", action="store_true", help="print version, revision and Python, exit"
+        "--version",
+        action=_Once,
+        nargs=0,
+        default=False,
+        help="print version, revision and Python, exit",
     )
     return parser
 

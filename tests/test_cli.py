@@ -16,8 +16,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from exporter import __version__
+from exporter.cli import main
 from exporter.demo import moods
 from exporter.demo.server import SimulatorThread
+from exporter.flags import flag_parser
 from tests.demo.calling import API_KEY, API_SECRET, PORTFOLIO, VAULT
 from tests.exporting import configuration, simulator, write
 from tests.processes import COMMAND, environment, run
@@ -65,6 +67,7 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
         "--once",
         "--demo",
         "--web.listen-address",
+        "--web.allowed-host",
         "--web.telemetry-path",
         "--web.config.file",
         "--log.level",
@@ -116,6 +119,14 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
             ["--demo", "--config.file", "config.yaml"],
             "--demo brings its own configuration: leave out --config.file",
         ),
+        (
+            ["--web.allowed-host", "custody.example.org:10063"],
+            "argument --web.allowed-host: 'custody.example.org:10063' is not a host name without a port",
+        ),
+        (
+            ["--web.listen-address=:1", "--web.listen-address=:2"],
+            "argument --web.listen-address: cannot be repeated",
+        ),
         (["--once", "--config.check"], "--once and --config.check exclude each other"),
     ],
 )
@@ -129,6 +140,38 @@ def test_bad_usage_is_told_in_one_message(
     assert last.startswith(f"kraken-custody-exporter: error: {message}")
     assert usage[0].startswith("usage: kraken-custody-exporter ")
     assert "Traceback" not in done.stderr
+
+
+VALUES = {
+    "--config.file": "config.yaml",
+    "--web.listen-address": "127.0.0.1:10063",
+    "--web.telemetry-path": "/metrics",
+    "--web.config.file": "web.yml",
+    "--web.max-connections": "512",
+    "--web.max-requests": "40",
+    "--web.read-timeout": "10s",
+    "--web.write-timeout": "60s",
+    "--log.level": "info",
+    "--log.format": "json",
+}
+REPEATABLE = {"--web.allowed-host"}
+
+
+def test_a_flag_given_twice_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """As in Prometheus; also with the same value twice, and for a flag without a value."""
+    flags = {action.option_strings[0] for action in flag_parser()._actions} - {"-h"} - REPEATABLE
+    assert set(VALUES) < flags
+    for flag in flags:
+        given = [f"{flag}={VALUES[flag]}"] if flag in VALUES else [flag]
+        with pytest.raises(SystemExit) as ended:
+            main([*given, *given])
+        assert ended.value.code == 2
+        assert f"error: argument {flag}: cannot be repeated" in capsys.readouterr().err
+
+
+def test_further_names_of_the_host_may_be_many() -> None:
+    flags = flag_parser().parse_args(["--web.allowed-host=A.example.", "--web.allowed-host=b"])
+    assert flags.allowed_hosts == ["a.example", "b"]
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class Site:
             if (of.kind, name_in_path(of.id)) == sought:
                 make = functools.partial(self._pages.target, status, target)
                 return await self._made(request, HTML, make)
-        make = functools.partial(self._pages.not_found, request.url.path)
+        make = functools.partial(self._pages.not_found, request.scope["path"])
         return await self._made(request, HTML, make, 404)
 
     async def _help(self, request: Request) -> Response:
@@ -111,7 +111,7 @@ class Site:
         return await self._made(request, JSON, functools.partial(targets_json, self._now()))
 
     async def _static(self, request: Request) -> Response:
-        path = request.url.path
+        path = request.scope["path"]
         file = files("exporter.web").joinpath(path.lstrip("/"))
         return await self._made(request, STATIC_FILES[path], file.read_bytes)
 

@@ -76,7 +76,7 @@ def _trusting_all() -> ssl.SSLContext:
 
 @contextlib.asynccontextmanager
 async def _plain() -> AsyncIterator[Feed]:
-    async with _listening(Access(loopback_name="127.0.0.1"), None, outcome) as feed:
+    async with _listening(Access(), None, outcome) as feed:
         yield feed
 
 

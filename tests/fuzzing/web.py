@@ -31,7 +31,7 @@ FORMATS: Final = {format_.value.encode() for format_ in Format}
 
 @contextlib.asynccontextmanager
 async def _open_to_all() -> AsyncIterator[Feed]:
-    async with _wire(Access(loopback_name="127.0.0.1")) as wire:
+    async with _wire(Access()) as wire:
         chance = Random(0)
 
         async def feed(request: bytes) -> str:
@@ -45,7 +45,7 @@ async def _open_to_all() -> AsyncIterator[Feed]:
 
 @contextlib.asynccontextmanager
 async def _scraped() -> AsyncIterator[Feed]:
-    async with _wire(Access(loopback_name="127.0.0.1")) as wire:
+    async with _wire(Access()) as wire:
 
         async def feed(request: bytes) -> str:
             answers = await wire.say([request])

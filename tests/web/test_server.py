@@ -363,6 +363,9 @@ MALFORMED = {
     "a chunk after an answer": POST + b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n",
     "a request line": b"GET\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": GET[:-2] + b"host: exporter\r\n\r\n",
+    "a host that is no name": b"GET / HTTP/1.1\r\nhost: []\r\n\r\n",
+    "a whole URL with a host that is no name": b"GET http://[]/ HTTP/1.1\r\nhost: exporter\r\n\r\n",
     "two lengths": POST + b"content-length: 1\r\ncontent-length: 2\r\n\r\n",
     "a length": POST + b"content-length: -1\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
@@ -433,16 +436,18 @@ def test_every_answer_has_the_security_headers_also_those_that_no_app_gave(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gate = Gate()
+    hosts = (b"host: []", b"host: evil.example", b"host: a\r\nhost: b")
+    bad_hosts = [b"GET / HTTP/1.1\r\n" + host + b"\r\n\r\n" for host in hosts]
     with served(gate.app, requests=1) as address, ExitStack() as clients:
-        under_way, *others = (clients.enter_context(connected(address)) for _ in range(4))
+        under_way, *others = (clients.enter_context(connected(address)) for _ in range(7))
         under_way.sendall(GET)
         until(lambda: gate.arrived == 1)
-        requests = (GET, HEALTH, b"GET\r\n\r\n")
+        requests = (GET, HEALTH, b"GET\r\n\r\n", *bad_hosts)
         heads = [head_of(*asked) for asked in zip(others, requests, strict=True)]
         gate.opened.set()
     with served(Starlette(routes=[Route("/", fails)])) as address, connected(address) as client:
         heads.append(head_of(client, GET))
-    assert [head.split()[1] for head in heads] == [b"503", b"200", b"400", b"500"]
+    assert [head.split()[1] for head in heads] == b"503 200 400 400 421 400 500".split()
     for head in heads:
         for name, value in SECURITY.items():
             assert head.lower().count(f"\r\n{name}: {value}".lower().encode()) == 1

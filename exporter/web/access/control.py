@@ -10,24 +10,22 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.web.access.browsers import is_forged, is_own_name
+from exporter.web.access.browsers import is_forged
 from exporter.web.access.models import WebConfiguration
 from exporter.web.access.passwords import Passwords, TooManyChecksError
 from exporter.web.access.rate import TokenBucket
 from exporter.web.access.tls import TlsServerConfig
 from exporter.web.headers import HeaderPairs, security_headers, with_headers
+from exporter.web.host import OwnNames, host_of, in_origin_form
 
-_WRONG_NAME: Final = (
-    "Without a password this exporter answers to an address or localhost only. To ask for it by another name, set one "
-    "(--web.config.file), or have the proxy between send a Host header of 127.0.0.1.\n"
-)
+_CLOSE: Final = {"connection": "close"}
 _CHALLENGE: Final = {"www-authenticate": 'Basic realm="kraken-custody-exporter", charset="UTF-8"'}
 
 
 class Access:
     """Applies the web configuration that `current` returns, which may be another one at each request.
 
-    loopback_name: what the address that is listened on is called, where only this machine can reach it; else None.
+    names: by which it may be asked for where neither TLS nor a password guards it.
     wall: Unix seconds, which certificates of clients are held to.
     """
 
@@ -35,13 +33,13 @@ class Access:
         self,
         current: Callable[[], WebConfiguration] = WebConfiguration,
         *,
-        loopback_name: str | None = None,
+        names: OwnNames = OwnNames(),  # noqa: B008 - frozen
         passwords: Passwords | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._current = current
-        self._loopback_name = loopback_name
+        self._names = names
         self._passwords = passwords or Passwords()
         self._monotonic = monotonic
         self.wall = wall
@@ -66,27 +64,38 @@ class Access:
             async def send_with_headers(message: Message) -> None:
                 await send(with_headers(message, headers))
 
-            answer = await self._refusal(scope["method"], Headers(scope=scope)) or app
-            await answer(scope, receive, send_with_headers)
+            asked = in_origin_form(scope)
+            answer = await self._refusal(asked["method"], Headers(scope=asked)) or app
+            await answer(asked, receive, send_with_headers)
 
         return guarded
 
     async def _refusal(self, method: str, headers: Headers) -> Response | None:
         current = self._current()
         return (
-            self._refusal_of_page(method, headers, current)
+            self._refusal_of_host(headers, current)
+            or self._refusal_of_page(method, headers)
             or self._refusal_by_rate(current)
             or await self._refusal_of_user(headers, current)
         )
 
-    def _refusal_of_page(
-        self, method: str, headers: Headers, current: WebConfiguration
-    ) -> Response | None:
+    def _refusal_of_host(self, headers: Headers, current: WebConfiguration) -> Response | None:
+        # Of HTTP/1.0, or empty as where a URL has none: no browser sends that.
+        if not (header := headers.get("host")):
+            return None
+        if (host := host_of(header)) is None:
+            return PlainTextResponse("The Host header is malformed.\n", 400, _CLOSE)
         # With TLS or a password, a name that only pretends to be this machine gets a browser nothing.
-        is_open = not current.tls_server_config and not current.basic_auth_users
-        host, own = headers.get("host"), self._loopback_name
-        if is_open and host and own and not is_own_name(host, own):
-            return PlainTextResponse(_WRONG_NAME, 421)
+        if current.tls_server_config or current.basic_auth_users or host in self._names:
+            return None
+        problem = (
+            f"Without TLS or a password this exporter does not answer to the name {host}, so that no page in a browser "
+            f"can read balances by pointing a name of its own here. Start it with --web.allowed-host={host}, set a "
+            "password (--web.config.file), or let the proxy in front send Host: 127.0.0.1.\n"
+        )
+        return PlainTextResponse(problem, 421)
+
+    def _refusal_of_page(self, method: str, headers: Headers) -> Response | None:
         if is_forged(method, headers):
             return PlainTextResponse("Refused: a page of another origin asks for this.\n", 403)
         return None

@@ -16,6 +16,7 @@ from exporter.web.access.control import Access
 from exporter.web.access.models import HttpServerConfig, RateLimit, WebConfiguration
 from exporter.web.access.passwords import Passwords
 from exporter.web.headers import SECURITY
+from exporter.web.host import OwnNames
 from tests.web.access.files import HASH, PASSWORD
 
 USERS = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH), "böb": SecretStr(HASH)})
@@ -28,7 +29,6 @@ class Guarded:
     """An app behind an access whose configuration and clock can be changed. asked: how often the app was."""
 
     configuration: WebConfiguration = OPEN
-    loopback_name: str | None = None
     now: float = 0.0
     asked: int = 0
     passwords: Passwords = field(default_factory=Passwords)
@@ -36,7 +36,7 @@ class Guarded:
     def __post_init__(self) -> None:
         self._access = Access(
             lambda: self.configuration,
-            loopback_name=self.loopback_name,
+            names=OwnNames("custody-7", {"custody.example.org"}),
             passwords=self.passwords,
             monotonic=lambda: self.now,
         )
@@ -166,6 +166,7 @@ def test_a_request_too_many_is_refused_before_its_password_is_looked_at() -> Non
 
 EVERY_REFUSAL: list[tuple[int, WebConfiguration, dict[str, Any]]] = [
     (200, OPEN, {}),
+    (400, OPEN, {"headers": {"host": "[]"}}),
     (401, USERS, {}),
     (403, OPEN, {"method": "POST", "headers": {"origin": "https://evil.example"}}),
     (421, OPEN, {"headers": {"host": "evil.example"}}),
@@ -177,7 +178,7 @@ EVERY_REFUSAL: list[tuple[int, WebConfiguration, dict[str, Any]]] = [
 def test_every_answer_has_the_security_headers_once(
     status: int, configuration: WebConfiguration, request_: dict[str, Any]
 ) -> None:
-    guarded = Guarded(configuration, loopback_name="127.0.0.1" if status == 421 else None)
+    guarded = Guarded(configuration)
     if status == 429:
         guarded.ask()
     answer = guarded.ask(**request_)
@@ -228,18 +229,28 @@ def test_a_page_of_another_origin_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_on_loopback_without_a_password_another_name_is_refused(path: str) -> None:
-    guarded = Guarded(loopback_name="exporter.internal")
+def test_a_name_that_public_dns_may_have_is_refused_where_nothing_else_guards(path: str) -> None:
+    guarded = Guarded()
     answer = guarded.ask(path, headers={"host": "evil.example:10063"})
     assert answer.status_code == 421
-    assert "--web.config.file" in answer.text
+    assert "--web.allowed-host=evil.example," in answer.text
     assert guarded.asked == 0
-    for host in ("127.0.0.1:10063", "[::1]:10063", "localhost:10063", "exporter.internal:10063"):
-        assert guarded.ask(path, headers={"host": host}).status_code == 200
+    for host in ("127.0.0.1:10063", "custody-7.example.com", "Custody.example.org.:80", "", None):
+        headers = {} if host is None else {"host": host}
+        assert guarded.ask(path, headers=headers).status_code == 200
 
 
-def test_where_a_password_guards_or_others_can_ask_anyway_any_name_will_do() -> None:
+def test_any_name_will_do_behind_a_password() -> None:
     host = {"host": "custody.example"}
-    with_password = Guarded(USERS, loopback_name="127.0.0.1")
-    assert with_password.ask(headers=host | basic("alice", PASSWORD)).status_code == 200
-    assert Guarded(OPEN, loopback_name=None).ask(headers=host).status_code == 200
+    assert Guarded(USERS).ask(headers=host | basic("alice", PASSWORD)).status_code == 200
+    assert Guarded(USERS).ask(headers=host).status_code == 401
+
+
+@pytest.mark.parametrize("configuration", [OPEN, USERS])
+def test_a_malformed_host_is_a_bad_request_before_any_login(
+    configuration: WebConfiguration,
+) -> None:
+    guarded = Guarded(configuration)
+    answer = guarded.ask(headers={"host": "[]"})
+    assert (answer.status_code, answer.text) == (400, "The Host header is malformed.\n")
+    assert guarded.asked == 0
