@@ -439,6 +439,14 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             ),
         ),
         Story(
+            "counts the first refusal, with which its series begins",
+            {
+                **one("exporter_build_info", EXPORTER, "1x60"),
+                **errors("EAPI:Invalid nonce", "_x11 1x4 2x4 3x40"),
+            },
+            {"5m30s": 0, "12m": 0, "12m30s": 1, "19m": 1, "27m": 0},
+        ),
+        Story(
             "fires where one target fails for nothing else",
             {**target(**FAILING), **error("EAPI:Invalid nonce", "_x21 1x40 stale")},
             {"13m": 0, "13m30s": 1, "34m": 1, "37m": 0},
@@ -465,6 +473,14 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "The API refused about 3 requests in 15 minutes, or has not let any through since. All polls pause "
                 "meanwhile. The exporter's own budget is 100 requests in 30s, so others use the same address.",
             ),
+        ),
+        Story(
+            "counts the first refusal, with which its series begins",
+            {
+                **one("exporter_build_info", EXPORTER, "1x60"),
+                **errors("EAPI:Rate limit exceeded", "_x11 1x4 2x40", "429"),
+            },
+            {"5m30s": 0, "9m30s": 0, "10m": 1, "18m": 1, "27m": 0},
         ),
         Story(
             "fires where one refusal silences everything",
@@ -501,21 +517,25 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
     "KrakenCustodyNewErrorType": (
         Story(
             "fires for an hour from the first, and a restart makes nothing new",
-            errors("gateway/Novel", "_x11 1x30 stale _x120 1x40", "502"),
+            errors("SomethingNew", "_x11 1x30 stale _x120 1x40", "502"),
             {"5m": 0, "5m30s": 1, "20m": 1, "90m": 0, "100m": 0},
             Message(
                 "6m",
-                {"job": "kraken-custody", "type": "gateway/Novel"},
-                "The custody API failed in a way not seen before: gateway/Novel",
+                {"job": "kraken-custody", "type": "SomethingNew"},
+                "The custody API failed in a way not seen before: SomethingNew",
                 "1 request(s) so far. It is classified by its HTTP status and words only.",
             ),
         ),
         Story(
-            "is quiet at what is documented",
+            "is quiet at what the exporter explains",
             {
                 **errors("gateway/Connect", "0x10 5x20", "503"),
                 **errors("transport/timeout", "0x10 5x20", ""),
                 **errors("limit/series", "0x10 5x20"),
+                **errors("EAPI:Invalid nonce", "_x10 5x20"),
+                **errors("http/502", "_x10 5x20", "502"),
+                **errors("http/blocked", "_x10 5x20", "403"),
+                **errors("internal", "0x10 5x20", ""),
             },
             {"5m30s": 0, "10m": 0},
         ),

@@ -1,0 +1,106 @@
+"""A scrape target with a label of its own that is named like one of the exporter's spoils no rule for the others.
+
+Prometheus then has the exporter's label under another name, `exported_org`, so that series which differ in nothing else
+look the same to a rule that joins by `org`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from exporter.metrics import catalog
+from tests.deploy.rules import groups, promtool
+
+GOOD: Final = {"job": "kraken-custody", "instance": "exporter:10063"}
+ODD: Final = {"job": "kraken-custody", "instance": "odd:10063"}
+LABELS: Final = sorted({label for metric in catalog.ALL for label in metric.labels})
+# No other one can matter to a rule.
+TAKEN: Final = [label for label in LABELS if re.search(rf"\b{label}\b", str(groups()))]
+GOOD_VAULTS: Final = 'org=~"acme|beta",vault=~"hot|cold",vault_id=~"V.+",asset=~"BTC|ETH"'
+# Well for ten minutes, then not.
+VALUES: Final = {
+    "kraken_custody_target_up": "1x20 0x40",
+    "kraken_custody_target_stale": "0x20 1x40",
+    "kraken_custody_target_error": "_x21 1x40",
+    "kraken_custody_target_last_success_timestamp_seconds": "0+30x20 600x40",
+    "kraken_custody_target_refresh_interval_seconds": "60x60",
+    "kraken_custody_target_invalid_rows": "0x60",
+    # Long ago, so that what was usual since then is known.
+    "kraken_custody_exporter_config_last_reload_success_timestamp_seconds": "-30000x60",
+    "kraken_custody_vault_balance": "100x10 50x50",
+    "kraken_custody_vault_min_available_balance": "200x60",
+    "kraken_custody_vault_quote_balance": "100000x60",
+    # Two assets in two vaults.
+    "kraken_custody_organization_quote_balance": "400000x60",
+}
+
+
+def things() -> Iterator[dict[str, str]]:
+    """Return what there is to tell of, each with every label that it could have."""
+    for org, vault, asset, component in product(
+        ("acme", "beta"), ("", "hot", "cold"), ("BTC", "ETH"), ("spot", "staked")
+    ):
+        yield dict.fromkeys(LABELS, "some") | {
+            "kind": "vault" if vault else "organization",
+            "org": org,
+            "org_id": org.upper(),
+            "vault": vault,
+            "vault_id": f"V{org}{vault}",
+            "id": f"V{org}{vault}",
+            "asset": asset,
+            "component": component,
+            "credential": f"key of {org}",
+            "type": "EAPI:Invalid nonce" if vault == "hot" else "EAPI:Invalid key",
+        }
+
+
+def exported(target: Mapping[str, str], taken: str = "") -> dict[str, str]:
+    """Return the series of all metrics as Prometheus has them from a target which has the label `taken` itself."""
+    found = {}
+    for metric, thing in product(catalog.ALL, things()):
+        if metric in catalog.BALANCES and "vault" in metric.labels and not thing["vault"]:
+            continue
+        labels = {label: thing[label] for label in metric.labels} | dict(target)
+        if taken in labels:
+            labels[f"exported_{taken}"] = labels.pop(taken)
+        if taken:
+            labels[taken] = "odd"
+        inside = ",".join(f'{label}="{value}"' for label, value in labels.items())
+        usual = "0+1x60" if metric.type == "counter" else "1x60"
+        found[f"{metric.name}{{{inside}}}"] = VALUES.get(metric.name, usual)
+    return found
+
+
+def told(alert: str, where: str, at: str, count: int) -> dict[str, object]:
+    """Return the expectation that so many alerts fire."""
+    return {
+        "expr": f'count(ALERTS{{alertname="KrakenCustody{alert}",alertstate="firing",{where}}}) or vector(0)',
+        "eval_time": at,
+        "exp_samples": [{"labels": "{}", "value": count}],
+    }
+
+
+@pytest.mark.parametrize("label", TAKEN)
+def test_a_label_that_a_scrape_target_has_of_its_own_breaks_no_rule(
+    label: str, tmp_path: Path
+) -> None:
+    """Promtool says which rule could not be evaluated."""
+    test = {
+        "interval": "30s",
+        "input_series": [
+            {"series": name, "values": values}
+            for name, values in (exported(GOOD) | exported(ODD, label)).items()
+        ],
+        "promql_expr_test": [
+            told("BalancesStale", 'instance="exporter:10063"', "25m", 6),
+            told("TargetFailing", 'instance="exporter:10063"', "25m", 6),
+            told("UnexpectedOutflow", f'{GOOD_VAULTS},asset_class="some"', "10m", 8),
+            told("AvailableBelowMinimum", GOOD_VAULTS, "10m", 8),
+            told("TotalDrift", "", "30m", 0),
+        ],
+    }
+    promtool(groups(), [test], tmp_path)
