@@ -15,6 +15,7 @@ from exporter.custody.errors import (
     Reaction,
 )
 from exporter.metrics import catalog
+from exporter.web.advice import ADVICE, Advice, advice
 from tests.deploy.rules import DEPLOY, RECORDED, RULE_FILES, alerts, rules
 
 RUNBOOKS: Final = sorted((DEPLOY / "runbooks").glob("*.md"))
@@ -131,12 +132,30 @@ def test_rules_know_an_error_by_the_words_that_the_exporter_reacts_to(
     assert not pattern.fullmatch("PermissionDenied")
 
 
-def test_an_error_type_that_the_exporter_shows_from_its_start_is_not_new() -> None:
-    expr = alerts()["KrakenCustodyNewErrorType"]["expr"]
-    found = re.search(r'type!~"([^"]+)"', expr)
+def is_new(type_: str) -> bool:
+    """Return whether an error of this type raises NewErrorType."""
+    found = re.search(r'type!~"([^"]+)"', alerts()["KrakenCustodyNewErrorType"]["expr"])
     assert found
+    return not re.fullmatch(found[1], type_)
+
+
+def test_an_error_type_that_the_exporter_shows_from_its_start_is_not_new() -> None:
     known = [name for _, name in DOCUMENTED_PROBLEMS]
     for type_ in (*known, *TRANSPORT_TYPES, *RESPONSE_TYPES, SERIES_LIMIT_TYPE):
-        assert re.fullmatch(found[1], type_)
-    for type_ in ("http/502", "other", "gateway/New"):
-        assert not re.fullmatch(found[1], type_)
+        assert not is_new(type_)
+
+
+@pytest.mark.parametrize("entry", ADVICE, ids=lambda entry: entry.examples)
+def test_an_error_type_that_help_explains_is_not_new(entry: Advice) -> None:
+    """By its examples, of which some stand for all that begins so, and by the words that it goes by."""
+    examples = [part.replace("…", "03") for part in entry.examples.split(", ")]
+    for type_ in {*examples, *entry.words} - {"anything else", ""}:
+        assert not is_new(type_), type_
+
+
+@pytest.mark.parametrize(
+    "type_", ["other", "SomethingNew", "EQuery:Unknown asset", "EAPI:Feature disabled", "http/418"]
+)
+def test_an_error_type_of_which_help_says_nothing_of_its_own_is_new(type_: str) -> None:
+    assert advice(type_) is ADVICE[-1]
+    assert is_new(type_)
