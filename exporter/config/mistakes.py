@@ -58,6 +58,14 @@ class ConfigError(Exception):
         super().__init__("\n".join(f"{self.file}: {mistake}" for mistake in self.mistakes))
 
 
+class UnansweredError(ConfigError):
+    """A file does not answer, as when the server that it is on is gone. seconds: for which it was waited for."""
+
+    def __init__(self, file: Path, seconds: float) -> None:
+        problem = f"did not answer within {seconds:g} s: check the file system that it is on"
+        super().__init__(file, [Mistake("", problem)])
+
+
 class ConfigFilesError(ConfigError):
     """Several files cannot be used; each line of the text names its own."""
 

@@ -17,7 +17,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from exporter.config.document import Unquoted, kind
-from exporter.config.files import contents
+from exporter.config.files import answer_of, contents
 from exporter.config.mistakes import ProblemError
 
 LONGEST_NAME = 128
@@ -194,7 +194,7 @@ def check_certificates(path: Path) -> Path:
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # An SSLError is an OSError; a revocation list alone loads without one.
     with contextlib.suppress(OSError):
-        trust.load_verify_locations(cafile=path)
+        answer_of(path, lambda: trust.load_verify_locations(cafile=path))
         if trust.cert_store_stats()["x509"]:
             return path
     raise ProblemError("holds no certificates, or broken ones: they must be in PEM format")

@@ -1,11 +1,12 @@
 """A credential's way to the API: its client, its pauses, its own rate limit, and how many requests it may have out."""
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from exporter.config import CredentialSource, SecretError, Secrets
+from exporter.config import ConfigError, CredentialSource, SecretError, Secrets
 from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError
 from exporter.logs import get_logger
@@ -95,12 +96,14 @@ class Lane:
 
         Files that cannot be used leave everything as it is.
         """
+        source = self.source
         try:
-            secrets = self.source.read()
-        except SecretError as error:
+            secrets = await asyncio.to_thread(source.read)
+        except (SecretError, ConfigError) as error:
             log.error("secrets_unusable", credential=self.name, problem=str(error))  # noqa: TRY400 - an expected fault: its message says it all
             return
-        if secrets != self.secrets:
+        # A reload may have read them meanwhile, from elsewhere.
+        if source is self.source and secrets != self.secrets:
             old, self.secrets, self.client = self.client, secrets, self.connect(secrets)
             self.generation += 1
             self.nonce_watch = NonceWatch()

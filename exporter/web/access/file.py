@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.config import ConfigError, Mistake
-from exporter.config.files import is_open_to_all
+from exporter.config.files import answer_of, is_open_to_all
 from exporter.config.reading import load_document
 from exporter.logs import get_logger
 from exporter.web.access.models import WebConfiguration
@@ -21,10 +21,15 @@ Signature = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read, and how its files looked just before."""
+    """What was read.
+
+    signature: how its files looked just before. open_to_all: those with secrets that every user of this
+    machine can read.
+    """
 
     configuration: WebConfiguration
     signature: Signature
+    open_to_all: tuple[Path, ...] = ()
 
 
 class WebConfigFile:
@@ -62,7 +67,7 @@ class WebConfigFile:
         """Let what was read hold from now on, and warn of secrets in it that others can read."""
         self._held = reading
         self._problem = None
-        for path in self.open_to_all():
+        for path in reading.open_to_all:
             problem = "every user of this machine can read it: chmod 600, or 640 with the exporter's group"
             log.warning("web_secret_file_readable", file=str(path), problem=problem)
 
@@ -70,32 +75,31 @@ class WebConfigFile:
         """Read the files again where they have changed, once they have not for the time between two looks."""
         if self._path is None:
             return
-        signature = await asyncio.to_thread(self._signature, self.configuration)
-        is_settled, self._last_look = signature == self._last_look, signature
-        if not is_settled or (signature == self._held.signature and not self._problem):
-            return
         known_problem = self._problem
         try:
+            signature = await asyncio.to_thread(self._signature, self.configuration)
+            is_settled, self._last_look = signature == self._last_look, signature
+            if not is_settled or (signature == self._held.signature and not self._problem):
+                return
             self.hold(await asyncio.to_thread(self.read))
         except ConfigError as error:
+            self._problem = str(error)
             if self._problem != known_problem:
                 log.error("web_config_failed", problem=str(error))  # noqa: TRY400 - an expected fault: its message says it all
         else:
             log.info("web_config_reloaded")
-
-    def open_to_all(self) -> list[Path]:
-        """Return the files with secrets that every user of this machine can read."""
-        tls = self.configuration.tls_server_config
-        has_secrets = self.configuration.basic_auth_users or (tls and tls.key)
-        files = (self._path if has_secrets else None, tls and tls.key_file)
-        return [file for file in files if file and is_open_to_all(file)]
 
     def _read(self) -> Reading:
         if self._path is None:
             return self._held
         # Once only to learn which files there are to look at before they are read.
         signature = self._signature(self._load(self._path))
-        return Reading(self._load(self._path), signature)
+        configuration = self._load(self._path)
+        tls = configuration.tls_server_config
+        has_secrets = configuration.basic_auth_users or (tls and tls.key)
+        files = (self._path if has_secrets else None, tls and tls.key_file)
+        open_to_all = tuple(file for file in files if file and is_open_to_all(file))
+        return Reading(configuration, signature, open_to_all)
 
     def _expect_same_scheme(self, configuration: WebConfiguration) -> None:
         if bool(configuration.tls_server_config) != bool(self.configuration.tls_server_config):
@@ -113,7 +117,7 @@ class WebConfigFile:
 
 def _looks(file: Path) -> tuple[int, ...]:
     try:
-        found = file.stat()
+        found = answer_of(file, file.stat)
     except OSError:
         return ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from exporter.config.files import answer_of
 from exporter.config.mistakes import ProblemError
 from exporter.config.models import Model
 from exporter.config.values import CaFile, Text
@@ -141,9 +142,11 @@ class TlsServerConfig(Model):
                 )
 
     def _trust(self, context: ssl.SSLContext) -> None:
-        if self.client_ca_file or self.client_ca:
+        if self.client_ca:
+            context.load_verify_locations(cadata=self.client_ca)
+        if file := self.client_ca_file:
             try:
-                context.load_verify_locations(cafile=self.client_ca_file, cadata=self.client_ca)
+                answer_of(file, lambda: context.load_verify_locations(cafile=file))
             except OSError:
                 raise ProblemError(
                     "client_ca_file has changed while it was read: try again"
@@ -163,7 +166,7 @@ def _load(context: ssl.SSLContext, certificate: Path | str, key: Path | str) -> 
     """Load certificate and key; return what is wrong with them, nothing where they are right."""
     try:
         # The password: OpenSSL would ask for one at the terminal.
-        context.load_cert_chain(certificate, key, password="")
+        answer_of(Path(certificate), lambda: context.load_cert_chain(certificate, key, password=""))
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             return "the key is not that of the certificate"

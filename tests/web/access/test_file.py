@@ -212,7 +212,7 @@ def test_files_with_secrets_that_everybody_can_read_are_found(
     path = write(directory, document)
     for name in ("web-config.yml", "server-key.pem", "server.pem"):
         (directory / name).chmod(mode)
-    assert [file.name for file in WebConfigFile(path).open_to_all()] == expected
+    assert [file.name for file in WebConfigFile(path).read().open_to_all] == expected
 
 
 def open_by_its_own_mode(file: Path) -> bool:
