@@ -6,8 +6,9 @@ import platform
 import random
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import httpx
 from prometheus_client import CollectorRegistry
@@ -17,7 +18,8 @@ from exporter.config import CredentialSource, RateLimit, Secrets, Settings
 from exporter.custody.auth import KeyAuth, Nonces, secret_texts
 from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Surroundings
-from exporter.custody.connections import Connections, http_client, proxy_secrets, trust
+from exporter.custody.connections import Connections, http_client
+from exporter.custody.environment import proxy_secrets, trust
 from exporter.custody.errors import Cleaner
 from exporter.custody.vault_query import VaultQuery
 from exporter.metrics import catalog
@@ -84,7 +86,7 @@ class Exporter:
     """
 
     def __init__(self, settings: Settings, world: World, config_file: str | None = None) -> None:
-        """Build all parts, not running yet. Raises SecretError or EnvironmentMistakeError."""
+        """Build all parts, not running yet. Raises ConfigError, SecretError and EnvironmentMistakeError."""
         self._world = world
         self._settings = settings
         self._nonces = Nonces(world.wall_ns)
@@ -102,7 +104,7 @@ class Exporter:
         )
         self._results = Results(self.store, self._telemetry, world.wall)
         self.began = now = world.monotonic()
-        self._lanes = self._lanes_for(settings)
+        self._lanes = self._lanes_for(settings, _Files.of(settings))
         in_flight = sum(lane.source.max_in_flight for lane in self._lanes.values())
         self._budget = _budget(settings.api.rate_limit, in_flight, now)
         self.parts = Parts(
@@ -125,12 +127,12 @@ class Exporter:
         return self._telemetry.registry
 
     async def reload(self, settings: Settings) -> None:
-        """Go on with other settings. Raises SecretError or EnvironmentMistakeError, and changes nothing then.
+        """Go on with other settings. Raises as the constructor does, and changes nothing then.
 
         Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
         """
         plan = plan_of(settings)
-        lanes = self._lanes_for(settings)
+        lanes = self._lanes_for(settings, await asyncio.to_thread(_Files.of, settings))
         # From here on nothing can fail, and nothing else runs before all is changed.
         now = self._world.monotonic()
         self.plan = plan
@@ -175,7 +177,7 @@ class Exporter:
             self._lanes[name] = old
         return renewed, retired
 
-    def _lanes_for(self, settings: Settings) -> dict[str, Lane]:
+    def _lanes_for(self, settings: Settings, files: "_Files") -> dict[str, Lane]:
         surroundings = Surroundings(
             timeout=settings.api.timeout,
             id_format=settings.api.organization_id_format,
@@ -185,9 +187,9 @@ class Exporter:
             monotonic=self._world.monotonic,
             wall=self._world.wall,
         )
-        tls = trust(settings.api.ca_file)
+        base_url = settings.api.base_url
         return {
-            name: self._lane(name, source, settings.api.base_url, tls, surroundings)
+            name: self._lane(name, source, base_url, files, surroundings)
             for name, source in settings.credentials.items()
         }
 
@@ -196,11 +198,11 @@ class Exporter:
         name: str,
         source: CredentialSource,
         base_url: str,
-        tls: ssl.SSLContext,
+        files: "_Files",
         surroundings: Surroundings,
     ) -> Lane:
         new_http = functools.partial(
-            http_client, base_url, tls, source.max_in_flight, self._world.transport
+            http_client, base_url, files.tls, source.max_in_flight, self._world.transport
         )
 
         def connect(secrets: Secrets) -> CustodyClient:
@@ -209,8 +211,7 @@ class Exporter:
             self._cleaner.learn(*secret_texts(secrets), *proxy_secrets())
             return CustodyClient(Connections(new_http), auth, self._cleaner, surroundings)
 
-        secrets = source.read()
-        warn_of_open_files(name, source)
+        secrets = files.secrets[name]
         own, now = source.rate_limit, self._world.monotonic()
         return Lane(
             name=name,
@@ -232,6 +233,27 @@ class Exporter:
         show(catalog.RELOAD_SUCCESSFUL, lambda: self.loading.problem is None)
         show(catalog.RELOAD_TIMESTAMP, lambda: self.loading.at)
         self._telemetry.show_build(__version__, revision(), platform.python_version())
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What the files hold that the settings name, all of it read at once. secrets: by the credential's name."""
+
+    tls: ssl.SSLContext
+    secrets: Mapping[str, Secrets]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Read them, and warn of those that others can read; not on the event loop, as a file may not answer.
+
+        Raises ConfigError, SecretError and EnvironmentMistakeError.
+        """
+        tls = trust(settings.api.ca_file)
+        secrets = {}
+        for name, source in settings.credentials.items():
+            secrets[name] = source.read()
+            warn_of_open_files(name, source)
+        return cls(tls, secrets)
 
 
 def _budget(limit: RateLimit, in_flight: int, now: float) -> Budget:

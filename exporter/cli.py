@@ -57,7 +57,7 @@ def _show(text: str) -> None:
 def _run(flags: argparse.Namespace) -> int:
     # Not at the top of the file: --help, --version and bad flags answer at once without the libraries.
     from exporter.config import ConfigError, SecretError  # noqa: PLC0415
-    from exporter.custody.connections import EnvironmentMistakeError  # noqa: PLC0415
+    from exporter.custody.environment import EnvironmentMistakeError  # noqa: PLC0415
     from exporter.logs import configure  # noqa: PLC0415
 
     configure(flags.log_level, flags.log_format)

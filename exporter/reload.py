@@ -6,7 +6,7 @@ from typing import Final
 
 from exporter.assembly import Exporter
 from exporter.config import ConfigError, SecretError, Settings, read_both
-from exporter.custody.connections import EnvironmentMistakeError
+from exporter.custody.environment import EnvironmentMistakeError
 from exporter.logs import get_logger
 from exporter.polling.plan import warn_of_shortages
 from exporter.web.access.file import WebConfigFile

@@ -6,23 +6,18 @@ for good when a request is cancelled (encode/httpcore issues 1093 and 1094). A n
 
 import asyncio
 import contextlib
-import ipaddress
 import ssl
-from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies
 
 import httpx
 
 from exporter import __version__
+from exporter.custody.environment import proxy_for
 
 CLOSING_SECONDS = 1.0
-PROXY_VARIABLES: Final = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY in the environment"
 LOCATION: Final = "location"
 """Where a response of `http_client` has its `Location`, among its extensions."""
 
@@ -75,29 +70,6 @@ async def _close(client: httpx.AsyncClient) -> None:
             await client.aclose()
 
 
-class EnvironmentMistakeError(Exception):
-    """A variable of the environment, or a file, keeps connections from being made; the message says which and why."""
-
-
-def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return the TLS settings for the API: the usual roots (or SSL_CERT_FILE's), and those in `ca_file`.
-
-    Raises EnvironmentMistakeError where they cannot be read.
-    """
-    try:
-        context = httpx.create_ssl_context()
-    except OSError as error:
-        raise EnvironmentMistakeError(
-            f"SSL_CERT_FILE or SSL_CERT_DIR in the environment: {error.strerror or error}"
-        ) from None
-    try:
-        if ca_file is not None:
-            context.load_verify_locations(ca_file)
-    except OSError as error:
-        raise EnvironmentMistakeError(f"{ca_file}: {error.strerror or error}") from None
-    return context
-
-
 def http_client(
     base_url: str,
     tls: ssl.SSLContext,
@@ -109,33 +81,14 @@ def http_client(
     transport: what carries the requests, None for the real network. Raises EnvironmentMistakeError where the
     environment names a proxy that is none.
     """
-    try:
-        return _http_client(base_url, tls, max_in_flight, transport)
-    # httpx's own words repeat what may be a part of the proxy's password.
-    except ImportError:
-        raise EnvironmentMistakeError(
-            f"{PROXY_VARIABLES}: SOCKS is not supported: name an HTTP proxy, as http://HOST:PORT"
-        ) from None
-    except (ValueError, httpx.InvalidURL):
-        raise EnvironmentMistakeError(
-            f"{PROXY_VARIABLES}: is no proxy's address: write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, "
-            "with special characters of the password percent-encoded"
-        ) from None
-
-
-def _http_client(
-    base_url: str,
-    tls: ssl.SSLContext,
-    max_in_flight: int,
-    transport: httpx.AsyncBaseTransport | None,
-) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=base_url,
         verify=tls,
         transport=transport,
         timeout=None,  # noqa: S113 - CustodyClient sets the limits of each request
-        # A proxy from the environment is for the way out, and would not reach this machine's own simulator.
-        trust_env=not is_loopback(urlsplit(base_url).hostname or ""),
+        proxy=proxy_for(base_url),
+        # httpx would read all of NO_PROXY, and fail where it does not know the form of an entry.
+        trust_env=False,
         # The API has no cookies; those of a gateway would be sent back, and their number is not bounded.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         event_hooks={"response": [_put_location_aside]},
@@ -148,28 +101,7 @@ def _http_client(
     )
 
 
-def proxy_secrets() -> tuple[str, ...]:
-    """Return the passwords of the environment's proxies, in each form in which a proxy may repeat one."""
-    secrets: list[str] = []
-    for address in getproxies().values():
-        with contextlib.suppress(ValueError):
-            url = urlsplit(address if "://" in address else f"http://{address}")
-            if url.password:
-                user, password = unquote(url.username or ""), unquote(url.password)
-                sent = b64encode(f"{user}:{password}".encode()).decode()
-                secrets += [url.password, password, sent]
-    return tuple(secrets)
-
-
 async def _put_location_aside(response: httpx.Response) -> None:
     """Keep `Location` from httpx, which reads it even if it is not to follow it, and fails where it is no address."""
     if location := response.headers.pop("location", ""):
         response.extensions[LOCATION] = location
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` (a name or an address, without brackets) can only be this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

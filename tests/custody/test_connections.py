@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from exporter.custody.connections import Connections, is_loopback
+from exporter.custody.connections import Connections
 from tests.custody.asking import VAULT_ID, make_client
 
 
@@ -169,22 +169,3 @@ def test_a_request_that_is_cancelled_from_outside_is_observed_and_no_failure() -
         await client.close()
 
     asyncio.run(use())
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("127.8.9.10", True),
-        ("::1", True),
-        ("localhost", True),
-        ("0.0.0.0", False),
-        ("10.0.0.1", False),
-        ("::", False),
-        ("api.kraken.com", False),
-        ("localhost.example", False),
-        ("", False),
-    ],
-)
-def test_what_can_only_be_this_machine(host: str, loopback: bool) -> None:  # noqa: FBT001
-    assert is_loopback(host) is loopback

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.custody.connections import trust
+from exporter.custody.environment import trust
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from tests.custody.asking import VAULT_ID, failure, failure_of, make_client
 from tests.custody.servers import (

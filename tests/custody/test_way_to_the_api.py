@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.custody.connections import EnvironmentMistakeError, http_client, trust
+from exporter.custody.environment import trust
 from exporter.custody.errors import CustodyError, Delivery, Reaction
-from tests.custody.asking import NO_TRUST, SECRETS, VAULT_ID, failure, failure_of, make_client
+from tests.custody.asking import SECRETS, VAULT_ID, failure, failure_of, make_client
 from tests.custody.servers import (
     Certificate,
     Script,
@@ -197,37 +197,3 @@ def test_a_password_in_netrc_is_not_sent(tmp_path: Path, monkeypatch: pytest.Mon
 
     asyncio.run(ask())
     assert b"authorization" not in names(heads[0])
-
-
-NO_ADDRESS = (
-    "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY in the environment: is no proxy's address: write http://HOST:PORT "
-    "or http://USER:PASSWORD@HOST:PORT, with special characters of the password percent-encoded"
-)
-SOCKS = (
-    "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY in the environment: SOCKS is not supported: name an HTTP proxy, "
-    "as http://HOST:PORT"
-)
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "message"),
-    [
-        ("https_proxy", "ftp://user:MARKER@proxy", NO_ADDRESS),
-        ("https_proxy", "http://user:MARK/ER@proxy:3128", NO_ADDRESS),
-        ("https_proxy", "http://user:MARK#ER@proxy:3128", NO_ADDRESS),
-        ("https_proxy", "http://user:MARKER", NO_ADDRESS),
-        ("https_proxy", "http://user:MARKER\x01@proxy:3128", NO_ADDRESS),
-        ("no_proxy", "https://user:MARKER@proxy:port", NO_ADDRESS),
-        ("all_proxy", "socks5://user:MARKER@proxy:1080", SOCKS),
-        ("all_proxy", "socks5h://user:MARKER@proxy:1080", SOCKS),
-    ],
-)
-def test_a_proxy_that_is_none_is_told_without_its_password(
-    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(variable, value)
-    with pytest.raises(EnvironmentMistakeError) as caught:
-        http_client(f"https://{HOST}", NO_TRUST, 1)
-    assert str(caught.value) == message
-    assert caught.value.__cause__ is None
-    assert "MARK" not in message
