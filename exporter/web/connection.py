@@ -1,7 +1,11 @@
 """One connection of a client: uvicorn's, with a deadline at every moment, whatever the client does or does not."""
 
 import asyncio
+import contextlib
+import ipaddress
 import logging
+from collections import Counter
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
@@ -11,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from exporter.web.access.control import Access
+from exporter.web.access.passwords import CONNECTION
 from exporter.web.limits import Limits
 
 LAST_ANSWERS_SECONDS: Final = 1
@@ -31,10 +36,27 @@ class Stage(Enum):
     IDLE = auto()
 
 
-class Waiting(Protocol):
-    """A connection with no request under way."""
+def network_of(transport: asyncio.BaseTransport) -> str:
+    """Return the network of a client, which has its share of what is scarce: an address, and of IPv6 a /64."""
+    host, *_ = transport.get_extra_info("peername") or ("",)
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        # It has left before anybody could see who it was.
+        return ""
+    if isinstance(address, ipaddress.IPv6Address):
+        # Where the listener takes both, this is how it shows clients that came with IPv4.
+        mapped = address.ipv4_mapped
+        return str(mapped or ipaddress.IPv6Network((address, 64), strict=False))
+    return str(address)
+
+
+class Client(Protocol):
+    """A connection as others see it. is_queueing: for a password to be checked. network: of the client."""
 
     transport: asyncio.Transport
+    network: str
+    is_queueing: bool
 
 
 class State(ServerState):
@@ -50,23 +72,47 @@ class State(ServerState):
             Stage.IDLE: limits.idle_timeout,
         }
         # The longest first.
-        self._waiting: dict[Waiting, None] = {}
+        self._waiting: dict[Client, None] = {}
+        self._connections_of = Counter[str]()
 
-    def waits(self, connection: Waiting) -> None:
-        """Note that a connection waits for its client from now on."""
+    def comes(self, connection: Client) -> None:
+        """Count a connection, which waits for its client, and close another one if it is one too many."""
+        self._connections_of[connection.network] += 1
+        self.waits(connection)
+        if len(self.connections) > self.limits.connections:
+            self.make_room()
+
+    def goes(self, connection: Client) -> None:
+        """Forget a connection."""
+        self.waits_no_more(connection)
+        self._connections_of[connection.network] -= 1
+        if not self._connections_of[connection.network]:
+            del self._connections_of[connection.network]
+
+    def waits(self, connection: Client) -> None:
+        """Note that a connection waits from now on: for its client to ask or to read, or for its turn."""
         self.waits_no_more(connection)
         self._waiting[connection] = None
 
-    def waits_no_more(self, connection: Waiting) -> None:
-        """Note that a connection has a request under way, or is gone."""
+    def waits_no_more(self, connection: Client) -> None:
+        """Note that an answer for a connection is being made, or that its client goes on to read."""
         self._waiting.pop(connection, None)
 
-    def make_room(self) -> None:
-        """Give up the connection that has waited longest where there is now one too many."""
-        if len(self.connections) > self.limits.connections:
-            longest = next(iter(self._waiting))
-            del self._waiting[longest]
-            longest.transport.abort()
+    def make_room(self) -> bool:
+        """Close the connection that has waited longest, of those of the client with most; return whether there was one.
+
+        So a client without end of connections closes its own only. One that waits for a password to be checked is not
+        closed for another one of the same client.
+        """
+        if not self._waiting:
+            return False
+        longest = max(
+            self._waiting,
+            key=lambda one: (self._connections_of[one.network], not one.is_queueing),
+        )
+        del self._waiting[longest]
+        longest.transport.abort()
+        return True
 
 
 class Connection(H11Protocol):
@@ -79,8 +125,11 @@ class Connection(H11Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        super().__init__(config, server_state, app_state | {CONNECTION: self}, _loop)
         self.logger = _log
+        self.network = ""
+        self.is_queueing = False
+        self.unread_since: float | None = None
         self._state = server_state
         self._at: tuple[Stage, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -89,13 +138,15 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request."""
         super().connection_made(transport)
+        self.network = network_of(transport)
         self._follow()
-        self._state.make_room()
+        self._state.comes(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         super().connection_lost(exc)
-        self._state.waits_no_more(self)
+        self.unread_since = None
+        self._state.goes(self)
         if self._deadline:
             self._deadline.cancel()
 
@@ -117,10 +168,35 @@ class Connection(H11Protocol):
         super().on_response_complete()
         self._follow()
 
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self.unread_since = self.loop.time()
+        self._state.waits(self)
+
     def resume_writing(self) -> None:
         """Go on with the answer, or from it where all of it was written."""
         super().resume_writing()
+        self.unread_since = None
+        self._state.waits_no_more(self)
         self._follow()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody is there to be answered any more."""
+        return self.transport.is_closing()
+
+    @contextlib.contextmanager
+    def queueing(self) -> Iterator[None]:
+        """Let the connection wait for its turn while the block runs."""
+        self.is_queueing = True
+        if self in self.connections:
+            self._state.waits(self)
+        try:
+            yield
+        finally:
+            self.is_queueing = False
+            self._state.waits_no_more(self)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, with the headers of every answer, which uvicorn's own refusal lacks."""

@@ -11,7 +11,7 @@ import uvicorn
 
 from exporter.logs import get_logger
 from exporter.web.access.tls import TlsServerConfig
-from exporter.web.connection import Connection, State
+from exporter.web.connection import Connection, State, network_of
 
 log = get_logger()
 
@@ -32,6 +32,8 @@ class Handshake(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._loop = _loop
+        self.network = ""
+        self.is_queueing = False
         self._early = bytearray()
         # The event loop itself keeps no task alive.
         self._task: asyncio.Task[None] | None = None
@@ -39,9 +41,9 @@ class Handshake(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; asyncio calls this."""
         self.transport = cast("asyncio.Transport", transport)
+        self.network = network_of(transport)
         self._state.connections.add(self)  # type: ignore[arg-type]  # for uvicorn it is enough that it can shut down
-        self._state.waits(self)
-        self._state.make_room()
+        self._state.comes(self)
         if self.transport.is_closing():
             # There was no room. asyncio would wait for the end of a handshake that cannot begin any more.
             self._leave()
@@ -90,7 +92,7 @@ class Handshake(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._state.connections.discard(self)
-        self._state.waits_no_more(self)
+        self._state.goes(self)
 
     def _tell(self, problem: str) -> None:
         # At no higher level: clients could fill the disk with it.

@@ -16,8 +16,9 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exporter.web.acceptor import Acceptor
 from exporter.web.access.control import Access
-from exporter.web.address import BACKLOG
+from exporter.web.access.passwords import CONNECTION
 from exporter.web.connection import Connection, State
 from exporter.web.handshake import Handshake
 from exporter.web.limits import DEFAULT_LIMITS, Limits
@@ -26,31 +27,34 @@ GRACEFUL_SECONDS: Final = 2
 """More than LAST_ANSWERS_SECONDS: uvicorn would log a traceback for each connection that is still there."""
 HEAD_BYTES: Final = 16 * 1024
 DATE_SECONDS: Final = 1.0
-ACCEPTED_AT_ONCE: Final = 64
-"""How many asyncio accepts before any of them is counted, so that a flood finds files left to open."""
+PIECE_BYTES: Final = 64 * 1024
+"""Of an answer: uvicorn would copy all of a large one for a client that may never take it."""
 
 
 class _AtMost:
-    """Has an ASGI app answer at most `requests` at once, and answers further ones with 503; 0 for any number.
+    """Has an ASGI app answer at most `requests` at once; 0 for any number.
 
-    Health and readiness are always answered: an exporter is not to be restarted because it is busy.
+    A further one takes the place of the one whose client has not read for longest; where all are read, or not yet made,
+    it gets 503. So clients that do not read keep nobody out, and what is held for them is bounded. Health, readiness
+    and actions are always answered: an exporter is not to be restarted because it is busy.
     """
 
     def __init__(self, requests: int, app: ASGIApp) -> None:
         self._requests = requests
         self._app = app
-        self._under_way = set[object]()
+        self._under_way = dict[object, Connection]()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
-        is_full = 0 < self._requests <= len(self._under_way)
-        if is_full and not scope["path"].startswith("/-/"):
-            refusal = f"Limit of concurrent requests reached ({self._requests}), try again later.\n"
-            await PlainTextResponse(refusal, 503)(scope, receive, send)
-            return
         request = object()
 
-        async def send_whole(message: Message) -> None:
+        async def send_in_pieces(message: Message) -> None:
+            body = message.get("body", b"")
+            for end in range(PIECE_BYTES, len(body), PIECE_BYTES):
+                piece = body[end - PIECE_BYTES : end]
+                await send({**message, "body": piece, "more_body": True})
+            if len(body) > PIECE_BYTES:
+                message = {**message, "body": body[(len(body) - 1) // PIECE_BYTES * PIECE_BYTES :]}
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
             if is_last:
                 # Only with what comes next does uvicorn wait for the client to take what came before.
@@ -59,13 +63,32 @@ class _AtMost:
             await send(message)
             if is_last:
                 # Not only when the app returns: by then the client may have sent its next one.
-                self._under_way.discard(request)
+                self._under_way.pop(request, None)
 
-        self._under_way.add(request)
+        if not scope["path"].startswith("/-/"):
+            if 0 < self._requests <= len(self._under_way) and not self._give_up_unread():
+                refusal = (
+                    f"Limit of concurrent requests reached ({self._requests}), try again later.\n"
+                )
+                await PlainTextResponse(refusal, 503)(scope, receive, send)
+                return
+            self._under_way[request] = scope["state"][CONNECTION]
         try:
-            await self._app(scope, receive, send_whole)
+            await self._app(scope, receive, send_in_pieces)
         finally:
-            self._under_way.discard(request)
+            self._under_way.pop(request, None)
+
+    def _give_up_unread(self) -> bool:
+        """Cut the client that has not read its answer for longest, if there is one; return whether there was."""
+        unread = {
+            request: connection.unread_since
+            for request, connection in self._under_way.items()
+            if connection.unread_since is not None
+        }
+        if not unread:
+            return False
+        self._under_way.pop(min(unread, key=unread.__getitem__)).transport.abort()
+        return True
 
 
 class _Server(uvicorn.Server):
@@ -73,7 +96,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
-        self.server_state = state
+        self.server_state = self._state = state
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -94,10 +117,18 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for listener in sockets or ():
-            # asyncio has made it as short as what it accepts at once.
-            listener.listen(BACKLOG)
+        """Accept connections; uvicorn would have asyncio do that."""
+
+        async def serve(client: socket.socket) -> None:
+            loop = asyncio.get_running_loop()
+            await loop.connect_accepted_socket(
+                lambda: self.config.http_protocol_class(self.config, self._state, {}, loop),  # type: ignore[call-arg]  # as uvicorn calls it
+                client,
+            )
+
+        # uvicorn closes them at the end, and asks no more of them.
+        self.servers = [Acceptor(one, serve, self._state.make_room) for one in sockets or ()]  # type: ignore[misc]
+        self.started = True
 
 
 def configuration(app: ASGIApp, limits: Limits, access: Access) -> uvicorn.Config:
@@ -115,7 +146,6 @@ def configuration(app: ASGIApp, limits: Limits, access: Access) -> uvicorn.Confi
         log_config=None,
         access_log=False,
         server_header=False,
-        backlog=ACCEPTED_AT_ONCE,
         h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_keep_alive=math.ceil(limits.idle_timeout),
         timeout_graceful_shutdown=GRACEFUL_SECONDS,

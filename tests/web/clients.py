@@ -111,13 +111,17 @@ def served(app: ASGIApp = hello, access: Access | None = None, **limits: Any) ->
 
 @contextmanager
 def connected(
-    address: Address, receive_buffer: int | None = None, trust: ssl.SSLContext | None = None
+    address: Address,
+    receive_buffer: int | None = None,
+    trust: ssl.SSLContext | None = None,
+    source: str = "127.0.0.1",
 ) -> Iterator[socket.socket]:
-    """Connect to a server, over TLS where it says whom to trust."""
+    """Connect to a server from an address of loopback, over TLS where it says whom to trust."""
     with socket.socket() as client:
         client.settimeout(DEADLINE_SECONDS)
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.bind((source, 0))
         client.connect(address)
         if trust is None:
             yield client
@@ -175,6 +179,7 @@ class Pages:
     def __init__(self) -> None:
         self.chunks = 0
         self.under_way = 0
+        self._chunks_seen = -1
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         answers = {
@@ -182,6 +187,11 @@ class Pages:
             "/endless": StreamingResponse(self._chunks()),
         }
         await answers.get(scope["path"], PlainTextResponse("hello"))(scope, receive, send)
+
+    def stands_still(self) -> bool:
+        """Whether nothing was sent since it was asked before."""
+        seen, self._chunks_seen = self._chunks_seen, self.chunks
+        return seen == self.chunks
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         self.under_way += 1

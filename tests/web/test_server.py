@@ -243,15 +243,57 @@ def test_zero_is_no_limit_of_requests() -> None:
         assert is_served(address)
 
 
-def test_a_request_is_under_way_until_its_client_has_the_answer() -> None:
+def test_a_client_that_does_not_read_gives_way_to_one_that_asks() -> None:
     with served(Pages().app, requests=1) as address, connected(address, 4096) as client:
         client.sendall(GET_LARGE)
         assert client.recv(1)
-        assert not is_served(address)
-        received = 1
-        while received < len(LARGE):
-            received += len(client.recv(1 << 20))
         until(lambda: is_served(address))
+        assert len(rest_of(client)) < len(LARGE)
+
+
+def test_of_those_that_do_not_read_the_one_that_has_not_for_longest_gives_way() -> None:
+    pages = Pages()
+    with served(pages.app, requests=2) as address, ExitStack() as clients:
+        longest, shortest = (clients.enter_context(connected(address, 4096)) for _ in range(2))
+        for number, client in enumerate((longest, shortest), 1):
+            client.sendall(GET_ENDLESS)
+            until(lambda number=number: pages.under_way == number)  # type: ignore[misc]  # mypy knows no default
+            until(pages.stands_still)
+        assert is_served(address)
+        until(lambda: pages.under_way == 1)
+        assert len(rest_of(longest)) < len(LARGE)
+        assert shortest.recv(1)
+
+
+def test_any_number_of_clients_that_do_not_read_keep_nobody_out() -> None:
+    with served(Pages().app, requests=4, connections=20) as address, ExitStack() as clients:
+        for _ in range(60):
+            clients.enter_context(connected(address, 4096)).sendall(GET_LARGE)
+            assert is_served(address)
+
+
+def test_where_any_number_of_requests_may_be_under_way_those_unread_still_take_no_connection() -> (
+    None
+):
+    with (
+        served(Pages().app, requests=0, connections=3) as address,
+        ExitStack() as clients,
+    ):
+        for _ in range(20):
+            client = clients.enter_context(connected(address, 4096))
+            client.sendall(GET_LARGE)
+            assert client.recv(1)
+        until(lambda: is_served(address))
+
+
+def test_a_client_with_many_connections_closes_its_own_by_a_further_one() -> None:
+    with served(connections=4) as address, ExitStack() as clients:
+        scraper = clients.enter_context(connected(address))
+        assert ask(scraper) == (200, b"hello")
+        for _ in range(20):
+            with_many = clients.enter_context(connected(address, source="127.0.0.2"))
+            assert ask(with_many) == (200, b"hello")
+        assert ask(scraper) == (200, b"hello")
 
 
 def test_a_connection_too_many_replaces_the_one_that_waits_longest() -> None:
@@ -455,6 +497,11 @@ def test_every_answer_has_the_security_headers_also_those_that_no_app_gave(
     assert "RuntimeError" in caplog.text
 
 
+def with_password(password: str) -> bytes:
+    encoded = base64.b64encode(f"alice:{password}".encode())
+    return GET[:-2] + b"authorization: Basic " + encoded + b"\r\n\r\n"
+
+
 def test_those_who_guess_passwords_take_no_place_from_those_who_know_one() -> None:
     checking = threading.Event()
 
@@ -467,10 +514,6 @@ def test_those_who_guess_passwords_take_no_place_from_those_who_know_one() -> No
     users = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH)})
     access = Access(lambda: users, passwords=Passwords(check))
 
-    def with_password(password: str) -> bytes:
-        encoded = base64.b64encode(f"alice:{password}".encode())
-        return GET[:-2] + b"authorization: Basic " + encoded + b"\r\n\r\n"
-
     with served(access=access, requests=1) as address, ExitStack() as clients:
         scraper = clients.enter_context(connected(address))
         assert ask(scraper, with_password("right")) == (200, b"hello")
@@ -480,3 +523,31 @@ def test_those_who_guess_passwords_take_no_place_from_those_who_know_one() -> No
         assert ask(scraper, with_password("right")) == (200, b"hello")
         checking.set()
         assert [ask(client, b"")[0] for client in guessing] == [401] * 10
+
+
+def test_guesses_on_every_connection_keep_another_client_with_a_right_password_out_of_nothing() -> (
+    None
+):
+    one_more = threading.Semaphore(0)
+    checked: list[bytes] = []
+
+    def check(password: bytes, _hashed: bytes) -> bool:
+        assert one_more.acquire(timeout=10)
+        checked.append(password)
+        return password == b"right"
+
+    users = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH)})
+    access = Access(lambda: users, passwords=Passwords(check))
+    with served(access=access, connections=20) as address, ExitStack() as clients:
+        guessing = [
+            clients.enter_context(connected(address, source="127.0.0.2")) for _ in range(20)
+        ]
+        for number, client in enumerate(guessing):
+            client.sendall(with_password(f"guess {number}"))
+        with connected(address) as scraper:
+            scraper.sendall(with_password("right"))
+            # The guess that is being checked, and perhaps the next one, whose turn it was when the scraper came.
+            one_more.release(3)
+            assert ask(scraper, b"") == (200, b"hello")
+            assert checked.index(b"right") <= 2
+        one_more.release(20)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.web.access.browsers import is_forged
 from exporter.web.access.models import WebConfiguration
-from exporter.web.access.passwords import Passwords, TooManyChecksError
+from exporter.web.access.passwords import CONNECTION, Asker, Passwords, Stranger
 from exporter.web.access.rate import TokenBucket
 from exporter.web.access.tls import TlsServerConfig
 from exporter.web.headers import HeaderPairs, security_headers, with_headers
@@ -59,24 +59,26 @@ class Access:
         """Return `app` with a guard before it (ASGI)."""
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-            headers = self.headers
+            own_headers = self.headers
 
             async def send_with_headers(message: Message) -> None:
-                await send(with_headers(message, headers))
+                await send(with_headers(message, own_headers))
 
             asked = in_origin_form(scope)
-            answer = await self._refusal(asked["method"], Headers(scope=asked)) or app
+            asker = asked.get("state", {}).get(CONNECTION, Stranger())
+            headers = Headers(scope=asked)
+            answer = await self._refusal(asked["method"], headers, asker) or app
             await answer(asked, receive, send_with_headers)
 
         return guarded
 
-    async def _refusal(self, method: str, headers: Headers) -> Response | None:
+    async def _refusal(self, method: str, headers: Headers, asker: Asker) -> Response | None:
         current = self._current()
         return (
             self._refusal_of_host(headers, current)
             or self._refusal_of_page(method, headers)
             or self._refusal_by_rate(current)
-            or await self._refusal_of_user(headers, current)
+            or await self._refusal_of_user(headers, current, asker)
         )
 
     def _refusal_of_host(self, headers: Headers, current: WebConfiguration) -> Response | None:
@@ -108,17 +110,14 @@ class Access:
         return PlainTextResponse("Too many requests, try again later.\n", 429)
 
     async def _refusal_of_user(
-        self, headers: Headers, current: WebConfiguration
+        self, headers: Headers, current: WebConfiguration, asker: Asker
     ) -> Response | None:
         users = current.basic_auth_users
         if not users:
             return None
         credentials = _credentials(headers.get("authorization", ""))
-        try:
-            if credentials and await self._passwords.is_right(users, *credentials):
-                return None
-        except TooManyChecksError:
-            return PlainTextResponse("Too many passwords to check, try again later.\n", 503)
+        if credentials and await self._passwords.is_right(users, *credentials, asker):
+            return None
         return PlainTextResponse("Unauthorized\n", 401, _CHALLENGE)
 
 

@@ -1,19 +1,26 @@
 """Checks passwords against bcrypt hashes: off the event loop, one at a time, and each only once.
 
+A check takes as long as the hash says, so they queue. The line is as long as there are connections that wait in it, and
+clients take turns, however many connections and passwords each has: who guesses delays others by one check at the most.
+Among passwords from one client (one behind the same proxy, say) users take turns, then it is first come, first served.
+
 What a check costs tells nobody whether there is such a user: a name that nobody has is checked as well, against the
 hash of somebody who is there.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Final
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from pydantic import SecretStr
 
-MOST_WAITING: Final = 16
-"""Checks at once: they take turns, each takes as long as the hash says, and the end of the server waits for them."""
+CONNECTION: Final = "connection"
+"""The member of a request's ASGI state that is its connection: an Asker."""
 MOST_WRONG: Final = 100
 """Wrong passwords that are remembered, so that a scraper with an old one is not a load."""
 _LONGEST_PASSWORD: Final = 72
@@ -22,8 +29,40 @@ _LONGEST_PASSWORD: Final = 72
 Check = Callable[[bytes, bytes], bool]
 
 
-class TooManyChecksError(Exception):
-    """So many passwords are being checked that another one would take too long."""
+class Asker(Protocol):
+    """Who wants a password checked. network: whose turn it is. is_gone: whether it still wants to know."""
+
+    @property
+    def network(self) -> str: ...  # noqa: D102 - see the class
+    @property
+    def is_gone(self) -> bool: ...  # noqa: D102 - see the class
+    def queueing(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which the asker waits for its turn."""
+
+
+class Stranger:
+    """Asks without a connection, and waits for the answer."""
+
+    network = ""
+    is_gone = False
+    queueing = staticmethod(contextlib.nullcontext)
+
+
+@dataclass(slots=True)
+class _Check:
+    """A password in the line. is_match: None where all who asked have gone before its turn."""
+
+    user: str
+    password: bytes
+    hashed: bytes
+    is_match: asyncio.Future[bool | None]
+    askers: list[Asker] = field(default_factory=list)
+
+    @property
+    def turns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What takes turns: networks, and users within each."""
+        network = self.askers[0].network
+        return (network,), (network, self.user)
 
 
 def bcrypt_check(password: bytes, hashed: bytes) -> bool:
@@ -42,33 +81,73 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._right: dict[str, bytes] = {}
         self._wrong: dict[bytes, None] = {}
-        self._turn = asyncio.Lock()
-        self._under_way: dict[bytes, asyncio.Task[bool]] = {}
+        # In the order in which they were first asked for.
+        self._line: dict[bytes, _Check] = {}
+        self._work: asyncio.Task[None] | None = None
+        # Of its own: what others run in a thread may hang.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="passwords")
+        # When it was whose turn, of those who are in the line.
+        self._turn = 0
+        self._last_turns: dict[tuple[str, ...], int] = {}
 
-    async def is_right(self, users: Mapping[str, SecretStr], user: str, password: bytes) -> bool:
-        """Whether `password` is the one that `user` has in `users`, of which there is at least one.
-
-        Raises TooManyChecksError.
-        """
+    async def is_right(
+        self,
+        users: Mapping[str, SecretStr],
+        user: str,
+        password: bytes,
+        asker: Asker = Stranger(),  # noqa: B008 - it has no state
+    ) -> bool:
+        """Whether `password` is the one that `user` has in `users`, of which there is at least one."""
         hashed, is_known = self._hash_for(users, user), user in users
         digest = self._digest(user, hashed, password, is_known=is_known)
         if (remembered := self._remembered(user, digest)) is not None:
             return remembered
         # Whoever asks the same waits for the same answer.
-        check = self._under_way.get(digest)
+        check = self._line.get(digest)
         if check is None:
-            if len(self._under_way) >= MOST_WAITING:
-                raise TooManyChecksError
-            check = asyncio.create_task(self._matches(password, hashed))
-            self._under_way[digest] = check
-            check.add_done_callback(lambda _: self._under_way.pop(digest))
-        is_right = await asyncio.shield(check) and is_known
+            answer: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+            check = self._line[digest] = _Check(user, password, hashed, answer)
+        check.askers.append(asker)
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._check_in_turn())
+        with asker.queueing():
+            is_match = await asyncio.shield(check.is_match)
+        if is_match is None:
+            return False
+        is_right = is_match and is_known
         self._remember(user, digest, is_right=is_right)
         return is_right
 
-    async def _matches(self, password: bytes, hashed: bytes) -> bool:
-        async with self._turn:
-            return await asyncio.to_thread(self._check, password, hashed)
+    async def _check_in_turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        while digest := self._next():
+            check = self._line[digest]
+            arguments = check.password, check.hashed
+            try:
+                is_match = await loop.run_in_executor(self._thread, self._check, *arguments)
+            except Exception as error:  # noqa: BLE001 - those who asked get it, and the others their turn
+                check.is_match.set_exception(error)
+            else:
+                check.is_match.set_result(is_match)
+            del self._line[digest]
+
+    def _next(self) -> bytes | None:
+        """Return whose turn it is, None where nobody is in the line; who has gone leaves it."""
+        for digest, check in list(self._line.items()):
+            if all(asker.is_gone for asker in check.askers):
+                check.is_match.set_result(None)
+                del self._line[digest]
+        in_line = {turn for check in self._line.values() for turn in check.turns}
+        self._last_turns = {turn: at for turn, at in self._last_turns.items() if turn in in_line}
+        if not self._line:
+            return None
+        digest = min(
+            self._line,
+            key=lambda one: [self._last_turns.get(turn, 0) for turn in self._line[one].turns],
+        )
+        self._turn += 1
+        self._last_turns |= dict.fromkeys(self._line[digest].turns, self._turn)
+        return digest
 
     def _hash_for(self, users: Mapping[str, SecretStr], user: str) -> bytes:
         """Return the hash of `user`, or for a name that nobody has that of somebody, always the same for one name."""

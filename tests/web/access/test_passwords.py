@@ -3,18 +3,19 @@
 import asyncio
 import gc
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import bcrypt
 import pytest
 from pydantic import SecretStr
 
 from exporter.web.access.passwords import (
-    MOST_WAITING,
     MOST_WRONG,
+    Asker,
     Passwords,
-    TooManyChecksError,
+    Stranger,
     bcrypt_check,
 )
 from tests.web.access.files import HASH, OTHER_HASH, PASSWORD
@@ -119,13 +120,11 @@ def test_one_password_is_checked_at_a_time() -> None:
     passwords = Passwords(check)
 
     async def at_once() -> list[bool]:
-        asked = [
-            passwords.is_right(USERS, "alice", b"%d" % number) for number in range(MOST_WAITING)
-        ]
+        asked = [passwords.is_right(USERS, "alice", b"%d" % number) for number in range(16)]
         return await asyncio.gather(*asked)
 
-    assert asyncio.run(at_once()) == [False] * MOST_WAITING
-    assert (len(check.hashes), check.most_under_way) == (MOST_WAITING, 1)
+    assert asyncio.run(at_once()) == [False] * 16
+    assert (len(check.hashes), check.most_under_way) == (16, 1)
 
 
 def test_scrapers_that_come_together_pay_once() -> None:
@@ -134,36 +133,166 @@ def test_scrapers_that_come_together_pay_once() -> None:
 
     async def at_once() -> list[bool]:
         return await asyncio.gather(
-            *[passwords.is_right(USERS, "alice", PASSWORD) for _ in range(2 * MOST_WAITING)]
+            *[passwords.is_right(USERS, "alice", PASSWORD) for _ in range(32)]
         )
 
-    assert asyncio.run(at_once()) == [True] * (2 * MOST_WAITING)
+    assert asyncio.run(at_once()) == [True] * (32)
     assert len(check.hashes) == 1
 
 
-def test_a_flood_of_passwords_waits_in_a_short_line_and_stops_no_known_scraper() -> None:
+@dataclass
+class Client:
+    """A connection from a network. waits: whether it is in the line."""
+
+    network: str = "192.0.2.1"
+    is_gone: bool = False
+    waits: bool = False
+
+    @contextmanager
+    def queueing(self) -> Iterator[None]:
+        self.waits = True
+        yield
+        self.waits = False
+
+
+class Line:
+    """Passwords of alice's (or another user's) that are asked for while the first of them is being checked."""
+
+    def __init__(self) -> None:
+        self.checked: list[bytes] = []
+        self._first_is_in = threading.Event()
+        self._go_on = threading.Event()
+        self._passwords = Passwords(self._check)
+
+    def _check(self, password: bytes, _hashed: bytes) -> bool:
+        self._first_is_in.set()
+        assert self._go_on.wait(10)
+        self.checked.append(password)
+        return password == PASSWORD
+
+    async def answers(
+        self, first: tuple[Asker, str, bytes], *others: tuple[Asker, str, bytes]
+    ) -> list[bool]:
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(self._ask(*first))]
+            await asyncio.to_thread(self._first_is_in.wait, 10)
+            asked += [tasks.create_task(self._ask(*one)) for one in others]
+            # Until all of them are in the line: a task begins in the loop's next turn.
+            await asyncio.sleep(0)
+            self._go_on.set()
+        return [task.result() for task in asked]
+
+    async def _ask(self, asker: Asker, user: str, password: bytes) -> bool:
+        return await self._passwords.is_right(USERS, user, password, asker)
+
+
+def guesses(network: str, user: str, count: int) -> list[tuple[Asker, str, bytes]]:
+    return [(Client(network), user, f"{network} {number}".encode()) for number in range(count)]
+
+
+def test_guesses_of_one_client_delay_another_ones_right_password_by_one_check() -> None:
+    line = Line()
+    first, *more = guesses("198.51.100.7", "alice", 500)
+    right = Client(), "alice", PASSWORD
+    answers = asyncio.run(line.answers(first, *more, right))
+    assert answers == [False] * 500 + [True]
+    assert line.checked.index(PASSWORD) == 1
+
+
+def test_guesses_of_many_clients_delay_a_right_password_by_one_check_each() -> None:
+    line = Line()
+    networks = [f"198.51.100.{number}" for number in range(50)]
+    first, *more = [guess for network in networks for guess in guesses(network, "alice", 10)]
+    asyncio.run(line.answers(first, *more, (Client(), "alice", PASSWORD)))
+    assert line.checked.index(PASSWORD) == 50
+
+
+def test_users_behind_one_address_take_turns() -> None:
+    line = Line()
+    first, *more = guesses("192.0.2.1", "bob", 100)
+    asyncio.run(line.answers(first, *more, (Client(), "alice", PASSWORD)))
+    assert line.checked.index(PASSWORD) == 1
+
+
+def test_a_right_password_gets_its_turn_also_among_guesses_for_its_user_from_its_address() -> None:
+    line = Line()
+    first, *more = guesses("192.0.2.1", "alice", 17)
+    answers = asyncio.run(line.answers(first, *more, (Client(), "alice", PASSWORD)))
+    assert answers[-1]
+    assert line.checked.index(PASSWORD) == 17, "first come, first served"
+
+
+def test_a_known_scraper_does_not_queue() -> None:
     gate = threading.Event()
 
-    def slow(password: bytes, hashed: bytes) -> bool:
-        if password != PASSWORD:
-            gate.wait(10)
-        return bcrypt_check(password, hashed)
+    def slow(password: bytes, _hashed: bytes) -> bool:
+        return password == PASSWORD or not gate.wait(10)
 
-    async def flood() -> list[Any]:
+    async def known_among_guesses() -> None:
         passwords = Passwords(slow)
         assert await passwords.is_right(USERS, "alice", PASSWORD)
-        wrong = [
-            asyncio.create_task(passwords.is_right(USERS, "alice", b"%d" % number))
-            for number in range(MOST_WAITING + 5)
-        ]
+        guess = asyncio.create_task(passwords.is_right(USERS, "alice", b"guess"))
         await asyncio.sleep(0)
-        assert await passwords.is_right(USERS, "alice", PASSWORD)
+        scraper = Client()
+        assert await passwords.is_right(USERS, "alice", PASSWORD, scraper)
+        assert not guess.done()
         gate.set()
-        return await asyncio.gather(*wrong, return_exceptions=True)
+        assert not await guess
 
-    answers = asyncio.run(flood())
-    assert answers[:MOST_WAITING] == [False] * MOST_WAITING
-    assert [type(answer) for answer in answers[MOST_WAITING:]] == [TooManyChecksError] * 5
+    asyncio.run(known_among_guesses())
+
+
+def test_who_has_gone_leaves_the_line_unchecked_unless_somebody_else_asks_the_same() -> None:
+    line = Line()
+    first, *_ = guesses("198.51.100.7", "alice", 1)
+    gone, also_gone = Client(is_gone=True), Client(is_gone=True)
+    others = [
+        (gone, "alice", b"left"),
+        (also_gone, "alice", PASSWORD),
+        (Client(), "alice", PASSWORD),
+    ]
+    answers = asyncio.run(line.answers(first, *others))
+    assert answers == [False, False, True, True]
+    assert b"left" not in line.checked
+
+
+def test_an_asker_waits_only_while_it_is_in_the_line() -> None:
+    async def waiting() -> list[bool]:
+        asker, entered = Client(), threading.Event()
+        gate = threading.Event()
+
+        def check(_password: bytes, _hashed: bytes) -> bool:
+            entered.set()
+            return gate.wait(10)
+
+        asked = asyncio.create_task(Passwords(check).is_right(USERS, "alice", b"x", asker))
+        await asyncio.to_thread(entered.wait, 10)
+        seen = [asker.waits]
+        gate.set()
+        assert await asked
+        return [*seen, asker.waits]
+
+    assert asyncio.run(waiting()) == [True, False]
+
+
+def test_a_check_that_fails_fails_for_its_asker_only() -> None:
+    def check(password: bytes, _hashed: bytes) -> bool:
+        if password == b"bad":
+            raise ValueError("Invalid salt")
+        return True
+
+    async def both() -> tuple[object, object]:
+        passwords = Passwords(check)
+        bad, good = await asyncio.gather(
+            passwords.is_right(USERS, "alice", b"bad", Stranger()),
+            passwords.is_right(USERS, "alice", b"good"),
+            return_exceptions=True,
+        )
+        return bad, good
+
+    bad, good = asyncio.run(both())
+    assert isinstance(bad, ValueError)
+    assert good is True
 
 
 def test_wrong_passwords_do_not_make_the_right_one_forgotten_and_are_forgotten_themselves() -> None:

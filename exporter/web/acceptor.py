@@ -1,0 +1,86 @@
+"""Accepts connections one at a time, and goes on when the process is out of files.
+
+asyncio accepts as many at once as its backlog says, before any of them is counted, and logs a traceback for each that
+fails (Python before 3.14 tries all of them each time).
+"""
+
+import asyncio
+import math
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from exporter.logs import get_logger
+
+PAUSE_SECONDS: Final = 1.0
+"""Without accepting, where nothing could be closed to make room."""
+TELL_AGAIN_SECONDS: Final = 60.0
+
+log = get_logger()
+
+
+class Acceptor:
+    """Has `serve` take each connection that comes to `listener`, until closed.
+
+    make_room: closes a connection, so that its file is free by the loop's next turn; returns whether there was one.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        serve: Callable[[socket.socket], Coroutine[Any, Any, object]],
+        make_room: Callable[[], bool],
+    ) -> None:
+        self._listener = listener
+        self._serve = serve
+        self._make_room = make_room
+        self._loop = asyncio.get_running_loop()
+        self._told_at = -math.inf
+        self._again: asyncio.Handle | None = None
+        # The event loop itself keeps no task alive.
+        self._tasks = set[asyncio.Task[object]]()
+        listener.setblocking(False)  # noqa: FBT003 - the socket's own form
+        self._go_on()
+
+    def close(self) -> None:
+        """Accept no more."""
+        self._loop.remove_reader(self._listener)
+        if self._again:
+            self._again.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait for nothing: uvicorn asks its servers to."""
+
+    def _go_on(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            # It has left again.
+            return
+        except OSError as error:
+            self._pause(error)
+            return
+        client.setblocking(False)  # noqa: FBT003 - the socket's own form
+        task = self._loop.create_task(self._serve(client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _pause(self, error: OSError) -> None:
+        # The listener stays readable: the loop would call again and again.
+        self._loop.remove_reader(self._listener)
+        if self._make_room():
+            self._again = self._loop.call_soon(self._go_on)
+        else:
+            self._again = self._loop.call_later(PAUSE_SECONDS, self._go_on)
+        now = self._loop.time()
+        if now - self._told_at >= TELL_AGAIN_SECONDS:
+            self._told_at = now
+            problem = (
+                f"cannot accept a connection: {error.strerror}; those that wait longest are closed. "
+                "Raise the limit of open files (LimitNOFILE, ulimit -n), or lower --web.max-connections"
+            )
+            log.warning("web_accept_failed", problem=problem)
