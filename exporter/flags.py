@@ -117,7 +117,7 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="NUMBER",
         type=_argument(partial(number, least=1)),
         default=DEFAULT_LIMITS.connections,
-        help="connections at once; a further one replaces the one that has waited longest for a request "
+        help="maximum open connections; when full, the longest idle of the client with most is closed "
         "(default: %(default)s)",
     )
     parser.add_argument(
@@ -126,7 +126,8 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="NUMBER",
         type=_argument(partial(number, least=0)),
         default=DEFAULT_LIMITS.requests,
-        help="requests answered at once, 0 for any number; further ones get 503 (default: %(default)s)",
+        help="maximum requests answered at once, 0 for any number; a further one replaces one whose client does not "
+        "read, or gets 503 (default: %(default)s)",
     )
     parser.add_argument(
         "--web.read-timeout",

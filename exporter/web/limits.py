@@ -14,8 +14,8 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
 class Limits:
     """Named as in Prometheus and its exporter-toolkit, where they have them.
 
-    connections: at once; a further one takes the place of the one that has waited longest for a request. requests:
-    answered at once, 0 for any number. read_timeout: seconds from connecting, or from the first byte of a further
+    connections: at once; a further one takes the place of one of the client with most. requests: answered at once, 0
+    for any number. read_timeout: seconds from connecting, or from the first byte of a further
     request, to the end of its head. write_timeout: seconds from there until the client has taken the answer.
     idle_timeout: seconds between an answer and a further request; longer than Prometheus's usual scrape interval, so
     that a scrape finds its connection still open. body_bytes: that may follow a head; nothing that is served
