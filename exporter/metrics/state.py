@@ -57,12 +57,25 @@ def balances_of(
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the last poll failed. status: HTTP's, None where none came. since: Unix seconds of the first such poll."""
+    """Why a target fails. status: HTTP's, None where none came. since: Unix seconds of the first failed request."""
 
     type: str
     status: int | None
     message: str
     since: float
+
+    def is_like(self, other: "Failure") -> bool:
+        """Whether it is the same as far as an operator minds: that nobody answers shows in one way, then in another."""
+        return self.type == other.type or all(
+            failure.type.startswith("transport/") for failure in (self, other)
+        )
+
+
+class FailedTry(NamedTuple):
+    """A failed request of a poll that goes on. began: when the first such request was sent, in monotonic seconds."""
+
+    failure: Failure
+    began: float
 
 
 class PollResult(NamedTuple):
@@ -82,10 +95,10 @@ class TargetState:
     """What is known of a target.
 
     balances: the last good answer, None before the first and once it was withdrawn as too old. is_stale: whether it
-    was. polls: how many polls have ended. failure: None while up and before the first poll. failed_polls: in a row,
-    until now. last_success: Unix seconds of the last good answer. rows, invalid_rows: of the last good answer.
-    refresh_interval: seconds between the last two polls. rejected: the rows of the last good answer that were left out.
-    results: of the last polls, at most MOST_RESULTS, the latest last.
+    was. polls: how many polls have ended. failure: None while up and before anything failed. failed_try: of the poll
+    under way, not shown yet. failed_polls: in a row, until now. last_success: Unix seconds of the last good answer.
+    rows, invalid_rows: of the last good answer. refresh_interval: seconds between the last two polls. rejected: the
+    rows of the last good answer that were left out. results: of the last polls, at most MOST_RESULTS, the latest last.
     """
 
     target: Target
@@ -93,6 +106,7 @@ class TargetState:
     is_stale: bool = False
     polls: int = 0
     failure: Failure | None = None
+    failed_try: FailedTry | None = None
     failed_polls: int = 0
     last_success: float | None = None
     rows: int | None = None
@@ -110,6 +124,32 @@ class TargetState:
         """Return `results` with one more, in place of the oldest where there is no room."""
         return (*self.results[1 - MOST_RESULTS :], result)
 
+    def failing(self, failure: Failure) -> "TargetState":
+        """Return the state in which `failure` shows; what failed before, or is not shown yet, says since when."""
+        before = self.failure or (self.failed_try and self.failed_try.failure)
+        since = before.since if before else failure.since
+        return replace(self, failure=replace(failure, since=since), failed_try=None)
+
+    def with_failed_try(self, failure: Failure, began: float) -> "TargetState":
+        """Return the state after a request failed that began at `began` (monotonic), and is tried again."""
+        if self.failed_try is None:
+            return replace(self, failed_try=FailedTry(failure, began))
+        first = self.failed_try
+        failure = replace(failure, since=first.failure.since)
+        return replace(self, failed_try=FailedTry(failure, first.began))
+
+    def with_failed_poll(
+        self, failure: Failure, result: PollResult, refresh_interval: float | None
+    ) -> "TargetState":
+        """Return the state after a poll failed for good: it changes no balance."""
+        return replace(
+            self.failing(failure),
+            polls=self.polls + 1,
+            failed_polls=self.failed_polls + 1,
+            refresh_interval=refresh_interval,
+            results=self.results_with(result),
+        )
+
 
 def moved(state: TargetState, target: Target) -> TargetState:
     """Return `state` as it is for `target`, the same resource after a reload; names in its samples change at once."""
@@ -125,7 +165,7 @@ def target_lines(state: TargetState) -> Lines:
     target = state.target
     labels = (target.kind, target.organization, target.vault)
     page.sample(catalog.TARGET_STALE, labels, int(state.is_stale))
-    if state.polls:
+    if state.polls or state.failure:
         page.sample(catalog.TARGET_UP, labels, int(state.is_up))
     page.sample(catalog.TARGET_LAST_SUCCESS, labels, state.last_success)
     page.sample(catalog.TARGET_REFRESH_INTERVAL, labels, state.refresh_interval)

@@ -31,6 +31,7 @@ class Store:
         self._version = 0
         # None of the balances that are held was read before.
         self._oldest_read_at = math.inf
+        self._oldest_try_at = math.inf
         self.series = 0
         self.retarget(targets, stale_after=stale_after, max_series=max_series)
 
@@ -75,6 +76,8 @@ class Store:
         self._version += 1
         if state.balances:
             self._oldest_read_at = min(self._oldest_read_at, state.balances.read_at)
+        if state.failed_try:
+            self._oldest_try_at = min(self._oldest_try_at, state.failed_try.began)
         if state.balances is not held:
             state = self._with_shared_assets(state, _assets(held))
         self._states[state.target] = state
@@ -102,6 +105,16 @@ class Store:
         held = (state.balances.read_at for state in self.states() if state.balances)
         self._oldest_read_at = min(held, default=math.inf)
         return withdrawn
+
+    def overdue_tries(self, began_by: float) -> list[TargetState]:
+        """Return the states whose failed try began at `began_by` (monotonic) or before, and is not shown yet."""
+        if began_by < self._oldest_try_at:
+            return []
+        tries = [(state, state.failed_try.began) for state in self.states() if state.failed_try]
+        self._oldest_try_at = min(
+            (began for _, began in tries if began > began_by), default=math.inf
+        )
+        return [state for state, began in tries if began <= began_by]
 
     def snapshot(self) -> "Snapshot":
         """Return what is exposed now."""

@@ -14,6 +14,7 @@ from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate
 from exporter.polling.nonce_watch import NonceWatch
 from exporter.polling.schedule import Entry
+from exporter.polling.silence import Silence
 
 log = get_logger()
 
@@ -27,7 +28,7 @@ class Lane:
 
     own_budget: the limit of the key's own, besides the common one, if it has any. slow_turn_at: when targets that are
     slow to fail have their turn again, whoever else wants it, in monotonic seconds. generation: counts the secrets and
-    API settings it has had. nonce_watch: of these secrets.
+    API settings it has had. nonce_watch: of these secrets. silence: what of its requests had no answer.
     """
 
     name: str
@@ -41,10 +42,13 @@ class Lane:
     slow_turn_at: float = 0.0
     generation: int = 0
     nonce_watch: NonceWatch = field(default_factory=NonceWatch)
+    silence: Silence = field(default_factory=Silence)
 
     def ready_at(self, now: float) -> float:
         """Return when a request may go: infinity where that takes an answer first."""
-        if self.in_flight >= self.source.max_in_flight:
+        # One after the other while nothing is answered, until something is.
+        most = 1 if self.silence.is_total else self.source.max_in_flight
+        if self.in_flight >= most:
             return math.inf
         own = self.own_budget.ready_at(now) if self.own_budget else now
         return max(own, self.gate.ready_at())
@@ -82,6 +86,7 @@ class Lane:
         if is_renewed:
             self.gate = other.gate
             self.nonce_watch = other.nonce_watch
+            self.silence = other.silence
             self.generation += 1
         if self.own_budget and other.own_budget:
             self.own_budget.change(other.own_budget.requests, other.own_budget.window, now)

@@ -5,7 +5,6 @@ Everything it decides is decided by those parts; here they are only asked, and t
 
 import asyncio
 import contextlib
-import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +29,8 @@ HEARTBEAT_SECONDS: Final = 1.0
 """The loop comes round at least this often, so that its silence can be told from its patience."""
 STUCK_AFTER_SECONDS: Final = 30.0
 RESTART_SECONDS: Final = 1.0
+SHOWN_AFTER_SECONDS: Final = 5.0
+"""How long after its deadline a failed try shows, and a target that waits for its turn while nothing is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Poller:
         self._changed = asyncio.Event()
         self._waiting_since: float | None = None
         self._heartbeat: float | None = None
+        self._looked_at = -math.inf
         self._once = False
 
     async def run(self) -> None:
@@ -81,6 +83,7 @@ class Poller:
             while self._deadlines or not self._is_done():
                 await self._step()
                 progress(sum(entry.is_polled for entry in self._parts.schedule.entries))
+            self.bring_up_to_date()
         finally:
             await self._let_go()
 
@@ -103,9 +106,35 @@ class Poller:
         """Look again at what may go: the parts are not what they were."""
         self._changed.set()
 
-    def withdraw_stale(self) -> None:
-        """Withdraw balances that are too old; for whoever shows them to call first, as this loop may have died."""
-        self._parts.results.withdraw_stale(self._parts.monotonic())
+    def bring_up_to_date(self) -> None:
+        """Change what time alone changes: balances that are too old are withdrawn, and failures shown when it is time.
+
+        For whoever shows the states to call first, as this loop may have died.
+        """
+        self._looked_at = now = self._parts.monotonic()
+        self._parts.results.withdraw_stale(now)
+        self._parts.results.show_overdue_tries(now - self._patience())
+        self._show_blocked(now)
+
+    def _patience(self) -> float:
+        timeouts = (lane.client.timeout for lane in self._parts.lanes.values())
+        return max(timeouts) + SHOWN_AFTER_SECONDS
+
+    def _show_blocked(self, now: float) -> None:
+        """Let targets that are due and cannot be polled fail with what keeps them from it."""
+        blocked = {}
+        for name, lane in self._parts.lanes.items():
+            if pause := self._parts.gate.refusal or lane.gate.refusal:
+                blocked[name] = (pause, now)
+            elif lane.silence.is_total and lane.silence.why:
+                # Who has its turn soon is not blocked: some targets that fail at once must not make all others fail.
+                blocked[name] = (lane.silence.why, now - self._patience())
+        if not blocked:
+            return
+        for entry in self._parts.schedule.entries:
+            why, due_by = blocked.get(entry.target.credential, (None, -math.inf))
+            if why and entry.due <= due_by and not entry.is_sending:
+                self._parts.results.blocked(entry.target, why)
 
     @property
     def has_begun(self) -> bool:
@@ -116,7 +145,8 @@ class Poller:
         """Send what may go now, then wait until something else may."""
         self._heartbeat = now = self._parts.monotonic()
         self._parts.usage.note(self._parts.budget.used(now), now)
-        self.withdraw_stale()
+        if now - self._looked_at >= HEARTBEAT_SECONDS:
+            self.bring_up_to_date()
         self._changed.clear()
         patience = min(self._send_ready(now) - now, HEARTBEAT_SECONDS)
         with contextlib.suppress(TimeoutError):
@@ -185,7 +215,7 @@ class Poller:
             self._parts.results.request_failed(entry.target, defect)
             for gate in ((self._parts.gate, "all"), (lane.gate, lane.name)):
                 self._settle(*gate, sent_at, answered=False)
-            self._failed(entry, defect, lane)
+            self._failed(entry, defect, lane, sent_at)
         finally:
             now = self._parts.monotonic()
             for budget in budgets:
@@ -200,10 +230,11 @@ class Poller:
         parts = self._parts
         if not lane.gate.is_open:
             await lane.read_secrets_again()
-        generation, nonce_watch = lane.generation, lane.nonce_watch
+        generation, nonce_watch, silence = lane.generation, lane.nonce_watch, lane.silence
         try:
             answer = await _fetch(lane.client, entry.target)
             nonce_watch.accepted()
+            silence.answered()
             for gate in ((self._parts.gate, "all"), (lane.gate, lane.name)):
                 self._settle(*gate, sent_at, answered=True)
             if not entry.is_dropped:
@@ -215,16 +246,20 @@ class Poller:
                 )
         except CustodyError as error:
             parts.results.request_failed(entry.target, error)
+            if error.delivery is Delivery.ANSWERED:
+                silence.answered()
+            else:
+                silence.unanswered(_refusal(error), sent_at, is_news=not entry.is_silent)
             self._pause_or_settle(lane, error, sent_at, generation)
             lane.deprioritise_slow(entry, sent_at, parts.monotonic())
             lane.check_nonce_conflict(error, nonce_watch, parts.monotonic())
             if lane.generation == generation:
-                self._failed(entry, error, lane)
+                self._failed(entry, error, lane, sent_at)
             else:
                 # It was about secrets or an address that a reload has replaced.
                 entry.retry(parts.monotonic())
             return error.delivery
-        entry.is_slow = False
+        entry.is_slow = entry.is_silent = False
         entry.finish()
         self._retire(entry)
         return Delivery.ANSWERED
@@ -234,17 +269,22 @@ class Poller:
         if self._once:
             entry.ready_at = math.inf
 
-    def _failed(self, entry: Entry, error: CustodyError, lane: Lane) -> None:
+    def _failed(self, entry: Entry, error: CustodyError, lane: Lane, sent_at: float) -> None:
         """Set the next try of the poll, or end it."""
         now = self._parts.monotonic()
+        is_unanswered = error.delivery is not Delivery.ANSWERED
         seconds = entry.poll.retry_in(error) if entry.poll else None
-        if seconds is not None:
+        # While nothing is answered each has one try, so that the failures of all show soon.
+        if seconds is not None and not (is_unanswered and lane.silence.is_total):
             entry.retry(now + seconds)
+            if not entry.is_dropped:
+                self._parts.results.try_failed(entry.target, error, began=sent_at)
             return
         # After the pause that it brought about it is worth a try, even where its interval is a day.
         pause_ends = max(self._parts.gate.ready_at(), lane.gate.ready_at())
         no_later_than = pause_ends if pause_ends > now else math.inf
         entry.finish(failed=True, refused=backs_off(error), no_later_than=no_later_than)
+        entry.is_silent = is_unanswered
         self._retire(entry)
         if not entry.is_dropped:
             self._parts.results.poll_failed(
@@ -254,7 +294,7 @@ class Poller:
     def _pause_or_settle(
         self, lane: Lane, error: CustodyError, sent_at: float, generation: int
     ) -> None:
-        refusal = Refusal(error.type, error.message, error.status)
+        refusal = _refusal(error)
         everything, own = (self._parts.gate, "all"), (lane.gate, lane.name)
         match error.reaction:
             case Reaction.PAUSE_ALL:
@@ -282,16 +322,17 @@ class Poller:
         now, before = self._parts.monotonic(), gate.refusal
         if not gate.close(refusal, sent_at, now, retry_after) or gate.since is None:
             return
-        is_renewed = before is not None and before.type == refusal.type
-        log.log(
-            logging.DEBUG if is_renewed else logging.WARNING,
-            "polling_paused",
-            credential=credential,
-            seconds=round(gate.ready_at() - now, 1),
-            since_seconds=round(now - gate.since, 1),
-            type=refusal.type,
-            message=refusal.message,
-        )
+        facts = {
+            "credential": credential,
+            "seconds": round(gate.ready_at() - now, 1),
+            "since_seconds": round(now - gate.since, 1),
+            "type": refusal.type,
+            "message": refusal.message,
+        }
+        if before is not None and before.type == refusal.type:
+            log.debug("polling_paused", **facts)
+        else:
+            log.warning("polling_paused", **facts)
 
     @staticmethod
     def _settle(
@@ -307,6 +348,10 @@ class Poller:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(lane.client.close() for lane in self._parts.lanes.values()))
+
+
+def _refusal(error: CustodyError) -> Refusal:
+    return Refusal(error.type, error.message, error.status)
 
 
 async def _fetch(client: CustodyClient, target: Target) -> VaultBalances | OrganizationBalance:

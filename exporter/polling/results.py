@@ -1,7 +1,6 @@
 """What the end of a poll changes: the target's state, the counters, and, when the state changed, the log."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import cast
 
 from exporter.custody.client import Endpoint, Exchange
@@ -11,6 +10,7 @@ from exporter.logs import get_logger
 from exporter.metrics.state import Failure, PollResult, TargetState, balances_of
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
+from exporter.polling.gate import Refusal
 from exporter.targets import Kind, Target
 
 log = get_logger()
@@ -74,37 +74,59 @@ class Results:
                 results=before.results_with(self._result(target, None)),
             )
         )
-        if before.failure is not None:
-            log.info(
-                "target_recovered",
-                **_names(target),
-                failed_polls=before.failed_polls,
-                failing_seconds=round(self._wall() - before.failure.since),
-            )
+        if before.failure is not None or before.is_stale:
+            log.info("target_recovered", **_names(target), **self._trouble(before))
         elif not before.polls:
             log.info("target_up", **_names(target), series=balances.series)
         # Each rejected row once, not again while the same rows are rejected for the same reason.
         known = set(before.rejected)
         self._log_rejected_rows(target, [row for row in rejected if row not in known])
 
+    def try_failed(self, target: Target, error: CustodyError, *, began: float) -> None:
+        """Take note of a failed request, sent at `began` (monotonic seconds), that is tried again in the same poll."""
+        self._store.put(self._store[target].with_failed_try(self._failure(error), began))
+
     def poll_failed(
         self, target: Target, error: CustodyError, *, refresh_interval: float | None
     ) -> None:
         """Take note of a poll that has failed for good: it changes no balance."""
         before = self._store[target]
-        since = before.failure.since if before.failure else self._wall()
-        self._store.put(
-            replace(
-                before,
-                polls=before.polls + 1,
-                failure=Failure(error.type, error.status, error.message, since),
-                failed_polls=before.failed_polls + 1,
-                refresh_interval=refresh_interval,
-                results=before.results_with(self._result(target, error.type)),
-            )
+        result = self._result(target, error.type)
+        self._change(
+            before, before.with_failed_poll(self._failure(error), result, refresh_interval)
         )
-        if before.failure is None or before.failure.type != error.type:
-            log.warning("target_failing", **_names(target), **_facts(error))
+
+    def show_overdue_tries(self, began_by: float) -> None:
+        """Show the failures of tries that began at `began_by` (monotonic) or before, and are not made good since."""
+        for state in self._store.overdue_tries(began_by):
+            if state.failed_try:
+                self._change(state, state.failing(state.failed_try.failure))
+
+    def blocked(self, target: Target, why: Refusal) -> None:
+        """Show `why` as the failure of a target that is due and cannot be polled, without a try."""
+        before = self._store[target]
+        failure = Failure(why.type, why.status, why.message, self._wall())
+        if before.failure is None or not before.failure.is_like(failure):
+            self._change(before, before.failing(failure))
+
+    def _change(self, before: TargetState, after: TargetState) -> None:
+        """Publish the state of a target that fails."""
+        self._store.put(after)
+        failure = after.failure
+        if failure and (before.failure is None or before.failure.type != failure.type):
+            log.warning("target_failing", **_names(after.target), **_facts(failure))
+
+    def _failure(self, error: CustodyError) -> Failure:
+        return Failure(error.type, error.status, error.message, self._wall())
+
+    def _trouble(self, before: TargetState) -> dict[str, int]:
+        """Return what a target that is back has behind it."""
+        facts = {"failed_polls": before.failed_polls}
+        if before.failure is not None:
+            facts["failing_seconds"] = round(self._wall() - before.failure.since)
+        if before.is_stale and before.last_success is not None:
+            facts["unread_seconds"] = round(self._wall() - before.last_success)
+        return facts
 
     def withdraw_stale(self, now: float) -> None:
         """Withdraw the balances that are too old at `now` (monotonic seconds)."""
@@ -136,6 +158,6 @@ def _names(target: Target) -> dict[str, str]:
     return {**names, "vault": target.vault} if target.vault else names
 
 
-def _facts(error: CustodyError) -> dict[str, str | int]:
+def _facts(error: CustodyError | Failure) -> dict[str, str | int]:
     facts = {"type": error.type, "status": error.status, "message": error.message}
     return {name: fact for name, fact in facts.items() if fact}

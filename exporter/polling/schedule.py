@@ -23,8 +23,9 @@ class Entry:
     due: when its poll is, or was, due. ready_at: when its next request may go; later than `due` while a retry waits.
     started_at, previous_start: when its last two polls began. poll: the one under way. is_sending: whether a
     request of it is under way. is_polled: whether any poll has ended. is_failing: whether the last one failed.
-    is_slow: whether its last request took long to fail, so that it gives way to others of its key.
-    is_dropped: whether the configuration has let go of it, so that what is under way means nothing any more.
+    is_silent: whether the last one had no answer. is_slow: whether its last request took long to fail, so that it
+    gives way to others of its key. is_dropped: whether the configuration has let go of it, so that what is under way
+    means nothing any more.
     refusals: polls in a row that made it back off.
     """
 
@@ -37,6 +38,7 @@ class Entry:
     is_sending: bool = False
     is_polled: bool = False
     is_failing: bool = False
+    is_silent: bool = False
     is_slow: bool = False
     is_dropped: bool = False
     refusals: int = 0
@@ -92,6 +94,11 @@ class Entry:
         return started_at + (back_off(interval, self.refusals) if self.refusals else interval)
 
     @property
+    def is_quick_retry(self) -> bool:
+        """Whether it is in the middle of a poll whose last request failed at once."""
+        return self.poll is not None and not self.is_slow
+
+    @property
     def refresh_interval(self) -> float | None:
         """Seconds between the beginnings of the last two polls, None before the second."""
         if self.started_at is None or self.previous_start is None:
@@ -132,7 +139,7 @@ class Schedule:
         lanes: by the name of the credential, when its targets may go.
         """
         chosen, look_again_at = None, math.inf
-        first_rank = (False, -math.inf)
+        first_rank = (False, False, -math.inf)
         for entry in self.entries:
             if entry.is_sending:
                 continue
@@ -142,7 +149,7 @@ class Schedule:
                 look_again_at = min(look_again_at, moment)
                 continue
             gives_way = entry.is_slow and now < turn.slow_turn_at
-            rank = (not gives_way, entry.overdue(now))
+            rank = (not gives_way, entry.is_quick_retry, entry.overdue(now))
             if rank > first_rank:
                 chosen, first_rank = entry, rank
         return chosen, look_again_at

@@ -79,7 +79,7 @@ class Site:
         return app
 
     async def _metrics(self, request: Request) -> Response:
-        self._exporter.poller.withdraw_stale()
+        self._exporter.poller.bring_up_to_date()
         format_ = negotiate(_header(request, "accept"))
         gzip = accepts_gzip(_header(request, "accept-encoding"))
         headers = {"content-type": format_.value, "vary": "accept, accept-encoding"}
@@ -136,7 +136,7 @@ class Site:
         return PlainTextResponse("Reloaded.\n")
 
     def _now(self) -> Status:
-        self._exporter.poller.withdraw_stale()
+        self._exporter.poller.bring_up_to_date()
         return status_of(self._exporter)
 
     async def _made(

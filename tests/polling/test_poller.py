@@ -462,9 +462,11 @@ def test_once_retries_but_does_not_wait_for_a_pause_to_end() -> None:
         played.simulator.moods[played.vault_id("v3")] = moods.problem(401, "InvalidKey")
         await played.exporter.poller.run_once(lambda _polled: None)
         assert now() < 30
-        assert played.state("v1").failure is None
-        assert played.state("v3").failure is not None
-        assert played.state("v4").polls == 0
+        assert played.state("v2").is_up
+        for vault, polls in (("v1", 0), ("v3", 1), ("v4", 0)):
+            failure = played.state(vault).failure
+            assert failure is not None
+            assert (failure.type, played.state(vault).polls) == ("InvalidKey", polls)
 
     run(main())
 

@@ -1,0 +1,336 @@
+"""When a failure shows while the API answers nobody, or may not be asked: in virtual time, against the simulator."""
+
+import asyncio
+from itertools import pairwise
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from exporter.demo import moods
+from exporter.polling.gate import Refusal
+from exporter.polling.silence import Silence
+from tests.polling.world import Stage, now, run, stage
+
+TIMEOUT = 10.0
+SHOWN_AFTER = TIMEOUT + 5
+TICK = 1.0
+"""How late the loop may be with what time alone changes."""
+HANGING = moods.slow(3600)
+NO_ANSWER = Refusal("transport/timeout", "no complete answer within 10 s")
+
+
+async def shown(played: Stage, seconds: float) -> dict[str, float]:
+    """Play on, and return when the failure of each target showed, by the name of its vault."""
+    shows: dict[str, float] = {}
+    end = now() + seconds
+    while now() < end:
+        await played.play(0.5)
+        for state in played.exporter.store.states():
+            if state.failure:
+                shows.setdefault(state.target.vault, now())
+    return shows
+
+
+def changes(logs: list[EventDict]) -> list[tuple[str, str]]:
+    """Return the changes of vaults that were logged: event and name."""
+    return [
+        (log["event"], log["vault"])
+        for log in logs
+        if log["event"].startswith("target_") and "vault" in log
+    ]
+
+
+def failures(logs: list[EventDict]) -> list[str]:
+    """Return the vaults whose failure was logged, totals as an empty name."""
+    return [log.get("vault", "") for log in logs if log["event"] == "target_failing"]
+
+
+def error(played: Stage, vault: str) -> tuple[str, str] | None:
+    failure = played.state(vault).failure
+    return (failure.type, failure.message) if failure else None
+
+
+def test_while_the_api_answers_nobody_each_target_shows_it_soon_after_it_was_due() -> None:
+    async def main() -> None:
+        played = stage(vaults=33)
+        await played.play(40)
+        due = {entry.target.vault: entry.due for entry in played.exporter.parts.schedule.entries}
+        del due[""]
+        played.simulator.default_mood = HANGING
+        with capture_logs() as logs:
+            shows = await shown(played, 120)
+        await played.stop()
+        first_try = min(played.times(vault)[1] for vault in due if len(played.times(vault)) > 1)
+        # By then two requests in a row had no answer.
+        known = first_try + 2 * TIMEOUT
+        for vault, moment in due.items():
+            assert shows[vault] <= max(moment + SHOWN_AFTER, known) + 2 * TICK
+        assert min(shows.values()) <= first_try + SHOWN_AFTER + TICK
+        assert {error(played, vault) for vault in due} == {NO_ANSWER[:2]}
+        assert sorted(changes(logs)) == sorted(("target_failing", vault) for vault in due)
+
+    run(main())
+
+
+def test_an_api_that_answers_nobody_from_the_start_shows_before_the_first_poll() -> None:
+    async def main() -> None:
+        played = stage(vaults=33)
+        played.simulator.default_mood = HANGING
+        shows = await shown(played, 25)
+        await played.stop()
+        assert max(shows.values()) <= 2 * TIMEOUT + 2 * TICK
+        assert len(shows) == 34
+        assert sum(state.polls == 0 for state in played.exporter.store.states()) > 30
+
+    run(main())
+
+
+def test_while_nothing_is_answered_targets_are_tried_one_after_the_other_once_each() -> None:
+    async def main() -> None:
+        played = stage(vaults=10, credentials={"main": {"max_in_flight": 3}})
+        await played.play(30)
+        played.simulator.default_mood = HANGING
+        await played.play(130)
+        tried = [len(played.times(f"v{number}")) - 1 for number in range(10)]
+        # And a retry of the first that failed, when nobody knew; one more round may have begun.
+        assert sum(tried) <= 10 + 2
+        assert min(tried) >= 1
+        sent = [moment for moment, _ in played.wire.sent if moment > 90]
+        assert {round(b - a, 1) for a, b in pairwise(sent)} == {TIMEOUT}
+        played.simulator.default_mood = moods.calm
+        await played.play(80)
+        await played.stop()
+        assert all(state.failure is None for state in played.exporter.store.states())
+
+    run(main())
+
+
+def test_a_failed_try_shows_though_its_retry_waits_for_others() -> None:
+    async def main() -> None:
+        played = stage(vaults=40, polling={"interval": "5s"})
+        await played.play(60)
+        played.simulator.moods[played.vault_id("v7")] = HANGING
+        tried = len(played.times("v7"))
+        with capture_logs() as logs:
+            shows = await shown(played, 45)
+        await played.stop()
+        assert len(played.times("v7")) == tried + 1
+        assert shows == {"v7": pytest.approx(played.times("v7")[-1] + SHOWN_AFTER, abs=2 * TICK)}
+        assert changes(logs) == [("target_failing", "v7")]
+        assert played.state("v7").failed_polls == 0
+
+    run(main())
+
+
+def test_a_failure_shows_to_whoever_looks_though_the_loop_has_died() -> None:
+    async def main() -> None:
+        played = stage(vaults=1)
+        await played.play(59)
+        played.simulator.moods[played.vault_id("v0")] = moods.html(502)
+        await played.play(2)
+        await played.stop()
+        assert played.state("v0").is_up
+        await asyncio.sleep(SHOWN_AFTER)
+        played.exporter.poller.bring_up_to_date()
+        assert error(played, "v0") == ("http/502", "")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "mood", [HANGING, moods.problem(500, "gateway/Fatal")], ids=["hanging", "failing at once"]
+)
+def test_while_a_third_of_the_targets_fail_the_others_never_do(mood: moods.Mood) -> None:
+    async def main() -> None:
+        played = stage(vaults=30)
+        await played.play(30)
+        failing = {f"v{number}" for number in range(0, 30, 3)}
+        for vault in failing:
+            played.simulator.moods[played.vault_id(vault)] = mood
+        with capture_logs() as logs:
+            await played.play(3600)
+        await played.stop()
+        assert set(failures(logs)) == failing
+        silence = played.exporter.parts.lanes["main"].silence
+        assert not silence.is_total
+
+    run(main())
+
+
+def test_connections_that_break_for_a_third_of_the_targets_do_not_make_the_others_fail() -> None:
+    async def main() -> None:
+        played = stage(vaults=30, polling={"interval": "10s"})
+        await played.play(30)
+        failing = {f"v{number}" for number in range(0, 30, 3)}
+        for vault in failing:
+            played.wire.broken[played.path(vault)] = httpx.ReadError("reset")
+        with capture_logs() as logs:
+            await played.play(600)
+        await played.stop()
+        assert set(failures(logs)) == failing
+
+    run(main())
+
+
+def two_credentials() -> Stage:
+    return stage(
+        vaults=4,
+        credentials={"main": {}, "other": {}},
+        credential_of=lambda number: "main" if number < 2 else "other",
+    )
+
+
+def test_targets_of_a_refused_key_show_it_once_they_are_due_and_recover_by_themselves() -> None:
+    async def main() -> None:
+        played = two_credentials()
+        await played.play(10)
+        refusing = moods.problem(401, "InvalidKey", {"message": "The key is not known."})
+        for vault in ("v0", "v1"):
+            played.simulator.moods[played.vault_id(vault)] = refusing
+        with capture_logs() as logs:
+            await played.play(80)
+            refused = ("InvalidKey", "The key is not known.")
+            assert error(played, "v0") == error(played, "v1") == refused
+            assert len(played.times("v0")) + len(played.times("v1")) == 3
+            assert played.state("v2").is_up
+            played.simulator.moods.clear()
+            await played.play(110)
+        await played.stop()
+        assert sorted(changes(logs)) == [
+            (event, vault)
+            for event in ("target_failing", "target_recovered")
+            for vault in ("v0", "v1")
+        ]
+
+    run(main())
+
+
+def test_a_target_that_is_not_due_does_not_show_a_pause() -> None:
+    async def main() -> None:
+        played = two_credentials()
+        await played.play(10)
+        played.simulator.moods[played.vault_id("v0")] = moods.problem(401, "InvalidKey")
+        await played.play(60)
+        await played.stop()
+        # An organization's total is read once a day there.
+        assert played.state("").is_up
+
+    run(main())
+
+
+def test_before_its_first_poll_a_target_shows_the_pause_that_keeps_it_from_it() -> None:
+    async def main() -> None:
+        played = stage(vaults=3)
+        played.simulator.default_mood = moods.rate_limited(90)
+        await played.play(5)
+        await played.stop()
+        for state in played.exporter.store.states():
+            assert state.failure is not None
+            assert state.failure.type == "EAPI:Rate limit exceeded"
+        assert [state.polls for state in played.exporter.store.states()] == [1, 0, 0, 0]
+
+    run(main())
+
+
+def test_after_a_rate_limit_the_trial_requests_own_timeouts_show() -> None:
+    async def main() -> None:
+        played = stage(vaults=6)
+        await played.play(30)
+        played.simulator.default_mood = moods.times(1, moods.rate_limited(30))
+        await played.play(45)
+        vaults = [f"v{number}" for number in range(6)]
+        limit = "EAPI:Rate limit exceeded"
+        assert {error(played, vault) for vault in vaults} == {(limit, limit)}
+        pause = played.exporter.parts.gate
+        since = pause.since
+        played.simulator.default_mood = HANGING
+        with capture_logs() as logs:
+            await played.play(35)
+        await played.stop()
+        assert {error(played, vault) for vault in vaults} == {NO_ANSWER[:2]}
+        assert (pause.refusal, pause.since) == (NO_ANSWER, since)
+        assert sorted(changes(logs)) == [("target_failing", vault) for vault in vaults]
+
+    run(main())
+
+
+def test_ways_in_which_nobody_answers_are_one_state_of_a_target_that_waits() -> None:
+    async def main() -> None:
+        played = stage(vaults=8)
+        await played.play(30)
+        played.simulator.default_mood = HANGING
+        for number in range(0, 8, 2):
+            played.wire.broken[played.path(f"v{number}")] = httpx.ConnectError("refused")
+        with capture_logs() as logs:
+            await played.play(600)
+        await played.stop()
+        # Its own tries say which way, and those that wait for theirs show what another one's came to.
+        assert len(failures(logs)) <= 2 * 8
+
+    run(main())
+
+
+def test_a_target_whose_balances_were_withdrawn_without_a_failure_logs_its_way_back() -> None:
+    async def main() -> None:
+        played = stage(vaults=1, polling={"interval": "100s", "stale_after": "50s"})
+        with capture_logs() as logs:
+            await played.play(110)
+        await played.stop()
+        recovered = [log for log in logs if log["event"] == "target_recovered"]
+        assert [(log["vault"], log["failed_polls"]) for log in recovered] == [("v0", 0)]
+        assert recovered[0]["unread_seconds"] == 100
+        assert [event for event, _ in changes(logs)] == [
+            "target_up",
+            "target_stale",
+            "target_recovered",
+        ]
+
+    run(main())
+
+
+def test_a_retry_after_a_quick_failure_goes_before_the_first_tries_of_others() -> None:
+    async def main() -> None:
+        played = stage(vaults=60, polling={"interval": "5s"})
+        await played.play(60)
+        played.simulator.moods[played.vault_id("v7")] = moods.times(2, moods.html(502))
+        tried = len(played.times("v7"))
+        await played.play(30)
+        await played.stop()
+        first, second, third = played.times("v7")[tried : tried + 3]
+        assert third - first < 1 + 2 + 3 * 30 / 99
+        assert second - first < 2
+        assert played.state("v7").is_up
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("requests", "total", "count"),
+    [
+        ([], False, 0),
+        (["news"], False, 1),
+        (["news", "news"], True, 2),
+        (["news", "known", "known"], False, 3),
+        (["news", "known", "news"], True, 3),
+        (["news", "news", "known"], True, 3),
+        (["news", "answered", "news"], False, 1),
+        (["news", "news", "answered"], False, 0),
+    ],
+)
+def test_silence_is_told_from_two_requests_in_a_row_of_targets_that_had_answers_before(
+    requests: list[str],
+    total: bool,  # noqa: FBT001 - a column of the table
+    count: int,
+) -> None:
+    silence = Silence()
+    for sent_at, request in enumerate(requests):
+        if request == "answered":
+            silence.answered()
+        else:
+            silence.unanswered(NO_ANSWER, sent_at, is_news=request == "news")
+    assert (silence.is_total, silence.requests) == (total, count)
+    since = len(requests) - count
+    assert silence.since == (since if count else None)
+    assert silence.why == (NO_ANSWER if count else None)
