@@ -18,9 +18,10 @@ from exporter.config import CredentialSource, RateLimit, Secrets, Settings
 from exporter.custody.auth import KeyAuth, Nonces, secret_texts
 from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Surroundings
-from exporter.custody.connections import Connections, http_client
+from exporter.custody.connections import http_client, way_to
 from exporter.custody.environment import proxy_secrets, trust
 from exporter.custody.errors import Cleaner
+from exporter.custody.transport import Transport
 from exporter.custody.vault_query import VaultQuery
 from exporter.metrics import catalog
 from exporter.metrics.store import Store
@@ -201,15 +202,17 @@ class Exporter:
         files: "_Files",
         surroundings: Surroundings,
     ) -> Lane:
-        new_http = functools.partial(
-            http_client, base_url, files.tls, source.max_in_flight, self._world.transport
-        )
-
         def connect(secrets: Secrets) -> CustodyClient:
             nonce = self._nonces.of(secrets.api_key, source.nonce)
             auth = KeyAuth(secrets, nonce, self._world.wall)
             self._cleaner.learn(*secret_texts(secrets), *proxy_secrets())
-            return CustodyClient(Connections(new_http), auth, self._cleaner, surroundings)
+            transport = self._world.transport or Transport(
+                way_to(base_url, files.tls).connect,
+                self._world.monotonic,
+                functools.partial(self._results.unasked_answer, name),
+            )
+            http = http_client(base_url, transport)
+            return CustodyClient(http, auth, self._cleaner, surroundings)
 
         secrets = files.secrets[name]
         own, now = source.rate_limit, self._world.monotonic()

@@ -17,7 +17,7 @@ import httpx
 from exporter.custody.auth import KeyAuth
 from exporter.custody.body import BodyEncodingError, BodyTooLargeError, read_body
 from exporter.custody.classify import MESSAGE_LENGTH, Answer, Classifier, Unreadable
-from exporter.custody.connections import LOCATION, Connections
+from exporter.custody.connections import LOCATION
 from exporter.custody.departure import Departure
 from exporter.custody.errors import CustodyError, Reaction
 from exporter.custody.http_date import unix_time
@@ -28,6 +28,7 @@ from exporter.custody.models import (
     organization_balance,
     vault_balances,
 )
+from exporter.custody.transport import ASKED_FOR, ON_SEND, UnaskedAnswerError
 from exporter.custody.values import parse_json
 from exporter.custody.vault_query import VaultQuery
 
@@ -78,12 +79,12 @@ class CustodyClient:
 
     def __init__(
         self,
-        connections: Connections,
+        http: httpx.AsyncClient,
         auth: KeyAuth,
         clean: Callable[[str, int], str],
         surroundings: Surroundings,
     ) -> None:
-        self._connections = connections
+        self._http = http
         self._auth = auth
         self._without_secrets = clean
         self._shared = surroundings
@@ -94,8 +95,8 @@ class CustodyClient:
         return self._shared.timeout
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._connections.close()
+        """Close the connections, each as soon as no request is under way on it."""
+        await self._http.aclose()
 
     async def organization_balances(self, organization_id: str) -> OrganizationBalance:
         """Return the total of an organization in USD. Raises CustodyError.
@@ -130,7 +131,7 @@ class CustodyClient:
         self, exchange: Exchange, target: str, read: Callable[[object], Result]
     ) -> Result:
         try:
-            answer, seconds = await self._exchange(target)
+            answer, seconds = await self._exchange(exchange.id, target)
             exchange = replace(
                 exchange, status=answer.status, seconds=seconds, clock_skew=_clock_skew(answer)
             )
@@ -153,22 +154,18 @@ class CustodyClient:
         message = self._clean(f"the answer {why.problem}", MESSAGE_LENGTH)
         return CustodyError(why.type, status=status, message=message)
 
-    async def _exchange(self, target: str) -> tuple[Answer, float]:
-        """Send one request for `target`; return the answer and the seconds from its sending to its last byte."""
+    async def _exchange(self, id_: str, target: str) -> tuple[Answer, float]:
+        """Send one request for `target`, which is about `id_`; return the answer and the seconds that it took.
+
+        They go from its sending to its last byte.
+        """
         departure = Departure(self._shared.monotonic)
-        # httpcore 1.0 leaves the socket open when a TLS handshake is cancelled. It cleans up after a time limit of its
-        # own, which connecting and the handshake have each; with half the time the deadline never comes first.
-        limits = httpx.Timeout(None, connect=self._shared.timeout / 2)
+        extensions = {ON_SEND: departure.leave, ASKED_FOR: id_}
         try:
             async with (
-                self._connections.borrow() as http,
                 asyncio.timeout(self._shared.timeout),
-                http.stream(
-                    "GET",
-                    target,
-                    auth=self._auth,
-                    timeout=limits,
-                    extensions={"trace": departure.trace},
+                self._http.stream(
+                    "GET", target, auth=self._auth, extensions=extensions
                 ) as response,
             ):
                 received_at = self._shared.wall()
@@ -192,6 +189,8 @@ class CustodyClient:
         if _is_tls_failure(error):
             # A certificate does not get better within seconds.
             type_, reaction = "transport/tls", Reaction.WAIT
+        elif isinstance(error, UnaskedAnswerError):
+            reaction = Reaction.AGAIN
         elif isinstance(error, httpx.TimeoutException):
             type_ = "transport/timeout"
         elif isinstance(error, httpx.ConnectError | httpx.ProxyError):

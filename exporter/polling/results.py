@@ -6,6 +6,7 @@ from typing import cast
 from exporter.custody.client import Endpoint, Exchange
 from exporter.custody.errors import CustodyError
 from exporter.custody.models import InvalidRow, OrganizationBalance, VaultBalances
+from exporter.custody.transport import Find
 from exporter.logs import get_logger
 from exporter.metrics.state import Failure, PollResult, TargetState, balances_of
 from exporter.metrics.store import Store
@@ -134,6 +135,20 @@ class Results:
             # What has balances to withdraw was read once.
             age = self._wall() - cast("float", state.last_success)
             log.warning("target_stale", **_names(state.target), age_seconds=round(age))
+
+    def unasked_answer(self, credential: str, find: Find) -> None:
+        """Take note of bytes on a connection of `credential` that no request asked for."""
+        state = next((it for it in self._store.states() if it.target.id == find.after), None)
+        log.warning(
+            "unasked_answer",
+            credential=credential,
+            **(_names(state.target) if state else {}),
+            bytes=find.size,
+            **({"status": find.status} if find.status else {}),
+            problem="more came on a connection than was asked for, so the last answer on it may be another target's: "
+            "that target is read again on a new connection; look for the proxy or gateway on the way to the API "
+            "that repeats or delays answers",
+        )
 
     def _result(self, target: Target, error: str | None) -> PollResult:
         return PollResult(self._wall(), error, self._seconds.get(target.id))

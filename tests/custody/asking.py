@@ -14,9 +14,10 @@ from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts
 from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Exchange, Surroundings
-from exporter.custody.connections import Connections, http_client
+from exporter.custody.connections import http_client, way_to
 from exporter.custody.errors import Cleaner, CustodyError
 from exporter.custody.models import VaultBalances
+from exporter.custody.transport import Transport
 from exporter.custody.vault_query import VaultQuery
 from tests.demo.calling import NOON, Clock
 
@@ -85,9 +86,12 @@ def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: An
     """A client that asks `network`: a function, a transport, or a real server's base URL."""
     secrets = options.pop("secrets", SECRETS)
     tls = options.pop("tls", NO_TRUST)
-    base_url, transport = BASE_URL, None
+    found = options.pop("found", lambda _find: None)
+    clock = options.setdefault("monotonic", Clock(0.0))
+    base_url = BASE_URL
     if isinstance(network, str):
         base_url = network
+        transport: httpx.AsyncBaseTransport = Transport(way_to(network, tls).connect, clock, found)
     elif isinstance(network, httpx.AsyncBaseTransport):
         transport = network
     else:
@@ -98,11 +102,10 @@ def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: An
         "classifier": Classifier(),
         "vault_query": VaultQuery(),
         "observe": no_one,
-        "monotonic": Clock(0.0),
         "wall": Clock(NOON),
     }
     return CustodyClient(
-        Connections(lambda: http_client(base_url, tls, 1, transport)),
+        http_client(base_url, transport),
         KeyAuth(secrets, Nonce("nanoseconds", lambda: int(NOON) * 10**9), lambda: NOON),
         Cleaner(*secret_texts(secrets)),
         Surroundings(**surroundings | options),

@@ -15,6 +15,7 @@ from exporter.config import Secrets
 from exporter.custody.client import MAX_BODY_BYTES, Exchange
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.models import organization_balance
+from exporter.custody.transport import ON_SEND
 from exporter.custody.vault_query import WITH_PARAMETERS
 from exporter.demo.server import SimulatorThread
 from exporter.demo.simulator import R1, R3, R4, Revision
@@ -288,7 +289,7 @@ def test_a_connection_that_breaks_within_the_body_is_a_failure_of_the_transport(
     assert (error.type, error.status) == ("transport/protocol", None)
 
 
-class Traced(httpx.AsyncBaseTransport):
+class Punctual(httpx.AsyncBaseTransport):
     """Sends after 3 seconds, and has an answer half a second later unless there is none."""
 
     def __init__(self, clock: Clock, response: httpx.Response | None = None) -> None:
@@ -296,10 +297,8 @@ class Traced(httpx.AsyncBaseTransport):
         self.response = response
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        trace: Any = request.extensions["trace"]
         self.clock.now += 3
-        await trace("connection.connect_tcp.complete", {})
-        await trace("http11.send_request_headers.started", {})
+        request.extensions[ON_SEND]()
         self.clock.now += 0.5
         if self.response is None:
             raise httpx.ReadError("reset")
@@ -309,12 +308,12 @@ class Traced(httpx.AsyncBaseTransport):
 def test_a_request_takes_from_its_sending_to_its_last_byte() -> None:
     exchanges: list[Exchange] = []
     clock = Clock(1000.0)
-    ask_vault(Traced(clock, answer([])), monotonic=clock, observe=exchanges.append)
+    ask_vault(Punctual(clock, answer([])), monotonic=clock, observe=exchanges.append)
     assert exchanges == [Exchange("vault_asset_balances", VAULT_ID, status=200, seconds=0.5)]
 
 
 def test_a_request_that_was_sent_may_have_been_counted() -> None:
-    assert failure(Traced(Clock(0.0))).delivery is Delivery.UNANSWERED
+    assert failure(Punctual(Clock(0.0))).delivery is Delivery.UNANSWERED
 
 
 def test_a_request_that_was_not_sent_was_not_counted() -> None:

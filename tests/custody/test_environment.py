@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.custody.connections import http_client
+from exporter.custody.connections import way_to
 from exporter.custody.environment import (
     EnvironmentMistakeError,
     is_exempt,
@@ -143,7 +143,7 @@ def test_a_proxy_that_is_none_is_named_by_its_variable_without_its_password(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(EnvironmentMistakeError) as caught:
-        http_client(API, NO_TRUST, 1)
+        way_to(API, NO_TRUST)
     assert str(caught.value) == message.format(variable.upper())
     assert caught.value.__cause__ is None
     assert "MARK" not in message

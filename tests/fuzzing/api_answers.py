@@ -1,16 +1,14 @@
 """Answers of an API that is broken or hostile, as bytes on the wire: read by the client, exposed or refused."""
 
+import asyncio
 import contextlib
 import copy
 import gzip
 import json
-import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from random import Random
 from typing import Any, Final
 
-import httpcore
-import httpx
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from pydantic import SecretBytes, SecretStr
 
@@ -19,10 +17,12 @@ from exporter.custody.amounts import unpack
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts
 from exporter.custody.classify import MESSAGE_LENGTH, NAME_LENGTH, Classifier
 from exporter.custody.client import CustodyClient, Surroundings
-from exporter.custody.connections import Connections, http_client
+from exporter.custody.connections import http_client
 from exporter.custody.errors import Cleaner, CustodyError
 from exporter.custody.models import OrganizationBalance, VaultBalances
+from exporter.custody.transport import Transport
 from exporter.custody.vault_query import VaultQuery
+from exporter.custody.wire import Wire
 from tests.custody.asking import no_one, problem
 from tests.fuzzing.mutation import in_pieces, mutated
 from tests.fuzzing.surface import DefectError, Feed, Surface
@@ -38,7 +38,6 @@ from tests.metrics.answers import (
 
 NOON: Final = 1_790_000_000.0
 SECRETS: Final = Secrets(SecretStr("MARKER/api+key="), SecretBytes(b"MARKER api secret"))
-NO_TRUST: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 BALANCES: Final = (
     json.loads(VAULT_EXAMPLE),
@@ -169,18 +168,44 @@ def _response(body: bytes, chance: Random) -> bytes:
     return b"HTTP/1.1 %d Status\r\n%b\r\n\r\n%b" % (status, b"\r\n".join(headers), body)
 
 
+class Canned(asyncio.Transport):
+    """A connection whose other side says these pieces once it is asked, and closes it."""
+
+    def __init__(self, wire: Wire, pieces: Iterable[bytes]) -> None:
+        super().__init__()
+        self._wire, self._pieces = wire, list(pieces)
+        wire.connection_made(self)
+
+    def write(self, data: object) -> None:
+        del data
+        for piece in self._pieces:
+            self._wire.data_received(piece)
+        self._wire.eof_received()
+
+    def abort(self) -> None:
+        self._wire.connection_lost(None)
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
 @contextlib.asynccontextmanager
 async def asking() -> AsyncIterator[Feed]:
     """Lend what asks an API that answers with the bytes given: mostly for what it looks like."""
     classifier, chance, turn = Classifier(), Random(0), 0
 
     def client_of(answer: bytes) -> CustodyClient:
-        transport = httpx.AsyncHTTPTransport(verify=NO_TRUST)
-        transport._pool = httpcore.AsyncConnectionPool(
-            network_backend=httpcore.AsyncMockBackend(in_pieces(answer, chance))
-        )
+        async def connect() -> Wire:
+            wire = Wire()
+            Canned(wire, in_pieces(answer, chance))
+            return wire
+
+        transport = Transport(connect, lambda: 0.0, lambda _find: None)
         return CustodyClient(
-            Connections(lambda: http_client("http://127.0.0.1", NO_TRUST, 1, transport)),
+            http_client("http://127.0.0.1", transport),
             KeyAuth(SECRETS, Nonce("nanoseconds", lambda: 1), lambda: NOON),
             Cleaner(*secret_texts(SECRETS)),
             Surroundings(

@@ -14,6 +14,7 @@ import yaml
 
 from exporter.assembly import Exporter, World
 from exporter.config import parse
+from exporter.custody.transport import ON_SEND
 from exporter.demo.portfolio import Portfolio, large_portfolio
 from exporter.demo.simulator import Simulator
 from exporter.metrics.state import TargetState
@@ -83,7 +84,7 @@ def now() -> float:
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """Carries requests to the simulator within the process, and tells httpx's trace when they leave.
+    """Carries requests to the simulator within the process, and tells when they leave.
 
     sent: every request, as (monotonic time, path). broken: a path's exception, raised once the request has left.
     """
@@ -94,7 +95,7 @@ class Wire(httpx.AsyncBaseTransport):
         self.broken: dict[str, Exception] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await request.extensions["trace"]("http11.send_request_headers.started", {})
+        request.extensions[ON_SEND]()
         self.sent.append((now(), request.url.path))
         if request.url.path in self.broken:
             raise self.broken[request.url.path]

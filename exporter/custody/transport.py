@@ -1,0 +1,334 @@
+"""Carries the requests of one credential: one after the other on a connection, each answer only for its request."""
+
+import asyncio
+import base64
+import re
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import h11
+import httpx
+
+from exporter.custody import wire
+from exporter.custody.keeping import Trust, idle_seconds
+from exporter.custody.wire import Wire
+
+LONGEST_HEAD_BYTES: Final = 100 * 1024
+MOST_INTERIM_ANSWERS: Final = 16
+"""1xx before an answer. Their number is not bounded, and each costs time to parse."""
+STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)")
+
+ON_SEND: Final = "on_send"
+"""Extension of a request: called when it is about to leave for the API."""
+ASKED_FOR: Final = "asked_for"
+"""Extension of a request: the id that its answer is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Bytes on a connection that no request on it asked for.
+
+    after: the id that the answer before them was about, None before the first. is_published: whether that answer was
+    given to whoever asked. size: how many bytes had arrived. status: of the answer that they begin with, None where
+    they begin with something else, or are still encrypted.
+    """
+
+    after: str | None
+    is_published: bool
+    size: int
+    status: int | None
+
+
+class UnaskedAnswerError(httpx.RemoteProtocolError):
+    """More came than the answer, so nobody can say which part is the answer."""
+
+
+@dataclass(slots=True)
+class Way:
+    """Where the API is.
+
+    tls: None for plain HTTP. proxy: what tunnels to it, trusted as the API is; None for a direct connection.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    proxy: httpx.Proxy | None = None
+
+    async def connect(self) -> Wire:
+        """Return a new connection. Raises httpx.ConnectError and httpx.ProxyError."""
+        if self.proxy is None:
+            connected = await wire.connect(self.host, self.port)
+        else:
+            assert self.tls is not None  # noqa: S101 - only this machine is asked in plain, and never through a proxy
+            connected = await _tunnel(self.proxy, self.tls, self.host, self.port)
+        try:
+            if self.tls:
+                await connected.start_tls(self.tls, self.host)
+        except BaseException:
+            connected.abort()
+            raise
+        return connected
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    """made_at: monotonic seconds. is_for_one: whether it carries no second request. asked_for: by the last one."""
+
+    wire: Wire
+    made_at: float
+    is_for_one: bool
+    asked_for: str | None = None
+    status: int = 0
+    parser: h11.Connection = field(init=False)
+    expiry: asyncio.TimerHandle | None = None
+
+    async def ask(self, request: httpx.Request) -> h11.Response:
+        """Send `request`; return the head of its answer. Raises httpx.TransportError."""
+        self.parser = _parser()
+        self.asked_for = request.extensions.get(ASKED_FOR)
+        head = h11.Request(
+            method=request.method, target=request.url.raw_path, headers=request.headers.raw
+        )
+        response = await _ask(self.wire, self.parser, head)
+        self.status = response.status_code
+        return response
+
+    async def body(self) -> AsyncIterator[bytes]:
+        while isinstance(event := await _next_event(self.wire, self.parser), h11.Data):
+            yield bytes(event.data)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether HTTP allows another request on it, and it is still connected."""
+        done = self.parser.our_state is h11.DONE and self.parser.their_state is h11.DONE
+        return done and not self.wire.has_ended
+
+    def unasked(self, *, is_published: bool) -> Find | None:
+        """Return what has arrived and belongs to no request."""
+        rest, _ = self.parser.trailing_data
+        size = len(rest) + self.wire.unread
+        if not size:
+            return None
+        status = STATUS_LINE.match(rest + self.wire.beginning)
+        return Find(self.asked_for, is_published, size, int(status[1]) if status else None)
+
+    def wait(self, seconds: float, leave: Callable[["_Connection"], None]) -> None:
+        """Be idle, and `leave` after so many seconds, or as soon as something arrives or the connection ends."""
+        self.wire.unread_arrived = lambda: leave(self)
+        self.expiry = asyncio.get_running_loop().call_later(seconds, leave, self)
+
+    async def take(self) -> None:
+        """Be idle no longer, and take in what has arrived until now."""
+        self.wire.unread_arrived = None
+        if self.expiry:
+            self.expiry.cancel()
+        await self.wire.settle()
+
+    def close(self) -> None:
+        if self.expiry:
+            self.expiry.cancel()
+        self.wire.abort()
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """The connections of one credential.
+
+    connect: makes a new one (`Way.connect`). monotonic: seconds. found: told of each find.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Wire]],
+        monotonic: Callable[[], float],
+        found: Callable[[Find], None],
+    ) -> None:
+        self._connect = connect
+        self._monotonic = monotonic
+        self._found = found
+        self._trust = Trust()
+        self._idle: list[_Connection] = []
+        # Ids whose last answer may have been for another request: asked next on a connection that nothing was asked on
+        # before.
+        self._doubtful: set[str] = set()
+        self._is_closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request`; return its answer, whose body is still to be read. Raises httpx.TransportError."""
+        asked_for = request.extensions.get(ASKED_FOR)
+        connection = None
+        if asked_for not in self._doubtful:
+            connection = await self._kept()
+        if connection is None:
+            connection = await self._new(is_for_one=asked_for in self._doubtful)
+        try:
+            request.extensions.get(ON_SEND, _nothing)()
+            response = await connection.ask(request)
+        except BaseException:
+            connection.close()
+            raise
+        return httpx.Response(
+            response.status_code,
+            headers=list(response.headers.raw_items()),
+            stream=_Body(connection, self._read),
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections; one with a request under way is closed when that ends."""
+        self._is_closed = True
+        self._close_idle()
+        # asyncio closes the sockets when the loop next comes round.
+        await asyncio.sleep(0)
+
+    async def _kept(self) -> _Connection | None:
+        """Return a connection that has nothing unread on it."""
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                await connection.take()
+            except BaseException:
+                connection.close()
+                raise
+            find = connection.unasked(is_published=True)
+            if not find and connection.is_ready:
+                return connection
+            connection.close()
+            if find:
+                self._report(find)
+        return None
+
+    async def _new(self, *, is_for_one: bool) -> _Connection:
+        connected = await self._connect()
+        if connected.unread:
+            connected.abort()
+            raise httpx.RemoteProtocolError("the server answered before it was asked")
+        now = self._monotonic()
+        return _Connection(connected, now, is_for_one or not self._trust.keeps(now))
+
+    async def _read(self, connection: _Connection) -> None:
+        """Keep or close a connection whose answer was read to its end. Raises UnaskedAnswerError."""
+        if connection.is_for_one:
+            self._doubtful.discard(connection.asked_for or "")
+            connection.close()
+            return
+        await connection.wire.settle()
+        if find := connection.unasked(is_published=False):
+            connection.close()
+            self._report(find)
+            raise UnaskedAnswerError("more came than the answer")
+        now = self._monotonic()
+        seconds = idle_seconds(connection.made_at, connection.status, now)
+        is_wanted = seconds and self._trust.keeps(now) and not self._is_closed
+        if not (is_wanted and connection.is_ready):
+            connection.close()
+            return
+        self._idle.append(connection)
+        connection.wait(seconds, self._leave)
+
+    def _leave(self, connection: _Connection) -> None:
+        """Close an idle connection whose time is over, that has ended, or on which something arrives."""
+        self._idle.remove(connection)
+        connection.close()
+        if find := connection.unasked(is_published=True):
+            self._report(find)
+
+    def _report(self, find: Find) -> None:
+        now = self._monotonic()
+        self._trust.found(now)
+        if not self._trust.keeps(now):
+            self._close_idle()
+        if find.after:
+            self._doubtful.add(find.after)
+        self._found(find)
+
+    def _close_idle(self) -> None:
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer. read: told when its end was reached; else the connection is closed."""
+
+    def __init__(
+        self, connection: _Connection, read: Callable[[_Connection], Awaitable[None]]
+    ) -> None:
+        self._connection = connection
+        self._read = read
+        self._is_over = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._connection.body():
+            yield piece
+        await self._read(self._connection)
+        self._is_over = True
+
+    async def aclose(self) -> None:
+        if not self._is_over:
+            self._connection.close()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _parser() -> h11.Connection:
+    # A new one for each request: it never holds bytes from before.
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD_BYTES)
+
+
+async def _ask(connected: Wire, parser: h11.Connection, request: h11.Request) -> h11.Response:
+    """Send a request without a body; return the head of its answer. Raises httpx.TransportError."""
+    connected.write((parser.send(request) or b"") + (parser.send(h11.EndOfMessage()) or b""))
+    for _ in range(MOST_INTERIM_ANSWERS + 1):
+        event = await _next_event(connected, parser)
+        if isinstance(event, h11.Response):
+            return event
+    raise httpx.RemoteProtocolError(f"more than {MOST_INTERIM_ANSWERS} interim answers (1xx)")
+
+
+async def _next_event(connected: Wire, parser: h11.Connection) -> object:
+    while True:
+        try:
+            event = parser.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            data = await connected.read()
+            if not data and parser.their_state is h11.SEND_RESPONSE:
+                raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+            parser.receive_data(data)
+        except h11.RemoteProtocolError as error:
+            raise httpx.RemoteProtocolError(str(error)) from None
+
+
+async def _tunnel(proxy: httpx.Proxy, tls: ssl.SSLContext, host: str, port: int) -> Wire:
+    """Return a connection to `host` through `proxy`. Raises httpx.ConnectError and httpx.ProxyError."""
+    is_encrypted = proxy.url.scheme == "https"
+    connected = await wire.connect(proxy.url.host, proxy.url.port or (443 if is_encrypted else 80))
+    try:
+        if is_encrypted:
+            await connected.start_tls(tls, proxy.url.host)
+        await _ask_for_tunnel(
+            connected, proxy, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        )
+    except BaseException:
+        connected.abort()
+        raise
+    return connected
+
+
+async def _ask_for_tunnel(connected: Wire, proxy: httpx.Proxy, target: str) -> None:
+    headers = [("host", target), ("accept", "*/*")]
+    if proxy.raw_auth:
+        credentials = base64.b64encode(b":".join(proxy.raw_auth)).decode()
+        headers.append(("proxy-authorization", f"Basic {credentials}"))
+    parser = _parser()
+    request = h11.Request(method="CONNECT", target=target, headers=headers)
+    response = await _ask(connected, parser, request)
+    if not 200 <= response.status_code < 300:
+        reason = response.reason.decode("ascii", errors="ignore")
+        raise httpx.ProxyError(f"{response.status_code} {reason}")
+    if parser.trailing_data[0] or connected.unread:
+        raise httpx.ProxyError("the proxy sent more than its answer")

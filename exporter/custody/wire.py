@@ -1,0 +1,286 @@
+"""The bytes of one connection: TCP, and as many layers of TLS on it as there are, read as soon as they arrive.
+
+Whatever has arrived and was not read lies in one place, `Wire.unread`, and not in a socket, a TLS library and a parser.
+"""
+
+import asyncio
+import itertools
+import select
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import httpx
+
+PIECE_BYTES: Final = 16 * 1024
+"""Read at once: what an answer of many tiny chunks costs to parse must not hold the event loop."""
+MOST_UNREAD_BYTES: Final = 256 * 1024
+HEAD_START_SECONDS: Final = 0.25
+"""For each address before the next is tried too (RFC 8305, section 5)."""
+RECORD_HEAD: Final = struct.Struct("!BBBH")
+RECORD_KINDS: Final = range(20, 25)
+LONGEST_RECORD: Final = 2**14 + 2048
+"""RFC 5246, section 6.2.3; RFC 8446 allows less."""
+
+
+class Wire(asyncio.Protocol):
+    """A connection in bytes.
+
+    unread_arrived: called when something arrives, or the connection ends, and nobody waits for it; None if that is to
+    be found later. has_ended: whether nothing more can arrive.
+    """
+
+    def __init__(self) -> None:
+        self.unread_arrived: Callable[[], None] | None = None
+        self.has_ended = False
+        self._layers: list[_Tls] = []
+        self._received = bytearray()
+        self._error: Exception | None = None
+        self._changed = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+        self._is_paused = False
+
+    @property
+    def _open(self) -> asyncio.Transport:
+        assert self._transport is not None  # noqa: S101 - `connect` returns it connected
+        return self._transport
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have arrived and were not read; those of a TLS record that is not complete count too."""
+        return len(self._received) + sum(len(layer.partial) for layer in self._layers)
+
+    @property
+    def beginning(self) -> bytes:
+        """The first bytes of what was not read, as far as they are decrypted."""
+        return bytes(self._received[:PIECE_BYTES])
+
+    async def settle(self) -> None:
+        """Take in what the operating system already holds for this connection."""
+        # Readable may also mean a TLS session ticket or the end, so only the event loop's own reading tells.
+        while not (self.has_ended or self.unread) and _is_readable(self._open):  # noqa: ASYNC110 - a ticket changes nothing
+            await asyncio.sleep(0)
+
+    async def read(self) -> bytes:
+        """Return the next bytes, b"" at the end. Raises httpx.ReadError."""
+        if self._received:
+            await asyncio.sleep(0)
+        while not self._received:
+            if self._error:
+                raise httpx.ReadError(str(self._error)) from self._error
+            if self.has_ended:
+                return b""
+            await self._change()
+        piece = bytes(self._received[:PIECE_BYTES])
+        del self._received[:PIECE_BYTES]
+        if self._is_paused and len(self._received) < MOST_UNREAD_BYTES:
+            self._is_paused = False
+            self._open.resume_reading()
+        return piece
+
+    def write(self, data: bytes) -> None:
+        """Send `data`; a connection that has broken is noticed by the next `read`."""
+        (self._layers[-1].write if self._layers else self._open.write)(data)
+
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Encrypt from here on, and make sure that it is `host`. Raises httpx.ConnectError."""
+        below = self._layers[-1].write if self._layers else self._open.write
+        layer = _Tls(context, host, below)
+        self._layers.append(layer)
+        self._decrypt(b"")
+        while not layer.is_open:
+            if self._error:
+                raise httpx.ConnectError(str(self._error)) from self._error
+            if self.has_ended:
+                raise httpx.ConnectError("the connection was closed during the TLS handshake")
+            await self._change()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.unread_arrived = None
+        self._open.abort()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take note of asyncio's side of the connection."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a stream socket has
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Decrypt and keep what has arrived."""
+        self._decrypt(data)
+        if len(self._received) > MOST_UNREAD_BYTES and not self._is_paused:
+            self._is_paused = True
+            self._open.pause_reading()
+        self._notice()
+
+    def _decrypt(self, data: bytes) -> None:
+        try:
+            for layer in self._layers:
+                data = layer.read(data)
+                self.has_ended |= layer.has_ended
+        except ssl.SSLError as error:
+            self._error, self.has_ended = error, True
+        else:
+            self._received += data
+
+    def eof_received(self) -> None:
+        """Take note of the end, and let asyncio close the connection."""
+        self.has_ended = True
+        self._notice()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note of the end, and of what broke the connection."""
+        self._error = self._error or exc
+        self.has_ended = True
+        self._notice()
+
+    def _notice(self) -> None:
+        self._changed.set()
+        # A part of a TLS record may still turn out to be a session ticket.
+        if self.unread_arrived and (self._received or self.has_ended):
+            self.unread_arrived()
+
+
+class _Tls:
+    """One layer of TLS, which is given whole records only: OpenSSL would keep a part of one where nobody sees it.
+
+    partial: what has arrived of a record that is not complete. is_open: whether the handshake is over.
+    has_ended: whether the other side has said that it sends no more.
+    """
+
+    def __init__(self, context: ssl.SSLContext, host: str, send: Callable[[bytes], object]) -> None:
+        self.partial = bytearray()
+        self.is_open = False
+        self.has_ended = False
+        self._send = send
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+
+    def read(self, encrypted: bytes) -> bytes:
+        """Return what `encrypted` says, as far as its records are complete. Raises ssl.SSLError."""
+        self.partial += encrypted
+        whole = _whole_records(self.partial)
+        self._incoming.write(self.partial[:whole])
+        del self.partial[:whole]
+        plain = bytearray()
+        try:
+            if not self.is_open:
+                self._object.do_handshake()
+                self.is_open = True
+            while piece := self._object.read(PIECE_BYTES):
+                plain += piece
+            self.has_ended = True
+        except ssl.SSLWantReadError:
+            pass
+        finally:
+            # Also where it failed: the alert that says why.
+            self._flush()
+        return bytes(plain)
+
+    def write(self, plain: bytes) -> None:
+        self._object.write(plain)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._send(self._outgoing.read())
+
+
+def _whole_records(data: bytearray) -> int:
+    """Return how many of the first bytes of `data` are whole TLS records; all where they are no such records."""
+    end = 0
+    while len(data) >= end + RECORD_HEAD.size:
+        kind, major, _, length = RECORD_HEAD.unpack_from(data, end)
+        if kind not in RECORD_KINDS or major != 3 or length > LONGEST_RECORD:
+            # OpenSSL says what is wrong, now and not at a deadline.
+            return len(data)
+        if len(data) < end + RECORD_HEAD.size + length:
+            break
+        end += RECORD_HEAD.size + length
+    return end
+
+
+def _is_readable(transport: asyncio.Transport) -> bool:
+    connection: socket.socket = transport.get_extra_info("socket")
+    if connection.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+async def connect(host: str, port: int) -> Wire:
+    """Return a TCP connection with the first address of `host` that takes one. Raises httpx.ConnectError."""
+    loop = asyncio.get_running_loop()
+    try:
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        connected = await _first_to_connect(_by_turns(addresses))
+    except OSError as error:
+        raise httpx.ConnectError(str(error)) from error
+    try:
+        _, wire = await loop.create_connection(Wire, sock=connected)
+    except BaseException:
+        connected.close()
+        raise
+    return wire
+
+
+def _by_turns(addresses: Iterable[Any]) -> list[Any]:
+    """Return `addresses` with the families taking turns, so that one that leads nowhere delays only so long."""
+    families: dict[int, list[Any]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    turns = itertools.zip_longest(*families.values())
+    return [address for turn in turns for address in turn if address is not None]
+
+
+async def _first_to_connect(addresses: Iterable[Any]) -> socket.socket:
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    errors: list[OSError] = []
+    try:
+        for address in addresses:
+            attempts.add(asyncio.create_task(_connect(address)))
+            if connected := await _winner(attempts, errors, HEAD_START_SECONDS):
+                return connected
+        while attempts:
+            if connected := await _winner(attempts, errors, None):
+                return connected
+    finally:
+        for attempt in attempts:
+            attempt.cancel()
+        for late in await asyncio.gather(*attempts, return_exceptions=True):
+            if isinstance(late, socket.socket):
+                late.close()
+    raise errors[0]
+
+
+async def _winner(
+    attempts: set[asyncio.Task[socket.socket]], errors: list[OSError], patience: float | None
+) -> socket.socket | None:
+    """Wait until one of `attempts` has ended, at most `patience` seconds; move the failed ones to `errors`."""
+    done, _ = await asyncio.wait(attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    for attempt in done:
+        attempts.remove(attempt)
+        try:
+            return attempt.result()
+        except OSError as error:
+            errors.append(error)
+    return None
+
+
+async def _connect(address: Any) -> socket.socket:  # noqa: ANN401 - what getaddrinfo returns, which has no type
+    family, kind, protocol, _, where = address
+    connecting = socket.socket(family, kind, protocol)
+    try:
+        connecting.setblocking(False)  # noqa: FBT003 - its only argument
+        await asyncio.get_running_loop().sock_connect(connecting, where)
+    except BaseException:
+        connecting.close()
+        raise
+    return connecting
