@@ -36,5 +36,7 @@ EXPOSE 10063
 # With TLS, or on another port: --env HEALTHCHECK_URL=https://127.0.0.1:10063/-/healthy
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
   CMD ["/app/bin/python", "-I", "-m", "exporter.healthcheck"]
-# Within a container loopback reaches nobody: publish the port to those only who may see balances.
-ENTRYPOINT ["/app/bin/python", "-I", "-m", "exporter", "--web.listen-address=:10063"]
+# The default of --web.listen-address, which may be given once only. Within a container loopback reaches nobody: publish the
+# port to those only who may see balances.
+ENV DEFAULT_LISTEN_ADDRESS=:10063
+ENTRYPOINT ["/app/bin/python", "-I", "-m", "exporter"]

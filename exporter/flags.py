@@ -1,6 +1,7 @@
 """The flags: their names, defaults, forms and what --help says of them."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -77,7 +78,8 @@ def flag_parser() -> argparse.ArgumentParser:
         dest="listen_address",
         metavar="HOST:PORT",
         type=_argument(ListenAddress.parse),
-        default="127.0.0.1:10063",
+        # The image sets it, since there loopback reaches nobody, and who runs it may still give the flag.
+        default=os.environ.get("DEFAULT_LISTEN_ADDRESS", "127.0.0.1:10063"),
         help="where to serve; :PORT means every interface (default: %(default)s)",
     )
     parser.add_argument(

@@ -84,12 +84,14 @@ class Running:
 def running(
     *arguments: str | Path, directory: Path, environ: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """Run the exporter while the block runs, on a port of its own and with a log in JSON.
+    """Run the exporter while the block runs, on a port of its own unless one is given, and with a log in JSON.
 
     environ: more variables for it.
     """
     out, err = directory / "stdout", directory / "stderr"
-    flags = ("--web.listen-address", "127.0.0.1:0", "--log.format", "json")
+    flags = ["--log.format=json"]
+    if not any(str(one).startswith("--web.listen-address") for one in arguments):
+        flags += ["--web.listen-address=127.0.0.1:0"]
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(
             [*COMMAND, *flags, *map(str, arguments)],

@@ -169,6 +169,17 @@ def test_a_flag_given_twice_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> 
         assert f"error: argument {flag}: cannot be repeated" in capsys.readouterr().err
 
 
+def test_an_image_may_have_another_default_address_and_the_flag_still_be_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEFAULT_LISTEN_ADDRESS", ":10063")
+    assert str(flag_parser().parse_args([]).listen_address) == ":10063"
+    given = flag_parser().parse_args(["--web.listen-address=127.0.0.1:1"])
+    assert str(given.listen_address) == "127.0.0.1:1"
+    monkeypatch.delenv("DEFAULT_LISTEN_ADDRESS")
+    assert str(flag_parser().parse_args([]).listen_address) == "127.0.0.1:10063"
+
+
 def test_further_names_of_the_host_may_be_many() -> None:
     flags = flag_parser().parse_args(["--web.allowed-host=A.example.", "--web.allowed-host=b"])
     assert flags.allowed_hosts == ["a.example", "b"]

@@ -141,9 +141,9 @@ def test_it_starts_without_a_home_and_is_found_healthy_until_it_stops(
     log = image / "log"
     with log.open("w") as stderr:
         exporter = subprocess.Popen(
-            [*entrypoint, "--demo", "--web.listen-address=127.0.0.1:0"],
+            [*entrypoint, "--demo"],
             cwd=elsewhere,
-            env={},
+            env={"DEFAULT_LISTEN_ADDRESS": "127.0.0.1:0"},
             stderr=stderr,
         )
     try:

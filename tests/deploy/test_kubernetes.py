@@ -130,7 +130,7 @@ def test_user_port_and_directory_are_those_of_the_image() -> None:
     assert f"{context['runAsUser']}:{context['runAsGroup']}" == image["USER"]
     assert [mount["mountPath"] for mount in container()["volumeMounts"]] == [image["WORKDIR"]]
     (port,) = container()["ports"]
-    assert f'"--web.listen-address=:{port["containerPort"]}"' in image["ENTRYPOINT"]
+    assert image["ENV"] == f"DEFAULT_LISTEN_ADDRESS=:{port['containerPort']}"
     assert image["EXPOSE"] == str(port["containerPort"])
 
 
