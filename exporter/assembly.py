@@ -14,7 +14,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
-from exporter.config import CredentialSource, RateLimit, Secrets, Settings
+from exporter.config import ALL_CREDENTIALS, CredentialSource, RateLimit, Secrets, Settings
 from exporter.custody.auth import KeyAuth, Nonces, secret_texts
 from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Surroundings
@@ -235,6 +235,25 @@ class Exporter:
         show(catalog.SERIES, lambda: self.store.series)
         show(catalog.RELOAD_SUCCESSFUL, lambda: self.loading.problem is None)
         show(catalog.RELOAD_TIMESTAMP, lambda: self.loading.at)
+        each, lanes = self._telemetry.show_each, self._lanes
+        each(
+            catalog.API_PAUSED,
+            lambda: {
+                ALL_CREDENTIALS: not self.parts.gate.is_open,
+                **{name: not lane.gate.is_open for name, lane in lanes.items()},
+            },
+        )
+        each(
+            catalog.API_UNANSWERED,
+            lambda: {name: lane.silence.requests for name, lane in lanes.items()},
+        )
+        each(
+            catalog.API_KEY_SHARED,
+            lambda: {
+                name: lane.nonce_watch.says_shared(self._world.monotonic())
+                for name, lane in lanes.items()
+            },
+        )
         self._telemetry.show_build(__version__, revision(), platform.python_version())
 
 

@@ -1,6 +1,6 @@
 """The configuration: YAML in, frozen settings out, or every mistake at once."""
 
-from exporter.config.credentials import CredentialSource
+from exporter.config.credentials import ALL_CREDENTIALS, CredentialSource
 from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.models import (
     Api,
@@ -14,6 +14,7 @@ from exporter.config.secret_text import SecretError, Secrets
 from exporter.config.settings import Settings
 
 __all__ = [
+    "ALL_CREDENTIALS",
     "Api",
     "ConfigError",
     "CredentialSource",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, Self, TypeVar
+from typing import Annotated, Final, Literal, NoReturn, Self, TypeVar
 
 from pydantic import AfterValidator, PrivateAttr, SecretBytes, SecretStr, ValidationInfo
 
@@ -21,6 +21,9 @@ from exporter.config.secret_text import (
 from exporter.config.values import FilePath, Surroundings, Text, WholeNumber
 
 Decoded = TypeVar("Decoded")
+
+ALL_CREDENTIALS: Final = "all"
+"""What metrics and the log call all credentials together, so that none of them may have that name."""
 
 
 def _holds(decode: Callable[[str], object]) -> AfterValidator:

@@ -7,6 +7,7 @@ they are told together with the mistakes of single values.
 import contextlib
 from collections.abc import Iterable, Iterator
 
+from exporter.config.credentials import ALL_CREDENTIALS
 from exporter.config.mistakes import Location, Mistake, ProblemError, key_text, path
 from exporter.config.secret_text import secret_text
 from exporter.config.values import Surroundings, organization_id, text
@@ -15,6 +16,7 @@ Fields = dict[str, object]
 Entry = tuple[Location, Fields]
 
 REPEATED = "is used already at {first}: it must be unique"
+NOT_A_NAME = "is what metrics and the log call all credentials together: choose another name"
 SAME_KEY = "holds the same API key as {first}: two users of one key spoil each other's nonces"
 
 
@@ -31,6 +33,8 @@ def relation_mistakes(tree: object, surroundings: Surroundings) -> Iterator[Mist
 
 def _choices(credentials: list[Entry]) -> Iterator[Mistake]:
     for at, source in credentials:
+        if at[-1] == ALL_CREDENTIALS:
+            yield Mistake.at(at, NOT_A_NAME)
         for one, other in (("api_key_file", "api_key_env"), ("api_secret_file", "api_secret_env")):
             if not _given(source, one) and not _given(source, other):
                 yield Mistake.at(at, f"{one} or {other} is required")

@@ -150,7 +150,24 @@ def _target(name: str, what: str, unit: str, source: str, *labels: str) -> Metri
 
 
 TARGET_UP: Final = _target(
-    "up", "Whether the last poll of the target succeeded; absent before the first.", "", "poll"
+    "up",
+    "Whether the last poll of the target succeeded, and nothing keeps it from the next; absent before the first.",
+    "",
+    "poll",
+)
+TARGET_PAUSED: Final = _target(
+    "paused",
+    "Whether the target's credential, or everything, is paused.",
+    "",
+    "pauses that the API asked for",
+)
+TARGET_INFO: Final = _target(
+    "info",
+    "The target's id and the credential it is read with, which join it to metrics by credential. Always 1.",
+    "",
+    "configuration",
+    "id",
+    "credential",
 )
 TARGET_STALE: Final = _target(
     "stale",
@@ -181,13 +198,15 @@ TARGET_INVALID_ROWS: Final = _target(
 )
 TARGET_ERROR: Final = _target(
     "error",
-    "Why the target's last poll failed, by error type; absent while it succeeds. Always 1.",
+    "Why the target is not up, by error type; absent while it is. Always 1.",
     "",
     "the answer, or its absence",
     "type",
 )
 TARGETS: Final = (
     TARGET_UP,
+    TARGET_PAUSED,
+    TARGET_INFO,
     TARGET_STALE,
     TARGET_LAST_SUCCESS,
     TARGET_REFRESH_INTERVAL,
@@ -277,12 +296,45 @@ BUDGET_WAIT: Final = Metric(
     unit="seconds",
     source="budget",
 )
+
+
+def _credential(name: str, what: str, unit: str, source: str) -> Metric:
+    return Metric(
+        name=f"kraken_custody_api_{name}",
+        type="gauge",
+        help=what,
+        labels=("credential",),
+        unit=unit,
+        source=source,
+    )
+
+
+API_PAUSED: Final = _credential(
+    "paused",
+    "Whether polling with the credential is paused; the credential all stands for everything.",
+    "",
+    "refusals that ask for a pause",
+)
+API_UNANSWERED: Final = _credential(
+    "unanswered_requests",
+    "Requests of the credential in a row that got no answer; 0 after any answer.",
+    "requests",
+    "transport",
+)
+API_KEY_SHARED: Final = _credential(
+    "key_shared",
+    "Whether refused nonces say that another program uses the credential's key, until an hour has passed without any.",
+    "",
+    "refused nonces",
+)
+API_CREDENTIALS: Final = (API_PAUSED, API_UNANSWERED, API_KEY_SHARED)
 API: Final = (
     API_REQUESTS,
     API_ERRORS,
     API_CORE_ERRORS,
     API_DURATION,
     API_CLOCK_SKEW,
+    *API_CREDENTIALS,
     BUDGET_REQUESTS,
     BUDGET_WINDOW,
     BUDGET_USED,

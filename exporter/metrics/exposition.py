@@ -42,7 +42,11 @@ _TEXT_HEADERS: Final = {
     for metric in catalog.STORED
 }
 _OPENMETRICS_HEADERS: Final = {
-    metric.name: _header(metric, metric.name.removesuffix("_info"), metric.type)
+    metric.name: _header(
+        metric,
+        metric.name.removesuffix("_info") if metric.type == "info" else metric.name,
+        metric.type,
+    )
     for metric in catalog.STORED
 }
 

@@ -1,5 +1,6 @@
 """What is known of a target now: one immutable value for each, replaced whole, so that nobody sees half of it."""
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -159,11 +160,32 @@ def moved(state: TargetState, target: Target) -> TargetState:
     return replace(state, target=target, balances=balances)
 
 
+def info_lines(targets: Iterable[Target]) -> Lines:
+    """Return the samples that tell which targets there are."""
+    page = Page()
+    for target in targets:
+        labels = (*_labels(target), target.id, target.credential)
+        page.sample(catalog.TARGET_INFO, labels, 1)
+    return page.done()
+
+
+def paused_lines(targets: Iterable[Target], credentials: Container[str]) -> Lines:
+    """Return the samples that tell which targets are paused, where `credentials` are."""
+    page = Page()
+    for target in targets:
+        is_paused = target.credential in credentials
+        page.sample(catalog.TARGET_PAUSED, _labels(target), int(is_paused))
+    return page.done()
+
+
+def _labels(target: Target) -> tuple[str, str, str]:
+    return target.kind, target.organization, target.vault
+
+
 def target_lines(state: TargetState) -> Lines:
     """Return the samples that tell how the target itself is."""
     page = Page()
-    target = state.target
-    labels = (target.kind, target.organization, target.vault)
+    labels = _labels(state.target)
     page.sample(catalog.TARGET_STALE, labels, int(state.is_stale))
     if state.polls or state.failure:
         page.sample(catalog.TARGET_UP, labels, int(state.is_up))

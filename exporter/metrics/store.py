@@ -14,7 +14,14 @@ from exporter.metrics import catalog
 from exporter.metrics.assets import HeldAssets
 from exporter.metrics.catalog import Metric
 from exporter.metrics.render import Lines, threshold_lines
-from exporter.metrics.state import Balances, TargetState, moved, target_lines
+from exporter.metrics.state import (
+    Balances,
+    TargetState,
+    info_lines,
+    moved,
+    paused_lines,
+    target_lines,
+)
 from exporter.targets import Target
 
 
@@ -32,6 +39,7 @@ class Store:
         # None of the balances that are held was read before.
         self._oldest_read_at = math.inf
         self._oldest_try_at = math.inf
+        self._paused: frozenset[str] = frozenset()
         self.series = 0
         self.retarget(targets, stale_after=stale_after, max_series=max_series)
 
@@ -43,6 +51,8 @@ class Store:
             self._assets.exchange(_assets(state.balances), ())
         self._states = {state.target: state for state in states}
         self._target_lines = {state.target: target_lines(state) for state in states}
+        self._info_lines = info_lines(self._states)
+        self._paused_lines = paused_lines(self._states, self._paused)
         self._thresholds = tuple(threshold_lines(state.target) for state in states)
         self._stale_after = stale_after
         self._max_series = max_series
@@ -90,6 +100,13 @@ class Store:
             return state
         return replace(state, balances=replace(state.balances, assets=shared))
 
+    def show_paused(self, credentials: frozenset[str]) -> None:
+        """Show the targets of these credentials, and no others, as paused."""
+        if credentials != self._paused:
+            self._paused = credentials
+            self._paused_lines = paused_lines(self._states, credentials)
+            self._version += 1
+
     def withdraw_stale(self, now: float) -> list[TargetState]:
         """Withdraw the balances that at `now` (monotonic) are older than they may be; return their targets' states."""
         # Asked before every request and every page: too often to look through thousands of targets each time.
@@ -123,7 +140,7 @@ class Store:
             balances=tuple(state.balances.lines for state in self.states() if state.balances),
             thresholds=self._thresholds,
             assets=self._assets.pages(),
-            targets=tuple(self._target_lines.values()),
+            targets=(*self._target_lines.values(), self._info_lines, self._paused_lines),
         )
 
 

@@ -1,6 +1,6 @@
 """The exporter's own metrics: what it did, and how it fares; kept by prometheus-client in a registry of our own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -13,6 +13,8 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from exporter.custody.client import ENDPOINTS, Endpoint, Exchange
 from exporter.custody.errors import (
@@ -80,6 +82,10 @@ class Telemetry:
         else:
             gauge.set(value)
 
+    def show_each(self, metric: Metric, values: Callable[[], Mapping[str, float]]) -> None:
+        """Expose `metric`, a gauge with one label, as what `values` returns by that label at each scrape."""
+        self.registry.register(_Each(metric, values))
+
     def show_build(self, version: str, revision: str, python: str) -> None:
         """Expose what is running."""
         self._gauge(catalog.BUILD_INFO).labels(version, revision, python).set(1)
@@ -101,6 +107,20 @@ class Telemetry:
 
     def _gauge(self, metric: Metric) -> Gauge:
         return Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
+
+
+class _Each(Collector):
+    """Whose label values come and go: prometheus-client's own gauges would keep those that are gone."""
+
+    def __init__(self, metric: Metric, values: Callable[[], Mapping[str, float]]) -> None:
+        self._metric = metric
+        self._values = values
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self._metric.name, self._metric.help, labels=self._metric.labels)
+        for label, value in self._values().items():
+            family.add_metric((label,), value)
+        yield family
 
 
 def _status(status: int | None) -> str:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from exporter.config import RateLimit, Settings
+from exporter.config import ALL_CREDENTIALS, RateLimit, Settings
 from exporter.logs import get_logger
 from exporter.targets import Target, targets_of
 
@@ -87,7 +87,7 @@ def warn_of_shortages(plan: Plan) -> None:
     for shortage in plan.shortages:
         log.warning(
             "budget_too_small",
-            credential=shortage.credential or "all",
+            credential=shortage.credential or ALL_CREDENTIALS,
             demanded_requests_per_second=round(shortage.demand, 3),
             budgeted_requests_per_second=round(shortage.rate, 3),
             intervals_stretched_by=round(shortage.stretch, 2),

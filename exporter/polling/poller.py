@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from exporter.config import ALL_CREDENTIALS
 from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.models import OrganizationBalance, VaultBalances
@@ -122,13 +123,15 @@ class Poller:
 
     def _show_blocked(self, now: float) -> None:
         """Let targets that are due and cannot be polled fail with what keeps them from it."""
-        blocked = {}
+        paused, blocked = set(), {}
         for name, lane in self._parts.lanes.items():
             if pause := self._parts.gate.refusal or lane.gate.refusal:
+                paused.add(name)
                 blocked[name] = (pause, now)
             elif lane.silence.is_total and lane.silence.why:
                 # Who has its turn soon is not blocked: some targets that fail at once must not make all others fail.
                 blocked[name] = (lane.silence.why, now - self._patience())
+        self._parts.results.paused(frozenset(paused))
         if not blocked:
             return
         for entry in self._parts.schedule.entries:
@@ -213,7 +216,7 @@ class Poller:
             log.exception("request_crashed", target=entry.target.id)
             defect = CustodyError("response/invalid", message=f"defect: {type(error).__name__}")
             self._parts.results.request_failed(entry.target, defect)
-            for gate in ((self._parts.gate, "all"), (lane.gate, lane.name)):
+            for gate in self._gates(lane):
                 self._settle(*gate, sent_at, answered=False)
             self._failed(entry, defect, lane, sent_at)
         finally:
@@ -235,7 +238,7 @@ class Poller:
             answer = await _fetch(lane.client, entry.target)
             nonce_watch.accepted()
             silence.answered()
-            for gate in ((self._parts.gate, "all"), (lane.gate, lane.name)):
+            for gate in self._gates(lane):
                 self._settle(*gate, sent_at, answered=True)
             if not entry.is_dropped:
                 parts.results.poll_succeeded(
@@ -291,11 +294,15 @@ class Poller:
                 entry.target, error, refresh_interval=entry.refresh_interval
             )
 
+    def _gates(self, lane: Lane) -> tuple[tuple[Gate, str], tuple[Gate, str]]:
+        """Return what a request with this credential passes through, with the names that logs and metrics have."""
+        return (self._parts.gate, ALL_CREDENTIALS), (lane.gate, lane.name)
+
     def _pause_or_settle(
         self, lane: Lane, error: CustodyError, sent_at: float, generation: int
     ) -> None:
         refusal = _refusal(error)
-        everything, own = (self._parts.gate, "all"), (lane.gate, lane.name)
+        everything, own = self._gates(lane)
         match error.reaction:
             case Reaction.PAUSE_ALL:
                 self._pause(*everything, refusal, sent_at, error.retry_after)

@@ -103,6 +103,10 @@ class Results:
             if state.failed_try:
                 self._change(state, state.failing(state.failed_try.failure))
 
+    def paused(self, credentials: frozenset[str]) -> None:
+        """Show the targets of these credentials, and no others, as paused."""
+        self._store.show_paused(credentials)
+
     def blocked(self, target: Target, why: Refusal) -> None:
         """Show `why` as the failure of a target that is due and cannot be polled, without a try."""
         before = self._store[target]

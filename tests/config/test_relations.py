@@ -46,6 +46,12 @@ def test_each_secret_has_one_source(sources: str, problems: list[str], directory
     ]
 
 
+def test_no_credential_has_the_name_of_all_of_them(directory: Path) -> None:
+    assert mistakes(document().replace("treasury", "all"), directory) == [
+        "credentials.all: is what metrics and the log call all credentials together: choose another name"
+    ]
+
+
 def test_an_only_credential_need_not_be_named(directory: Path) -> None:
     assert read(document(), directory).organizations[0].credentials == "treasury"
 

@@ -5,12 +5,16 @@ from dataclasses import replace
 import pytest
 
 from exporter.custody.amounts import unpack
+from exporter.metrics import catalog
 from exporter.metrics.state import (
+    FailedTry,
     Failure,
     PollResult,
     TargetState,
     balances_of,
+    info_lines,
     moved,
+    paused_lines,
     target_lines,
 )
 from tests.metrics.answers import (
@@ -93,6 +97,50 @@ STALE = TargetState(HOT, polls=9, failure=FAILURE, last_success=1_795_262_400.25
 def test_each_state_of_a_target_has_its_lines(state: TargetState, expected: list[str]) -> None:
     text = b"".join(target_lines(state).values()).decode()
     assert text == "".join(f"kraken_custody_target_{line}\n" for line in expected)
+
+
+def test_a_target_that_fails_before_its_first_poll_is_not_up() -> None:
+    text = b"".join(target_lines(TargetState(HOT, failure=FAILURE)).values()).decode()
+    assert f"kraken_custody_target_up{{{VAULT}}} 0.0" in text
+
+
+def test_each_target_has_its_id_and_credential_and_says_whether_that_is_paused() -> None:
+    other = replace(HOT, vault="cold", id="VW44KPQC4C62K6", credential="other")
+    lines = info_lines((HOT, other))[catalog.TARGET_INFO.name].decode().splitlines()
+    assert lines == [
+        f'kraken_custody_target_info{{{VAULT},id="VABCDEF234567A",credential="treasury"}} 1.0',
+        'kraken_custody_target_info{kind="vault",org="acme",vault="cold",id="VW44KPQC4C62K6",credential="other"} 1.0',
+    ]
+    paused = paused_lines((HOT, other), {"other"})[catalog.TARGET_PAUSED.name].decode()
+    assert [line[-3:] for line in paused.splitlines()] == ["0.0", "1.0"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_like"),
+    [
+        ("http/502", "http/502", True),
+        ("http/502", "http/503", False),
+        ("transport/timeout", "transport/connect", True),
+        ("transport/timeout", "http/502", False),
+    ],
+)
+def test_that_nobody_answers_is_one_failure_however_it_shows(
+    one: str,
+    other: str,
+    is_like: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    assert replace(FAILURE, type=one).is_like(replace(FAILURE, type=other)) is is_like
+
+
+def test_a_failure_is_told_since_the_first_request_that_failed() -> None:
+    first, second = replace(FAILURE, since=10.0), replace(FAILURE, type="http/503", since=20.0)
+    tried = TargetState(HOT, polls=3).with_failed_try(first, 5.0).with_failed_try(second, 15.0)
+    assert tried.is_up
+    assert tried.failed_try == FailedTry(replace(second, since=10.0), began=5.0)
+    failed = tried.with_failed_poll(second, PollResult(20.0, "http/503", None), 60.0)
+    assert (failed.failure, failed.failed_try) == (replace(second, since=10.0), None)
+    assert (failed.polls, failed.failed_polls, failed.refresh_interval) == (4, 1, 60.0)
+    assert failed.failing(replace(first, since=30.0)).failure == first
 
 
 def test_rows_count_what_the_answer_held_and_invalid_rows_what_of_it_was_rejected() -> None:

@@ -1,6 +1,7 @@
 """What is held, what is served of it, what is withdrawn and what is refused."""
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -41,11 +42,34 @@ def test_before_the_first_poll_there_are_only_targets_and_thresholds() -> None:
         "# TYPE kraken_custody_vault_min_available_balance gauge\n"
         "kraken_custody_vault_min_available_balance"
         '{org="acme",vault="hot",vault_id="VABCDEF234567A",asset="BTC"} 0.5\n'
+        "# HELP kraken_custody_target_paused Whether the target's credential, or everything, is paused.\n"
+        "# TYPE kraken_custody_target_paused gauge\n"
+        'kraken_custody_target_paused{kind="vault",org="acme",vault="hot"} 0.0\n'
+        "# HELP kraken_custody_target_info "
+        "The target's id and the credential it is read with, which join it to metrics by credential. Always 1.\n"
+        "# TYPE kraken_custody_target_info gauge\n"
+        'kraken_custody_target_info{kind="vault",org="acme",vault="hot",'
+        'id="VABCDEF234567A",credential="treasury"} 1.0\n'
         "# HELP kraken_custody_target_stale "
         "Whether the target's balances are withheld because they are older than polling.stale_after.\n"
         "# TYPE kraken_custody_target_stale gauge\n"
         'kraken_custody_target_stale{kind="vault",org="acme",vault="hot"} 0.0\n'
     )
+
+
+def test_the_targets_of_a_paused_credential_are_shown_as_paused_also_after_a_reload() -> None:
+    store = make_store(HOT, COLD)
+    other = replace(COLD, credential="other")
+    for targets in ((HOT, other), (other, HOT)):
+        store.retarget(targets, stale_after=300.0, max_series=10)
+        for credentials, paused in (((), []), (("other",), ["cold"]), (("treasury",), ["hot"])):
+            version = store.snapshot().version
+            store.show_paused(frozenset(credentials))
+            assert store.snapshot().version > version
+            found = samples(store, "kraken_custody_target_paused")
+            assert [
+                name for name in ("hot", "cold") if f'vault="{name}"}} 1.0' in str(found)
+            ] == paused
 
 
 def test_targets_may_come_from_an_iterator() -> None:

@@ -50,6 +50,8 @@ def used() -> Telemetry:
     for metric in GAUGES:
         if metric is not catalog.API_CLOCK_SKEW:
             telemetry.show(metric, 7)
+    for metric in catalog.API_CREDENTIALS:
+        telemetry.show_each(metric, lambda: {"treasury": 7})
     telemetry.show_build("1.2.3", "abcdef0", "3.11.7")
     return telemetry
 
@@ -152,6 +154,15 @@ def test_a_gauge_may_be_asked_for_at_each_scrape() -> None:
 def test_the_build_is_shown_as_labels() -> None:
     labels = {"version": "1.2.3", "revision": "abcdef0", "python": "3.11.7"}
     assert value(used(), "exporter_build_info", **labels) == 1
+
+
+def test_a_credential_that_is_gone_has_no_sample_any_more() -> None:
+    telemetry, paused = Telemetry(), {"treasury": 1, "other": 0}
+    telemetry.show_each(catalog.API_PAUSED, lambda: paused)
+    assert value(telemetry, "api_paused", credential="treasury") == 1
+    del paused["treasury"]
+    assert value(telemetry, "api_paused", credential="treasury") is None
+    assert value(telemetry, "api_paused", credential="other") == 0
 
 
 @pytest.mark.parametrize(

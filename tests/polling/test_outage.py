@@ -1,6 +1,7 @@
 """When a failure shows while the API answers nobody, or may not be asked: in virtual time, against the simulator."""
 
 import asyncio
+import re
 from itertools import pairwise
 
 import httpx
@@ -302,6 +303,81 @@ def test_a_retry_after_a_quick_failure_goes_before_the_first_tries_of_others() -
         assert third - first < 1 + 2 + 3 * 30 / 99
         assert second - first < 2
         assert played.state("v7").is_up
+
+    run(main())
+
+
+def of_credentials(played: Stage, metric: str, *names: str) -> list[float | None]:
+    return [
+        played.counted(f"kraken_custody_api_{metric}", credential=name)
+        for name in names or ("main", "other")
+    ]
+
+
+def exposed(played: Stage, metric: str) -> dict[str, float]:
+    """Return the values of a metric of targets by the name of the vault."""
+    played.exporter.poller.bring_up_to_date()
+    pages = dict(played.exporter.store.snapshot().families())
+    lines = b"".join(next(lines for of, lines in pages.items() if of.name == metric)).decode()
+    found = re.findall(r'vault="([^"]*)".*} (.+)', lines)
+    return {vault: float(value) for vault, value in found}
+
+
+def test_metrics_tell_by_credential_what_is_paused_unanswered_and_shared() -> None:
+    async def main() -> None:
+        played = two_credentials()
+        everybody = ("all", "main", "other")
+        assert of_credentials(played, "paused", *everybody) == [0, 0, 0]
+        assert of_credentials(played, "unanswered_requests") == [0, 0]
+        assert of_credentials(played, "key_shared") == [0, 0]
+        assert set(exposed(played, "kraken_custody_target_paused").values()) == {0}
+        await played.play(10)
+        for vault in ("v0", "v1"):
+            played.simulator.moods[played.vault_id(vault)] = moods.problem(401, "InvalidKey")
+        for vault in ("v2", "v3"):
+            played.simulator.moods[played.vault_id(vault)] = HANGING
+        await played.play(80)
+        assert of_credentials(played, "paused", *everybody) == [0, 1, 0]
+        main_key, other_key = of_credentials(played, "unanswered_requests")
+        assert main_key == 0
+        assert other_key
+        assert other_key >= 2
+        paused = exposed(played, "kraken_custody_target_paused")
+        assert {name for name, value in paused.items() if value} >= {"v0", "v1"}
+        assert (paused["v2"], paused["v3"]) == (0, 0)
+        played.simulator.moods.clear()
+        await played.play(130)
+        assert of_credentials(played, "paused", *everybody) == [0, 0, 0]
+        assert of_credentials(played, "unanswered_requests") == [0, 0]
+        assert set(exposed(played, "kraken_custody_target_paused").values()) == {0}
+        await played.stop()
+
+    run(main())
+
+
+def test_a_pause_of_everything_pauses_each_target() -> None:
+    async def main() -> None:
+        played = two_credentials()
+        played.simulator.default_mood = moods.rate_limited(90)
+        await played.play(5)
+        await played.stop()
+        assert of_credentials(played, "paused", "all", "main", "other") == [1, 0, 0]
+        assert set(exposed(played, "kraken_custody_target_paused").values()) == {1}
+
+    run(main())
+
+
+def test_a_key_that_another_program_uses_is_told_while_the_evidence_is_fresh() -> None:
+    async def main() -> None:
+        played = two_credentials()
+        await played.play(30)
+        refusing = moods.times(3, moods.legacy("EAPI:Invalid nonce"))
+        played.simulator.moods[played.vault_id("v0")] = refusing
+        await played.play(300)
+        assert of_credentials(played, "key_shared") == [1, 0]
+        await played.play(3700)
+        await played.stop()
+        assert of_credentials(played, "key_shared") == [0, 0]
 
     run(main())
 
