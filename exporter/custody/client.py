@@ -16,7 +16,13 @@ import httpx
 
 from exporter.custody.auth import KeyAuth
 from exporter.custody.body import BodyEncodingError, BodyTooLargeError, read_body
-from exporter.custody.classify import MESSAGE_LENGTH, Answer, Classifier, Unreadable
+from exporter.custody.classify import (
+    MESSAGE_LENGTH,
+    PAGE_LENGTH,
+    Answer,
+    Classifier,
+    Unreadable,
+)
 from exporter.custody.connections import LOCATION
 from exporter.custody.departure import Departure
 from exporter.custody.errors import CustodyError, Reaction
@@ -217,7 +223,7 @@ def _document(body: bytes | Unreadable) -> object:
     try:
         return parse_json(body)
     except ValueError:
-        return Unreadable("response/invalid", "is not JSON")
+        return Unreadable("response/invalid", "is not JSON", body[:PAGE_LENGTH])
 
 
 def _is_tls_failure(error: BaseException | None) -> bool:

@@ -6,9 +6,11 @@ Every failure of an exchange with the API leaves this package as a `CustodyError
     BadRequest, PermissionDenied, …   problem+json, by the name after `tag:kraken.com,2025:`
     EAPI:Invalid nonce, …             the legacy envelope, by its first entry
     http/502, …                       a failing status without either of them
+    http/blocked                      something in front of the API refused the request, not the API
     transport/…                       no answer
     response/…                        an answer that is not what the API documents
     limit/series                      an answer that is more than this exporter was told to hold
+    internal                          a defect of this exporter; the log has the traceback
 """
 
 from collections.abc import Container
@@ -26,10 +28,14 @@ class Reaction(Enum):
     """Try again in the same poll, at once, but only once."""
     WAIT = auto()
     """Nothing: the next poll comes when it is due."""
+    SLOW_DOWN = auto()
+    """Poll this target half as often until it succeeds: whoever refuses it is not the API, or does not say why."""
     BACK_OFF = auto()
-    """Poll this target less often until it succeeds."""
+    """Poll this target less and less often until it succeeds."""
     PAUSE_CREDENTIAL = auto()
     """Send nothing with this credential for a while."""
+    LOCK_OUT = auto()
+    """Send nothing with this credential for a quarter of an hour, whoever asks: each try would begin it anew."""
     PAUSE_ALL = auto()
     """Send nothing at all for a while."""
 
@@ -75,6 +81,14 @@ class CustodyError(Exception):
         self.delivery = delivery
 
     @property
+    def may_be_mended_by_secrets(self) -> bool:
+        """Whether the same request could succeed with other secrets: the API refused the key, or what it may see."""
+        return self.reaction is Reaction.PAUSE_CREDENTIAL or (
+            self.reaction is Reaction.BACK_OFF
+            and (self.status == 403 or "permission" in self.type.lower())
+        )
+
+    @property
     def refuses_nonce(self) -> bool:
         """Whether the API found the request's nonce too small."""
         return "nonce" in self.type.lower()
@@ -92,6 +106,26 @@ DOCUMENTED_PROBLEMS: Final = (
 )
 """Every (HTTP status, problem) that Kraken's page "List balances" documents."""
 
+DOCUMENTED_LEGACY: Final = (
+    "EAPI:Invalid key",
+    "EAPI:Invalid nonce",
+    "EAPI:Invalid signature",
+    "EAPI:Rate limit exceeded",
+    "EAuth:Rate limit exceeded",
+    "EAuth:Too many requests",
+    "EGeneral:Internal error",
+    "EGeneral:Invalid arguments",
+    "EGeneral:Permission denied",
+    "EGeneral:Temporary lockout",
+    "EGeneral:Too many requests",
+    "EGeneral:Unknown method",
+    "EService: Throttled",
+    "EService:Busy",
+    "EService:Throttled",
+    "EService:Unavailable",
+)
+"""The errors of Kraken's guides "API errors" and "Spot REST rate limits" that a read may meet; they come with 200."""
+
 TRANSPORT_TYPES: Final = (
     "transport/timeout",
     "transport/connect",
@@ -100,6 +134,18 @@ TRANSPORT_TYPES: Final = (
 )
 RESPONSE_TYPES: Final = ("response/invalid", "response/too_large")
 SERIES_LIMIT_TYPE: Final = "limit/series"
+BLOCKED_TYPE: Final = "http/blocked"
+INTERNAL_TYPE: Final = "internal"
+
+FORESEEN: Final[tuple[tuple[int | None, str], ...]] = (
+    *DOCUMENTED_PROBLEMS,
+    *((200, type_) for type_ in DOCUMENTED_LEGACY),
+    (403, BLOCKED_TYPE),
+    *((None, type_) for type_ in TRANSPORT_TYPES),
+    *((200, type_) for type_ in (*RESPONSE_TYPES, SERIES_LIMIT_TYPE)),
+    (None, INTERNAL_TYPE),
+)
+"""Every (HTTP status, type) of an error that is known before it happens; the status is None where no answer came."""
 
 
 @dataclass(frozen=True)
@@ -114,26 +160,48 @@ class Rule:
     statuses: Container[int] = ()
 
 
+REFUSED_BY_API: Final = Rule(
+    Reaction.BACK_OFF,
+    ("permissiondenied", "invalidarguments", "unknownmethod"),
+    range(400, 500),
+)
 RULES: Final = (
     Rule(Reaction.PAUSE_ALL, ("ratelimit", "toomanyrequests", "throttled"), (429,)),
     # Before the credential's rule: some gateways send a bad nonce with status 401.
     Rule(Reaction.AGAIN, ("nonce",)),
-    Rule(Reaction.PAUSE_CREDENTIAL, ("invalidkey", "signature", "lockout"), (401,)),
-    Rule(Reaction.RETRY, ("eservice",), range(500, 600)),
-    Rule(Reaction.BACK_OFF, (), range(1000)),
+    Rule(Reaction.LOCK_OUT, ("lockout",)),
+    Rule(Reaction.PAUSE_CREDENTIAL, ("invalidkey", "signature"), (401,)),
+    # Whatever its status: nobody lets the same request through a second later.
+    Rule(Reaction.SLOW_DOWN, ("httpblocked",)),
+    Rule(
+        Reaction.RETRY,
+        ("eservice", "internalerror", "edatabase"),
+        # Request Timeout, Misdirected Request, Too Early (RFC 9110 and 8470): all of them say "again".
+        {408, 421, 425, *range(500, 600)},
+    ),
+    REFUSED_BY_API,
+    # A redirect, a success without balances, a legacy error that nobody knows.
+    Rule(Reaction.SLOW_DOWN, (), range(1000)),
 )
 """The first line that fits decides. The status goes before the type, as `gateway/Connect` comes with 500 and 503
 alike; only the words that say more than the status can are looked for first."""
 
 
-def reaction_to(status: int, type_: str) -> Reaction:
-    """Return what to do about an answer with HTTP `status` that was classified as `type_`."""
+def reaction_to(status: int, type_: str, *, is_from_api: bool = True) -> Reaction:
+    """Return what to do about an answer with HTTP `status` that was classified as `type_`.
+
+    is_from_api: whether the API itself wrote the answer. A gateway's "not found" tells nothing about the target,
+    and may be gone in a minute.
+    """
     letters = "".join(filter(str.isalpha, type_.lower()))
-    return next(
-        rule.reaction
+    rule = next(
+        rule
         for rule in RULES
         if status in rule.statuses or any(word in letters for word in rule.words)
     )
+    if rule is REFUSED_BY_API and not is_from_api:
+        return Reaction.SLOW_DOWN
+    return rule.reaction
 
 
 OTHER: Final = "other"

@@ -17,13 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from exporter.custody.client import ENDPOINTS, Endpoint, Exchange
-from exporter.custody.errors import (
-    DOCUMENTED_PROBLEMS,
-    RESPONSE_TYPES,
-    SERIES_LIMIT_TYPE,
-    TRANSPORT_TYPES,
-    CustodyError,
-)
+from exporter.custody.errors import FORESEEN, CustodyError
 from exporter.metrics import catalog
 from exporter.metrics.catalog import Metric
 
@@ -91,16 +85,12 @@ class Telemetry:
         self._gauge(catalog.BUILD_INFO).labels(version, revision, python).set(1)
 
     def _start_at_zero(self) -> None:
-        """Show every documented failure before it happens, so that `increase()` sees the first one."""
+        """Show every foreseen failure before it happens, so that `increase()` sees the first one."""
         for endpoint in ENDPOINTS:
             self._requests.labels(endpoint, "200")
             self._duration.labels(endpoint)
-            for status, type_ in DOCUMENTED_PROBLEMS:
-                self._errors.labels(endpoint, str(status), type_)
-            for type_ in TRANSPORT_TYPES:
-                self._errors.labels(endpoint, "", type_)
-            for type_ in (*RESPONSE_TYPES, SERIES_LIMIT_TYPE):
-                self._errors.labels(endpoint, "200", type_)
+            for status, type_ in FORESEEN:
+                self._errors.labels(endpoint, _status(status), type_)
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self.registry)

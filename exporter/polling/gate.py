@@ -8,17 +8,22 @@ LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 
 
 class Refusal(NamedTuple):
-    """Why nothing may be sent: an error's type, the API's own words or the library's, and the HTTP status, if any."""
+    """Why nothing may be sent: an error's type, the API's own words or the library's, and the HTTP status, if any.
+
+    is_lockout: whether each further try would begin it anew, so that nobody may end its pause early.
+    """
 
     type: str
     message: str
     status: int | None = None
+    is_lockout: bool = False
 
 
 class Gate:
     """Open, or closed for a pause, after which one request tries before the others go.
 
-    Each pause is twice as long as the one before, from `first` to `longest` seconds, until a request gets through.
+    Each pause is twice as long as the one before, from `first` to `longest` seconds, until a request gets through; only
+    the first of a row is shorter where the API says so.
     refusal: why the last request was refused, or not answered, None while it is open. since: when the first of the
     pauses in a row began, None while it is open. All times are monotonic seconds.
     """
@@ -58,12 +63,21 @@ class Gate:
         """Close because a request that was sent at `sent_at` was refused; return whether that is a new pause.
 
         `retry_after`: the seconds for which the API asked, if it did. Requests that were already on their way when
-        the gate closed tell nothing new.
+        the gate closed tell nothing new. A lockout lasts for the longest pause at once.
         """
         if self._closed_at is not None and sent_at < self._closed_at:
             return False
+        is_first = not self._pause
         self._pause = min(self.longest, 2 * self._pause if self._pause else self.first)
-        wanted = self._pause if retry_after is None else retry_after
+        if refusal.is_lockout:
+            self._pause = self.longest
+        if retry_after is None:
+            wanted = self._pause
+        elif is_first and not refusal.is_lockout:
+            wanted = retry_after
+        else:
+            # One that says "at once" each time would be asked each second for ever.
+            wanted = max(retry_after, self._pause)
         pause = min(max(wanted, SHORTEST_PAUSE_SECONDS), LONGEST_RETRY_AFTER_SECONDS)
         self.refusal = refusal
         self.since = now if self.since is None else self.since

@@ -12,14 +12,14 @@ from typing import Final
 
 from exporter.config import ALL_CREDENTIALS
 from exporter.custody.client import CustodyClient
-from exporter.custody.errors import CustodyError, Delivery, Reaction
+from exporter.custody.errors import INTERNAL_TYPE, CustodyError, Delivery, Reaction
 from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate, Refusal
 from exporter.polling.lane import Lane
 from exporter.polling.results import Results
-from exporter.polling.retry import Poll, backs_off
+from exporter.polling.retry import Poll, asked_for, refusals_after
 from exporter.polling.schedule import Entry, Schedule, Turn
 from exporter.polling.usage import Usage
 from exporter.targets import Target
@@ -214,7 +214,7 @@ class Poller:
             delivery = await self._ask(entry, lane, sent_at)
         except Exception as error:
             log.exception("request_crashed", target=entry.target.id)
-            defect = CustodyError("response/invalid", message=f"defect: {type(error).__name__}")
+            defect = CustodyError(INTERNAL_TYPE, message=f"defect: {type(error).__name__}")
             self._parts.results.request_failed(entry.target, defect)
             for gate in self._gates(lane):
                 self._settle(*gate, sent_at, answered=False)
@@ -285,8 +285,13 @@ class Poller:
             return
         # After the pause that it brought about it is worth a try, even where its interval is a day.
         pause_ends = max(self._parts.gate.ready_at(), lane.gate.ready_at())
-        no_later_than = pause_ends if pause_ends > now else math.inf
-        entry.finish(failed=True, refused=backs_off(error), no_later_than=no_later_than)
+        earliest, latest = asked_for(error, now, was_failing=entry.is_failing)
+        entry.finish(
+            failed=True,
+            refusals=refusals_after(error, entry.refusals),
+            no_earlier_than=earliest,
+            no_later_than=min(latest, pause_ends if pause_ends > now else math.inf),
+        )
         entry.is_silent = is_unanswered
         self._retire(entry)
         if not entry.is_dropped:
@@ -308,7 +313,7 @@ class Poller:
                 self._pause(*everything, refusal, sent_at, error.retry_after)
                 # It says nothing about the key.
                 lane.gate.settle(sent_at, answered=False)
-            case Reaction.PAUSE_CREDENTIAL:
+            case Reaction.PAUSE_CREDENTIAL | Reaction.LOCK_OUT:
                 if lane.generation == generation:
                     self._pause(*own, refusal, sent_at)
                 self._settle(*everything, sent_at, answered=True)
@@ -358,7 +363,8 @@ class Poller:
 
 
 def _refusal(error: CustodyError) -> Refusal:
-    return Refusal(error.type, error.message, error.status)
+    is_lockout = error.reaction is Reaction.LOCK_OUT
+    return Refusal(error.type, error.message, error.status, is_lockout)
 
 
 async def _fetch(client: CustodyClient, target: Target) -> VaultBalances | OrganizationBalance:

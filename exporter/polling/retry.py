@@ -1,9 +1,11 @@
 """Whether and when a failed request is tried again in the same poll, and how long a failing target is left alone."""
 
+import math
 from collections.abc import Callable
 from typing import Final
 
 from exporter.custody.errors import CustodyError, Reaction
+from exporter.polling.gate import LONGEST_RETRY_AFTER_SECONDS, SHORTEST_PAUSE_SECONDS
 
 MAX_RETRIES: Final = 2
 FIRST_RETRY_SECONDS: Final = 1.0
@@ -23,7 +25,9 @@ class Poll:
 
     def retry_in(self, error: CustodyError) -> float | None:
         """Return the seconds until the next try after `error`, None where the poll has failed."""
-        if error.reaction is Reaction.RETRY and self._retries < MAX_RETRIES:
+        # An API that says when to come again is asked then, not before.
+        is_patient = error.retry_after is not None
+        if error.reaction is Reaction.RETRY and self._retries < MAX_RETRIES and not is_patient:
             self._retries += 1
             return FIRST_RETRY_SECONDS * 2.0 ** (self._retries - 1) * (0.5 + self._chance())
         if error.reaction is Reaction.AGAIN and error.type not in self._asked_again:
@@ -32,16 +36,33 @@ class Poll:
         return None
 
 
-def backs_off(error: CustodyError) -> bool:
-    """Whether a target whose poll ended in `error` is polled less often from now on.
+def refusals_after(error: CustodyError, before: int) -> int:
+    """Return for how many refusals in a row a target is polled less often once its poll has ended in `error`.
 
-    A nonce refused twice is among them: Kraken counts them, and bans whoever goes on.
+    before: for how many it was until then. A nonce refused twice is a refusal: Kraken counts them, and bans whoever
+    goes on.
     """
-    return error.reaction in (Reaction.BACK_OFF, Reaction.AGAIN)
+    if error.reaction is Reaction.SLOW_DOWN:
+        return 1
+    return before + 1 if error.reaction in (Reaction.BACK_OFF, Reaction.AGAIN) else 0
 
 
-def back_off(interval: float, failures: int) -> float:
-    """Return the seconds from one poll to the next after `failures` refusals in a row (at least 1)."""
-    # Far below a float's limit, so that no number of failures raises OverflowError.
-    doublings = min(failures, 30)
+def back_off(interval: float, refusals: int) -> float:
+    """Return the seconds from one poll to the next after `refusals` in a row, at least one."""
+    # Far below a float's limit, so that no number of refusals raises OverflowError.
+    doublings = min(refusals, 30)
     return max(interval, min(interval * 2.0**doublings, LONGEST_BACK_OFF_SECONDS))
+
+
+def asked_for(error: CustodyError, now: float, *, was_failing: bool) -> tuple[float, float]:
+    """Return the earliest and the latest moment for the next poll by what the API asked for in `error`, as of `now`.
+
+    An API in trouble that says when to come again is taken at its word once, even before the target is due; from the
+    second failed poll in a row on (was_failing: the one before this had failed) that can only make the next one later.
+    """
+    pauses = (Reaction.PAUSE_ALL, Reaction.PAUSE_CREDENTIAL, Reaction.LOCK_OUT)
+    if error.retry_after is None or error.reaction in pauses:
+        return -math.inf, math.inf
+    moment = now + min(max(error.retry_after, SHORTEST_PAUSE_SECONDS), LONGEST_RETRY_AFTER_SECONDS)
+    is_believed = error.reaction is Reaction.RETRY and not was_failing
+    return moment, moment if is_believed else math.inf

@@ -26,7 +26,7 @@ class Entry:
     is_silent: whether the last one had no answer. is_slow: whether its last request took long to fail, so that it
     gives way to others of its key. is_dropped: whether the configuration has let go of it, so that what is under way
     means nothing any more.
-    refusals: polls in a row that made it back off.
+    refusals: polls in a row that make it back off.
     """
 
     target: Target
@@ -60,9 +60,14 @@ class Entry:
         self.ready_at = at
 
     def finish(
-        self, *, failed: bool = False, refused: bool = False, no_later_than: float = math.inf
+        self,
+        *,
+        failed: bool = False,
+        refusals: int = 0,
+        no_earlier_than: float = -math.inf,
+        no_later_than: float = math.inf,
     ) -> None:
-        """Take note that the poll has ended, and set the next one, no later than that moment where one is given.
+        """Take note that the poll has ended, and set the next one, between these moments where they are given.
 
         It is an interval after this one began. A little lateness is made up for, so that a target which has to wait
         now and then is not read less often for it; to make up for more would favour some where all are late.
@@ -74,9 +79,9 @@ class Entry:
         self.is_polled = True
         self.is_failing = failed
         self.poll = None
-        self.refusals = self.refusals + 1 if refused else 0
+        self.refusals = refusals
         next_due = self._next_due(self.started_at - was_late)
-        self.due = self.ready_at = min(next_due, no_later_than)
+        self.due = self.ready_at = max(min(next_due, no_later_than), no_earlier_than)
 
     def keep(self, target: Target, now: float, *, is_renewed: bool) -> None:
         """Go on as `target`, the same resource after a reload, in the same place unless what changed is about that."""

@@ -7,7 +7,10 @@ RUNBOOKS: Final = "deploy/runbooks/"
 
 
 class Advice(NamedTuple):
-    """words: what the types that it is for have in them. examples: of them. runbook: its path in the source."""
+    """words: what the types that it is for have in them; they begin with `^` and end with `$`. examples: of them.
+
+    runbook: its path in the source.
+    """
 
     words: tuple[str, ...]
     examples: str
@@ -34,8 +37,16 @@ ADVICE: Final = (
         ("invalidkey", "signature", "lockout", "http401"),
         "http/401, InvalidKey, EAPI:Invalid key, EAPI:Invalid signature, EGeneral:Temporary lockout",
         "The API refuses the key. Check that key and secret belong together and are not revoked; "
-        "the secret files are read again before each try.",
+        "the secret files are read again at each refusal and before each try.",
         f"{RUNBOOKS}KrakenCustodyCredentialRefused.md",
+    ),
+    Advice(
+        ("httpblocked",),
+        "http/blocked",
+        "A gateway or firewall in front of the API refused the request: the key was not looked at. "
+        "Check that the API may be reached from this address, and what a proxy on the way lets through; "
+        "two different targets in a row pause all polling.",
+        f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
     ),
     Advice(
         ("permissiondenied", "badrequest", "http403", "http404"),
@@ -63,6 +74,12 @@ ADVICE: Final = (
         f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
     ),
     Advice(
+        ("^internal$",),
+        "internal",
+        "A defect of this exporter, not of the API: its log has the traceback. Please report it.",
+        f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
+    ),
+    Advice(
         ("",),
         "gateway/…, Unknown, http/5…, anything else",
         "The API has failed. It is tried again by itself; see status.kraken.com if it lasts.",
@@ -74,5 +91,5 @@ ADVICE: Final = (
 
 def advice(type_: str) -> Advice:
     """Return what there is to say about errors of `type_`."""
-    letters = "".join(filter(str.isalnum, type_.lower()))
+    letters = f"^{''.join(filter(str.isalnum, type_.lower()))}$"
     return next(entry for entry in ADVICE if any(word in letters for word in entry.words))

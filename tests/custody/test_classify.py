@@ -23,7 +23,8 @@ from tests.custody.asking import (
 )
 from tests.demo.calling import NOON
 
-AGAIN, BACK_OFF, RETRY, WAIT = Reaction.AGAIN, Reaction.BACK_OFF, Reaction.RETRY, Reaction.WAIT
+AGAIN, BACK_OFF, RETRY = Reaction.AGAIN, Reaction.BACK_OFF, Reaction.RETRY
+SLOW_DOWN, LOCK_OUT = Reaction.SLOW_DOWN, Reaction.LOCK_OUT
 PAUSE_ALL, PAUSE_CREDENTIAL = Reaction.PAUSE_ALL, Reaction.PAUSE_CREDENTIAL
 PAGE = b"<!DOCTYPE html><title>502 Bad Gateway</title>"
 KEY = SECRETS.api_key.get_secret_value()
@@ -182,19 +183,21 @@ def entry(severity: str, class_: str, type_: str) -> dict[str, str]:
             Named("http/500", 500, RETRY, "D"),
             id="somebody else's problem",
         ),
-        pytest.param(502, PAGE, Named("http/502", 502, RETRY), id="a page"),
+        pytest.param(502, PAGE, Named("http/502", 502, RETRY, "502 Bad Gateway"), id="a page"),
         pytest.param(503, b"", Named("http/503", 503, RETRY), id="an empty body"),
-        pytest.param(429, b"slow down", Named("http/429", 429, PAUSE_ALL), id="429 without JSON"),
+        pytest.param(
+            429, b"slow down", Named("http/429", 429, PAUSE_ALL, "slow down"), id="429 without JSON"
+        ),
         pytest.param(401, [], Named("http/401", 401, PAUSE_CREDENTIAL), id="401 without words"),
         pytest.param(404, None, Named("http/404", 404, BACK_OFF), id="null"),
-        pytest.param(404, "no", Named("http/404", 404, BACK_OFF), id="a text"),
+        pytest.param(404, "no", Named("http/404", 404, BACK_OFF, "no"), id="a text"),
         pytest.param(
             404,
             {"error": "Not Found", "title": "T"},
-            Named("http/404", 404, BACK_OFF, "T"),
+            Named("http/404", 404, BACK_OFF, "T: Not Found"),
             id="an error that is no array",
         ),
-        pytest.param(204, b"", Named("http/204", 204, BACK_OFF), id="another kind of success"),
+        pytest.param(204, b"", Named("http/204", 204, SLOW_DOWN), id="another kind of success"),
         pytest.param(
             200,
             {"error": ["EAPI:Invalid nonce"]},
@@ -234,7 +237,7 @@ def entry(severity: str, class_: str, type_: str) -> dict[str, str]:
         pytest.param(
             503,
             {"error": ["WGeneral:Slow"]},
-            Named("http/503", 503, RETRY),
+            Named("http/503", 503, RETRY, "WGeneral:Slow"),
             id="a warning with a failing status",
         ),
         pytest.param(
@@ -267,29 +270,37 @@ def entry(severity: str, class_: str, type_: str) -> dict[str, str]:
         pytest.param(
             400,
             {"errors": [entry("E", "Custody", "InvalidVault")]},
-            Named("ECustody:InvalidVault", 400, BACK_OFF, "ECustody:InvalidVault"),
+            Named("ECustody:InvalidVault", 400, BACK_OFF, "ECustody:InvalidVault: Words."),
             id="objects under errors",
         ),
         pytest.param(
             200,
             {"error": [entry("Error", "Service", "Unavailable")], "result": []},
-            Named("EService:Unavailable", 200, RETRY, "EService:Unavailable"),
+            Named("EService:Unavailable", 200, RETRY, "EService:Unavailable: Words."),
             id="objects under error",
         ),
         pytest.param(
             200,
             {"error": [], "errors": [entry("warning", "A", "B"), entry("error", "C", "D")]},
-            Named("EC:D", 200, BACK_OFF, "EC:D"),
+            Named("EC:D", 200, SLOW_DOWN, "EC:D: Words."),
             id="severities in lower case",
         ),
         *(
             pytest.param(
                 200,
                 {"error": [unknown], "result": []},
-                Named("other", 200, BACK_OFF),
+                Named("other", 200, SLOW_DOWN, words),
                 id=f"the unknown entry {unknown!r}",
             )
-            for unknown in ({"code": 7}, {}, None, 7, "", " \n", ["EAPI:Invalid key"])
+            for unknown, words in (
+                ({"code": 7}, "7"),
+                ({}, ""),
+                (None, ""),
+                (7, ""),
+                ("", ""),
+                (" \n", ""),
+                (["EAPI:Invalid key"], "EAPI:Invalid key"),
+            )
         ),
         pytest.param(
             401,
@@ -343,7 +354,7 @@ def test_a_redirect_is_a_failure_and_not_followed(
     status: int, location: str | None, message: str
 ) -> None:
     api = Api(answer(b"", status, {} if location is None else {"location": location}))
-    assert named(failure(api)) == Named(f"http/{status}", status, BACK_OFF, message)
+    assert named(failure(api)) == Named(f"http/{status}", status, SLOW_DOWN, message)
     assert len(api.requests) == 1
 
 
@@ -393,11 +404,12 @@ def test_throttled_until_goes_before_retry_after() -> None:
     ("status", "document", "type_"),
     [
         (400, problem("RateLimitExceeded"), "other"),
-        (200, {"error": ["EAPI:Rate limit exceeded"]}, "other"),
+        (200, {"error": ["EOrder:Rate limit exceeded"]}, "other"),
+        (200, {"error": ["EAPI:Rate limit exceeded"]}, "EAPI:Rate limit exceeded"),
         (429, problem("PermissionDenied"), "PermissionDenied"),
         (429, b"", "http/429"),
     ],
-    ids=["a problem", "a legacy error", "a documented problem", "a status"],
+    ids=["a problem", "a legacy error", "a documented one", "a documented problem", "a status"],
 )
 def test_after_64_unknown_names_the_next_is_other_but_means_the_same(
     status: int, document: object, type_: str

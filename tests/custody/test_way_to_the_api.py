@@ -98,7 +98,7 @@ def test_nobody_whom_an_answer_points_to_hears_of_it(status: int, header: str) -
                 return error
 
     error = asyncio.run(ask())
-    assert (error.type, error.reaction) == (f"http/{status}", Reaction.BACK_OFF)
+    assert (error.type, error.reaction) == (f"http/{status}", Reaction.SLOW_DOWN)
     assert heard == []
 
 

@@ -7,6 +7,7 @@ import pytest
 from exporter.polling.gate import Gate, Refusal
 
 REFUSAL = Refusal("InvalidKey", "The key is not known.")
+LOCKOUT = Refusal("EGeneral:Temporary lockout", "", is_lockout=True)
 
 
 def closed_gate(*, retry_after: float | None = None) -> Gate:
@@ -79,6 +80,43 @@ def test_once_opened_the_next_pause_is_short_again() -> None:
 )
 def test_the_api_may_say_how_long_to_pause(retry_after: float, pause: float) -> None:
     assert closed_gate(retry_after=retry_after).ready_at() == 100.0 + pause
+
+
+@pytest.mark.parametrize(
+    ("said", "pauses"),
+    [
+        ([None] * 6, [60, 120, 240, 480, 900, 900]),
+        ([0.0] * 6, [1, 120, 240, 480, 900, 900]),
+        ([7.0] * 3, [7, 120, 240]),
+        ([400.0] * 4, [400, 400, 400, 480]),
+        ([5.0, None, 5.0], [5, 120, 240]),
+        ([None, 1000.0, 0.0], [60, 1000, 240]),
+        ([86_400.0] * 2, [3600, 3600]),
+    ],
+)
+def test_the_api_is_taken_at_its_word_once_and_then_for_no_less_than_our_own_pause(
+    said: list[float | None], pauses: list[float]
+) -> None:
+    gate, now, lasted = Gate(60.0, 900.0), 100.0, []
+    for retry_after in said:
+        assert gate.close(REFUSAL, sent_at=now, now=now, retry_after=retry_after)
+        lasted.append(gate.ready_at() - now)
+        now = probe(gate)
+    assert lasted == pauses
+
+
+def test_an_answer_makes_the_next_refusal_the_first_of_a_row() -> None:
+    gate = closed_gate(retry_after=5.0)
+    gate.settle(probe(gate), answered=True)
+    gate.close(REFUSAL, sent_at=200.0, now=200.0, retry_after=5.0)
+    assert gate.ready_at() == 205.0
+
+
+@pytest.mark.parametrize("retry_after", [None, 0.0, 30.0])
+def test_a_lockout_lasts_for_the_longest_pause_at_once(retry_after: float | None) -> None:
+    gate = Gate(60.0, 900.0)
+    gate.close(LOCKOUT, sent_at=100.0, now=100.0, retry_after=retry_after)
+    assert gate.ready_at() == 1000.0
 
 
 def test_refusals_of_requests_that_were_under_way_already_do_not_lengthen_the_pause() -> None:

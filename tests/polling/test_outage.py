@@ -135,7 +135,7 @@ def test_a_failure_shows_to_whoever_looks_though_the_loop_has_died() -> None:
         assert played.state("v0").is_up
         await asyncio.sleep(SHOWN_AFTER)
         played.exporter.poller.bring_up_to_date()
-        assert error(played, "v0") == ("http/502", "")
+        assert error(played, "v0") == ("http/502", "502 Bad Gateway")
 
     run(main())
 

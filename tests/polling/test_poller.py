@@ -275,11 +275,12 @@ def test_a_rate_limit_pauses_everything_then_one_tries_before_the_others_go() ->
         played = two_credentials()
         played.simulator.default_mood = moods.times(2, moods.rate_limited(20))
         with capture_logs() as logs:
-            await played.play(60)
+            await played.play(100)
         await played.stop()
         times = [moment for moment, _ in played.wire.sent]
-        assert times[1] - times[0] >= 20
-        assert times[2] - times[1] >= 20
+        assert times[1] - times[0] == pytest.approx(20, abs=0.7)
+        # What it says a second time is the least; our own pause doubles.
+        assert times[2] - times[1] == pytest.approx(60, abs=0.7)
         assert times[3] - times[2] < 1
         events = [event for event in _events(logs) if event.startswith("polling_")]
         assert events == ["polling_paused", "polling_resumed"]
@@ -574,7 +575,7 @@ def test_a_defect_in_the_request_that_tries_for_all_does_not_keep_the_gate_close
         monkeypatch.setattr("exporter.custody.client.CustodyClient._ask", defective)
         await played.play(20)
         monkeypatch.undo()
-        errors = {"endpoint": "vault_asset_balances", "status": "", "type": "response/invalid"}
+        errors = {"endpoint": "vault_asset_balances", "status": "", "type": "internal"}
         assert played.counted("kraken_custody_api_errors_total", **errors)
         await played.play(70)
         await played.stop()

@@ -1,9 +1,11 @@
 """Retries within a poll, and the back-off of a target that is refused."""
 
+import math
+
 import pytest
 
 from exporter.custody.errors import CustodyError, Reaction
-from exporter.polling.retry import Poll, back_off, backs_off
+from exporter.polling.retry import Poll, asked_for, back_off, refusals_after
 
 
 def failing(reaction: Reaction, type_: str = "x") -> CustodyError:
@@ -36,16 +38,68 @@ def test_each_reason_to_ask_again_counts_for_itself() -> None:
 
 @pytest.mark.parametrize(
     "reaction",
-    [Reaction.WAIT, Reaction.BACK_OFF, Reaction.PAUSE_ALL, Reaction.PAUSE_CREDENTIAL],
+    [it for it in Reaction if it not in (Reaction.RETRY, Reaction.AGAIN)],
 )
 def test_everything_else_ends_the_poll(reaction: Reaction) -> None:
     assert Poll(lambda: 0.5).retry_in(failing(reaction)) is None
 
 
-@pytest.mark.parametrize("reaction", Reaction)
-def test_a_target_backs_off_when_it_is_refused(reaction: Reaction) -> None:
-    refusals = {Reaction.BACK_OFF, Reaction.AGAIN}
-    assert backs_off(failing(reaction)) is (reaction in refusals)
+@pytest.mark.parametrize(
+    ("reaction", "refusals"),
+    [
+        (Reaction.BACK_OFF, [1, 2, 3]),
+        (Reaction.AGAIN, [1, 2, 3]),
+        (Reaction.SLOW_DOWN, [1, 1, 1]),
+        (Reaction.RETRY, [0, 0, 0]),
+        (Reaction.WAIT, [0, 0, 0]),
+        (Reaction.PAUSE_CREDENTIAL, [0, 0, 0]),
+        (Reaction.LOCK_OUT, [0, 0, 0]),
+        (Reaction.PAUSE_ALL, [0, 0, 0]),
+    ],
+)
+def test_a_target_backs_off_further_only_with_each_refusal_of_the_api_itself(
+    reaction: Reaction, refusals: list[int]
+) -> None:
+    error = failing(reaction)
+    counted = [refusals_after(error, 0)]
+    for _ in refusals[1:]:
+        counted.append(refusals_after(error, counted[-1]))
+    assert counted == refusals
+
+
+INF = math.inf
+
+
+@pytest.mark.parametrize(
+    ("reaction", "retry_after", "was_failing", "between"),
+    [
+        (Reaction.RETRY, None, False, (-INF, INF)),
+        (Reaction.RETRY, 30.0, False, (130.0, 130.0)),
+        (Reaction.RETRY, 30.0, True, (130.0, INF)),
+        (Reaction.RETRY, 0.0, False, (101.0, 101.0)),
+        (Reaction.RETRY, 0.0, True, (101.0, INF)),
+        (Reaction.RETRY, 86_400.0, False, (3700.0, 3700.0)),
+        (Reaction.SLOW_DOWN, 600.0, False, (700.0, INF)),
+        (Reaction.BACK_OFF, 600.0, False, (700.0, INF)),
+        # Their gates know how long.
+        (Reaction.PAUSE_ALL, 30.0, False, (-INF, INF)),
+        (Reaction.PAUSE_CREDENTIAL, 30.0, False, (-INF, INF)),
+        (Reaction.LOCK_OUT, 30.0, False, (-INF, INF)),
+    ],
+)
+def test_the_api_may_say_when_the_next_poll_is(
+    reaction: Reaction,
+    retry_after: float | None,
+    was_failing: bool,  # noqa: FBT001 - a column of the table
+    between: tuple[float, float],
+) -> None:
+    error = CustodyError("x", reaction=reaction, retry_after=retry_after)
+    assert asked_for(error, 100.0, was_failing=was_failing) == between
+
+
+def test_an_api_that_says_when_to_come_again_is_not_asked_before() -> None:
+    error = CustodyError("http/503", reaction=Reaction.RETRY, retry_after=30.0)
+    assert Poll(lambda: 0.5).retry_in(error) is None
 
 
 @pytest.mark.parametrize(

@@ -125,12 +125,33 @@ def test_refusals_in_a_row_make_the_next_poll_come_later_until_one_succeeds() ->
     polls = made(a=60.0)
     entry = polls.entries[0]
     waits = []
-    for refused in (True, True, False, True):
+    for refusals in (1, 2, 0, 1):
         now = entry.due
         entry.begin(poll_of, now)
-        entry.finish(failed=refused, refused=refused)
+        entry.finish(failed=refusals > 0, refusals=refusals)
         waits.append(entry.due - now)
     assert waits == [120.0, 240.0, 60.0, 120.0]
+
+
+@pytest.mark.parametrize(
+    ("earliest", "latest", "wait"),
+    [
+        (-math.inf, math.inf, 60.0),
+        (10.0, math.inf, 60.0),
+        (90.0, math.inf, 90.0),
+        (10.0, 10.0, 10.0),
+        (-math.inf, 20.0, 20.0),
+        (90.0, 20.0, 90.0),
+    ],
+)
+def test_the_next_poll_is_between_two_moments_and_rather_late_than_early(
+    earliest: float, latest: float, wait: float
+) -> None:
+    polls = made(a=60.0)
+    entry = polls.entries[0]
+    entry.begin(poll_of, 0.0)
+    entry.finish(failed=True, no_earlier_than=earliest, no_later_than=latest)
+    assert entry.due == entry.ready_at == wait
 
 
 def test_the_refresh_interval_is_what_lies_between_the_last_two_polls() -> None:

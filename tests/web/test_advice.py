@@ -38,6 +38,8 @@ ROOT = Path(__file__).parents[2]
         ("Unknown", "TargetFailing"),
         ("http/502", "TargetFailing"),
         ("other", "TargetFailing"),
+        ("http/blocked", "TargetFailing"),
+        ("internal", "TargetFailing"),
         ("", "TargetFailing"),
     ],
 )
@@ -61,5 +63,9 @@ def test_a_gateway_that_cannot_answer_is_no_answer_that_nobody_knows() -> None:
 
 
 def test_what_lies_between_machine_and_api_is_told_apart_from_what_the_api_says() -> None:
-    meanings = {advice(type_).meaning for type_ in ("transport/tls", "http/502", "limit/series")}
-    assert len(meanings) == 3
+    types = ("transport/tls", "http/502", "limit/series", "http/blocked", "internal", "http/403")
+    assert len({advice(type_).meaning for type_ in types}) == len(types)
+
+
+def test_an_internal_error_of_the_api_is_not_taken_for_a_defect_of_the_exporter() -> None:
+    assert advice("EGeneral:Internal error") is advice("Unknown")
