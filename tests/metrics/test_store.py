@@ -62,7 +62,11 @@ def test_the_targets_of_a_paused_credential_are_shown_as_paused_also_after_a_rel
     other = replace(COLD, credential="other")
     for targets in ((HOT, other), (other, HOT)):
         store.retarget(targets, stale_after=300.0, max_series=10)
-        for credentials, paused in (((), []), (("other",), ["cold"]), (("treasury",), ["hot"])):
+        for credentials, paused in (
+            (("other",), ["cold"]),
+            (("treasury",), ["hot"]),
+            ((), []),
+        ):
             version = store.snapshot().version
             store.show_paused(frozenset(credentials))
             assert store.snapshot().version > version
