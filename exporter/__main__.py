@@ -1,6 +1,22 @@
-"""`python -m exporter` does what the console script `kraken-custody-exporter` does."""
+"""Where the process begins: as `python -m exporter`, and as the console script `kraken-custody-exporter`."""
 
-from exporter.cli import main
+import sys
+
+from exporter.signals import Signals
+
+COMMANDS = frozenset({"--once", "--config.check"})
+"""The flags with which it does something and ends; where it is ended before, that has failed."""
+
+
+def main() -> int:
+    """Run the program and return its exit status; signals come first, as the imports take a while."""
+    is_command = not COMMANDS.isdisjoint(sys.argv)
+    signals = Signals(status=int(is_command), may_reload=not is_command)
+    signals.heed()
+    from exporter.cli import main as run  # noqa: PLC0415 - see above
+
+    return run(signals)
+
 
 if __name__ == "__main__":
     raise SystemExit(main())

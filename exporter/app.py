@@ -3,11 +3,11 @@
 import asyncio
 import gc
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +20,7 @@ from exporter.metrics.negotiation import Format
 from exporter.polling.plan import Plan, warn_of_shortages
 from exporter.reload import Reloader
 from exporter.report import plan_report, poll_report
+from exporter.signals import Signals
 from exporter.terminal import PLAIN, Paint
 from exporter.web.access.control import Access
 from exporter.web.access.exposure import warn_of_exposure
@@ -51,7 +52,10 @@ class WebOptions:
 
 
 async def serve(
-    load: Callable[[], Settings], web: WebOptions, config_file: Path | None = None
+    load: Callable[[], Settings],
+    web: WebOptions,
+    signals: Signals,
+    config_file: Path | None = None,
 ) -> bool:
     """Poll and serve until SIGTERM or SIGINT, reload at SIGHUP; return whether it was a signal that ended it.
 
@@ -59,25 +63,16 @@ async def serve(
 
     Raises ConfigError, SecretError, EnvironmentMistakeError and ListenError.
     """
-    stop = asyncio.Event()
+    stop, hung_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    # What comes while the files are read may be about what they had not yet held then.
+    signals.reload = partial(loop.call_soon_threadsafe, hung_up.set)
     settings, web_config = read_both(load, lambda: WebConfigFile(web.config_file))
     with web.address.listen() as listener:
         bound = ListenAddress(*listener.getsockname()[:2])
         world = World()
         exporter = Exporter(settings, world, _shown(config_file))
-        reloader = Reloader(exporter, load, web_config, world.wall)
-        reloads = set[asyncio.Task[str | None]]()
-
-        def reload() -> None:
-            # The loop itself keeps no task alive.
-            task = asyncio.create_task(reloader.reload())
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
-
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        reloader = Reloader(exporter, load, web_config, world.wall, hung_up)
         site = Site(
             exporter,
             web.telemetry_path,
@@ -89,23 +84,31 @@ async def serve(
             names=OwnNames.of(socket.gethostname(), (web.address.host.lower(), *web.allowed_hosts)),
         )
         limits = web.limits.within_open_files()
+        # Before, nothing runs that would have to be ended.
+        signals.late = _log_late_stop
+        signals.stop = partial(loop.call_soon_threadsafe, stop.set)
         async with serving(site.app(), listener, limits, access) as server:
             _log_start(exporter.plan, bound, web.telemetry_path, has_tls=access.tls is not None)
             warn_of_exposure(web_config, bound)
-            watching = asyncio.create_task(reloader.watch())
+            reloading = asyncio.create_task(reloader.run())
             polling = asyncio.create_task(exporter.poller.run())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait((server, polling, stopping), return_when=asyncio.FIRST_COMPLETED)
             part = "web" if server.done() else "polling"
-            ending = (watching, polling, stopping, *reloads)
+            ending = (reloading, polling, stopping)
             for task in ending:
                 task.cancel()
-            await asyncio.gather(*ending, return_exceptions=True)
+        # The server has ended meanwhile: both may take a while.
+        await asyncio.gather(*ending, return_exceptions=True)
     if not stop.is_set():
         log.error("stopped_by_itself", part=part)
         return False
     log.info("stopped")
     return True
+
+
+def _log_late_stop() -> None:
+    log.warning("stopped", problem="what was under way did not end in time, and was left")
 
 
 def _shown(config_file: Path | None) -> str | None:
@@ -156,8 +159,11 @@ class Once(NamedTuple):
     succeeded: bool
 
 
-async def poll_once(settings: Settings, paint: Paint = PLAIN) -> Once:
-    """Poll every target once, and show the progress on stderr where that is a terminal."""
+async def poll_once(settings: Settings, signals: Signals, paint: Paint = PLAIN) -> Once:
+    """Poll every target once, and show the progress on stderr where that is a terminal.
+
+    Raises asyncio.CancelledError where a signal ends it.
+    """
     from tqdm import tqdm  # noqa: PLC0415 - only this way of running needs it, and every start would pay
 
     exporter = Exporter(settings, World())
@@ -165,7 +171,13 @@ async def poll_once(settings: Settings, paint: Paint = PLAIN) -> Once:
     with tqdm(
         total=len(exporter.plan.targets), unit="target", file=sys.stderr, disable=None
     ) as bar:
-        await exporter.poller.run_once(lambda polled: bar.update(polled - bar.n))
+        loop = asyncio.get_running_loop()
+        polling = loop.create_task(
+            exporter.poller.run_once(lambda polled: bar.update(polled - bar.n))
+        )
+        signals.stop = partial(loop.call_soon_threadsafe, polling.cancel)
+        await polling
+        signals.stop = None
     page = b"".join(Exposition(exporter.store, exporter.registry).plain(Format.TEXT_0_0_4))
     states = list(exporter.store.states())
     succeeded = all(state.is_up for state in states)

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from exporter import __version__
 from exporter.flags import DEFAULT_CONFIG_FILE, PROGRAM, flag_parser
+from exporter.signals import Signals
 from exporter.terminal import paint_for
+from exporter.threads import Loop
 from exporter.version import revision
 from exporter.web.address import ListenError
 from exporter.web.limits import Limits
@@ -28,7 +30,7 @@ RUNTIME_FAILURE: Final = 1
 BAD_USAGE: Final = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(signals: Signals, arguments: Sequence[str] | None = None) -> int:
     """Run the program with `arguments` (the process's own where None) and return its exit status."""
     parser = flag_parser()
     flags = parser.parse_args(arguments)
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--demo brings its own configuration: leave out --config.file")
     if flags.once and flags.config_check:
         parser.error("--once and --config.check exclude each other")
-    return _run(flags)
+    return _run(flags, signals)
 
 
 def _show(text: str) -> None:
@@ -54,7 +56,7 @@ def _show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(flags: argparse.Namespace) -> int:
+def _run(flags: argparse.Namespace, signals: Signals) -> int:
     # Not at the top of the file: --help, --version and bad flags answer at once without the libraries.
     from exporter.config import ConfigError, SecretError  # noqa: PLC0415
     from exporter.custody.environment import EnvironmentMistakeError  # noqa: PLC0415
@@ -62,18 +64,20 @@ def _run(flags: argparse.Namespace) -> int:
 
     configure(flags.log_level, flags.log_format)
     try:
-        return asyncio.run(_go(flags))
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            return runner.run(_go(flags, signals))
     except (ConfigError, SecretError, EnvironmentMistakeError) as error:
         print(error, file=sys.stderr)
         return BAD_USAGE
     except ListenError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return RUNTIME_FAILURE
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
+        # By a signal.
         return RUNTIME_FAILURE
 
 
-async def _go(flags: argparse.Namespace) -> int:
+async def _go(flags: argparse.Namespace, signals: Signals) -> int:
     async with _loader(flags) as load:
         from exporter import app  # noqa: PLC0415 - see _run
 
@@ -82,7 +86,7 @@ async def _go(flags: argparse.Namespace) -> int:
             _show(app.check(load, flags.web_config_file, paint))
             return SUCCESS
         if flags.once:
-            once = await app.poll_once(load(), paint_for(sys.stderr, os.environ))
+            once = await app.poll_once(load(), signals, paint_for(sys.stderr, os.environ))
             _show(once.page)
             # Elsewhere the log has told it already.
             if sys.stderr.isatty():
@@ -103,7 +107,7 @@ async def _go(flags: argparse.Namespace) -> int:
             flags.allowed_hosts or (),
         )
         config_file = None if flags.demo else flags.config_file or DEFAULT_CONFIG_FILE
-        return SUCCESS if await app.serve(load, web, config_file) else RUNTIME_FAILURE
+        return SUCCESS if await app.serve(load, web, signals, config_file) else RUNTIME_FAILURE
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
-"""Loads the configuration again while the exporter runs, one attempt at a time."""
+"""Loads the configuration again while the exporter runs: one attempt at a time, which all share who ask meanwhile."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -14,11 +15,16 @@ from exporter.web.access.file import WebConfigFile
 LOOK_SECONDS: Final = 1.0
 """Between two looks at the files of the web configuration."""
 
+_Answer = asyncio.Future[str | None]
+
 log = get_logger()
 
 
 class Reloader:
-    """Reloads `exporter` from what `load` returns, and the web configuration. wall: Unix seconds."""
+    """Reloads `exporter` from what `load` returns, and the web configuration.
+
+    asked: set by whoever wants a reload and needs no answer. wall: Unix seconds.
+    """
 
     def __init__(
         self,
@@ -26,44 +32,76 @@ class Reloader:
         load: Callable[[], Settings],
         web_config: WebConfigFile,
         wall: Callable[[], float],
+        asked: asyncio.Event | None = None,
     ) -> None:
         self._exporter = exporter
         self._load = load
         self._web_config = web_config
         self._wall = wall
-        self._turn = asyncio.Lock()
+        self._asked = asked or asyncio.Event()
+        self._under_way: _Answer | None = None
+        self._next: _Answer | None = None
 
     async def reload(self) -> str | None:
-        """Reload; return what is wrong where that is impossible, every mistake in a line of its own."""
-        async with self._turn:
-            loading = self._exporter.loading
-            try:
-                # Reading a large file takes a moment, and polling goes on meanwhile.
-                settings, reading = await asyncio.to_thread(
-                    read_both, self._load, self._web_config.read
-                )
-                await self._exporter.reload(settings)
-                self._web_config.hold(reading)
-            except (ConfigError, SecretError, EnvironmentMistakeError) as error:
-                loading.error = str(error)
-                log.error("reload_failed", problem=loading.error)  # noqa: TRY400 - an expected fault: its message says it all
-            except Exception as error:
-                loading.error = f"defect: {type(error).__name__}"
-                log.exception("reload_crashed")
-            else:
-                loading.at, loading.error = self._wall(), None
-                log.info("reloaded", targets=len(self._exporter.plan.targets))
-                warn_of_shortages(self._exporter.plan)
-            loading.web_error = self._web_config.problem
-            return loading.problem
+        """Have `run` reload with what is on disk from now on; all who ask before it begins share one reload.
 
-    async def watch(self) -> None:
-        """Take over what changes on disk of the web configuration, certificates too, until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            async with self._turn:
-                try:
-                    await self._web_config.look()
-                except Exception:
-                    log.exception("web_config_crashed")
-                self._exporter.loading.web_error = self._web_config.problem
+        Return what is wrong where that is impossible, every mistake in a line of its own.
+        """
+        self._next = self._next or asyncio.get_running_loop().create_future()
+        self._asked.set()
+        # Who has stopped waiting is not the only one.
+        return await asyncio.shield(self._next)
+
+    async def run(self) -> None:
+        """Reload when asked, and take over what changes of the web configuration on disk, until cancelled."""
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._asked.wait()
+                if self._asked.is_set():
+                    await self._reload_for_those_who_asked()
+                else:
+                    await self._look()
+        finally:
+            # Also for those who are yet to ask.
+            self._next = self._next or asyncio.get_running_loop().create_future()
+            for answer in (self._under_way, self._next):
+                if answer and not answer.done():
+                    answer.set_result("the exporter is stopping")
+
+    async def _reload_for_those_who_asked(self) -> None:
+        self._asked.clear()
+        self._under_way, self._next = self._next, None
+        problem = await self._reload()
+        if self._under_way:
+            self._under_way.set_result(problem)
+
+    async def _reload(self) -> str | None:
+        loading = self._exporter.loading
+        try:
+            # Reading a large file takes a moment, and polling goes on meanwhile.
+            settings, reading = await asyncio.to_thread(
+                read_both, self._load, self._web_config.read
+            )
+            await self._exporter.reload(settings)
+            self._web_config.hold(reading)
+        except (ConfigError, SecretError, EnvironmentMistakeError) as error:
+            loading.error = str(error)
+            log.error("reload_failed", problem=loading.error)  # noqa: TRY400 - an expected fault: its message says it all
+        except Exception as error:
+            loading.error = f"defect: {type(error).__name__}"
+            log.exception("reload_crashed")
+        else:
+            loading.at, loading.error = self._wall(), None
+            log.info("reloaded", targets=len(self._exporter.plan.targets))
+            warn_of_shortages(self._exporter.plan)
+        loading.web_error = self._web_config.problem
+        return loading.problem
+
+    async def _look(self) -> None:
+        try:
+            await self._web_config.look()
+        except Exception:
+            log.exception("web_config_crashed")
+        self._exporter.loading.web_error = self._web_config.problem

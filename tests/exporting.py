@@ -11,6 +11,7 @@ from exporter.config import parse
 from exporter.demo.portfolio import Portfolio
 from exporter.demo.server import SimulatorThread
 from exporter.demo.simulator import R3, Simulator
+from exporter.reload import Reloader
 from tests.demo.calling import API_KEY, API_SECRET, PORTFOLIO, make_simulator
 
 ENVIRON = {
@@ -75,3 +76,11 @@ def polled(simulated: Simulator) -> Exporter:
         exporter = exporter_of(base_url)
         asyncio.run(exporter.poller.run_once(lambda _: None))
     return exporter
+
+
+async def reloaded(reloader: Reloader) -> str | None:
+    """Reload once, and return what came of it."""
+    running = asyncio.create_task(reloader.run())
+    problem = await reloader.reload()
+    running.cancel()
+    return problem

@@ -20,6 +20,7 @@ from exporter.cli import main
 from exporter.demo import moods
 from exporter.demo.server import SimulatorThread
 from exporter.flags import flag_parser
+from exporter.signals import Signals
 from tests.demo.calling import API_KEY, API_SECRET, PORTFOLIO, VAULT
 from tests.exporting import configuration, simulator, write
 from tests.processes import COMMAND, environment, run
@@ -164,7 +165,7 @@ def test_a_flag_given_twice_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> 
     for flag in flags:
         given = [f"{flag}={VALUES[flag]}"] if flag in VALUES else [flag]
         with pytest.raises(SystemExit) as ended:
-            main([*given, *given])
+            main(Signals(status=0, may_reload=False), [*given, *given])
         assert ended.value.code == 2
         assert f"error: argument {flag}: cannot be repeated" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from exporter.assembly import Exporter
 from exporter.config import ConfigError, Mistake, Settings, parse
 from exporter.reload import Reloader
 from exporter.web.access.file import WebConfigFile
-from tests.exporting import ENVIRON, configuration, exporter_of
+from tests.exporting import ENVIRON, configuration, exporter_of, reloaded
 from tests.web.access.files import HASH, OTHER_HASH, write
 
 ALICE = {"basic_auth_users": {"alice": HASH}}
@@ -33,7 +33,7 @@ async def watched(
     def never() -> Settings:
         raise AssertionError
 
-    watching = asyncio.create_task(Reloader(exporter, never, file, lambda: 0.0).watch())
+    watching = asyncio.create_task(Reloader(exporter, never, file, lambda: 0.0).run())
     does()
     async with asyncio.timeout(10):
         while not until():  # noqa: ASYNC110 - what is waited for is no event
@@ -104,7 +104,7 @@ def test_the_mistakes_of_both_files_are_told_at_once_and_each_once(
     def bad() -> Settings:
         raise ConfigError("config.yaml", [Mistake("polling", "required")])
 
-    problem = asyncio.run(Reloader(exporter, bad, file, lambda: 0.0).reload())
+    problem = asyncio.run(reloaded(Reloader(exporter, bad, file, lambda: 0.0)))
     assert problem is not None
     main, *web = problem.splitlines()
     assert main == "config.yaml: polling: required"
@@ -123,5 +123,5 @@ def test_a_reload_tells_that_the_budget_has_become_too_small(exporter: Exporter)
     small = parse(yaml.safe_dump(document), directory=Path(), environ=ENVIRON)
     reloader = Reloader(exporter, lambda: small, WebConfigFile(None), lambda: 0.0)
     with capture_logs() as events:
-        assert asyncio.run(reloader.reload()) is None
+        assert asyncio.run(reloaded(reloader)) is None
     assert [event["event"] for event in events] == ["reloaded", "budget_too_small"]

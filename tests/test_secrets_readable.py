@@ -15,7 +15,7 @@ from exporter.config import parse
 from exporter.reload import Reloader
 from exporter.web.access.file import WebConfigFile
 from tests.demo.calling import API_KEY, API_SECRET
-from tests.exporting import ENVIRON, configuration, write
+from tests.exporting import ENVIRON, configuration, reloaded, write
 from tests.logfmt import read_line
 from tests.processes import run
 from tests.web.access.files import HASH
@@ -111,7 +111,7 @@ def test_a_web_configuration_that_has_become_readable_is_told_when_it_is_read_ag
             await web_config.look()
         assert told() == 1
         exporter = Exporter(settings, World())
-        await Reloader(exporter, lambda: settings, web_config, lambda: 0.0).reload()
+        await reloaded(Reloader(exporter, lambda: settings, web_config, lambda: 0.0))
         assert told() == 2
 
     with capture_logs() as events:

@@ -25,7 +25,7 @@ from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS
 from exporter.web.pages import Pages
 from exporter.web.site import STATIC_FILES, Site
 from tests.demo.calling import ORGANIZATION, VAULT
-from tests.exporting import exporter_of, polled, simulator
+from tests.exporting import exporter_of, polled, reloaded, simulator
 
 Headers = Mapping[str, str] | list[tuple[bytes, bytes]]
 
@@ -266,7 +266,7 @@ def test_what_is_wrong_with_a_file_is_told_also_where_its_name_is_no_text(tmp_pa
     file.write_text("{}")
     exporter = exporter_of("http://127.0.0.1:1")
     reloader = Reloader(exporter, lambda: load(file, {}), WebConfigFile(None), time.time)
-    site = Site(exporter, "/metrics", reload=reloader.reload)
+    site = Site(exporter, "/metrics", reload=lambda: reloaded(reloader))
     for path, method in (("/-/reload", "POST"), ("/", "GET"), ("/api/v1/targets", "GET")):
         assert f"{tmp_path}/?.yaml: credentials: is required" in ask(site, path, method).text
 
