@@ -461,12 +461,9 @@ def test_secrets_may_be_in_files_beside_the_configuration(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        (
-            "HTTPS_PROXY",
-            "notaurl://x",
-            "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY in the environment: ",
-        ),
-        ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE or SSL_CERT_DIR in the environment: "),
+        ("HTTPS_PROXY", "notaurl://x", "HTTPS_PROXY in the environment: "),
+        ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE (/nowhere) in the environment: "),
+        ("SSLKEYLOGFILE", "/nowhere/x", "SSLKEYLOGFILE (/nowhere/x) in the environment: "),
     ],
 )
 @pytest.mark.parametrize("arguments", [("--config.check",), ("--once",), ()], ids=" ".join)
