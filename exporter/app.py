@@ -17,7 +17,7 @@ from exporter.config import Settings, read_both
 from exporter.logs import get_logger
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
-from exporter.polling.plan import Plan, warn_of_shortages
+from exporter.polling.plan import Plan, log_warnings
 from exporter.reload import Reloader
 from exporter.report import plan_report, poll_report
 from exporter.signals import Signals
@@ -138,7 +138,7 @@ def _log_start(plan: Plan, bound: ListenAddress, telemetry_path: str, *, has_tls
         page=f"{scheme}://{reachable}/",
         metrics=f"{scheme}://{reachable}{telemetry_path}",
     )
-    warn_of_shortages(plan)
+    log_warnings(plan)
 
 
 def check(load: Callable[[], Settings], web_config_file: Path | None, paint: Paint = PLAIN) -> str:

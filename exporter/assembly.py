@@ -14,6 +14,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
+from exporter.clocks import ClockWatch, Moment, boottime
 from exporter.config import ALL_CREDENTIALS, CredentialSource, RateLimit, Secrets, Settings
 from exporter.custody.auth import KeyAuth, Nonces, secret_texts
 from exporter.custody.classify import Classifier
@@ -45,15 +46,21 @@ LONGEST_CREDENTIAL_PAUSE_SECONDS = 900.0
 class World:
     """What the exporter takes from outside: time, chance and the network.
 
-    monotonic: the event loop's own clock, in seconds. wall, wall_ns: Unix time in seconds and nanoseconds. chance: a
-    number from 0 up to 1, anew at each call. transport: what carries requests, None for the real network.
+    monotonic: the event loop's own clock, in seconds. boottime: the same, but it goes on while the machine sleeps.
+    wall, wall_ns: Unix time in seconds and nanoseconds. chance: a number from 0 up to 1, anew at each call. transport:
+    what carries requests, None for the real network.
     """
 
     monotonic: Callable[[], float] = time.monotonic
+    boottime: Callable[[], float] = boottime
     wall: Callable[[], float] = time.time
     wall_ns: Callable[[], int] = time.time_ns
     chance: Callable[[], float] = random.random
     transport: httpx.AsyncBaseTransport | None = None
+
+    def moment(self) -> Moment:
+        """Look at all clocks."""
+        return Moment(self.monotonic(), self.boottime(), self.wall())
 
 
 @dataclass(slots=True)
@@ -83,7 +90,7 @@ class Exporter:
     """The parts that work together; they outlive every reload.
 
     plan: what the settings ask for. store: what is exposed. poller: what fills it, of its parts. loading: of the
-    settings. began: monotonic seconds. wall: Unix seconds.
+    settings. began: seconds of `clocks.boottime`. wall: Unix seconds.
     """
 
     def __init__(self, settings: Settings, world: World, config_file: str | None = None) -> None:
@@ -100,11 +107,12 @@ class Exporter:
         self.plan = plan_of(settings)
         self.store = Store(
             self.plan.targets,
-            stale_after=settings.polling.stale_after,
+            stale_after=self.plan.stale_after,
             max_series=settings.polling.max_series,
         )
         self._results = Results(self.store, self._telemetry, world.wall)
-        self.began = now = world.monotonic()
+        self.began = world.boottime()
+        now = world.monotonic()
         self._lanes = self._lanes_for(settings, _Files.of(settings))
         in_flight = sum(lane.source.max_in_flight for lane in self._lanes.values())
         self._budget = _budget(settings.api.rate_limit, in_flight, now)
@@ -117,6 +125,8 @@ class Exporter:
             results=self._results,
             waited=self._telemetry.waited,
             monotonic=world.monotonic,
+            moment=world.moment,
+            clocks=ClockWatch(world.moment()),
             chance=world.chance,
         )
         self.poller = Poller(self.parts)
@@ -139,7 +149,7 @@ class Exporter:
         self.plan = plan
         self.store.retarget(
             plan.targets,
-            stale_after=settings.polling.stale_after,
+            stale_after=plan.stale_after,
             max_series=settings.polling.max_series,
         )
         limit = settings.api.rate_limit

@@ -9,7 +9,7 @@ from exporter.assembly import Exporter
 from exporter.config import ConfigError, SecretError, Settings, read_both
 from exporter.custody.environment import EnvironmentMistakeError
 from exporter.logs import get_logger
-from exporter.polling.plan import warn_of_shortages
+from exporter.polling.plan import log_warnings
 from exporter.web.access.file import WebConfigFile
 
 LOOK_SECONDS: Final = 1.0
@@ -95,7 +95,7 @@ class Reloader:
         else:
             loading.at, loading.error = self._wall(), None
             log.info("reloaded", targets=len(self._exporter.plan.targets))
-            warn_of_shortages(self._exporter.plan)
+            log_warnings(self._exporter.plan)
         loading.web_error = self._web_config.problem
         return loading.problem
 

@@ -13,9 +13,7 @@ from exporter.terminal import PLAIN, Colour, Paint, table
 def plan_report(settings: Settings, paint: Paint = PLAIN) -> str:
     """Return the plan for `settings`: demand, budget, and how often each target will really be read."""
     plan = plan_of(settings)
-    warnings = [
-        f"{paint.colour('warning:', Colour.YELLOW)} {text}" for text in _warnings(plan, settings)
-    ]
+    warnings = [f"{paint.colour('warning:', Colour.YELLOW)} {text}" for text in _warnings(plan)]
     return "\n".join(
         [*_summary(plan, settings), "", *table(_plan_rows(plan, paint)), *_with_gap(warnings), ""]
     )
@@ -88,14 +86,13 @@ def _name(target: Target) -> str:
     return f"{target.organization} / {target.vault or '(total)'}"
 
 
-def _warnings(plan: Plan, settings: Settings) -> Iterator[str]:
+def _warnings(plan: Plan) -> Iterator[str]:
     yield from map(_shortage, plan.shortages)
-    late = [t for t in plan.targets if plan.refresh_interval(t) >= settings.polling.stale_after]
-    if late:
+    if late := plan.withdrawn_between_polls:
         yield (
             f"{len(late)} of {len(plan.targets)} targets, such as {_name(late[0])}, are not read more often than "
-            f"polling.stale_after ({duration(settings.polling.stale_after)}): "
-            "their balances will be withdrawn between polls."
+            f"polling.stale_after ({duration(plan.stale_after(late[0]))}): their balances will be withdrawn between "
+            "polls. Make it longer, or leave it out."
         )
 
 

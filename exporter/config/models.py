@@ -111,12 +111,13 @@ class Polling(Model):
     """What holds for every target.
 
     interval: seconds between two polls of a target that has no interval of its own.
-    stale_after: seconds after which balances that were not read again are withdrawn.
+    stale_after: seconds after which balances that were not read again are withdrawn; None: for each target the longer
+    of five minutes and three of its planned refresh intervals.
     max_series: balance series above which a target's balances are withheld.
     """
 
     interval: Duration = 60.0
-    stale_after: Duration = 300.0
+    stale_after: Duration | None = None
     max_series: WholeNumber = 500_000
 
 

@@ -24,8 +24,8 @@ MOST_RESULTS: Final = 20
 class Balances:
     """An answer as it is exposed.
 
-    read_at: when it was read, in monotonic seconds. amounts: as the API wrote them, packed (`amounts.unpack`).
-    rows, invalid_rows: of a vault's answer; None for an organization.
+    read_at: when it was read, in seconds of `clocks.boottime`. amounts: as the API wrote them, packed
+    (`amounts.unpack`). rows, invalid_rows: of a vault's answer; None for an organization.
     """
 
     lines: Lines

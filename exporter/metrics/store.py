@@ -5,9 +5,11 @@ took cannot change under it.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
+from exporter.clocks import missed
 from exporter.custody.errors import SERIES_LIMIT_TYPE, CustodyError
 from exporter.custody.models import Asset
 from exporter.metrics import catalog
@@ -24,26 +26,33 @@ from exporter.metrics.state import (
 )
 from exporter.targets import Target
 
+StaleAfter = Callable[[Target], float]
+
 
 class Store:
     """The states of all targets.
 
-    stale_after: the age in seconds up to which balances are served. max_series: how many balance series are held
-    at the most. series: how many are.
+    stale_after: the age in seconds up to which a target's balances are served. max_series: how many balance series
+    are held at the most. series: how many are.
     """
 
-    def __init__(self, targets: Iterable[Target], *, stale_after: float, max_series: int) -> None:
+    def __init__(
+        self, targets: Iterable[Target], *, stale_after: StaleAfter, max_series: int
+    ) -> None:
         self._states: dict[Target, TargetState] = {}
         self._assets = HeldAssets()
         self._version = 0
-        # None of the balances that are held was read before.
-        self._oldest_read_at = math.inf
+        # None of the balances that are held is too old before, by that lead of the wall clock.
+        self._next_stale_at = math.inf
+        self._lead = 0.0
         self._oldest_try_at = math.inf
         self._paused: frozenset[str] = frozenset()
         self.series = 0
         self.retarget(targets, stale_after=stale_after, max_series=max_series)
 
-    def retarget(self, targets: Iterable[Target], *, stale_after: float, max_series: int) -> None:
+    def retarget(
+        self, targets: Iterable[Target], *, stale_after: StaleAfter, max_series: int
+    ) -> None:
         """Go on with `targets`: those that stay keep their states under their new names, the others' are gone."""
         known = {state.target.key: state for state in self._states.values()}
         states = [moved(known.pop(target.key, TargetState(target)), target) for target in targets]
@@ -58,6 +67,7 @@ class Store:
         self._max_series = max_series
         self._version += 1
         self.series = sum(_series(state.balances) for state in states)
+        self._look_ahead()
 
     def __getitem__(self, target: Target) -> TargetState:
         """Return the state of `target`."""
@@ -84,8 +94,7 @@ class Store:
             )
         self.series = series
         self._version += 1
-        if state.balances:
-            self._oldest_read_at = min(self._oldest_read_at, state.balances.read_at)
+        self._next_stale_at = min(self._next_stale_at, self._stale_at(state))
         if state.failed_try:
             self._oldest_try_at = min(self._oldest_try_at, state.failed_try.began)
         if state.balances is not held:
@@ -107,21 +116,36 @@ class Store:
             self._paused_lines = paused_lines(self._states, credentials)
             self._version += 1
 
-    def withdraw_stale(self, now: float) -> list[TargetState]:
-        """Withdraw the balances that at `now` (monotonic) are older than they may be; return their targets' states."""
+    def withdraw_stale(self, now: float, lead: float) -> list[TargetState]:
+        """Withdraw the balances that are older than they may be; return their targets' states.
+
+        now: seconds of `clocks.boottime`. lead: of the wall clock over it, as far as it is believed.
+        """
         # Asked before every request and every page: too often to look through thousands of targets each time.
-        if now - self._oldest_read_at <= self._stale_after:
+        if now <= self._next_stale_at and abs(lead - self._lead) <= 1:
             return []
+        self._lead = lead
         withdrawn = [
             replace(state, balances=None, is_stale=True)
             for state in self.states()
-            if state.balances is not None and now - state.balances.read_at > self._stale_after
+            if now > self._stale_at(state)
         ]
         for state in withdrawn:
             self.put(state)
-        held = (state.balances.read_at for state in self.states() if state.balances)
-        self._oldest_read_at = min(held, default=math.inf)
+        self._look_ahead()
         return withdrawn
+
+    def _look_ahead(self) -> None:
+        self._next_stale_at = min(map(self._stale_at, self.states()), default=math.inf)
+
+    def _stale_at(self, state: TargetState) -> float:
+        """Return until when the balances of a target are served, in seconds of `clocks.boottime`."""
+        if state.balances is None:
+            return math.inf
+        read_at = state.balances.read_at
+        # What has balances was read once.
+        older = missed(read_at, cast("float", state.last_success), self._lead)
+        return read_at + self._stale_after(state.target) - older
 
     def overdue_tries(self, began_by: float) -> list[TargetState]:
         """Return the states whose failed try began at `began_by` (monotonic) or before, and is not shown yet."""

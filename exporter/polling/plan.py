@@ -3,12 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from exporter.config import ALL_CREDENTIALS, RateLimit, Settings
 from exporter.logs import get_logger
 from exporter.targets import Target, targets_of
 
 log = get_logger()
+
+SHORTEST_STALE_AFTER_SECONDS: Final = 300.0
+"""Where `polling.stale_after` is not configured."""
 
 
 def sending_rate(limit: RateLimit) -> float:
@@ -41,7 +45,7 @@ class Plan:
     demand, rate: requests per second, asked for and budgeted. demand_ratio: of the two, or of what a credential's
     targets ask for and a limit of its own allows where that is tighter; above 1 polls are stretched. stretch: by
     credential, the factor that its targets' intervals grow by; 1 where the budgets suffice. shortages: the limits that
-    do not suffice.
+    do not suffice. configured_stale_after: seconds, None where it follows from the intervals.
     """
 
     targets: tuple[Target, ...]
@@ -50,10 +54,22 @@ class Plan:
     demand_ratio: float
     stretch: Mapping[str, float]
     shortages: tuple[Shortage, ...]
+    configured_stale_after: float | None = None
 
     def refresh_interval(self, target: Target) -> float:
         """Return the seconds between polls of `target` while every request succeeds at once."""
         return target.interval * self.stretch[target.credential]
+
+    def stale_after(self, target: Target) -> float:
+        """Return the seconds after which balances of `target` that were not read again are withdrawn."""
+        if self.configured_stale_after is not None:
+            return self.configured_stale_after
+        return max(SHORTEST_STALE_AFTER_SECONDS, 3 * self.refresh_interval(target))
+
+    @property
+    def withdrawn_between_polls(self) -> tuple[Target, ...]:
+        """The targets that are planned to be read less often than `polling.stale_after` asks for."""
+        return tuple(t for t in self.targets if self.refresh_interval(t) >= self.stale_after(t))
 
 
 def plan_of(settings: Settings) -> Plan:
@@ -79,11 +95,12 @@ def plan_of(settings: Settings) -> Plan:
         ),
         stretch={name: stretches.get(name, stretches.get(None, 1.0)) for name in demands},
         shortages=shortages,
+        configured_stale_after=settings.polling.stale_after,
     )
 
 
-def warn_of_shortages(plan: Plan) -> None:
-    """Log which limits are too small, and by how much they stretch the intervals."""
+def log_warnings(plan: Plan) -> None:
+    """Log which limits are too small for the plan, and whether it lets balances become stale between two polls."""
     for shortage in plan.shortages:
         log.warning(
             "budget_too_small",
@@ -91,6 +108,15 @@ def warn_of_shortages(plan: Plan) -> None:
             demanded_requests_per_second=round(shortage.demand, 3),
             budgeted_requests_per_second=round(shortage.rate, 3),
             intervals_stretched_by=round(shortage.stretch, 2),
+        )
+    if short := plan.withdrawn_between_polls:
+        log.warning(
+            "stale_after_too_short",
+            targets=len(short),
+            example=f"{short[0].organization} / {short[0].vault or '(total)'}",
+            stale_after_seconds=plan.stale_after(short[0]),
+            planned_interval_seconds=round(plan.refresh_interval(short[0]), 1),
+            problem="their balances are withdrawn between polls: make polling.stale_after longer, or leave it out",
         )
 
 

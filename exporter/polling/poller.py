@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from exporter.clocks import BELIEVED_AFTER_TIMEOUTS, ClockWatch, Moment
 from exporter.config import ALL_CREDENTIALS
 from exporter.custody.client import CustodyClient
 from exporter.custody.errors import INTERNAL_TYPE, CustodyError, Delivery, Reaction
@@ -39,7 +40,8 @@ class Parts:
     """What a poller is made of.
 
     lanes: by the name of the credential. waited: told the seconds in which a request waited for the budget alone.
-    monotonic: the event loop's own clock, in seconds. chance: a number from 0 up to 1, anew at each call.
+    monotonic: the event loop's own clock, in seconds. moment: all clocks; clocks: what they tell together. chance: a
+    number from 0 up to 1, anew at each call.
     """
 
     schedule: Schedule
@@ -50,6 +52,8 @@ class Parts:
     results: Results
     waited: Callable[[float], None]
     monotonic: Callable[[], float]
+    moment: Callable[[], Moment]
+    clocks: ClockWatch
     chance: Callable[[], float]
 
 
@@ -113,9 +117,22 @@ class Poller:
         For whoever shows the states to call first, as this loop may have died.
         """
         self._looked_at = now = self._parts.monotonic()
-        self._parts.results.withdraw_stale(now)
+        self._look_at_clocks()
         self._parts.results.show_overdue_tries(now - self._patience())
         self._show_blocked(now)
+
+    def _look_at_clocks(self) -> None:
+        now, clocks = self._parts.moment(), self._parts.clocks
+        timeout = max(lane.client.timeout for lane in self._parts.lanes.values())
+        if jump := clocks.look(now, BELIEVED_AFTER_TIMEOUTS * timeout):
+            if jump.slept:
+                log.info("machine_slept", seconds=round(jump.slept, 1))
+            if jump.stepped:
+                log.warning("wall_clock_stepped", seconds=round(jump.stepped))
+            if not self._once:
+                self._parts.schedule.hurry(now.monotonic)
+                self._changed.set()
+        self._parts.results.withdraw_stale(now.boottime, clocks.believed_lead)
 
     def _patience(self) -> float:
         timeouts = (lane.client.timeout for lane in self._parts.lanes.values())
@@ -244,7 +261,7 @@ class Poller:
                 parts.results.poll_succeeded(
                     entry.target,
                     answer,
-                    now=parts.monotonic(),
+                    read_at=parts.moment().boottime,
                     refresh_interval=entry.refresh_interval,
                 )
         except CustodyError as error:

@@ -52,15 +52,15 @@ class Results:
         target: Target,
         answer: VaultBalances | OrganizationBalance,
         *,
-        now: float,
+        read_at: float,
         refresh_interval: float | None,
     ) -> None:
-        """Publish `answer`, read at `now` (monotonic seconds).
+        """Publish `answer`, read at `read_at` (seconds of `clocks.boottime`).
 
         Raises CustodyError where there is no room for its series; the state is then what it was.
         """
         before = self._store[target]
-        balances = balances_of(target, answer, now)
+        balances = balances_of(target, answer, read_at)
         rejected = answer.invalid if isinstance(answer, VaultBalances) else ()
         self._store.put(
             TargetState(
@@ -133,9 +133,9 @@ class Results:
             facts["unread_seconds"] = round(self._wall() - before.last_success)
         return facts
 
-    def withdraw_stale(self, now: float) -> None:
-        """Withdraw the balances that are too old at `now` (monotonic seconds)."""
-        for state in self._store.withdraw_stale(now):
+    def withdraw_stale(self, now: float, lead: float) -> None:
+        """Withdraw the balances that are too old. now, lead: as of `Store.withdraw_stale`."""
+        for state in self._store.withdraw_stale(now, lead):
             # What has balances to withdraw was read once.
             age = self._wall() - cast("float", state.last_success)
             log.warning("target_stale", **_names(state.target), age_seconds=round(age))

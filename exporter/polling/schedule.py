@@ -138,6 +138,13 @@ class Schedule:
         for entry in known.values():
             entry.is_dropped = True
 
+    def hurry(self, now: float) -> None:
+        """Make every target due at once, but for those whose poll is under way."""
+        for entry in self.entries:
+            if entry.poll is None:
+                entry.due = min(entry.due, now)
+                entry.ready_at = min(entry.ready_at, now)
+
     def next(self, now: float, lanes: Mapping[str, Turn]) -> tuple[Entry | None, float]:
         """Return the entry whose request goes next, or None and when to look again (infinity: after an answer).
 

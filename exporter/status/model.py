@@ -20,7 +20,8 @@ class TargetStatus:
 
     known: what its polls came to. is_polling: whether a poll of it is under way. next_poll: when a request of it may
     go; past where it waits for its turn, None while a request is under way, or while another one tries for all.
-    interval: seconds between polls that the budget allows for. is_backed_off: whether it is polled less often,
+    interval: seconds between polls that the budget allows for. stale_after: seconds after which balances that were not
+    read again are withdrawn. is_backed_off: whether it is polled less often,
     since the API refuses it.
     """
 
@@ -29,6 +30,7 @@ class TargetStatus:
     is_polling: bool
     next_poll: float | None
     interval: float
+    stale_after: float
     is_backed_off: bool = False
 
     @property

@@ -31,7 +31,7 @@ def status_of(exporter: Exporter) -> Status:
         at=wall,
         exporter=ExporterStatus(
             version=__version__,
-            started_at=exporter.began + to_wall,
+            started_at=exporter.began + wall - parts.moment().boottime,
             config_file=exporter.loading.file,
             loaded_at=exporter.loading.at,
             load_error=exporter.loading.problem,
@@ -68,6 +68,7 @@ def _target(
         is_polling=entry.poll is not None,
         next_poll=next_poll + to_wall if is_known else None,
         interval=plan.refresh_interval(entry.target),
+        stale_after=plan.stale_after(entry.target),
         is_backed_off=entry.refusals > 0,
     )
 

@@ -100,6 +100,7 @@ def _target(target: TargetStatus) -> Document:
         "nextPoll": _moment(target.next_poll),
         "intervalSeconds": of.interval,
         "plannedIntervalSeconds": target.interval,
+        "staleAfterSeconds": target.stale_after,
         "refreshIntervalSeconds": known.refresh_interval,
         "latencySeconds": target.latency,
         "rows": known.rows,

@@ -73,7 +73,9 @@ def filled_exporter(portfolio: Portfolio, settings: Settings) -> Exporter:
     """Return an exporter, not yet polling, whose store holds an answer for every vault."""
     exporter = Exporter(settings, World())
     for target, answer in _answers(portfolio, exporter.plan.targets):
-        exporter.store.put(TargetState(target, balances_of(target, answer, World().monotonic())))
+        now = World().moment()
+        balances = balances_of(target, answer, now.boottime)
+        exporter.store.put(TargetState(target, balances, last_success=now.wall))
     return exporter
 
 

@@ -68,7 +68,9 @@ def _poll_milliseconds() -> float:
     for content in bodies * 20:
         began = time.process_time_ns()
         answer = vault_balances(parse_json(content))
-        exporter.store.put(TargetState(target, balances_of(target, answer, 0.0), polls=1))
+        exporter.store.put(
+            TargetState(target, balances_of(target, answer, 0.0), polls=1, last_success=NOON)
+        )
         times.append((time.process_time_ns() - began) / 1e6)
     return statistics.median(times)
 

@@ -46,6 +46,7 @@ class Scene:
 
         world = World(
             monotonic=lambda: MONOTONIC + elapsed(),
+            boottime=lambda: MONOTONIC + elapsed(),
             wall=lambda: NOON + elapsed(),
             transport=self._transport,
         )

@@ -99,7 +99,7 @@ def test_what_is_left_out_has_its_default_and_nothing_is_unresolved(directory: P
             "rate_limit": {"requests": 200, "window": 30.0, "share": "0.5"},
             "organization_id_format": "spaced",
         },
-        "polling": {"interval": 60.0, "stale_after": 300.0, "max_series": 500_000},
+        "polling": {"interval": 60.0, "stale_after": None, "max_series": 500_000},
         "credentials": {
             "treasury": {
                 "api_key_file": str(directory / "key"),

@@ -18,6 +18,7 @@ from exporter.config.models import Polling
 from exporter.demo.holdings import Amounts, Holding
 from exporter.demo.portfolio import Portfolio
 from exporter.demo.server import SimulatorThread
+from exporter.polling.plan import SHORTEST_STALE_AFTER_SECONDS
 from tests.demo.calling import NOON, PORTFOLIO
 from tests.deploy.inbox import Inbox, Notice, inbox
 from tests.deploy.rules import DEPLOY
@@ -69,7 +70,7 @@ TARGETS: Final = {
 # As an exporter polls without being told how, at the speed of the rules.
 POLLING: Final[dict[str, Any]] = {
     "interval": f"{Polling().interval / FACTOR:g}s",
-    "stale_after": f"{Polling().stale_after / FACTOR:g}s",
+    "stale_after": f"{SHORTEST_STALE_AFTER_SECONDS / FACTOR:g}s",
 }
 
 

@@ -102,9 +102,11 @@ async def site() -> Site:
     """
     stopped_at: list[float] = []
     transport = httpx.ASGITransport(simulator().app)
-    world = World(
-        monotonic=lambda: stopped_at[0] if stopped_at else time.monotonic(), transport=transport
-    )
+
+    def clock() -> float:
+        return stopped_at[0] if stopped_at else time.monotonic()
+
+    world = World(monotonic=clock, boottime=clock, transport=transport)
     exporter = exporter_of("http://127.0.0.1:1", world)
     with capture_logs():
         await exporter.poller.run_once(lambda _: None)

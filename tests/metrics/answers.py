@@ -135,7 +135,7 @@ def read_organization(text: str) -> OrganizationBalance:
 
 
 def make_store(*targets: Target, stale_after: float = 300.0, max_series: int = 1000) -> Store:
-    return Store(targets, stale_after=stale_after, max_series=max_series)
+    return Store(targets, stale_after=lambda _: stale_after, max_series=max_series)
 
 
 def put(

@@ -27,6 +27,8 @@ from tests.metrics.answers import (
 BALANCE = "kraken_custody_vault_balance"
 INFO = "kraken_custody_asset_info"
 STALE = "kraken_custody_target_stale"
+LEAD = 0.0
+"""Of a wall clock that was not set forward since anything was read."""
 
 
 def assets(store: Store) -> list[str]:
@@ -61,7 +63,7 @@ def test_the_targets_of_a_paused_credential_are_shown_as_paused_also_after_a_rel
     store = make_store(HOT, COLD)
     other = replace(COLD, credential="other")
     for targets in ((HOT, other), (other, HOT)):
-        store.retarget(targets, stale_after=300.0, max_series=10)
+        store.retarget(targets, stale_after=lambda _: 300.0, max_series=10)
         for credentials, paused in (
             (("other",), ["cold"]),
             (("treasury",), ["hot"]),
@@ -77,7 +79,7 @@ def test_the_targets_of_a_paused_credential_are_shown_as_paused_also_after_a_rel
 
 
 def test_targets_may_come_from_an_iterator() -> None:
-    store = Store(iter((HOT, COLD)), stale_after=300.0, max_series=10)
+    store = Store(iter((HOT, COLD)), stale_after=lambda _: 300.0, max_series=10)
     assert [state.target for state in store.states()] == [HOT, COLD]
 
 
@@ -103,7 +105,7 @@ def test_what_a_scrape_took_does_not_change_any_more() -> None:
     taken = store.snapshot()
     before = list(taken.families())
     put(store, HOT, vault_answer(row("ETH")))
-    store.withdraw_stale(301.0)
+    store.withdraw_stale(301.0, lead=LEAD)
     assert list(taken.families()) == before
     assert "BTC" in str(before)
 
@@ -113,9 +115,9 @@ def test_each_content_has_its_own_version_and_keeps_it() -> None:
     versions = [store.snapshot().version]
     put(store, HOT, vault_answer(row("BTC")))
     versions.append(store.snapshot().version)
-    store.withdraw_stale(300.0)
+    store.withdraw_stale(300.0, lead=LEAD)
     assert store.snapshot().version == versions[-1]
-    store.withdraw_stale(301.0)
+    store.withdraw_stale(301.0, lead=LEAD)
     versions.append(store.snapshot().version)
     assert len(set(versions)) == 3
 
@@ -124,10 +126,10 @@ def test_balances_are_served_until_stale_after_and_not_a_tick_longer() -> None:
     store = make_store(HOT, COLD, stale_after=300.0)
     put(store, HOT, vault_answer(row("BTC")), read_at=1000.0)
     put(store, COLD, vault_answer(row("BTC")), read_at=1200.0)
-    assert store.withdraw_stale(1300.0) == []
+    assert store.withdraw_stale(1300.0, lead=LEAD) == []
     assert len(samples(store, BALANCE)) == 2
 
-    withdrawn = store.withdraw_stale(math.nextafter(1300.0, math.inf))
+    withdrawn = store.withdraw_stale(math.nextafter(1300.0, math.inf), lead=LEAD)
     assert [state.target for state in withdrawn] == [HOT]
     assert ['vault="cold"' in line for line in samples(store, BALANCE)] == [True]
     assert samples(store, STALE) == [
@@ -144,7 +146,8 @@ def test_each_target_becomes_stale_in_its_own_time() -> None:
     put(store, HOT, vault_answer(row("BTC")), read_at=1100.0)
     moments = (1399.0, 1401.0, 1500.0, 1501.0)
     withdrawn = [
-        [state.target.vault for state in store.withdraw_stale(moment)] for moment in moments
+        [state.target.vault for state in store.withdraw_stale(moment, lead=LEAD)]
+        for moment in moments
     ]
     assert withdrawn == [[], ["hot"], [], ["cold"]]
 
@@ -152,15 +155,15 @@ def test_each_target_becomes_stale_in_its_own_time() -> None:
 def test_a_reload_may_make_balances_stale_at_once() -> None:
     store = make_store(HOT, stale_after=300.0)
     put(store, HOT, vault_answer(row("BTC")), read_at=1000.0)
-    assert store.withdraw_stale(1200.0) == []
-    store.retarget([HOT], stale_after=100.0, max_series=10)
-    assert [state.target for state in store.withdraw_stale(1200.0)] == [HOT]
+    assert store.withdraw_stale(1200.0, lead=LEAD) == []
+    store.retarget([HOT], stale_after=lambda _: 100.0, max_series=10)
+    assert [state.target for state in store.withdraw_stale(1200.0, lead=LEAD)] == [HOT]
 
 
 def test_an_organization_becomes_stale_as_a_vault_does() -> None:
     store = make_store(ORGANIZATION, stale_after=300.0)
     put(store, ORGANIZATION, read_organization(ORGANIZATION_EXAMPLE), read_at=0.0)
-    store.withdraw_stale(301.0)
+    store.withdraw_stale(301.0, lead=LEAD)
     assert "kraken_custody_organization" not in page(store)
     assert store.series == 0
 
@@ -169,7 +172,7 @@ def test_of_stale_balances_it_is_still_known_when_they_were_read() -> None:
     store = make_store(HOT, stale_after=300.0)
     put(store, HOT, vault_answer(row("BTC")), read_at=0.0, last_success=1_795_262_400.0)
     before = samples(store, "kraken_custody_target_last_success_timestamp_seconds")
-    store.withdraw_stale(301.0)
+    store.withdraw_stale(301.0, lead=LEAD)
     assert samples(store, "kraken_custody_target_last_success_timestamp_seconds") == before
     assert before
     assert samples(store, INFO) == []
@@ -178,14 +181,14 @@ def test_of_stale_balances_it_is_still_known_when_they_were_read() -> None:
 def test_what_is_withdrawn_is_withdrawn_once() -> None:
     store = make_store(HOT, stale_after=300.0)
     put(store, HOT, vault_answer(row("BTC")), read_at=0.0)
-    assert len(store.withdraw_stale(301.0)) == 1
-    assert store.withdraw_stale(302.0) == []
+    assert len(store.withdraw_stale(301.0, lead=LEAD)) == 1
+    assert store.withdraw_stale(302.0, lead=LEAD) == []
 
 
 def test_a_good_answer_ends_staleness() -> None:
     store = make_store(HOT, stale_after=300.0)
     put(store, HOT, vault_answer(row("BTC")), read_at=0.0)
-    store.withdraw_stale(301.0)
+    store.withdraw_stale(301.0, lead=LEAD)
     put(store, HOT, vault_answer(row("BTC")), read_at=302.0)
     assert samples(store, STALE) == [
         'kraken_custody_target_stale{kind="vault",org="acme",vault="hot"} 0.0'
@@ -278,16 +281,52 @@ def test_an_asset_leaves_with_its_last_holder() -> None:
     put(store, COLD, vault_answer(row("BTC", name="Bitcoin")), read_at=0.0)
     put(store, HOT, vault_answer())
     assert assets(store) == ["Bitcoin"]
-    store.withdraw_stale(301.0)
+    store.withdraw_stale(301.0, lead=LEAD)
     assert assets(store) == []
     put(store, HOT, vault_answer(row("BTC", name="Bitcoin")), read_at=302.0)
     assert assets(store) == ["Bitcoin"]
 
 
+@pytest.mark.parametrize(
+    ("stepped", "served_until"), [(0, 300), (60, 300), (61, 239), (200, 100), (-3600, 300)]
+)
+def test_balances_age_by_the_wall_clock_where_that_was_set_forward_since(
+    stepped: float, served_until: float
+) -> None:
+    store = make_store(HOT, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=1000.0, last_success=1_795_262_400.0)
+    lead = 1_795_262_400.0 - 1000.0
+    assert store.withdraw_stale(1000.0, lead) == []
+    assert store.withdraw_stale(1000.0 + served_until, lead + stepped) == []
+    assert len(store.withdraw_stale(1000.1 + served_until, lead + stepped)) == 1
+
+
+def test_balances_that_were_read_after_a_step_are_as_fresh_as_they_are() -> None:
+    store = make_store(HOT, COLD, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=1000.0, last_success=1_795_262_400.0)
+    put(store, COLD, vault_answer(row("BTC")), read_at=1010.0, last_success=1_795_266_010.0)
+    lead = 1_795_262_400.0 - 1000.0
+    assert [state.target for state in store.withdraw_stale(1011.0, lead + 3600)] == [HOT]
+    assert store.withdraw_stale(1310.0, lead + 3600) == []
+    assert [state.target for state in store.withdraw_stale(1311.0, lead + 3600)] == [COLD]
+
+
+def test_each_target_has_an_age_of_its_own() -> None:
+    ages = {HOT: 100.0, COLD: 300.0}
+    store = Store((HOT, COLD), stale_after=ages.__getitem__, max_series=10)
+    for target in ages:
+        put(store, target, vault_answer(row("BTC")), read_at=1000.0)
+    moments = (1100.0, 1101.0, 1300.0, 1301.0)
+    withdrawn = [
+        [state.target for state in store.withdraw_stale(moment, LEAD)] for moment in moments
+    ]
+    assert withdrawn == [[], [HOT], [], [COLD]]
+
+
 def test_a_failed_poll_changes_no_balance() -> None:
     store = make_store(HOT)
     balances = put(store, HOT, vault_answer(row("BTC", name="Bitcoin")))
-    store.put(TargetState(HOT, balances=balances, polls=2, failed_polls=1))
+    store.put(TargetState(HOT, balances=balances, polls=2, failed_polls=1, last_success=0.0))
     assert len(samples(store, BALANCE)) == 1
     assert assets(store) == ["Bitcoin"]
     assert store.series == 4

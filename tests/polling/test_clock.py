@@ -1,11 +1,12 @@
 """The wall clock may step, be far in the future, or live anywhere: only what tells the time notices."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -43,16 +44,21 @@ def stepping(seconds: float, *, at: float = STEP_AT, beginning: float = BEGINNIN
     return lambda: beginning + now() + (seconds if now() >= at else 0.0)
 
 
-CLOCKS: Mapping[str, Clock] = {
-    "an hour forward": stepping(HOUR),
+CLOCKS: dict[str, Clock] = {
     "an hour back": stepping(-HOUR),
     "ten years back": stepping(-10 * 365 * 24 * HOUR),
     "to the beginning of Unix time": stepping(-BEGINNING - STEP_AT),
-    "to and fro": lambda: BEGINNING + now() + (HOUR if now() % 40 < 20 else -HOUR),
     "2038": stepping(0, beginning=YEAR_2038 - STEP_AT),
     "2100": stepping(0, beginning=YEAR_2100 - STEP_AT),
 }
+SET_FORWARD: dict[str, Clock] = {
+    "an hour forward": stepping(HOUR),
+    "to and fro": lambda: BEGINNING + now() + (HOUR if now() % 40 < 20 else -HOUR),
+}
 each_clock = pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
+each_clock_at_all = pytest.mark.parametrize(
+    "clock", (CLOCKS | SET_FORWARD).values(), ids=CLOCKS | SET_FORWARD
+)
 
 
 class Second(NamedTuple):
@@ -66,7 +72,7 @@ class Second(NamedTuple):
     waited: float | None
 
 
-def staged(clock: Clock, **options: object) -> Stage:
+def staged(clock: Clock, *, boottime: Clock = now, **options: object) -> Stage:
     """A stage whose exporter sees `clock`, and wants more than its budget, which so decides on every send."""
     defaults: dict[str, object] = {
         "vaults": 12,
@@ -75,6 +81,7 @@ def staged(clock: Clock, **options: object) -> Stage:
     played = stage(**{**defaults, **options})  # type: ignore[arg-type]
     world = World(
         monotonic=now,
+        boottime=boottime,
         wall=clock,
         wall_ns=lambda: int(clock() * 1e9),
         chance=lambda: 0.5,
@@ -126,7 +133,7 @@ def steady() -> list[Second]:
 
 
 @each_clock
-def test_whatever_the_wall_clock_does_polls_budget_and_staleness_are_as_without_it(
+def test_a_wall_clock_that_is_not_set_forward_changes_no_poll_budget_or_age(
     clock: Clock, steady: list[Second]
 ) -> None:
     assert history(clock) == steady
@@ -143,7 +150,127 @@ def test_in_that_history_balances_are_withdrawn_and_come_back(
     assert not steady[moments[0]].is_held[2]
 
 
-@each_clock
+SLOW = {"interval": "1h", "stale_after": "2h"}
+"""Of targets that would not be read again for long."""
+
+
+@dataclass
+class Machine:
+    """A machine that can sleep, and whose wall clock can be set. What both have done, in seconds."""
+
+    slept: float = 0.0
+    set_by: float = 0.0
+
+    def stage(self, **options: Any) -> Stage:
+        return staged(
+            lambda: BEGINNING + now() + self.slept + self.set_by,
+            boottime=lambda: now() + self.slept,
+            **options,
+        )
+
+
+def played_by(play: Callable[[Stage, Machine], Awaitable[None]], **options: Any) -> list[Any]:
+    """Play with three vaults, each of which was read once and not a minute ago; return what was logged then."""
+
+    async def main() -> list[Any]:
+        machine = Machine()
+        played = machine.stage(**{"vaults": 3, "polling": SLOW} | options)
+        with capture_logs():
+            await played.play(50)
+        assert [len(played.times(vault)) for vault in ("v0", "v1", "v2")] == [1, 1, 1]
+        with capture_logs() as events:
+            await play(played, machine)
+        await played.stop()
+        return events
+
+    return run(main())
+
+
+def test_after_a_sleep_every_target_is_due_at_once() -> None:
+    async def sleep(played: Stage, machine: Machine) -> None:
+        machine.slept += 600
+        await played.play(10)
+        assert [len(played.times(vault)) for vault in ("v0", "v1", "v2")] == [2, 2, 2]
+
+    events = played_by(sleep)
+    assert events == [{"event": "machine_slept", "log_level": "info", "seconds": 600.0}]
+
+
+def test_a_sleep_counts_in_the_age_of_balances() -> None:
+    async def sleep(played: Stage, machine: Machine) -> None:
+        played.wire.broken[played.path("v1")] = httpx.ConnectError("no network yet")
+        machine.slept += 2 * HOUR
+        played.exporter.poller.bring_up_to_date()
+        assert [played.state(vault).is_stale for vault in ("v0", "v1")] == [True, True]
+        await played.play(10)
+        assert [played.state(vault).is_stale for vault in ("v0", "v1")] == [False, True]
+
+    played_by(sleep)
+
+
+def test_after_the_wall_clock_was_set_forward_every_target_is_due_at_once() -> None:
+    async def set_forward(played: Stage, machine: Machine) -> None:
+        machine.set_by += 61
+        await played.play(10)
+        assert [len(played.times(vault)) for vault in ("v0", "v1", "v2")] == [2, 2, 2]
+
+    events = played_by(set_forward)
+    assert events == [{"event": "wall_clock_stepped", "log_level": "warning", "seconds": 61}]
+
+
+@pytest.mark.parametrize("seconds", [30.0, -HOUR])
+def test_a_small_step_or_one_back_hurries_nobody(seconds: float) -> None:
+    async def set_(played: Stage, machine: Machine) -> None:
+        machine.set_by += seconds
+        await played.play(10)
+        assert [len(played.times(vault)) for vault in ("v0", "v1", "v2")] == [1, 1, 1]
+
+    assert played_by(set_) == []
+
+
+def test_balances_too_old_by_a_wall_clock_set_forward_have_three_timeouts_to_be_read_again() -> (
+    None
+):
+    async def set_forward(played: Stage, machine: Machine) -> None:
+        played.wire.broken[played.path("v1")] = httpx.ConnectError("no network yet")
+        machine.set_by += 3 * HOUR
+        await played.play(29)
+        assert [played.state(vault).is_stale for vault in ("v0", "v1", "v2")] == [False] * 3
+        await played.play(3)
+        assert [played.state(vault).is_stale for vault in ("v0", "v1", "v2")] == [
+            False,
+            True,
+            False,
+        ]
+
+    played_by(set_forward, api={"timeout": "10s"})
+
+
+def test_a_wall_clock_that_is_set_forward_and_back_again_ages_nothing() -> None:
+    async def set_to_and_fro(played: Stage, machine: Machine) -> None:
+        played.wire.broken[played.path("v1")] = httpx.ConnectError("no network yet")
+        machine.set_by += 3 * HOUR
+        await played.play(20)
+        machine.set_by -= 3 * HOUR
+        await played.play(100)
+        assert not played.state("v1").is_stale
+
+    played_by(set_to_and_fro)
+
+
+def test_a_target_that_is_being_polled_is_not_asked_twice_for_a_sleep() -> None:
+    async def sleep(played: Stage, machine: Machine) -> None:
+        played.simulator.moods[played.vault_id("v0")] = moods.slow(5)
+        machine.slept += 600
+        await played.play(2)
+        machine.slept += 600
+        await played.play(10)
+        assert len(played.times("v0")) == 2
+
+    played_by(sleep)
+
+
+@each_clock_at_all
 @pytest.mark.parametrize("unit", ["nanoseconds", "microseconds", "milliseconds"])
 def test_nonces_grow_whatever_the_wall_clock_does(clock: Clock, unit: str) -> None:
     async def main() -> None:
@@ -157,7 +284,7 @@ def test_nonces_grow_whatever_the_wall_clock_does(clock: Clock, unit: str) -> No
     run(main())
 
 
-@each_clock
+@each_clock_at_all
 def test_the_last_success_is_told_by_the_wall_clock(clock: Clock) -> None:
     async def main() -> None:
         played = staged(clock, vaults=1, polling={"interval": "7s"})
@@ -213,11 +340,11 @@ def pause_until(clock: Clock, written: Callable[[datetime], str] = imf) -> float
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in CLOCKS if name not in ("to and fro", "to the beginning of Unix time")]
+    "name", ["an hour forward", *(name for name in CLOCKS if "beginning of Unix" not in name)]
 )
 def test_a_date_to_retry_after_counts_from_the_wall_clock_as_it_is_then(name: str) -> None:
     # A date leaves out the fraction.
-    assert pause_until(CLOCKS[name]) == pytest.approx(20, abs=1.1)
+    assert pause_until((CLOCKS | SET_FORWARD)[name]) == pytest.approx(20, abs=1.1)
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR])

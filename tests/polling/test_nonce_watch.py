@@ -76,6 +76,7 @@ def another(played: Stage, *, wall_ahead: float = 0.0) -> Exporter:
     text = yaml.safe_dump(dict(played.document))
     world = World(
         monotonic=now,
+        boottime=now,
         wall=lambda: BEGINNING + now(),
         wall_ns=lambda: int((BEGINNING + wall_ahead + now()) * 1e9),
         chance=lambda: 0.5,

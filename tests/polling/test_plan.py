@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from exporter.config import parse
 from exporter.demo.portfolio import invented_vault_id
-from exporter.polling.plan import Plan, plan_of, warn_of_shortages
+from exporter.polling.plan import Plan, log_warnings, plan_of
 
 
 def plan(
@@ -17,12 +17,13 @@ def plan(
     *,
     own_limits: Mapping[str, Mapping[str, object]] | None = None,
     interval: str = "10s",
+    stale_after: str | None = None,
 ) -> Plan:
     """Return the plan for some vaults of each credential, with a budget of 10 requests a second for all."""
     numbers = iter(range(10_000))
     document = {
         "api": {"rate_limit": {"requests": 101, "window": "10s", "share": 1}},
-        "polling": {"interval": interval},
+        "polling": {"interval": interval, "stale_after": stale_after},
         "credentials": {
             name: {
                 "api_key_env": f"KEY_{name}",
@@ -81,7 +82,7 @@ def test_intervals_are_stretched_by_what_the_tightest_limit_asks_for(
 def test_each_limit_that_is_too_small_is_logged_with_its_own_figures() -> None:
     """The common one without the demand that is held back already."""
     with capture_logs() as events:
-        warn_of_shortages(plan({"a": 50, "b": 190}, own_limits={"a": ONE_A_SECOND}))
+        log_warnings(plan({"a": 50, "b": 190}, own_limits={"a": ONE_A_SECOND}))
     assert events == [
         {
             "event": "budget_too_small",
@@ -97,5 +98,58 @@ def test_each_limit_that_is_too_small_is_logged_with_its_own_figures() -> None:
 
 def test_limits_that_suffice_are_not_logged() -> None:
     with capture_logs() as events:
-        warn_of_shortages(plan({"a": 9, "b": 80}, own_limits={"a": ONE_A_SECOND}))
+        log_warnings(plan({"a": 9, "b": 80}, own_limits={"a": ONE_A_SECOND}))
     assert events == []
+
+
+@pytest.mark.parametrize(
+    ("interval", "vaults", "seconds"),
+    [
+        ("10s", 50, 300),
+        ("100s", 50, 300),
+        ("101s", 50, 303),
+        ("1h", 50, 3 * 3600),
+        # Twice what the budget allows: read every 200 s.
+        ("100s", 2000, 600),
+    ],
+)
+def test_balances_are_kept_for_three_planned_refreshes_and_five_minutes_at_least(
+    interval: str, vaults: int, seconds: float
+) -> None:
+    found = plan({"a": vaults}, interval=interval)
+    total, vault, *_ = found.targets
+    assert found.stale_after(vault) == pytest.approx(seconds, rel=1e-3)
+    assert found.stale_after(total) == pytest.approx(3 * found.refresh_interval(total))
+    assert found.withdrawn_between_polls == ()
+
+
+@pytest.mark.parametrize(
+    ("stale_after", "late"), [("1s", 3), ("10s", 3), ("11s", 1), ("5m", 1), ("366d", 1)]
+)
+def test_a_configured_age_holds_for_every_target_and_is_logged_where_the_plan_cannot_keep_it(
+    stale_after: str, late: int
+) -> None:
+    found = plan({"a": 2}, stale_after=stale_after)
+    assert len({found.stale_after(target) for target in found.targets}) == 1
+    assert len(found.withdrawn_between_polls) == late
+    with capture_logs() as events:
+        log_warnings(found)
+    assert [(event["event"], event["targets"]) for event in events] == [
+        ("stale_after_too_short", late)
+    ]
+
+
+def test_the_log_names_a_target_that_the_configured_age_is_too_short_for() -> None:
+    with capture_logs() as events:
+        log_warnings(plan({"a": 1}, stale_after="20s"))
+    assert events == [
+        {
+            "event": "stale_after_too_short",
+            "log_level": "warning",
+            "targets": 1,
+            "example": "AAAA BBBB CCCC 0000 / (total)",
+            "stale_after_seconds": 20.0,
+            "planned_interval_seconds": 366 * 86400.0,
+            "problem": "their balances are withdrawn between polls: make polling.stale_after longer, or leave it out",
+        }
+    ]

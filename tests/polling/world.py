@@ -196,6 +196,7 @@ def stage(
     wire = Wire(simulator)
     world = World(
         monotonic=now,
+        boottime=now,
         wall=wall or (lambda: BEGINNING + now()),
         wall_ns=lambda: int((BEGINNING + now()) * 1e9),
         chance=lambda: 0.5,

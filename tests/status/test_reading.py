@@ -260,5 +260,7 @@ def test_balances_say_how_many_series_they_are() -> None:
     store = make_store(HOT)
     put(store, HOT, vault_answer(row("BTC"), row("ETH")))
     known = store[HOT]
-    told = TargetStatus(known, "up", is_polling=False, next_poll=None, interval=60.0)
+    told = TargetStatus(
+        known, "up", is_polling=False, next_poll=None, interval=60.0, stale_after=300.0
+    )
     assert told.series == store.series == 8

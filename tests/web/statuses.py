@@ -58,7 +58,12 @@ BUDGET = BudgetStatus(
 def told(target: Target = HOT, *, next_poll: float | None = NOW + 20, **facts: Any) -> TargetStatus:
     known = TargetState(target, **facts)
     return TargetStatus(
-        known, state_of(known), is_polling=False, next_poll=next_poll, interval=60.0
+        known,
+        state_of(known),
+        is_polling=False,
+        next_poll=next_poll,
+        interval=60.0,
+        stale_after=300.0,
     )
 
 

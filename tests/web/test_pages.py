@@ -338,7 +338,7 @@ def test_the_page_of_a_failing_target_says_what_to_do() -> None:
 def test_the_page_of_a_stale_target_says_that_the_balances_were_withdrawn() -> None:
     seen = status(failing(is_stale=True))
     text = text_of(PAGES.target(seen, seen.targets[0]))
-    assert "The balances were withdrawn: they were not read again for longer than" in text
+    assert "The balances were withdrawn: they were not read again for 5 min (" in text
     assert "There are none to show." in text
     assert '<table class="balances">' not in PAGES.target(seen, seen.targets[0])
 

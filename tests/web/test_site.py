@@ -47,7 +47,9 @@ class Clock:
 async def begun(clock: Clock) -> Exporter:
     """Return an exporter that has polled every target, and whose poller stands still since."""
     transport = httpx.ASGITransport(simulator().app)
-    exporter = exporter_of("http://127.0.0.1:1", World(monotonic=clock, transport=transport))
+    exporter = exporter_of(
+        "http://127.0.0.1:1", World(monotonic=clock, boottime=clock, transport=transport)
+    )
     await exporter.poller.run_once(lambda _: None)
     return exporter
 

@@ -15,7 +15,9 @@ from tests.metrics.answers import ORGANIZATION, vault_target
 def target(name: str, *, next_poll: float | None = None, **facts: Any) -> TargetStatus:
     of = vault_target(name) if name else ORGANIZATION
     known = TargetState(replace(of, organization=facts.pop("organization", "acme")), **facts)
-    return TargetStatus(known, state_of(known), is_polling=False, next_poll=next_poll, interval=60)
+    return TargetStatus(
+        known, state_of(known), is_polling=False, next_poll=next_poll, interval=60, stale_after=300
+    )
 
 
 FAILED = Failure("http/502", 502, "Bad Gateway", 0.0)
