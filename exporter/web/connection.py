@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from exporter.web.access.control import Access
 from exporter.web.access.passwords import CONNECTION
+from exporter.web.headers import bad_request
 from exporter.web.limits import Limits
 
 LAST_ANSWERS_SECONDS: Final = 1
@@ -204,14 +205,7 @@ class Connection(H11Protocol):
             # It was the body that is malformed: the head's answer is under way, and uvicorn would fail at a second one.
             self.transport.abort()
             return
-        headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"connection", b"close"),
-            *self._state.access.headers,
-        ]
-        answer = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
-        for event in (answer, h11.Data(data=f"{msg}\n".encode()), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+        self.transport.write(bad_request(msg, self._state.access.headers))
         self.transport.close()
 
     def shutdown(self) -> None:

@@ -5,13 +5,18 @@ gets the context that holds when it comes, so that a new certificate needs no ot
 """
 
 import asyncio
-from typing import Any, cast
+import ssl
+from typing import Any, Final, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from exporter.logs import get_logger
-from exporter.web.access.tls import TlsServerConfig
+from exporter.web.access.tls import TlsServerConfig, refuse
 from exporter.web.connection import Connection, State, network_of
+from exporter.web.headers import bad_request
+
+_NO_TLS: Final = "Client sent an HTTP request to an HTTPS server."
 
 log = get_logger()
 
@@ -66,15 +71,16 @@ class Handshake(asyncio.Protocol):
         self._leave()
         if secured is None:
             self.transport.abort()
-        elif problem := tls.problem_with(secured.get_extra_info("peercert"), access.wall()):
-            self._tell(problem)
-            secured.abort()
         else:
-            self._hand_over(secured)
+            problem = tls.problem_with(secured.get_extra_info("peercert"), access.wall())
+            if problem:
+                self._tell(problem)
+            self._hand_over(secured, access.refusing(problem) if problem else None)
 
     async def _secured(self, tls: TlsServerConfig) -> asyncio.Transport | None:
         """Return the transport to go on with, None where the client does not agree, or not in time, or leaves."""
         limits = self._state.limits
+        refuse.set(self._refuse)
         try:
             return await asyncio.get_running_loop().start_tls(
                 self.transport,
@@ -90,6 +96,12 @@ class Handshake(asyncio.Protocol):
             self._tell(str(error) or type(error).__name__)
             return None
 
+    def _refuse(self, error: ssl.SSLError, alert: bytes) -> None:
+        if error.reason == "HTTP_REQUEST":
+            # As Go's servers do, so that Prometheus's page of targets shows more than a connection that was closed.
+            alert = bad_request(_NO_TLS, self._state.access.headers)
+        self.transport.write(alert)
+
     def _leave(self) -> None:
         self._state.connections.discard(self)
         self._state.goes(self)
@@ -99,8 +111,10 @@ class Handshake(asyncio.Protocol):
         client, *_ = self.transport.get_extra_info("peername") or ("",)
         log.debug("tls_handshake_failed", client=client, problem=problem)
 
-    def _hand_over(self, secured: asyncio.Transport) -> None:
+    def _hand_over(self, secured: asyncio.Transport, app: ASGIApp | None) -> None:
         connection = Connection(self._config, self._state, self._app_state, self._loop)
+        if app:
+            connection.app = app
         secured.set_protocol(connection)
         connection.connection_made(secured)
         if self._early:

@@ -34,3 +34,16 @@ def with_headers(message: Message, headers: HeaderPairs) -> Message:
     replaced = dict(headers)
     kept = [(name, value) for name, value in message.get("headers", ()) if name not in replaced]
     return {**message, "headers": [*kept, *replaced.items()]}
+
+
+def bad_request(problem: str, headers: HeaderPairs) -> bytes:
+    """Return a whole answer, for what is no request that could be answered otherwise; the connection is to end."""
+    body = f"{problem}\n".encode()
+    fields = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+        *headers,
+    ]
+    lines = [b"HTTP/1.1 400 Bad Request", *(b": ".join(field) for field in fields), b"", body]
+    return b"\r\n".join(lines)

@@ -94,8 +94,8 @@ async def _with_tls() -> AsyncIterator[Feed]:
 
 
 def _record(answer: bytes) -> str:
-    """Name the first record of TLS."""
-    return {b"": "closed", b"\x15": "alert", b"\x16": "handshake"}[answer[:1]]
+    """Name the first record of TLS, or the answer to HTTP without it."""
+    return {b"": "closed", b"\x15": "alert", b"\x16": "handshake", b"H": "HTTP"}[answer[:1]]
 
 
 @contextlib.asynccontextmanager

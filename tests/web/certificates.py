@@ -1,6 +1,7 @@
 """Certificates for tests: of a server on 127.0.0.1, and of clients, each signed by an authority made for the test."""
 
 import ssl
+from datetime import datetime
 from pathlib import Path
 
 import trustme
@@ -20,9 +21,11 @@ class Authority:
         self.file = directory / f"{name}.pem"
         self._authority.cert_pem.write_to_path(self.file)
 
-    def sign(self, *names: str, stem: str = "server") -> tuple[Path, Path]:
+    def sign(
+        self, *names: str, stem: str = "server", not_after: datetime | None = None
+    ) -> tuple[Path, Path]:
         """Write a certificate for some names, and its key; return their paths."""
-        signed = self._authority.issue_cert(*names)
+        signed = self._authority.issue_cert(*names, not_after=not_after)
         certificate, key = self._directory / f"{stem}.pem", self._directory / f"{stem}-key.pem"
         write_at_once(certificate, b"".join(blob.bytes() for blob in signed.cert_chain_pems))
         write_at_once(key, signed.private_key_pem.bytes())
@@ -52,11 +55,11 @@ class Authority:
         context.load_cert_chain(certificate, key)
         return context
 
-    def trust(self, *names: str) -> ssl.SSLContext:
+    def trust(self, *names: str, not_after: datetime | None = None) -> ssl.SSLContext:
         """Return what a client trusts the authority with, and shows a certificate with where it has names."""
         context = ssl.create_default_context(cafile=self.file)
         if names:
-            context.load_cert_chain(*self.sign(*names, stem="client"))
+            context.load_cert_chain(*self.sign(*names, stem="client", not_after=not_after))
         return context
 
 

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,7 @@ def is_let_in(address: Address, trust: ssl.SSLContext) -> bool:
     """Whether a client gets an answer; with TLS 1.3 it only learns that it does not when it waits for one."""
     try:
         with connected(address, trust=trust) as client:
-            client.sendall(GET)
-            return client.recv(1) != b""
+            return ask(client)[0] == 200
     except (ssl.SSLError, ConnectionError):
         return False
 
@@ -112,7 +112,6 @@ NO_HANDSHAKES = {
     "half a hello": HELLO,
 }
 NO_TLS = {
-    "HTTP": GET,
     "a broken hello": HELLO + b"\0" * 512,
     "noise": bytes(range(256)) * 64,
 }
@@ -312,7 +311,7 @@ def test_a_certificate_whose_names_are_no_text_is_refused_like_any_other(
             connected(address, trust=site.authority.trust("prometheus.example")) as second,
         ):
             assert [ask(first), ask(second)] == [(200, b"hello")] * 2
-    assert {event["problem"] for event in events} == {"a name in the certificate is no text"}
+    assert {event["problem"] for event in events} == {"a name in the certificate is not text"}
     assert caplog.messages == []
 
 
@@ -352,7 +351,7 @@ def test_a_session_that_is_taken_up_again_does_not_outlive_the_certificate_that_
         session = session_that_can_be_taken_up_again(address, trust)
         now = math.inf
         with taken_up_again(address, trust, session) as again:
-            again.sendall(GET)
+            assert ask(again) == (403, b"Refused: the certificate has expired.\n")
             assert rest_of(again) == b""
 
 
@@ -367,7 +366,7 @@ def test_a_session_that_is_taken_up_again_is_held_to_the_names_that_are_allowed_
         session = session_that_can_be_taken_up_again(address, trust)
         site.configure(**policy | {"client_allowed_sans": ["grafana.example"]})
         with taken_up_again(address, trust, session) as again:
-            again.sendall(GET)
+            assert ask(again)[0] == 403
             assert rest_of(again) == b""
 
 
@@ -547,8 +546,7 @@ def test_many_scrapers_at_once_are_served(site: Site) -> None:
     assert answers == [True] * 40
 
 
-def test_why_a_handshake_failed_is_told_to_whoever_debugs_and_to_nobody_else(site: Site) -> None:
-    """asyncio closes the connection without a TLS alert, so the client cannot tell."""
+def test_why_a_client_was_refused_is_told_to_whoever_debugs(site: Site) -> None:
     site.configure(**CLIENTS, client_allowed_sans=["prometheus.example"])
     with capture_logs() as events, served(access=site.access) as address:
         for trust in (site.trust, site.authority.trust("grafana.example")):
@@ -566,3 +564,85 @@ def test_why_a_handshake_failed_is_told_to_whoever_debugs_and_to_nobody_else(sit
     assert "peer did not return a certificate" in problems[0]
     assert problems[1] == "the certificate has none of the names in client_allowed_sans"
     assert "http request" in problems[2]
+
+
+def alert_to(address: Address, trust: ssl.SSLContext) -> str:
+    """Return OpenSSL's name of the alert that a client gets."""
+    with pytest.raises(ssl.SSLError) as refused, connected(address, trust=trust) as client:
+        client.recv(1)
+    return str(refused.value.reason)
+
+
+@pytest.mark.parametrize(
+    ("version", "alert"),
+    [("TLS12", "SSLV3_ALERT_HANDSHAKE_FAILURE"), ("TLS13", "TLSV13_ALERT_CERTIFICATE_REQUIRED")],
+)
+def test_a_client_without_a_certificate_gets_an_alert(version: str, alert: str, site: Site) -> None:
+    site.configure(**CLIENTS, max_version=version)
+    with served(access=site.access) as address:
+        assert alert_to(address, site.trust) == alert
+
+
+@pytest.mark.parametrize("version", ["TLS12", "TLS13"])
+def test_a_client_with_a_certificate_that_will_not_do_gets_an_alert(
+    version: str, site: Site, tmp_path: Path
+) -> None:
+    site.configure(**CLIENTS, max_version=version)
+    unknown = Authority(tmp_path, "other").trust("prometheus.example")
+    unknown.load_verify_locations(site.authority.file)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    expired = site.authority.trust("prometheus.example", not_after=yesterday)
+    with served(access=site.access) as address:
+        assert alert_to(address, unknown) == "TLSV1_ALERT_UNKNOWN_CA"
+        assert alert_to(address, expired) == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
+
+
+def test_a_client_that_speaks_an_older_version_only_gets_an_alert(site: Site) -> None:
+    site.configure(min_version="TLS13")
+    site.trust.maximum_version = ssl.TLSVersion.TLSv1_2
+    with served(access=site.access) as address:
+        assert alert_to(address, site.trust) == "TLSV1_ALERT_PROTOCOL_VERSION"
+
+
+def test_a_client_without_a_cipher_suite_in_common_gets_an_alert(site: Site) -> None:
+    site.configure(max_version="TLS12", cipher_suites=["TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"])
+    site.trust.set_ciphers("ECDHE+AESGCM")
+    with served(access=site.access) as address:
+        assert alert_to(address, site.trust) == "SSLV3_ALERT_HANDSHAKE_FAILURE"
+
+
+@pytest.mark.parametrize("request_", [GET, GET_LARGE, b"POST /-/reload HTTP/1.1\r\n\r\n"])
+def test_plain_http_gets_a_bad_request_with_the_headers_of_every_answer(
+    request_: bytes, site: Site
+) -> None:
+    with served(access=site.access) as address, connected(address) as client:
+        client.sendall(request_)
+        head, _, body = rest_of(client).partition(b"\r\n\r\n")
+        assert is_served(address, site.trust)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert body == b"Client sent an HTTP request to an HTTPS server.\n"
+    for name, value in SECURITY.items():
+        assert f"\r\n{name.lower()}: {value}".encode() in head
+
+
+def test_a_client_whose_certificate_has_no_allowed_name_is_told_so_and_nothing_else(
+    site: Site,
+) -> None:
+    asked = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope)
+        await hello(scope, receive, send)
+
+    site.configure(**CLIENTS, client_allowed_sans=["prometheus.example"])
+    with (
+        served(app, access=site.access) as address,
+        connected(address, trust=site.authority.trust("grafana.example")) as client,
+    ):
+        client.sendall(GET * 2)
+        head, _, body = rest_of(client).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 403 ")
+    assert body == b"Refused: the certificate has none of the names in client_allowed_sans.\n"
+    for name, value in SECURITY.items():
+        assert f"\r\n{name.lower()}: {value}".encode() in head
+    assert asked == []

@@ -59,18 +59,30 @@ class Access:
         """Return `app` with a guard before it (ASGI)."""
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-            own_headers = self.headers
-
-            async def send_with_headers(message: Message) -> None:
-                await send(with_headers(message, own_headers))
-
             asked = in_origin_form(scope)
             asker = asked.get("state", {}).get(CONNECTION, Stranger())
             headers = Headers(scope=asked)
             answer = await self._refusal(asked["method"], headers, asker) or app
-            await answer(asked, receive, send_with_headers)
+            await answer(asked, receive, self._with_headers(send))
 
         return guarded
+
+    def refusing(self, problem: str) -> ASGIApp:
+        """Return what answers a client whose certificate will not do (ASGI): TLS itself can no longer say that."""
+        refusal = PlainTextResponse(f"Refused: {problem}.\n", 403, _CLOSE)
+
+        async def refused(scope: Scope, receive: Receive, send: Send) -> None:
+            await refusal(scope, receive, self._with_headers(send))
+
+        return refused
+
+    def _with_headers(self, send: Send) -> Send:
+        own = self.headers
+
+        async def send_with_headers(message: Message) -> None:
+            await send(with_headers(message, own))
+
+        return send_with_headers
 
     async def _refusal(self, method: str, headers: Headers, asker: Asker) -> Response | None:
         current = self._current()

@@ -4,7 +4,8 @@ import contextlib
 import ipaddress
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -40,17 +41,54 @@ _DEFAULT_SUITES: Final = tuple(suite for suite in TLS_1_2_SUITES if "CBC" not in
 _KINDS_OF_NAMES: Final = ("DNS", "email", "IP Address", "URI")
 
 
-class _Peer(ssl.SSLObject):
-    """Fails for a certificate whose names are no text as for any other that will not do.
+UNREADABLE: Final[dict[str, Any]] = {"unreadable": True}
+"""In the place of a certificate whose names are not text."""
+_NOT_TEXT: Final = "a name in the certificate is not text"
 
-    As a ValueError, asyncio would log its traceback, and the connection would be counted for ever.
-    """
+Refuse = Callable[[ssl.SSLError, bytes], None]
+refuse: Final[ContextVar[Refuse | None]] = ContextVar("refuse", default=None)
+"""Is given why a handshake failed, and OpenSSL's alert for the client: asyncio closes without sending it."""
+
+
+class _Peer(ssl.SSLObject):
+    """A client, who is told why its handshake fails."""
+
+    outgoing: ssl.MemoryBIO
+    refuse: Refuse | None
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            if self.refuse:
+                self.refuse(error, self.outgoing.read())
+            raise
 
     def getpeercert(self, binary_form: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - as ssl has it
         try:
             return super().getpeercert(binary_form)
         except ValueError:
-            raise OSError("a name in the certificate is no text") from None
+            # asyncio would log its traceback, and the connection would be counted for ever.
+            return UNREADABLE
+
+
+class _Context(ssl.SSLContext):
+    sslobject_class = _Peer
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - as ssl has it
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        peer = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        if isinstance(peer, _Peer):
+            peer.outgoing, peer.refuse = outgoing, refuse.get()
+        return peer
 
 
 class TlsServerConfig(Model):
@@ -92,6 +130,8 @@ class TlsServerConfig(Model):
 
         certificate: as getpeercert returns it, empty where there is none. now: Unix seconds.
         """
+        if certificate is UNREADABLE:
+            return _NOT_TEXT
         # OpenSSL verifies it only once: a client that takes its session up again could come in with it for ever.
         if certificate and now > ssl.cert_time_to_seconds(certificate["notAfter"]):
             return "the certificate has expired"
@@ -109,8 +149,7 @@ class TlsServerConfig(Model):
 
     @model_validator(mode="after")
     def _build(self) -> Self:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.sslobject_class = _Peer
+        context = _Context(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = VERSIONS[self.min_version]
         context.maximum_version = VERSIONS[self.max_version]
         context.options |= ssl.OP_NO_RENEGOTIATION
