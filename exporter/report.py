@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from exporter.config import RateLimit, Settings
-from exporter.metrics.state import TargetState
+from exporter.metrics.state import Failure, TargetState
 from exporter.polling.plan import Plan, Shortage, plan_of, sending_rate
 from exporter.targets import Kind, Target
 from exporter.terminal import PLAIN, Colour, Paint, table
@@ -31,24 +31,22 @@ def poll_report(states: Sequence[TargetState], paint: Paint = PLAIN) -> str:
 
 def _poll_row(state: TargetState, paint: Paint) -> tuple[str, ...]:
     name = _name(state.target)
-    if state.failure:
-        status = f" (HTTP {state.failure.status})" if state.failure.status else ""
-        message = f": {state.failure.message}" if state.failure.message else ""
-        problem = f"{state.failure.type}{status}{message}"
-        return name, paint.colour("failing", Colour.RED), "", "", problem
     if not state.is_up:
-        return (
-            name,
-            paint.colour("not polled", Colour.YELLOW),
-            "",
-            "",
-            "polling was paused before its turn",
-        )
+        word, colour = ("failing", Colour.RED) if state.polls else ("not polled", Colour.YELLOW)
+        return name, paint.colour(word, colour), "", "", _problem(state.failure)
     invalid = f"{state.invalid_rows} of {state.rows} rows are invalid" if state.invalid_rows else ""
     result = paint.colour("up", Colour.YELLOW if invalid else Colour.GREEN)
     rows = "" if state.rows is None else f"{state.rows:>4}"
     series = f"{state.balances.series:>6}" if state.balances else ""
     return name, result, rows, series, paint.colour(invalid, Colour.YELLOW) if invalid else ""
+
+
+def _problem(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    status = f" (HTTP {failure.status})" if failure.status else ""
+    message = f": {failure.message}" if failure.message else ""
+    return f"{failure.type}{status}{message}"
 
 
 def _summary(plan: Plan, settings: Settings) -> Iterator[str]:

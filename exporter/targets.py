@@ -1,13 +1,15 @@
 """Targets: the API resources that are polled, as the configuration lists them."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 
 from exporter.config import Settings
 
 Kind = Literal["organization", "vault"]
+MOST_LISTED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,21 @@ class Target:
     def key(self) -> tuple[Kind, str]:
         """What stays the same when the configuration calls it something else."""
         return self.kind, self.id
+
+
+def organizations_of(targets: Iterable[Target]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the organizations that are read with each credential."""
+    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for target in targets:
+        found[target.credential][target.organization] = None
+    return {credential: tuple(names) for credential, names in found.items()}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them; of very many only some, and how many more there are."""
+    more = len(names) - MOST_LISTED
+    text = ", ".join(names[:MOST_LISTED])
+    return f"{text} and {more} more" if more > 0 else text
 
 
 def targets_of(settings: Settings) -> tuple[Target, ...]:

@@ -133,7 +133,7 @@ def test_polling_once_is_told_target_by_target_with_what_is_wrong() -> None:
         read_vault("cold storage", b'{"asset": "ETH"}'),
         TargetState(target(""), polls=1, failure=Failure("Unknown", 500, "Oops", 0.0)),
         TargetState(target("far"), polls=1, failure=Failure("transport/timeout", None, "", 0.0)),
-        TargetState(target("late")),
+        TargetState(target("late"), failure=Failure("InvalidKey", 401, "Unknown key.", 0.0)),
     ]
     assert poll_report(states) == (
         "target               result      rows  series  problem\n"
@@ -141,7 +141,7 @@ def test_polling_once_is_told_target_by_target_with_what_is_wrong() -> None:
         "acme / cold storage  up             2       4  1 of 2 rows are invalid\n"
         "acme / (total)       failing                   Unknown (HTTP 500): Oops\n"
         "acme / far           failing                   transport/timeout\n"
-        "acme / late          not polled                polling was paused before its turn\n"
+        "acme / late          not polled                InvalidKey (HTTP 401): Unknown key.\n"
         "\n"
         "2 of 5 targets were read.\n"
     )

@@ -23,7 +23,7 @@ from exporter.polling.results import Results
 from exporter.polling.retry import Poll, asked_for, refusals_after
 from exporter.polling.schedule import Entry, Schedule, Turn
 from exporter.polling.usage import Usage
-from exporter.targets import Target
+from exporter.targets import Target, listed, organizations_of
 
 log = get_logger()
 
@@ -351,13 +351,16 @@ class Poller:
         now, before = self._parts.monotonic(), gate.refusal
         if not gate.close(refusal, sent_at, now, retry_after) or gate.since is None:
             return
-        facts = {
+        facts: dict[str, str | float] = {
             "credential": credential,
             "seconds": round(gate.ready_at() - now, 1),
             "since_seconds": round(now - gate.since, 1),
             "type": refusal.type,
             "message": refusal.message,
         }
+        if credential != ALL_CREDENTIALS:
+            targets = (entry.target for entry in self._parts.schedule.entries)
+            facts["organizations"] = listed(organizations_of(targets).get(credential, ()))
         if before is not None and before.type == refusal.type:
             log.debug("polling_paused", **facts)
         else:

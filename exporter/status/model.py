@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from exporter.metrics.state import TargetState
+from exporter.polling.gate import Refusal
 from exporter.polling.plan import Shortage
 
 State = Literal["stale", "failing", "waiting", "up"]
@@ -15,14 +16,49 @@ balances from before are served, if there were any. waiting: not polled yet. up:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause of polling.
+
+    credential: whose, None where it is everybody's. organizations: that are read with it. since: when the first of the
+    pauses in a row began. until: when one request may try, None while it does. type, message: of the error that brought
+    it about, or of the last request that tried and had no answer.
+    """
+
+    credential: str | None
+    since: float
+    until: float | None
+    type: str
+    message: str
+    organizations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialStatus:
+    """One credential.
+
+    organizations: that are read with it. unanswered: how many of its requests in a row had no answer, until now; since:
+    when the first of them was sent, why: the last had none, both None after an answer. is_silent: whether it is the API
+    that does not answer, and not some targets. is_key_shared: whether another program uses its key.
+    """
+
+    credential: str
+    organizations: tuple[str, ...]
+    unanswered: int = 0
+    since: float | None = None
+    why: Refusal | None = None
+    is_silent: bool = False
+    is_key_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TargetStatus:
     """One target.
 
     known: what its polls came to. is_polling: whether a poll of it is under way. next_poll: when a request of it may
     go; past where it waits for its turn, None while a request is under way, or while another one tries for all.
     interval: seconds between polls that the budget allows for. stale_after: seconds after which balances that were not
-    read again are withdrawn. is_backed_off: whether it is polled less often,
-    since the API refuses it.
+    read again are withdrawn. is_backed_off: whether it is polled less often, since the API refuses it. pause: the one
+    that holds it, None where it is not paused.
     """
 
     known: TargetState
@@ -32,6 +68,7 @@ class TargetStatus:
     interval: float
     stale_after: float
     is_backed_off: bool = False
+    pause: Pause | None = None
 
     @property
     def latency(self) -> float | None:
@@ -42,21 +79,6 @@ class TargetStatus:
     def series(self) -> int:
         """How many balance series it has."""
         return self.known.balances.series if self.known.balances else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A pause of polling.
-
-    credential: whose, None where it is everybody's. until: when one request may try, None while it does. type, message:
-    of the error that brought it about.
-    """
-
-    credential: str | None
-    since: float
-    until: float | None
-    type: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +140,14 @@ class Status:
     budget: BudgetStatus
     targets: tuple[TargetStatus, ...]
     series: int
+    credentials: tuple[CredentialStatus, ...] = ()
 
     def counts(self) -> dict[State, int]:
         """Return how many targets are in each state."""
         found = Counter(target.state for target in self.targets)
         return {state: found[state] for state in STATES}
+
+    @property
+    def paused(self) -> int:
+        """How many targets are paused, whatever their states."""
+        return sum(target.pause is not None for target in self.targets)

@@ -1,7 +1,7 @@
 """Reads how everything is from the parts of an exporter; it changes none of them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from exporter import __version__
 from exporter.assembly import Exporter
@@ -12,6 +12,7 @@ from exporter.polling.poller import Parts
 from exporter.polling.schedule import Entry
 from exporter.status.model import (
     BudgetStatus,
+    CredentialStatus,
     ExporterStatus,
     KeyBudget,
     Pause,
@@ -19,6 +20,10 @@ from exporter.status.model import (
     Status,
     TargetStatus,
 )
+from exporter.targets import organizations_of
+
+Organizations = Mapping[str, tuple[str, ...]]
+"""By the name of the credential that they are read with."""
 
 
 def status_of(exporter: Exporter) -> Status:
@@ -27,6 +32,8 @@ def status_of(exporter: Exporter) -> Status:
     now, wall = parts.monotonic(), exporter.wall()
     # What is planned by the one clock is told by the other, at the difference they have at this moment.
     to_wall = wall - now
+    organizations = organizations_of(plan.targets)
+    pauses = {pause.credential: pause for pause in _pauses(parts, organizations, to_wall)}
     return Status(
         at=wall,
         exporter=ExporterStatus(
@@ -38,12 +45,15 @@ def status_of(exporter: Exporter) -> Status:
             is_ready=exporter.poller.has_begun,
             trouble=exporter.poller.trouble(),
         ),
-        budget=_budget(parts, plan, now, to_wall),
+        budget=_budget(parts, plan, now, to_wall, tuple(pauses.values())),
         targets=tuple(
-            _target(exporter.store[entry.target], entry, parts, plan, to_wall)
+            _target(
+                exporter.store[entry.target], entry, parts, plan, to_wall=to_wall, pauses=pauses
+            )
             for entry in parts.schedule.entries
         ),
         series=exporter.store.series,
+        credentials=tuple(_credentials(parts, organizations, now, to_wall)),
     )
 
 
@@ -56,8 +66,14 @@ def state_of(known: TargetState) -> State:
     return "up" if known.polls else "waiting"
 
 
-def _target(
-    known: TargetState, entry: Entry, parts: Parts, plan: Plan, to_wall: float
+def _target(  # noqa: PLR0913 - what a target's status is read from
+    known: TargetState,
+    entry: Entry,
+    parts: Parts,
+    plan: Plan,
+    *,
+    to_wall: float,
+    pauses: Mapping[str | None, Pause],
 ) -> TargetStatus:
     lane = parts.lanes[entry.target.credential]
     next_poll = max(entry.ready_at, parts.gate.ready_at(), lane.gate.ready_at())
@@ -70,10 +86,13 @@ def _target(
         interval=plan.refresh_interval(entry.target),
         stale_after=plan.stale_after(entry.target),
         is_backed_off=entry.refusals > 0,
+        pause=pauses.get(None) or pauses.get(entry.target.credential),
     )
 
 
-def _budget(parts: Parts, plan: Plan, now: float, to_wall: float) -> BudgetStatus:
+def _budget(
+    parts: Parts, plan: Plan, now: float, to_wall: float, pauses: tuple[Pause, ...]
+) -> BudgetStatus:
     budget = parts.budget
     own = {name: lane.own_budget for name, lane in parts.lanes.items() if lane.own_budget}
     return BudgetStatus(
@@ -90,11 +109,11 @@ def _budget(parts: Parts, plan: Plan, now: float, to_wall: float) -> BudgetStatu
             KeyBudget(name, budget.requests, budget.window, budget.used(now))
             for name, budget in own.items()
         ),
-        pauses=tuple(_pauses(parts, to_wall)),
+        pauses=pauses,
     )
 
 
-def _pauses(parts: Parts, to_wall: float) -> Iterator[Pause]:
+def _pauses(parts: Parts, organizations: Organizations, to_wall: float) -> Iterator[Pause]:
     gates: list[tuple[str | None, Gate]] = [(None, parts.gate)]
     gates += [(name, lane.gate) for name, lane in parts.lanes.items()]
     for credential, gate in gates:
@@ -106,4 +125,21 @@ def _pauses(parts: Parts, to_wall: float) -> Iterator[Pause]:
                 until=until + to_wall if until < math.inf else None,
                 type=gate.refusal.type,
                 message=gate.refusal.message,
+                organizations=organizations.get(credential, ()) if credential else (),
             )
+
+
+def _credentials(
+    parts: Parts, organizations: Organizations, now: float, to_wall: float
+) -> Iterator[CredentialStatus]:
+    for name, lane in parts.lanes.items():
+        silence = lane.silence
+        yield CredentialStatus(
+            credential=name,
+            organizations=organizations.get(name, ()),
+            unanswered=silence.requests,
+            since=None if silence.since is None else silence.since + to_wall,
+            why=silence.why,
+            is_silent=silence.is_total,
+            is_key_shared=lane.nonce_watch.says_shared(now),
+        )

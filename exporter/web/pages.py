@@ -31,6 +31,13 @@ class Pages:
             verdict=verdict(status),
             polling=polling(status),
             pauses=[(pause, advice(pause.type).meaning) for pause in status.budget.pauses],
+            silences=[
+                (silent, silent.why, advice(silent.why.type).meaning)
+                for silent in status.credentials
+                if silent.is_silent and silent.why
+            ],
+            shared=[credential for credential in status.credentials if credential.is_key_shared],
+            advice_on_nonces=advice("nonce").meaning,
             rows=[row_of(target, status.at) for target in view.choose(status.targets)],
             states=STATES,
             organizations=tuple(dict.fromkeys(_organization(target) for target in status.targets)),
@@ -81,8 +88,11 @@ def verdict(status: Status) -> Verdict:
     if not told:
         text = "All targets are up" if total > 1 else "The target is up"
     worst = next(state for state, count in counts.items() if count)
-    if status.budget.pauses:
-        text += "; polling pauses"
+    if status.paused:
+        text += f"; {status.paused} paused"
+    if any(credential.is_silent for credential in status.credentials):
+        text += "; the API does not answer"
+        worst = min(worst, "failing", key=STATES.index)
     if status.exporter.load_error:
         text += "; configuration not reloaded"
     return Verdict(text, worst)

@@ -40,6 +40,9 @@ class Row(NamedTuple):
     message: str
     failing: Moment | None
     failing_text: str
+    paused: Moment | None
+    paused_text: str
+    paused_why: str
 
 
 def row_of(target: TargetStatus, now: float) -> Row:
@@ -47,7 +50,8 @@ def row_of(target: TargetStatus, now: float) -> Row:
     known, failure = target.known, target.known.failure
     of = known.target
     success, next_poll, latency = known.last_success, target.next_poll, target.latency
-    interval = known.refresh_interval
+    interval, pause = known.refresh_interval, target.pause
+    is_told = pause is not None and failure is not None and failure.type == pause.type
     return Row(
         key=f"{of.kind}-{name_in_path(of.id)}",
         state=target.state,
@@ -69,6 +73,9 @@ def row_of(target: TargetStatus, now: float) -> Row:
         message=failure.message if failure else "",
         failing=moment(failure.since) if failure else None,
         failing_text=lasting(now - failure.since) if failure else "",
+        paused=moment(pause.since) if pause else None,
+        paused_text=lasting(now - pause.since) if pause else "",
+        paused_why=pause.type if pause and not is_told else "",
     )
 
 

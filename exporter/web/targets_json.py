@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.metrics.state import Failure
-from exporter.status.model import BudgetStatus, ExporterStatus, Pause, Status, TargetStatus
+from exporter.status.model import (
+    BudgetStatus,
+    CredentialStatus,
+    ExporterStatus,
+    Pause,
+    Status,
+    TargetStatus,
+)
 from exporter.web.paths import path_of
 from exporter.web.words import rfc3339
 
@@ -25,6 +32,8 @@ def targets_json(status: Status) -> bytes:
             "budget": _budget(status.budget),
             "series": status.series,
             "counts": status.counts(),
+            "paused": status.paused,
+            "credentials": [_credential(credential) for credential in status.credentials],
             "targets": [],
         },
     }
@@ -80,6 +89,23 @@ def _pause(pause: Pause) -> Document:
         "until": _moment(pause.until),
         "type": pause.type,
         "message": pause.message,
+        "organizations": pause.organizations,
+    }
+
+
+def _credential(credential: CredentialStatus) -> Document:
+    why = credential.why
+    return {
+        "credential": credential.credential,
+        "organizations": credential.organizations,
+        "unanswered": {
+            "requests": credential.unanswered,
+            "since": _moment(credential.since),
+            "type": why and why.type,
+            "message": why and why.message,
+        },
+        "answering": not credential.is_silent,
+        "keyShared": credential.is_key_shared,
     }
 
 
@@ -106,6 +132,7 @@ def _target(target: TargetStatus) -> Document:
         "rows": known.rows,
         "invalidRows": known.invalid_rows,
         "series": target.series,
+        "paused": target.pause and _pause(target.pause),
         "error": known.failure and _error(known.failure, known.failed_polls),
         "results": [
             {"time": rfc3339(result.at), "error": result.error, "latencySeconds": result.seconds}

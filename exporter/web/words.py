@@ -6,6 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from exporter.targets import listed
+
 UNKNOWN = "–"  # noqa: RUF001 - a dash is what tables have where there is nothing
 MOST_PLACES: Final = 70
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -93,6 +95,7 @@ def _is_usual(value: Decimal) -> bool:
 
 
 FILTERS: dict[str, Callable[..., object]] = {
+    "listed": listed,
     "span": span,
     "age": age,
     "lasting": lasting,

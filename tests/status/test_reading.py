@@ -7,9 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
+from structlog.testing import capture_logs
 
+from exporter.config import parse
 from exporter.demo import moods
 from exporter.metrics.state import Failure, TargetState
+from exporter.polling.gate import Refusal
 from exporter.status.model import KeyBudget, State, Status, TargetStatus
 from exporter.status.reading import state_of, status_of
 from tests.metrics.answers import HOT, make_store, put, row, vault_answer
@@ -46,6 +50,8 @@ def playing(seconds: float) -> Callable[[Stage], Awaitable[object]]:
         ({}, "waiting"),
         ({"polls": 1}, "up"),
         ({"polls": 1, "failure": FAILURE}, "failing"),
+        # Before its first poll, where nothing can be polled.
+        ({"failure": FAILURE}, "failing"),
         ({"polls": 9, "failure": FAILURE, "is_stale": True}, "stale"),
         # Nothing failed, but nothing was polled either: a long pause.
         ({"polls": 1, "is_stale": True}, "stale"),
@@ -177,6 +183,58 @@ def test_while_one_request_tries_for_all_the_end_of_the_pause_is_unknown() -> No
     status = seen(trying)
     assert [pause.until for pause in status.budget.pauses] == [None]
     assert {it.next_poll for it in status.targets} == {None}
+
+
+def test_a_refused_key_names_each_organization_that_uses_it_and_its_targets_say_so() -> None:
+    async def refused(played: Stage) -> None:
+        document = {**played.document, "organizations": [*played.document["organizations"]]}
+        document["organizations"].append({"id": "ZZZZ BBBB CCCC 0009", "name": "second"})
+        text = yaml.safe_dump(document)
+        settings = parse(text, directory=played.directory, environ=played.environ)
+        await played.exporter.reload(settings)
+        await played.play(2)
+        played.simulator.default_mood = moods.problem(401, "InvalidKey")
+        await played.play(100)
+
+    with capture_logs() as logs:
+        status = seen(refused)
+    (pause,) = status.budget.pauses
+    assert (pause.credential, pause.organizations) == ("main", ("org-main", "second"))
+    assert [it.pause for it in status.targets] == [pause] * 5
+    assert status.paused == 5
+    assert [it.state for it in status.targets[1:4]] == ["failing"] * 3
+    paused = next(log for log in logs if log["event"] == "polling_paused")
+    assert (paused["credential"], paused["organizations"]) == ("main", "org-main, second")
+
+
+def test_a_pause_that_is_renewed_lasts_since_its_beginning() -> None:
+    async def limited(played: Stage) -> None:
+        played.simulator.default_mood = moods.rate_limited(None)
+        await played.play(200)
+
+    status = seen(limited)
+    (pause,) = status.budget.pauses
+    assert pause.since == pytest.approx(BEGINNING + 1, abs=1)
+
+
+def test_credentials_tell_what_of_their_requests_had_no_answer() -> None:
+    async def hang(played: Stage) -> None:
+        await played.play(30)
+        played.simulator.default_mood = moods.slow(3600)
+        await played.play(90)
+
+    credentials: dict[str, dict[str, object]] = {"main": {}, "other": {}}
+    options = {"credentials": credentials, "credential_of": lambda n: "main" if n else "other"}
+    main_key, other_key = seen(playing(30), **options).credentials
+    assert (main_key.credential, main_key.organizations) == ("main", ("org-main",))
+    assert (main_key.unanswered, main_key.since, main_key.why) == (0, None, None)
+    assert not main_key.is_silent
+    main_key, other_key = seen(hang, **options).credentials
+    assert main_key.is_silent
+    assert main_key.unanswered >= 2
+    assert main_key.since == pytest.approx(BEGINNING + 61, abs=2)
+    assert main_key.why == Refusal("transport/timeout", "no complete answer within 10 s")
+    assert (other_key.credential, other_key.is_key_shared) == ("other", False)
 
 
 def test_the_budget_tells_its_limit_its_use_and_the_last_minutes() -> None:

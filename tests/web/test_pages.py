@@ -24,6 +24,8 @@ from tests.web.statuses import (
     NOW,
     OWN_LIMIT,
     PAUSE,
+    REFUSED,
+    SILENT,
     failing,
     status,
     told,
@@ -73,9 +75,19 @@ def cell(page: str, column: int) -> str:
         ),
         (status(told(), told(COLD)), "2 waiting, 0 of 2 up", "waiting"),
         (
-            status(up(), up(COLD), budget=replace(BUDGET, pauses=(PAUSE,))),
-            "All targets are up; polling pauses",
-            "up",
+            status(replace(up(), pause=PAUSE), replace(failing(COLD), pause=PAUSE), up()),
+            "1 failing, 2 of 3 up; 2 paused",
+            "failing",
+        ),
+        (
+            status(up(), up(COLD), credentials=(SILENT,)),
+            "All targets are up; the API does not answer",
+            "failing",
+        ),
+        (
+            status(failing(is_stale=True), credentials=(SILENT,)),
+            "1 stale, 0 of 1 up; the API does not answer",
+            "stale",
         ),
         (
             status(up(), exporter=replace(EXPORTER, load_error="polling: unknown key")),
@@ -139,16 +151,66 @@ def test_what_is_wrong_with_the_exporter_is_told(exporter: ExporterStatus, told:
 
 
 def test_pauses_are_told_with_their_reason_and_their_end() -> None:
-    trying = replace(PAUSE, credential="treasury", until=None, type="InvalidKey", message="No.")
+    trying = replace(REFUSED, until=None, message="No.")
     text = shown(status(budget=replace(BUDGET, pauses=(PAUSE, trying))))
     assert (
         "Polling pauses for everything: http/429 Slow down. since 12 s ; "
         "one request tries in 1 min 18 s" in text
     )
     assert (
-        "Polling pauses for credential treasury : InvalidKey No. since 12 s ; "
+        "Polling pauses for credential treasury (acme, beta): InvalidKey No. since 3 min 20 s ; "
         "one request tries now" in text
     )
+
+
+def test_an_api_that_does_not_answer_is_told_with_the_credential_since_when_and_what_to_do() -> (
+    None
+):
+    text = shown(status(credentials=(SILENT,)))
+    assert (
+        "The API does not answer requests with credential treasury (acme, beta): none of the last 7. "
+        "transport/timeout no complete answer within 10 s since 1 min 15 s ; "
+        "targets are tried one at a time No answer came. Check name resolution, proxy," in text
+    )
+    some = replace(SILENT, is_silent=False)
+    assert "does not answer" not in shown(status(credentials=(some,)))
+
+
+def test_a_key_that_another_program_uses_is_told_until_the_evidence_is_old() -> None:
+    shared = replace(SILENT, is_silent=False, is_key_shared=True)
+    told = "Another program uses the key of credential treasury (acme, beta):"
+    text = shown(status(credentials=(shared,)))
+    assert told in text
+    assert "Give the exporter a key of its own." in text
+    assert told not in shown(status(credentials=(replace(shared, is_key_shared=False),)))
+
+
+def test_of_very_many_organizations_some_are_named() -> None:
+    many = replace(SILENT, organizations=tuple(f"org-{number}" for number in range(300)))
+    assert "org-19 and 280 more): none of the last 7" in shown(status(credentials=(many,)))
+
+
+def test_paused_targets_are_counted_and_say_since_when_and_why() -> None:
+    due = failing(COLD, failure=replace(FAILURE, type="InvalidKey", message="Not known."))
+    seen = status(replace(up(), pause=REFUSED), replace(due, pause=REFUSED), up(ORGANIZATION))
+    page = PAGES.status(seen, View())
+    assert "0 waiting 2 up 2 paused" in text_of(page)
+    cells = [row.split(" | ")[8] for row in rows_of(page)]
+    assert cells[0].endswith("InvalidKey Not known. for 1 min 30 s paused for 3 min 20 s")
+    assert cells[1] == "2 of 2 polls succeeded paused InvalidKey for 3 min 20 s"
+    assert "paused" not in cells[2]
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert (
+        "Polling pauses for credential treasury (acme, beta): InvalidKey The key is not known. "
+        "since 3 min 20 s ; one request tries in 40 s" in text
+    )
+
+
+def test_the_page_of_a_target_that_fails_without_a_poll_says_that_it_cannot_be_read() -> None:
+    seen = status(told(failure=FAILURE))
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert "It cannot be read since 1 min 30 s : http/502 (HTTP status 502) Bad Gateway" in text
+    assert "polls failed" not in text
 
 
 def test_the_budget_is_told_with_its_use_demand_and_chart() -> None:

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
 
 from exporter.demo import moods
-from exporter.status.model import Status
+from exporter.status.model import CredentialStatus, Status
 from exporter.status.reading import status_of
 from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
@@ -29,6 +29,8 @@ from tests.web.statuses import (
     FAILURE,
     OWN_LIMIT,
     PAUSE,
+    REFUSED,
+    SILENT,
     failing,
     status,
     told,
@@ -54,8 +56,9 @@ def document(seen: Status) -> Any:
 
 def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
     everything = status(
-        replace(up(), interval=75.0),
+        replace(up(), interval=75.0, pause=REFUSED),
         failing(COLD),
+        credentials=(SILENT, CredentialStatus("other", ("gamma",))),
         budget=replace(BUDGET, stretch={"treasury": 1.25}, keys=(OWN_LIMIT,), pauses=(PAUSE,)),
         exporter=replace(EXPORTER, load_error="polling: unknown key"),
     )
@@ -99,11 +102,34 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                         "until": "2026-11-21T12:01:18.000Z",
                         "type": "http/429",
                         "message": "Slow down.",
+                        "organizations": [],
                     }
                 ],
             },
             "series": 14,
             "counts": {"stale": 0, "failing": 1, "waiting": 0, "up": 1},
+            "paused": 1,
+            "credentials": [
+                {
+                    "credential": "treasury",
+                    "organizations": ["acme", "beta"],
+                    "unanswered": {
+                        "requests": 7,
+                        "since": "2026-11-21T11:58:45.000Z",
+                        "type": "transport/timeout",
+                        "message": "no complete answer within 10 s",
+                    },
+                    "answering": False,
+                    "keyShared": False,
+                },
+                {
+                    "credential": "other",
+                    "organizations": ["gamma"],
+                    "unanswered": {"requests": 0, "since": None, "type": None, "message": None},
+                    "answering": True,
+                    "keyShared": False,
+                },
+            ],
             "targets": [
                 {
                     "kind": "vault",
@@ -125,6 +151,14 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                     "rows": 2,
                     "invalidRows": 0,
                     "series": 18,
+                    "paused": {
+                        "credential": "treasury",
+                        "since": "2026-11-21T11:56:40.000Z",
+                        "until": "2026-11-21T12:00:40.000Z",
+                        "type": "InvalidKey",
+                        "message": "The key is not known.",
+                        "organizations": ["acme", "beta"],
+                    },
                     "error": None,
                     "results": [
                         {
@@ -159,6 +193,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                     "rows": None,
                     "invalidRows": None,
                     "series": 0,
+                    "paused": None,
                     "error": {
                         "type": "http/502",
                         "status": 502,
@@ -187,7 +222,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
 @pytest.mark.parametrize(
     "seen",
     [
-        status(up(), failing(COLD), told()),
+        status(up(), failing(COLD), told(failure=FAILURE), credentials=(SILENT,)),
         status(
             failing(is_stale=True, failure=replace(FAILURE, status=None, type=EVIL, message=EVIL)),
             exporter=replace(EXPORTER, config_file=None, load_error=EVIL, trouble=EVIL),
