@@ -40,7 +40,8 @@ SWITCH_SECONDS: Final = 0.0005
 class WebOptions:
     """What the flags say of the HTTP side.
 
-    may_reload: whether `POST /-/reload` is allowed. allowed_hosts: further names by which the exporter may be asked.
+    may_reload: whether `POST /-/reload` and `/-/poll` are allowed. allowed_hosts: further names by which the exporter
+    may be asked.
     """
 
     address: ListenAddress

@@ -6,7 +6,7 @@ import platform
 import random
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -25,11 +25,13 @@ from exporter.custody.errors import Cleaner
 from exporter.custody.transport import Transport
 from exporter.custody.vault_query import VaultQuery
 from exporter.metrics import catalog
+from exporter.metrics.state import TargetState
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate
 from exporter.polling.lane import Lane, lanes_that_stay, warn_of_open_files
+from exporter.polling.on_demand import OnDemand
 from exporter.polling.plan import plan_of
 from exporter.polling.poller import Parts, Poller
 from exporter.polling.results import Results
@@ -163,13 +165,29 @@ class Exporter:
         self.poller.reconsider()
         await asyncio.gather(*(client.close() for client in retired))
 
+    def poll_now(self, ids: Collection[str]) -> OnDemand | None:
+        """Poll these targets as soon as may be, without `ids` all that are failing or paused.
+
+        Return what came of it, None where an id is not a target's. Spaces within an id do not count.
+        """
+        keys = {_squeezed(target.id): target.key for target in self.plan.targets}
+        wanted = [keys.get(_squeezed(id_)) for id_ in ids]
+        if None in wanted:
+            return None
+        trouble = {state.target.key for state in self.store.states() if self._is_troubled(state)}
+        return self.poller.poll_now(wanted or trouble)
+
+    def _is_troubled(self, state: TargetState) -> bool:
+        gates = self.parts.gate, self._lanes[state.target.credential].gate
+        return bool(state.failure or state.is_stale) or not all(gate.is_open for gate in gates)
+
     def _exchange_lanes(
         self, lanes: dict[str, Lane], now: float, *, is_elsewhere: bool
     ) -> tuple[set[str], list[CustodyClient]]:
         """Put `lanes` in the place of those that are, which go on under their new names where they have the same key.
 
-        Returns the names of those with secrets, or a way to the API (`is_elsewhere`), that were not tried before, and
-        the clients that nobody will ask again.
+        Returns the names of those to be tried at once, with secrets or a way to the API (`is_elsewhere`) that were not
+        tried before or with a pause that ends here, and the clients that nobody will ask again.
         """
         olds = lanes_that_stay(self._lanes, lanes)
         retired = [lane.client for lane in self._lanes.values()]
@@ -182,9 +200,10 @@ class Exporter:
                 renewed.add(name)
                 continue
             is_renewed = is_elsewhere or old.secrets != lane.secrets
-            if is_renewed:
-                renewed.add(name)
             old.become(lane, now, is_renewed=is_renewed)
+            # Whoever reloads has put something right, maybe at the API.
+            if is_renewed or old.gate.try_now(now):
+                renewed.add(name)
             self._lanes[name] = old
         return renewed, retired
 
@@ -286,6 +305,10 @@ class _Files:
             secrets[name] = source.read()
             warn_of_open_files(name, source)
         return cls(tls, secrets)
+
+
+def _squeezed(id_: str) -> str:
+    return id_.replace(" ", "")
 
 
 def _budget(limit: RateLimit, in_flight: int, now: float) -> Budget:

@@ -111,7 +111,7 @@ def flag_parser() -> argparse.ArgumentParser:
         action=_Once,
         nargs=0,
         default=False,
-        help="allow POST /-/reload",
+        help="allow POST /-/reload and POST /-/poll",
     )
     parser.add_argument(
         "--web.max-connections",

@@ -1,7 +1,10 @@
 """A gate that closes when the API says stop: for everything (rate limit), or for one credential (refused)."""
 
+import math
 from typing import Final, NamedTuple
 
+BETWEEN_TRIES_SECONDS: Final = 60.0
+"""Between two requests that somebody asks for in spite of a pause or a back-off."""
 SHORTEST_PAUSE_SECONDS: Final = 1.0
 LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
 """An absurd `Retry-After` must not silence the exporter for good; one request in an hour does no harm."""
@@ -37,11 +40,17 @@ class Gate:
         self._closed_at: float | None = None
         self._opens_at = 0.0
         self._trying = False
+        self._ended_early_at = -math.inf
 
     @property
     def is_open(self) -> bool:
         """Whether requests go through freely."""
         return self._closed_at is None
+
+    @property
+    def is_locked_out(self) -> bool:
+        """Whether it is closed because of a lockout, which each further try would begin anew."""
+        return self.refusal is not None and self.refusal.is_lockout
 
     def ready_at(self) -> float:
         """Return when the next request may go: infinity while one tries for all."""
@@ -52,6 +61,19 @@ class Gate:
     def pass_through(self) -> None:
         """Take note that a request goes now; where the gate is closed, it is the one that tries."""
         self._trying = self._closed_at is not None
+
+    def try_now(self, now: float) -> bool:
+        """End the pause for the one request that tries; return whether that was done.
+
+        Not a lockout's pause, and none twice within a minute: a key that is refused in a row gets locked out.
+        """
+        is_over = self._closed_at is None or self._trying
+        is_too_soon = now - self._ended_early_at < BETWEEN_TRIES_SECONDS
+        if is_over or is_too_soon or self.is_locked_out:
+            return False
+        self._ended_early_at = now
+        self._opens_at = min(self._opens_at, now)
+        return True
 
     def close(
         self,

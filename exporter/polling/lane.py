@@ -65,11 +65,15 @@ class Lane:
             self.slow_turn_at = now + lost * (1 / SLOW_SHARE - 1)
 
     def check_nonce_conflict(self, error: CustodyError, watch: NonceWatch, now: float) -> None:
-        """Log that somebody else uses the key, where `error` completes the evidence for that.
+        """Log that somebody else uses the key, or that our nonces are behind, where `error` completes the evidence.
 
         watch: the one from before the request. Of several requests under way, a later one may overtake.
         """
-        if error.refuses_nonce and self.source.max_in_flight == 1 and watch.refused(now):
+        if not error.refuses_nonce or (watch.has_accepted and self.source.max_in_flight > 1):
+            return
+        if not watch.refused(now):
+            return
+        if watch.has_accepted:
             log.warning(
                 "key_shared",
                 credential=self.name,
@@ -77,14 +81,26 @@ class Lane:
                 problem="the API has seen larger nonces from this key than this exporter has sent: another program "
                 "uses it; give the exporter a key of its own",
             )
+        else:
+            log.warning(
+                "nonce_behind",
+                credential=self.name,
+                type=error.type,
+                problem="the API has refused every nonce since the start: it has seen larger ones from this key, sent "
+                "by a clock that was ahead, in a finer unit, or by another program. Compare the clock with "
+                "the API's and the unit with `nonce` in the configuration; if both are right, wait until the clock "
+                "shows what it showed when it was ahead, or create a new key",
+            )
 
     def become(self, other: "Lane", now: float, *, is_renewed: bool) -> None:
         """Go on as `other`, which was built for the same credential after a reload.
 
-        What is under way stays counted. A pause goes on, unless what it was about is not what it was.
+        What is under way stays counted. A pause goes on, unless what it was about is not what it was. A lockout is
+        about the key, whatever its secret.
         """
         if is_renewed:
-            self.gate = other.gate
+            if not self.gate.is_locked_out or self.secrets.api_key != other.secrets.api_key:
+                self.gate = other.gate
             self.nonce_watch = other.nonce_watch
             self.silence = other.silence
             self.generation += 1

@@ -12,25 +12,31 @@ class NonceWatch:
 
     The API refuses a nonce that is not larger than the last one it accepted from the key. Ours always grow, so once
     it has accepted one of them, it can refuse a later one only because a larger one came from somebody else. Until
-    then it may have been this exporter before a restart, with a clock that was ahead or a finer unit: that is not told.
+    then it may have been this exporter before a restart, with a clock that was ahead or a finer unit.
+    has_accepted: which of the two it is.
 
     A gateway that sends a request on twice looks the same, but not often: three refusals within an hour are told, and
     not again until an hour has passed without any. All times are monotonic seconds.
     """
 
     def __init__(self) -> None:
-        self._has_accepted = False
+        self.has_accepted = False
         self._refusals: deque[float] = deque(maxlen=TELLING_REFUSALS)
         self._is_told = False
 
     def accepted(self) -> None:
         """Take note that the API has answered a request with what was asked for."""
-        self._has_accepted = True
+        if not self.has_accepted:
+            self.has_accepted = True
+            # Those before say that our nonces were behind, nothing about anybody else.
+            self._refusals.clear()
+            self._is_told = False
 
     def refused(self, now: float) -> bool:
-        """Take note that the API refused a nonce, and return whether it is time to tell that the key is shared."""
-        if not self._has_accepted:
-            return False
+        """Take note that the API refused a nonce, and return whether it is time to tell what that says.
+
+        It says that the key is shared where a nonce was accepted before, else that all of ours are behind.
+        """
         if self._refusals and now - self._refusals[-1] >= EPISODE_SECONDS:
             self._is_told = False
         self._refusals.append(now)
@@ -43,4 +49,4 @@ class NonceWatch:
 
     def says_shared(self, now: float) -> bool:
         """Return whether it was told that the key is shared, and a refusal since then is less than an hour old."""
-        return self._is_told and now - self._refusals[-1] < EPISODE_SECONDS
+        return self.has_accepted and self._is_told and now - self._refusals[-1] < EPISODE_SECONDS

@@ -6,24 +6,31 @@ Everything it decides is decided by those parts; here they are only asked, and t
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from exporter.clocks import BELIEVED_AFTER_TIMEOUTS, ClockWatch, Moment
 from exporter.config import ALL_CREDENTIALS
 from exporter.custody.client import CustodyClient
-from exporter.custody.errors import INTERNAL_TYPE, CustodyError, Delivery, Reaction
+from exporter.custody.errors import (
+    BLOCKED_TYPE,
+    INTERNAL_TYPE,
+    CustodyError,
+    Delivery,
+    Reaction,
+)
 from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate, Refusal
 from exporter.polling.lane import Lane
+from exporter.polling.on_demand import OnDemand, poll_on_demand
 from exporter.polling.results import Results
 from exporter.polling.retry import Poll, asked_for, refusals_after
 from exporter.polling.schedule import Entry, Schedule, Turn
 from exporter.polling.usage import Usage
-from exporter.targets import Target, listed, organizations_of
+from exporter.targets import Kind, Target, listed, organizations_of
 
 log = get_logger()
 
@@ -67,6 +74,8 @@ class Poller:
         self._waiting_since: float | None = None
         self._heartbeat: float | None = None
         self._looked_at = -math.inf
+        # The target whose request a gateway refused, where that is the last that is known of the way to the API.
+        self._last_blocked: Target | None = None
         self._once = False
 
     async def run(self) -> None:
@@ -106,6 +115,16 @@ class Poller:
         if not self._deadlines and any(gate.ready_at() == math.inf for gate in gates):
             return "a pause waits for a request that nobody makes"
         return None
+
+    def poll_now(self, keys: Container[tuple[Kind, str] | None]) -> OnDemand:
+        """Poll the targets with these keys as soon as may be; return which are, and which are not and why."""
+        parts = self._parts
+        entries = [entry for entry in parts.schedule.entries if entry.target.key in keys]
+        asked = poll_on_demand(entries, parts.lanes, parts.gate, parts.monotonic())
+        if asked.polled:
+            log.info("poll_requested", targets=len(asked.polled))
+        self.reconsider()
+        return asked
 
     def reconsider(self) -> None:
         """Look again at what may go: the parts are not what they were."""
@@ -231,11 +250,7 @@ class Poller:
             delivery = await self._ask(entry, lane, sent_at)
         except Exception as error:
             log.exception("request_crashed", target=entry.target.id)
-            defect = CustodyError(INTERNAL_TYPE, message=f"defect: {type(error).__name__}")
-            self._parts.results.request_failed(entry.target, defect)
-            for gate in self._gates(lane):
-                self._settle(*gate, sent_at, answered=False)
-            self._failed(entry, defect, lane, sent_at)
+            self._crashed(entry, lane, error, sent_at)
         finally:
             now = self._parts.monotonic()
             for budget in budgets:
@@ -246,15 +261,31 @@ class Poller:
             self._deadlines.pop(task, None)
             self._changed.set()
 
+    def _crashed(self, entry: Entry, lane: Lane, error: Exception, sent_at: float) -> None:
+        """Let a poll fail because of a defect of this exporter, also where the defect is in what shows failures."""
+        words = f"a defect of this exporter ({type(error).__name__}): its log has the traceback"
+        defect = CustodyError(INTERNAL_TYPE, message=words)
+        for gate in self._gates(lane):
+            self._settle(*gate, sent_at, answered=False)
+        try:
+            self._parts.results.request_failed(entry.target, defect)
+            self._failed(entry, defect, lane, sent_at)
+        except Exception:
+            log.exception("request_crashed", target=entry.target.id)
+        if entry.is_sending:
+            entry.finish(failed=True)
+            self._retire(entry)
+
     async def _ask(self, entry: Entry, lane: Lane, sent_at: float) -> Delivery:
         parts = self._parts
         if not lane.gate.is_open:
-            await lane.read_secrets_again()
+            await self._read_secrets_again(lane)
         generation, nonce_watch, silence = lane.generation, lane.nonce_watch, lane.silence
         try:
             answer = await _fetch(lane.client, entry.target)
             nonce_watch.accepted()
             silence.answered()
+            self._last_blocked = None
             for gate in self._gates(lane):
                 self._settle(*gate, sent_at, answered=True)
             if not entry.is_dropped:
@@ -266,23 +297,34 @@ class Poller:
                 )
         except CustodyError as error:
             parts.results.request_failed(entry.target, error)
+            if error.may_be_mended_by_secrets and lane.generation == generation:
+                await self._read_secrets_again(lane)
             if error.delivery is Delivery.ANSWERED:
                 silence.answered()
             else:
                 silence.unanswered(_refusal(error), sent_at, is_news=not entry.is_silent)
-            self._pause_or_settle(lane, error, sent_at, generation)
+            self._pause_or_settle(entry, lane, error, sent_at, generation)
             lane.deprioritise_slow(entry, sent_at, parts.monotonic())
             lane.check_nonce_conflict(error, nonce_watch, parts.monotonic())
             if lane.generation == generation:
                 self._failed(entry, error, lane, sent_at)
             else:
-                # It was about secrets or an address that a reload has replaced.
+                # It was about secrets or an address that are not in use any more.
                 entry.retry(parts.monotonic())
             return error.delivery
         entry.is_slow = entry.is_silent = False
         entry.finish()
         self._retire(entry)
         return Delivery.ANSWERED
+
+    async def _read_secrets_again(self, lane: Lane) -> None:
+        """Use what the secret files hold now; where that is new, what failed with the old ones is tried at once."""
+        generation = lane.generation
+        await lane.read_secrets_again()
+        if lane.generation != generation:
+            for entry in self._parts.schedule.entries:
+                if self._lane(entry) is lane:
+                    entry.keep(entry.target, self._parts.monotonic(), is_renewed=True)
 
     def _retire(self, entry: Entry) -> None:
         """Keep `run_once` from polling a target again."""
@@ -321,11 +363,12 @@ class Poller:
         return (self._parts.gate, ALL_CREDENTIALS), (lane.gate, lane.name)
 
     def _pause_or_settle(
-        self, lane: Lane, error: CustodyError, sent_at: float, generation: int
+        self, entry: Entry, lane: Lane, error: CustodyError, sent_at: float, generation: int
     ) -> None:
         refusal = _refusal(error)
         everything, own = self._gates(lane)
-        match error.reaction:
+        reaction = Reaction.PAUSE_ALL if self._is_all_blocked(entry, error) else error.reaction
+        match reaction:
             case Reaction.PAUSE_ALL:
                 self._pause(*everything, refusal, sent_at, error.retry_after)
                 # It says nothing about the key.
@@ -333,11 +376,25 @@ class Poller:
             case Reaction.PAUSE_CREDENTIAL | Reaction.LOCK_OUT:
                 if lane.generation == generation:
                     self._pause(*own, refusal, sent_at)
+                else:
+                    lane.gate.settle(sent_at, answered=False)
                 self._settle(*everything, sent_at, answered=True)
             case _:
-                answered = error.delivery is Delivery.ANSWERED
+                # Whoever blocks a request has not looked at its key.
+                answered = error.delivery is Delivery.ANSWERED and error.type != BLOCKED_TYPE
                 for gate in (everything, own):
                     self._settle(*gate, sent_at, answered=answered, why=refusal)
+
+    def _is_all_blocked(self, entry: Entry, error: CustodyError) -> bool:
+        """Whether requests for two different targets in a row were blocked, or one that tries for all."""
+        if error.delivery is not Delivery.ANSWERED:
+            return False
+        before, self._last_blocked = self._last_blocked, None
+        if error.type != BLOCKED_TYPE:
+            return False
+        self._last_blocked = entry.target
+        is_another = before is not None and before.key != entry.target.key
+        return is_another or not self._parts.gate.is_open
 
     def _pause(
         self,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from exporter.polling.gate import BETWEEN_TRIES_SECONDS
 from exporter.polling.retry import Poll, back_off
 from exporter.targets import Target
 
@@ -26,7 +27,7 @@ class Entry:
     is_silent: whether the last one had no answer. is_slow: whether its last request took long to fail, so that it
     gives way to others of its key. is_dropped: whether the configuration has let go of it, so that what is under way
     means nothing any more.
-    refusals: polls in a row that make it back off.
+    refusals: polls in a row that make it back off. hurried_at: when somebody last asked for a poll of it.
     """
 
     target: Target
@@ -42,6 +43,7 @@ class Entry:
     is_slow: bool = False
     is_dropped: bool = False
     refusals: int = 0
+    hurried_at: float = -math.inf
 
     def overdue(self, now: float) -> float:
         """Return how long it has been due, in intervals; a target never polled is overdue beyond measure."""
@@ -53,6 +55,18 @@ class Entry:
         if self.poll is None:
             self.poll = poll()
             self.previous_start, self.started_at = self.started_at, now
+
+    def hurry(self, now: float) -> bool:
+        """Let its next request go before all others; return whether that was done, as it is not twice in a minute.
+
+        A back-off goes on where that fails too.
+        """
+        if now - self.hurried_at < BETWEEN_TRIES_SECONDS:
+            return False
+        self.hurried_at = self.ready_at = now
+        self.due = -math.inf
+        self.is_slow = False
+        return True
 
     def retry(self, at: float) -> None:
         """Take note that the poll goes on with another try; its place is free until then."""

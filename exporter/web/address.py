@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 BACKLOG: Final = 2048
-RESERVED_PATHS: Final = ("/", "/help", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/targets")
+RESERVED_PATHS: Final = (
+    *("/", "/help", "/api/v1/targets"),
+    *("/-/healthy", "/-/ready", "/-/reload", "/-/poll"),
+)
 RESERVED_FOLDERS: Final = ("/vaults/", "/organizations/", "/static/")
 
 _FORM = re.compile(r"(?:\[(?P<ipv6>[^]]+)]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>[0-9]{1,5})")

@@ -72,6 +72,7 @@ class Site:
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
                 Route("/-/reload", self._reload, methods=["POST"]),
+                Route("/-/poll", self._poll, methods=["POST"]),
             ]
         )
         # A redirect would be to whatever host the client named.
@@ -134,6 +135,21 @@ class Site:
         if problem := await self._reload_configuration():
             return PlainTextResponse(f"Nothing was changed.\n{problem}\n", 500)
         return PlainTextResponse("Reloaded.\n")
+
+    async def _poll(self, request: Request) -> Response:
+        """Poll one target, or all that are failing or paused, as soon as may be."""
+        if self._reload_configuration is None:
+            text = "Polling on demand is off: start with --web.enable-lifecycle.\n"
+            return PlainTextResponse(text, 403)
+        ids = request.query_params.getlist("target")
+        asked = self._exporter.poll_now(ids)
+        if asked is None:
+            text = "No target has this id: /api/v1/targets has all of them.\n"
+            return PlainTextResponse(text, 404)
+        to_wall = self._exporter.wall() - self._exporter.parts.monotonic()
+        text = "".join(f"{line}\n" for line in asked.lines(to_wall))
+        # Too Many Requests: nothing of what was asked for may be done now.
+        return PlainTextResponse(text, 429 if asked.is_in_vain else 200)
 
     def _now(self) -> Status:
         self._exporter.poller.bring_up_to_date()

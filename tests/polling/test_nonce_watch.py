@@ -50,11 +50,21 @@ def test_the_third_refusal_within_an_hour_is_told_once_an_episode(
     assert told_at(refused_at) == told
 
 
-def test_refusals_before_the_first_nonce_was_accepted_say_nothing() -> None:
+def test_refusals_before_the_first_nonce_was_accepted_say_once_that_ours_are_behind() -> None:
     watch = NonceWatch()
-    assert not any(watch.refused(moment) for moment in range(100))
+    assert [moment for moment in range(100) if watch.refused(moment)] == [2]
+    assert not watch.has_accepted
+    assert not watch.says_shared(100)
+
+
+def test_refusals_before_the_first_nonce_was_accepted_do_not_say_that_the_key_is_shared() -> None:
+    watch = NonceWatch()
+    assert [watch.refused(moment) for moment in (97, 98, 99)] == [False, False, True]
     watch.accepted()
-    assert [watch.refused(moment) for moment in (100, 101, 102)] == [False, False, True]
+    assert [watch.refused(moment) for moment in (100, 101)] == [False, False]
+    assert not watch.says_shared(101)
+    assert watch.refused(102)
+    assert watch.says_shared(102)
 
 
 def test_a_key_is_told_as_shared_until_an_hour_has_passed_without_a_refusal() -> None:
@@ -136,6 +146,27 @@ def test_one_that_starts_with_too_small_nonces_is_not_taken_for_two() -> None:
             await played.play(7200)
             await played.stop()
         assert played.state("v0").failure
+        assert shared(events) == []
+        (told,) = [event for event in events if event["event"] == "nonce_behind"]
+        assert told["credential"] == "main"
+        assert (
+            "by a clock that was ahead, in a finer unit, or by another program" in told["problem"]
+        )
+
+    run(main())
+
+
+def test_a_clock_that_was_hours_ahead_before_a_restart_is_told_soon_and_once() -> None:
+    async def main() -> None:
+        played = stage(vaults=3)
+        ahead = another(played, wall_ahead=12 * HOUR)
+        await poll(ahead, 30)
+        with capture_logs() as events:
+            await played.play(60)
+            assert [event["event"] for event in events].count("nonce_behind") == 1
+            await played.play(3000)
+            await played.stop()
+        assert [event["event"] for event in events].count("nonce_behind") == 1
         assert shared(events) == []
 
     run(main())

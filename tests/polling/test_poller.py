@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import Response
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
@@ -629,5 +630,173 @@ def test_while_a_gate_is_closed_and_nobody_answers_intervals_are_kept() -> None:
         await played.stop()
         # Ten polls of three tries each; the pause may have brought one more.
         assert all(len(played.times(vault)) <= 33 for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
+BLOCKED = moods.body(b"<html><title>Just a moment...</title>", "text/html", 403)
+
+
+def test_a_target_that_a_gateway_blocks_is_polled_half_as_often_and_no_less() -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.moods[played.vault_id("v1")] = BLOCKED
+        with capture_logs() as logs:
+            await played.play(500)
+        await played.stop()
+        waits = [later - earlier for earlier, later in pairwise(played.times("v1"))]
+        assert waits == [pytest.approx(120, abs=0.7)] * 4
+        assert len(played.times("v0")) == 9
+        assert "polling_paused" not in _events(logs)
+        failure = played.state("v1").failure
+        assert failure is not None
+        assert (failure.type, failure.status) == ("http/blocked", 403)
+        assert failure.message == "Just a moment..."
+
+    run(main())
+
+
+def test_two_targets_that_a_gateway_blocks_in_a_row_pause_everything() -> None:
+    async def main() -> None:
+        played = two_credentials()
+        await played.play(30)
+        sent = len(played.wire.sent)
+        for vault in ("v0", "v1", "v2", "v3"):
+            played.simulator.moods[played.vault_id(vault)] = BLOCKED
+        with capture_logs() as logs:
+            await played.play(185)
+        times = [moment for moment, _ in played.wire.sent[sent:]]
+        # Two are blocked, then one tries after a window and after two.
+        assert [later - earlier for earlier, later in pairwise(times)][1:] == [
+            pytest.approx(30, abs=0.7),
+            pytest.approx(60, abs=0.7),
+        ]
+        (pause,) = [entry for entry in logs if entry["event"] == "polling_paused"][:1]
+        assert (pause["credential"], pause["type"]) == ("all", "http/blocked")
+        assert _events(logs).count("polling_paused") == 1
+        played.simulator.moods.clear()
+        await played.play(300)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2", "v3"))
+
+    run(main())
+
+
+def test_an_answer_of_the_api_between_two_blocked_requests_keeps_polling_going() -> None:
+    async def main() -> None:
+        played = stage(vaults=4)
+        for vault in ("v0", "v2"):
+            played.simulator.moods[played.vault_id(vault)] = BLOCKED
+        with capture_logs() as logs:
+            await played.play(100)
+        await played.stop()
+        assert "polling_paused" not in _events(logs)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("mood", "refusal"),
+    [
+        (moods.problem(401, "InvalidKey"), "InvalidKey"),
+        (moods.problem(403, "PermissionDenied"), "PermissionDenied"),
+        (moods.legacy("EAPI:Invalid key"), "EAPI:Invalid key"),
+    ],
+    ids=["401", "403", "the legacy envelope"],
+)
+def test_a_rotated_key_that_lies_there_already_is_used_at_once(
+    mood: moods.Mood, refusal: str, tmp_path: Path
+) -> None:
+    """The refusal comes after the file has changed, or the exporter learns of the change by it."""
+
+    async def main() -> None:
+        file = tmp_path / "key"
+        file.write_text("the-old-key\n")
+        played = stage(credentials={"main": {"api_key_file": "key"}}, directory=tmp_path)
+        played.simulator.guard.secrets["the-old-key"] = played.simulator.guard.secrets[API_KEY]
+        await played.play(30)
+        file.write_text(f"{API_KEY}\n")
+        played.simulator.default_mood = moods.times(1, mood)
+        with capture_logs() as logs:
+            await played.play(60)
+        await played.stop()
+        assert _events(logs) == ["secrets_changed"]
+        refused = [entry for entry in logs if entry["event"] == "request_failed"]
+        assert [entry["type"] for entry in refused] == [refusal]
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
+def test_what_the_old_key_was_refused_is_tried_at_once_with_the_new_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        file = tmp_path / "key"
+        file.write_text("the-old-key\n")
+        played = stage(credentials={"main": {"api_key_file": "key"}}, directory=tmp_path)
+        played.simulator.guard.secrets["the-old-key"] = played.simulator.guard.secrets[API_KEY]
+        denied = moods.problem(403, "PermissionDenied")
+        for vault in ("v0", "v1"):
+            played.simulator.moods[played.vault_id(vault)] = denied
+        await played.play(300)
+        file.write_text(f"{API_KEY}\n")
+        played.simulator.moods[played.vault_id("v0")] = moods.times(1, denied)
+        played.simulator.moods.pop(played.vault_id("v1"))
+        played.exporter.poll_now([played.vault_id("v0")])
+        await played.play(5)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
+def test_a_lockout_pauses_its_key_for_a_quarter_of_an_hour_at_once() -> None:
+    async def main() -> None:
+        played = two_credentials()
+        await played.play(30)
+        lockout = moods.legacy("EGeneral:Temporary lockout")
+        for vault in ("v0", "v1"):
+            played.simulator.moods[played.vault_id(vault)] = lockout
+        await played.play(1800)
+        await played.stop()
+        locked = sorted(played.times("v0")[1:] + played.times("v1")[1:])
+        assert [later - earlier for earlier, later in pairwise(locked)] == [
+            pytest.approx(900, abs=0.7)
+        ]
+        assert len(played.times("v2")) > 25
+
+    run(main())
+
+
+def test_an_api_in_trouble_is_asked_when_it_says_and_then_at_the_interval() -> None:
+    async def main() -> None:
+        played = stage(limit=(2000, 30.0))
+        unwell = Response("", 503, headers={"retry-after": "5"})
+        played.simulator.moods[played.vault_id("v1")] = moods.always(unwell)
+        await played.play(200)
+        await played.stop()
+        waits = [later - earlier for earlier, later in pairwise(played.times("v1"))]
+        assert waits == [pytest.approx(wait, abs=0.7) for wait in (5, 60, 60, 60)]
+
+    run(main())
+
+
+def test_a_defect_in_what_shows_failures_costs_no_later_poll(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def defective(*_args: object, **_facts: object) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        played = stage()
+        monkeypatch.setattr("exporter.metrics.store.Store.put", defective)
+        with capture_logs() as logs:
+            await played.play(10)
+        monkeypatch.undo()
+        crashes = [entry for entry in logs if entry["event"] == "request_crashed"]
+        assert crashes
+        assert all(entry["exc_info"] for entry in crashes)
+        await played.play(70)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
 
     run(main())

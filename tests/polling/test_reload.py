@@ -1,6 +1,7 @@
 """A reload while the exporter polls: what stays, what goes, what takes effect at once."""
 
 import asyncio
+import base64
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +16,11 @@ from exporter.demo import moods
 from exporter.demo.guard import Refusal
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
-from tests.polling.world import API_KEY, API_SECRET, Stage, now, run, stage
+from tests.polling.world import API_KEY, API_SECRET, OTHER_KEY, Stage, now, run, stage
 
 Document = dict[str, Any]
+
+OTHER_SECRET = base64.b64encode(b"another secret").decode()
 
 
 def changed(played: Stage, change: Callable[[Document], None], **environ: str) -> Settings:
@@ -251,7 +254,7 @@ def test_secrets_are_read_again_and_a_pause_about_the_old_ones_ends() -> None:
     run(main())
 
 
-def test_a_pause_about_secrets_that_did_not_change_goes_on() -> None:
+def test_a_reload_ends_the_pause_of_a_refused_key_for_one_request_once_a_minute() -> None:
     async def main() -> None:
         played = stage(environ={"KEY": "revoked"})
         await played.play(10)
@@ -259,7 +262,52 @@ def test_a_pause_about_secrets_that_did_not_change_goes_on() -> None:
             await played.exporter.reload(changed(played, nothing))
             await played.play(5)
         await played.stop()
+        assert len(played.wire.sent) == 2
+
+    run(main())
+
+
+def test_a_key_that_was_put_right_at_the_api_works_after_a_reload() -> None:
+    async def main() -> None:
+        played = stage(environ={"KEY": "revoked"})
+        await played.play(10)
+        played.simulator.guard.secrets["revoked"] = API_SECRET
+        await played.exporter.reload(changed(played, nothing))
+        await played.play(5)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "mood",
+    [moods.rate_limited(600), moods.legacy("EGeneral:Temporary lockout")],
+    ids=["a rate limit", "a lockout"],
+)
+@pytest.mark.parametrize("secret", [API_SECRET, OTHER_SECRET], ids=["as before", "another"])
+def test_no_reload_ends_a_pause_that_the_api_asked_for(mood: moods.Mood, secret: str) -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.default_mood = mood
+        await played.play(10)
+        await played.exporter.reload(changed(played, nothing, SECRET=secret))
+        await played.play(60)
+        await played.stop()
         assert len(played.wire.sent) == 1
+
+    run(main())
+
+
+def test_another_key_is_tried_at_once_though_the_old_one_is_locked_out() -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.default_mood = moods.times(1, moods.legacy("EGeneral:Temporary lockout"))
+        await played.play(10)
+        await played.exporter.reload(changed(played, nothing, KEY=OTHER_KEY))
+        await played.play(10)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
 
     run(main())
 

@@ -273,6 +273,50 @@ def test_what_is_wrong_with_a_file_is_told_also_where_its_name_is_no_text(tmp_pa
         assert f"{tmp_path}/?.yaml: credentials: is required" in ask(site, path, method).text
 
 
+async def reload_nothing() -> None:
+    """Stand for a reload that the flag allows."""
+
+
+def test_a_target_is_polled_when_somebody_posts_its_id() -> None:
+    async def visits() -> None:
+        exporter = await begun(Clock())
+        site = Site(exporter, "/metrics", reload=reload_nothing)
+        path = f"/-/poll?target={VAULT.id}"
+        first, second = await aask(site, path, "POST"), await aask(site, path, "POST")
+        assert first.status_code == 200
+        assert first.text.startswith("Polled as soon as the budget allows: vault ")
+        assert second.status_code == 429
+        assert second.text.startswith("Not polled, as asked for less than a minute ago: vault ")
+
+    asyncio.run(visits())
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "text"),
+    [
+        ("", 200, "Nothing is failing or paused.\n"),
+        ("?target=nonsense", 404, "No target has this id: /api/v1/targets has all of them.\n"),
+        ("?target=", 404, "No target has this id: /api/v1/targets has all of them.\n"),
+    ],
+)
+def test_what_is_polled_on_demand_is_said(query: str, status: int, text: str) -> None:
+    async def visit() -> None:
+        site = Site(await begun(Clock()), "/metrics", reload=reload_nothing)
+        answer = await aask(site, f"/-/poll{query}", "POST")
+        assert (answer.status_code, answer.text) == (status, text)
+
+    asyncio.run(visit())
+
+
+def test_nobody_polls_on_demand_without_the_flag_or_with_another_method(exporter: Exporter) -> None:
+    refused = ask(site_of(exporter), f"/-/poll?target={VAULT.id}", "POST")
+    assert refused.status_code == 403
+    assert "--web.enable-lifecycle" in refused.text
+    allowed = Site(exporter, "/metrics", reload=reload_nothing)
+    for method in ("GET", "HEAD", "PUT", "DELETE"):
+        assert ask(allowed, "/-/poll", method).status_code == 405
+
+
 def test_pages_are_made_beside_the_event_loop(
     exporter: Exporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

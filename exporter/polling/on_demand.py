@@ -1,0 +1,93 @@
+"""What an operator may ask for: to poll now what would be polled later, as far as nobody is harmed by it."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from exporter.polling.gate import Gate
+from exporter.polling.lane import Lane
+from exporter.polling.schedule import Entry
+from exporter.targets import Target
+
+MOST_NAMED: Final = 10
+
+
+@dataclass(slots=True)
+class OnDemand:
+    """What came of asking for polls. Times are monotonic seconds.
+
+    polled: what is polled as soon as the budget allows, or is under way. too_soon: what was asked for less than a
+    minute ago. paused: why targets are not polled, with when that ends (None while a request tries), and how many.
+    """
+
+    polled: list[Target] = field(default_factory=list)
+    too_soon: list[Target] = field(default_factory=list)
+    paused: dict[tuple[str, float | None], int] = field(default_factory=dict)
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether there was something to poll, and none of it may be polled now."""
+        return not self.polled and bool(self.too_soon or self.paused)
+
+    def leave_paused(self, why: str, gate: Gate) -> None:
+        """Count a target that waits until the pause of `gate` ends."""
+        until = gate.ready_at()
+        key = why, until if until < math.inf else None
+        self.paused[key] = self.paused.get(key, 0) + 1
+
+    def lines(self, to_wall: float) -> Iterable[str]:
+        """Yield what came of it, for people. to_wall: Unix seconds less monotonic ones."""
+        if self.polled:
+            yield f"Polled as soon as the budget allows: {_names(self.polled)}."
+        if self.too_soon:
+            yield f"Not polled, as asked for less than a minute ago: {_names(self.too_soon)}."
+        for (why, until), targets in self.paused.items():
+            ends = "" if until is None else f" until {_clock(until + to_wall)}"
+            yield f"Not polled, as {why}{ends}: {targets} target{'s' if targets > 1 else ''}."
+        if not (self.polled or self.too_soon or self.paused):
+            yield "Nothing is failing or paused."
+
+
+def poll_on_demand(
+    entries: Iterable[Entry], lanes: Mapping[str, Lane], everything: Gate, now: float
+) -> OnDemand:
+    """Let `entries` be polled before all others, in spite of their back-off and of the pause of a refused credential.
+
+    That pause ends for one request, which tries for all. A pause of everything and a lockout go on: what the API asked
+    for is not ours to shorten. Each target, and each credential's pause, at most once a minute.
+    """
+    asked = OnDemand()
+    ended: dict[str, bool] = {}
+    for entry in entries:
+        credential = entry.target.credential
+        gate = lanes[credential].gate
+        if everything.is_open and credential not in ended:
+            ended[credential] = gate.is_open or gate.try_now(now)
+        if not everything.is_open:
+            asked.leave_paused("everything is paused", everything)
+        elif ended[credential]:
+            is_now = entry.is_sending or entry.hurry(now)
+            (asked.polled if is_now else asked.too_soon).append(entry.target)
+        elif gate.is_locked_out:
+            asked.leave_paused(f"the API has locked credential {credential!r} out", gate)
+        else:
+            why = f"credential {credential!r} is paused and was tried less than a minute ago"
+            asked.leave_paused(why, gate)
+    return asked
+
+
+def _names(targets: Collection[Target]) -> str:
+    named = [_name(target) for target in targets][:MOST_NAMED]
+    more = len(targets) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _name(target: Target) -> str:
+    what = f"vault {target.vault!r} of " if target.vault else ""
+    return f"{what}organization {target.organization!r}"
+
+
+def _clock(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).strftime("%H:%M:%S UTC")

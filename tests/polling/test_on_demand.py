@@ -1,0 +1,226 @@
+"""Polls that somebody asks for: what goes at once, and what no operator may shorten."""
+
+from collections.abc import Iterable
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.demo import moods
+from exporter.demo.guard import Refusal
+from exporter.polling.on_demand import OnDemand
+from tests.polling.world import Stage, now, run, stage
+
+
+def ask(played: Stage, *vaults: str) -> list[str]:
+    """Ask for these vaults, or for whatever is in trouble; return what the operator reads."""
+    asked = played.exporter.poll_now([played.vault_id(vault) for vault in vaults])
+    assert asked is not None
+    return list(asked.lines(0.0))
+
+
+def names(vaults: Iterable[str]) -> str:
+    return ", ".join(f"vault '{vault}' of organization 'org-main'" for vault in vaults)
+
+
+def test_a_target_that_backs_off_is_polled_at_once_and_backs_off_further() -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.moods[played.vault_id("v1")] = moods.problem(403, "PermissionDenied")
+        await played.play(300)
+        before = len(played.times("v1"))
+        asked_at = now()
+        assert ask(played, "v1") == [f"Polled as soon as the budget allows: {names(['v1'])}."]
+        await played.play(2)
+        assert played.times("v1")[before:] == [pytest.approx(asked_at, abs=1)]
+        # Two refusals came before, so the third waits for 480 s.
+        await played.play(900)
+        assert played.times("v1")[before + 1] - asked_at == pytest.approx(480, abs=60)
+        await played.stop()
+
+    run(main())
+
+
+def test_a_target_is_polled_on_demand_once_a_minute() -> None:
+    async def main() -> None:
+        played = stage(polling={"interval": "1h"})
+        await played.play(30)
+        ask(played, "v1")
+        await played.play(5)
+        assert ask(played, "v1") == [
+            f"Not polled, as asked for less than a minute ago: {names(['v1'])}."
+        ]
+        await played.play(55)
+        assert ask(played, "v1") == [f"Polled as soon as the budget allows: {names(['v1'])}."]
+        await played.play(5)
+        await played.stop()
+        assert len(played.times("v1")) == 3
+
+    run(main())
+
+
+def test_without_a_target_all_that_fail_are_polled_and_no_others() -> None:
+    async def main() -> None:
+        played = stage()
+        for vault in ("v0", "v2"):
+            played.simulator.moods[played.vault_id(vault)] = moods.problem(404, "NotFound")
+        await played.play(30)
+        before = {vault: len(played.times(vault)) for vault in ("v0", "v1", "v2")}
+        with capture_logs() as logs:
+            assert ask(played) == [f"Polled as soon as the budget allows: {names(['v0', 'v2'])}."]
+        assert logs == [{"event": "poll_requested", "log_level": "info", "targets": 2}]
+        await played.play(3)
+        await played.stop()
+        after = {vault: len(played.times(vault)) - before[vault] for vault in before}
+        assert after == {"v0": 1, "v1": 0, "v2": 1}
+
+    run(main())
+
+
+def test_where_nothing_fails_nothing_is_polled() -> None:
+    async def main() -> None:
+        played = stage()
+        await played.play(30)
+        with capture_logs() as logs:
+            assert ask(played) == ["Nothing is failing or paused."]
+        assert not logs
+        await played.stop()
+
+    run(main())
+
+
+def test_what_is_asked_for_goes_before_all_that_is_overdue() -> None:
+    async def main() -> None:
+        played = stage(vaults=200, polling={"interval": "10s"})
+        await played.play(120)
+        asked_at = now()
+        ask(played, "v150")
+        await played.play(2)
+        await played.stop()
+        # The first may have been chosen before.
+        first_two = [path for moment, path in played.wire.sent if moment >= asked_at][:2]
+        assert played.path("v150") in first_two
+
+    run(main())
+
+
+def test_the_pause_of_a_refused_key_ends_for_one_request_once_a_minute() -> None:
+    async def main() -> None:
+        played = stage()
+        await played.play(10)
+        played.simulator.default_mood = moods.problem(401, "InvalidKey")
+        for vault in ("v0", "v1", "v2"):
+            played.simulator.moods[played.vault_id(vault)] = moods.problem(401, "InvalidKey")
+        await played.play(120)
+        sent = len(played.wire.sent)
+        (line,) = ask(played)
+        assert line.startswith("Polled as soon as the budget allows: ")
+        await played.play(10)
+        assert len(played.wire.sent) == sent + 1
+        (line,) = ask(played, "v1")
+        assert line.startswith(
+            "Not polled, as credential 'main' is paused and was tried less than a minute ago until"
+        )
+        await played.play(30)
+        assert len(played.wire.sent) == sent + 1
+        # It went on where it was: the next pause is longer than the one that was ended.
+        assert played.exporter.parts.lanes["main"].gate.ready_at() - now() > 120
+        await played.stop()
+
+    run(main())
+
+
+def test_a_key_that_was_put_right_at_the_api_works_as_soon_as_somebody_asks() -> None:
+    async def main() -> None:
+        played = stage()
+        await played.play(10)
+        for vault in ("v0", "v1", "v2"):
+            played.simulator.moods[played.vault_id(vault)] = moods.problem(401, "InvalidKey")
+        await played.play(120)
+        played.simulator.moods.clear()
+        ask(played)
+        await played.play(5)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("mood", "why"),
+    [
+        (moods.rate_limited(600), "everything is paused until"),
+        (
+            moods.legacy("EGeneral:Temporary lockout"),
+            "the API has locked credential 'main' out until",
+        ),
+    ],
+    ids=["a rate limit", "a lockout"],
+)
+def test_a_pause_that_the_api_asked_for_goes_on_whoever_asks(mood: moods.Mood, why: str) -> None:
+    async def main() -> None:
+        played = stage()
+        await played.play(10)
+        played.simulator.default_mood = mood
+        for vault in ("v0", "v1", "v2"):
+            played.simulator.moods[played.vault_id(vault)] = mood
+        await played.play(120)
+        sent = len(played.wire.sent)
+        (line,) = ask(played)
+        assert line.startswith(f"Not polled, as {why}")
+        assert line.endswith("UTC: 4 targets.")
+        await played.play(120)
+        await played.stop()
+        assert len(played.wire.sent) == sent
+
+    run(main())
+
+
+def test_an_unknown_id_is_told_and_spaces_in_a_known_one_do_not_count() -> None:
+    async def main() -> None:
+        played = stage()
+        organization = played.exporter.plan.targets[0].id
+        assert played.exporter.poll_now(["VAAAAAAAAAAAAA"]) is None
+        assert played.exporter.poll_now([played.vault_id("v0"), "nonsense"]) is None
+        for written in (organization, organization.replace(" ", "")):
+            assert played.exporter.poll_now([written]) is not None
+
+    run(main())
+
+
+def test_many_targets_are_named_in_a_line_that_can_be_read() -> None:
+    async def main() -> None:
+        played = stage(vaults=30)
+        asked = played.exporter.poll_now([played.vault_id(f"v{number}") for number in range(30)])
+        assert asked is not None
+        (line,) = asked.lines(0.0)
+        assert line.endswith(" and 20 more.")
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_in_vain"),
+    [
+        (OnDemand(), False),
+        (OnDemand(paused={("it is paused", None): 1}), True),
+    ],
+)
+def test_what_could_not_be_done_at_all_is_told_apart_from_nothing_to_do(
+    asked: OnDemand,
+    is_in_vain: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    assert asked.is_in_vain is is_in_vain
+
+
+def test_the_refusals_of_a_key_are_not_multiplied_by_asking() -> None:
+    async def main() -> None:
+        played = stage(credentials={"main": {"api_key_env": "WRONG"}}, environ={"WRONG": "wrong"})
+        await played.play(5)
+        for _ in range(600):
+            ask(played)
+            await played.play(1)
+        await played.stop()
+        # One a minute at the most.
+        assert played.simulator.guard.refusals[Refusal.INVALID_KEY] <= 12
+
+    run(main())
