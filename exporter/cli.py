@@ -56,6 +56,11 @@ def _show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _tell(problem: str) -> None:
+    """Write what is wrong to stderr; a file that is named in it, or quoted, may have any character."""
+    print(paint_for(sys.stderr, os.environ).text(problem), file=sys.stderr)
+
+
 def _run(flags: argparse.Namespace, signals: Signals) -> int:
     # Not at the top of the file: --help, --version and bad flags answer at once without the libraries.
     from exporter.config import ConfigError, SecretError  # noqa: PLC0415
@@ -67,10 +72,10 @@ def _run(flags: argparse.Namespace, signals: Signals) -> int:
         with asyncio.Runner(loop_factory=Loop) as runner:
             return runner.run(_go(flags, signals))
     except (ConfigError, SecretError, EnvironmentMistakeError) as error:
-        print(error, file=sys.stderr)
+        _tell(str(error))
         return BAD_USAGE
     except ListenError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        _tell(f"{PROGRAM}: {error}")
         return RUNTIME_FAILURE
     except asyncio.CancelledError:
         # By a signal.
@@ -87,7 +92,7 @@ async def _go(flags: argparse.Namespace, signals: Signals) -> int:
             return SUCCESS
         if flags.once:
             once = await app.poll_once(load(), signals, paint_for(sys.stderr, os.environ))
-            _show(once.page)
+            _show(paint_for(sys.stdout, os.environ).text(once.page))
             # Elsewhere the log has told it already.
             if sys.stderr.isatty():
                 print(f"\n{once.report}", end="", file=sys.stderr)

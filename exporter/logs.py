@@ -11,6 +11,8 @@ from typing import Any, Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
+from exporter.terminal import without_controls
+
 Level = Literal["debug", "info", "warn", "error"]
 Format = Literal["logfmt", "json"]
 
@@ -93,6 +95,7 @@ class _Lines:
 
     def __init__(self, descriptor: int, gap: Callable[[int], str]) -> None:
         self._descriptor = descriptor
+        self._is_terminal = os.isatty(descriptor)
         self._gap = gap
         self._left_out = 0
         self._rest = b""
@@ -114,7 +117,8 @@ class _Lines:
         self._go_on()
         if self._rest:
             return False
-        self._rest = whole = line.encode(errors="backslashreplace")
+        shown = without_controls(line) if self._is_terminal else line
+        self._rest = whole = shown.encode(errors="backslashreplace")
         self._go_on()
         if self._rest == whole:
             self._rest = b""

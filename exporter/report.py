@@ -13,9 +13,18 @@ from exporter.terminal import PLAIN, Colour, Paint, table
 def plan_report(settings: Settings, paint: Paint = PLAIN) -> str:
     """Return the plan for `settings`: demand, budget, and how often each target will really be read."""
     plan = plan_of(settings)
-    warnings = [f"{paint.colour('warning:', Colour.YELLOW)} {text}" for text in _warnings(plan)]
+    warnings = [
+        f"{paint.colour('warning:', Colour.YELLOW)} {text}"
+        for text in map(paint.text, _warnings(plan))
+    ]
     return "\n".join(
-        [*_summary(plan, settings), "", *table(_plan_rows(plan, paint)), *_with_gap(warnings), ""]
+        [
+            *map(paint.text, _summary(plan, settings)),
+            "",
+            *table(_plan_rows(plan, paint)),
+            *_with_gap(warnings),
+            "",
+        ]
     )
 
 
@@ -30,10 +39,10 @@ def poll_report(states: Sequence[TargetState], paint: Paint = PLAIN) -> str:
 
 
 def _poll_row(state: TargetState, paint: Paint) -> tuple[str, ...]:
-    name = _name(state.target)
+    name = paint.text(_name(state.target))
     if not state.is_up:
         word, colour = ("failing", Colour.RED) if state.polls else ("not polled", Colour.YELLOW)
-        return name, paint.colour(word, colour), "", "", _problem(state.failure)
+        return name, paint.colour(word, colour), "", "", paint.text(_problem(state.failure))
     invalid = f"{state.invalid_rows} of {state.rows} rows are invalid" if state.invalid_rows else ""
     result = paint.colour("up", Colour.YELLOW if invalid else Colour.GREEN)
     rows = "" if state.rows is None else f"{state.rows:>4}"
@@ -76,7 +85,7 @@ def _plan_rows(plan: Plan, paint: Paint) -> list[tuple[str, ...]]:
         refreshed = duration(plan.refresh_interval(target))
         if plan.stretch[target.credential] > 1:
             refreshed = paint.colour(refreshed, Colour.YELLOW)
-        rows.append((_name(target), duration(target.interval), refreshed))
+        rows.append((paint.text(_name(target)), duration(target.interval), refreshed))
     return rows
 
 

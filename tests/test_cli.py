@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families as read_text
+from starlette.responses import JSONResponse
 
 from exporter import __version__
 from exporter.cli import main
@@ -21,7 +22,7 @@ from exporter.demo import moods
 from exporter.demo.server import SimulatorThread
 from exporter.flags import flag_parser
 from exporter.signals import Signals
-from tests.demo.calling import API_KEY, API_SECRET, PORTFOLIO, VAULT
+from tests.demo.calling import API_KEY, API_SECRET, ORGANIZATION, PORTFOLIO, VAULT
 from tests.exporting import configuration, simulator, write
 from tests.processes import COMMAND, environment, run
 from tests.waiting import until
@@ -423,6 +424,57 @@ def test_once_shows_its_progress_and_a_table_on_a_terminal(
     until(lambda: summary in b"".join(written))
     assert b"12/12" in b"".join(written)
     assert b" 0/12 " in b"".join(written)
+
+
+OTHER = ORGANIZATION.vaults[2]
+HOSTILE = "\x1b[2J\x9bA\u202e"
+
+
+def test_what_the_api_says_does_not_steer_a_terminal_that_once_writes_to(
+    tmp_path: Path, terminal: tuple[int, list[bytes]]
+) -> None:
+    """A pipe gets every byte as it is."""
+    theirs, written = terminal
+    row = {"asset": f"X{HOSTILE}", "asset_class": "currency"}
+    amounts = dict.fromkeys(("balance", "spot", "hold", "available"), "1")
+    rows = moods.always(JSONResponse([row | amounts]))
+    refusal = moods.legacy(f"EGeneral:{HOSTILE}")
+    with SimulatorThread(simulator(moods={VAULT.id: rows, OTHER.id: refusal}).app) as base_url:
+        write(tmp_path, configuration(base_url))
+        runs = [
+            subprocess.run(
+                [*COMMAND, "--once"],
+                cwd=tmp_path,
+                env=environment({"NO_COLOR": "1"}),
+                stdout=stdout,
+                stderr=theirs,
+                timeout=60,
+                check=False,
+            )
+            for stdout in (theirs, subprocess.PIPE)
+        ]
+    until(lambda: written and b"targets were read" in written[-1])
+    assert f'asset="X{HOSTILE}"'.encode() in runs[1].stdout
+    shown = b"".join(written)
+    assert rb'asset="X\x1b[2J' in shown
+    assert b"\x1b[2J" not in shown
+    assert "\x9b".encode() not in shown
+    assert "\u202e".encode() not in shown
+
+
+def test_a_bad_configuration_does_not_steer_a_terminal(
+    tmp_path: Path, terminal: tuple[int, list[bytes]]
+) -> None:
+    theirs, written = terminal
+    (tmp_path / "config.yaml").write_text('"\\e[2J": 1\n')
+    command = [*COMMAND, "--config.check"]
+    environ = environment()
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, stderr=theirs, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    until(lambda: b"config.yaml" in b"".join(written))
+    assert b"\x1b[2J" not in b"".join(written)
 
 
 def test_the_demo_needs_no_configuration_and_no_credentials(tmp_path: Path) -> None:

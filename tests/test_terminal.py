@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from exporter.terminal import PLAIN, Colour, Paint, paint_for, table
+from exporter.terminal import PLAIN, Colour, Paint, paint_for, table, without_controls
 
 COLOURS = Paint(colours=True)
 
@@ -56,3 +56,26 @@ def test_only_a_terminal_is_written_to_in_colours_and_only_if_nobody_forbids_it(
 ) -> None:
     text = paint_for(stream, environ).colour("up", Colour.GREEN)
     assert (text != "up") == painted
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2J", r"\x1b[2J"),
+        ("\x9b2J", r"\x9b2J"),
+        ("a\rb\x07\x08\x7f", r"a\x0db\x07\x08\x7f"),
+        ("\u202egro.live", r"\u202egro.live"),
+        ("\u2066", r"\u2066"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("金庫 é 🏦", "金庫 é 🏦"),
+    ],
+)
+def test_what_a_terminal_obeys_is_spelled_out(text: str, shown: str) -> None:
+    assert without_controls(text) == shown
+
+
+def test_text_of_others_is_changed_for_a_terminal_only_with_colours_or_without() -> None:
+    for environ in ({}, {"NO_COLOR": "1"}):
+        assert paint_for(Terminal(), environ).text("\x1b[2J") == r"\x1b[2J"
+        assert paint_for(io.StringIO(), environ).text("\x1b[2J") == "\x1b[2J"
+        assert paint_for(None, environ).text("\x1b[2J") == "\x1b[2J"
