@@ -119,7 +119,10 @@ class Results:
         self._store.put(after)
         failure = after.failure
         if failure and (before.failure is None or before.failure.type != failure.type):
-            log.warning("target_failing", **_names(after.target), **_facts(failure))
+            credential = after.target.credential
+            log.warning(
+                "target_failing", **_names(after.target), credential=credential, **_facts(failure)
+            )
 
     def _failure(self, error: CustodyError) -> Failure:
         return Failure(error.type, error.status, error.message, self._wall())

@@ -113,11 +113,6 @@ class Entry:
         return started_at + (back_off(interval, self.refusals) if self.refusals else interval)
 
     @property
-    def is_quick_retry(self) -> bool:
-        """Whether it is in the middle of a poll whose last request failed at once."""
-        return self.poll is not None and not self.is_slow
-
-    @property
     def refresh_interval(self) -> float | None:
         """Seconds between the beginnings of the last two polls, None before the second."""
         if self.started_at is None or self.previous_start is None:
@@ -175,7 +170,8 @@ class Schedule:
                 look_again_at = min(look_again_at, moment)
                 continue
             gives_way = entry.is_slow and now < turn.slow_turn_at
-            rank = (not gives_way, entry.is_quick_retry, entry.overdue(now))
+            is_quick_retry = entry.poll is not None and not entry.is_slow
+            rank = (not gives_way, is_quick_retry, entry.overdue(now))
             if rank > first_rank:
                 chosen, first_rank = entry, rank
         return chosen, look_again_at

@@ -1,14 +1,15 @@
 """Makes the pages for people from how everything is. They are complete as they are; scripts only keep them fresh."""
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.status.model import STATES, State, Status, TargetStatus
+from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
 from exporter.web.advice import ADVICE, RUNBOOKS, advice
 from exporter.web.drawing import chart
 from exporter.web.row import row_of
 from exporter.web.statement import statement_of
-from exporter.web.view import COLUMNS, View
+from exporter.web.view import COLUMNS, PAUSED, View
 from exporter.web.words import FILTERS
 
 if TYPE_CHECKING:
@@ -31,11 +32,7 @@ class Pages:
             verdict=verdict(status),
             polling=polling(status),
             pauses=[(pause, advice(pause.type).meaning) for pause in status.budget.pauses],
-            silences=[
-                (silent, silent.why, advice(silent.why.type).meaning)
-                for silent in status.credentials
-                if silent.is_silent and silent.why
-            ],
+            silence=silence_of(status),
             shared=[credential for credential in status.credentials if credential.is_key_shared],
             advice_on_nonces=advice("nonce").meaning,
             rows=[row_of(target, status.at) for target in view.choose(status.targets)],
@@ -43,6 +40,7 @@ class Pages:
             organizations=tuple(dict.fromkeys(_organization(target) for target in status.targets)),
             columns=COLUMNS,
             everything=view.in_state(None).address(),
+            paused=View(text=PAUSED).address(),
             chart=chart(status.budget.history, status.budget.requests, status.at),
         )
 
@@ -96,6 +94,33 @@ def verdict(status: Status) -> Verdict:
     if status.exporter.load_error:
         text += "; configuration not reloaded"
     return Verdict(text, worst)
+
+
+class SilenceTold(NamedTuple):
+    """An API that does not answer, as the page tells it. requests: without an answer; since: the first of them."""
+
+    credentials: Sequence[CredentialStatus]
+    requests: int
+    since: float
+    type: str
+    message: str
+    meaning: str
+
+
+def silence_of(status: Status) -> SilenceTold | None:
+    """Return what to tell of an API that does not answer, with whichever credentials; None where it does."""
+    silent = [credential for credential in status.credentials if credential.is_silent]
+    whys = [credential.why for credential in silent if credential.why]
+    if not whys:
+        return None
+    return SilenceTold(
+        credentials=silent,
+        requests=sum(credential.unanswered for credential in silent),
+        since=min(status.at if it.since is None else it.since for it in silent),
+        type=whys[0].type,
+        message=whys[0].message,
+        meaning=advice(whys[0].type).meaning,
+    )
 
 
 def polling(status: Status) -> str:

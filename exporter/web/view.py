@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 from exporter.status.model import STATES, State, TargetStatus
 
 LONGEST_TEXT: Final = 200
+PAUSED: Final = "paused"
+"""The text that finds what is paused, whatever its state."""
 
 SortKey = Callable[[TargetStatus], Any]
 """What targets are compared by; None comes last, whichever way they are sorted."""
@@ -120,7 +122,7 @@ class View:
         return known + [target for target in chosen if key(target) is None]
 
     def _shows(self, target: TargetStatus) -> bool:
-        of, failure = target.known.target, target.known.failure
+        of, failure, pause = target.known.target, target.known.failure, target.pause
         if self.state not in (None, target.state):
             return False
         if self.organization not in (None, of.organization):
@@ -130,5 +132,7 @@ class View:
         texts = [of.organization, of.vault or "(total)", of.id, of.id.replace(" ", "")]
         if failure:
             texts += [failure.type, failure.message]
+        if pause:
+            texts += [PAUSED, pause.type, pause.message]
         sought = self.text.casefold()
         return any(sought in text.casefold() for text in texts)

@@ -172,6 +172,13 @@ def test_an_api_that_does_not_answer_is_told_with_the_credential_since_when_and_
         "transport/timeout no complete answer within 10 s since 1 min 15 s ; "
         "targets are tried one at a time No answer came. Check name resolution, proxy," in text
     )
+    other = replace(SILENT, credential="other", organizations=(), unanswered=2, since=NOW - 100)
+    assert (
+        "The API does not answer requests with credentials treasury (acme, beta), other : none of the last 9. "
+        "transport/timeout no complete answer within 10 s since 1 min 40 s ;"
+    ) in shown(status(credentials=(SILENT, other)))
+    many = tuple(replace(other, credential=f"key-{number}") for number in range(50))
+    assert "key-19 and 30 more: none of the last 100." in shown(status(credentials=many))
     some = replace(SILENT, is_silent=False)
     assert "does not answer" not in shown(status(credentials=(some,)))
 
@@ -195,6 +202,8 @@ def test_paused_targets_are_counted_and_say_since_when_and_why() -> None:
     seen = status(replace(up(), pause=REFUSED), replace(due, pause=REFUSED), up(ORGANIZATION))
     page = PAGES.status(seen, View())
     assert "0 waiting 2 up 2 paused" in text_of(page)
+    assert '<a href="/?q=paused"><span class="badge">2 paused</span></a>' in page
+    assert len(rows_of(PAGES.status(seen, View(text="paused")))) == 2
     cells = [row.split(" | ")[8] for row in rows_of(page)]
     assert cells[0].endswith("InvalidKey Not known. for 1 min 30 s paused for 3 min 20 s")
     assert cells[1] == "2 of 2 polls succeeded paused InvalidKey for 3 min 20 s"
