@@ -45,8 +45,8 @@ class Loop(asyncio.SelectorEventLoop):
 
     @property
     def unresolved(self) -> list[str]:
-        """The names that are being looked up."""
-        return [str(host) for host, *_ in self._lookups]
+        """The names that are being looked up, each once."""
+        return list(dict.fromkeys(str(host) for host, *_ in self._lookups))
 
     def run_in_executor(
         self,
@@ -90,3 +90,9 @@ class Loop(asyncio.SelectorEventLoop):
         for lookup in self._lookups.values():
             lookup.cancel()
         super().close()
+
+
+def unresolved() -> list[str]:
+    """Return the names that the running event loop is looking up, as far as it knows."""
+    loop = asyncio.get_running_loop()
+    return loop.unresolved if isinstance(loop, Loop) else []

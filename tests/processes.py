@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,26 @@ COMMAND = (sys.executable, "-W", "error", "-m", "exporter")
 LONGEST_RUN_SECONDS = 60
 
 
+def command_after(prelude: str) -> tuple[str, ...]:
+    """Return a command that does what COMMAND does, in a process in which something else was done before."""
+    start = "from exporter.__main__ import main\nraise SystemExit(main())\n"
+    return (sys.executable, "-W", "error", "-c", f"{prelude}\n{start}")
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return as little as a process needs, and the simulator's secrets."""
     return {"PATH": os.environ.get("PATH", ""), **ENVIRON, **(extra or {})}
 
 
 def run(
-    *arguments: str | Path, directory: Path, environ: Mapping[str, str] | None = None
+    *arguments: str | Path,
+    directory: Path,
+    environ: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND,
 ) -> subprocess.CompletedProcess[str]:
     """Run the exporter in `directory` until it ends. environ: more variables for it."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*command, *map(str, arguments)],
         cwd=directory,
         env=environment(environ),
         capture_output=True,
@@ -82,7 +91,10 @@ class Running:
 
 @contextmanager
 def running(
-    *arguments: str | Path, directory: Path, environ: Mapping[str, str] | None = None
+    *arguments: str | Path,
+    directory: Path,
+    environ: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND,
 ) -> Iterator[Running]:
     """Run the exporter while the block runs, on a port of its own unless one is given, and with a log in JSON.
 
@@ -94,7 +106,7 @@ def running(
         flags += ["--web.listen-address=127.0.0.1:0"]
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(
-            [*COMMAND, *flags, *map(str, arguments)],
+            [*command, *flags, *map(str, arguments)],
             cwd=directory,
             env=environment(environ),
             stdout=stdout,

@@ -1,7 +1,8 @@
 """What the exporter takes over from disk without being asked."""
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from exporter import reload
 from exporter.assembly import Exporter
 from exporter.config import ConfigError, Mistake, Settings, parse
 from exporter.reload import Reloader
+from exporter.threads import Loop
 from exporter.web.access.file import WebConfigFile
 from tests.exporting import ENVIRON, configuration, exporter_of, reloaded
 from tests.web.access.files import HASH, OTHER_HASH, write
@@ -125,3 +127,95 @@ def test_a_reload_tells_that_the_budget_has_become_too_small(exporter: Exporter)
     with capture_logs() as events:
         assert asyncio.run(reloaded(reloader)) is None
     assert [event["event"] for event in events] == ["reloaded", "budget_too_small"]
+
+
+class Loads:
+    """Loads the settings, as often as asked, once it is released; counts how often, and who waits."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.begun = 0
+        self.release = threading.Event()
+
+    def __call__(self) -> Settings:
+        self.begun += 1
+        self.release.wait()
+        return self._settings
+
+
+@pytest.fixture
+def loads() -> Iterator[Loads]:
+    text = yaml.safe_dump(configuration("http://127.0.0.1:1"))
+    loads = Loads(parse(text, directory=Path(), environ=ENVIRON))
+    yield loads
+    loads.release.set()
+
+
+async def under_way(loads: Loads) -> None:
+    """Wait until a reload has begun."""
+    async with asyncio.timeout(30):
+        while not loads.begun:  # noqa: ASYNC110 - a thread begins it
+            await asyncio.sleep(0)
+
+
+def test_any_number_of_reloads_that_are_asked_for_meanwhile_are_one(
+    exporter: Exporter, loads: Loads
+) -> None:
+    hung_up = asyncio.Event()
+    reloader = Reloader(exporter, loads, WebConfigFile(None), lambda: 0.0, hung_up)
+
+    async def main() -> list[str | None]:
+        running = asyncio.create_task(reloader.run())
+        first = asyncio.create_task(reloader.reload())
+        await under_way(loads)
+        others = [asyncio.create_task(reloader.reload()) for _ in range(1000)]
+        impatient = asyncio.create_task(reloader.reload())
+        await asyncio.sleep(0)
+        for _ in range(1000):
+            hung_up.set()
+        impatient.cancel()
+        loads.release.set()
+        problems = await asyncio.gather(first, *others)
+        running.cancel()
+        return problems
+
+    with capture_logs() as events:
+        assert asyncio.run(main()) == [None] * 1001
+    assert loads.begun == 2
+    assert [event["event"] for event in events] == ["reloaded", "reloaded"]
+
+
+def test_a_hangup_reloads_though_nobody_waits_for_it(exporter: Exporter, loads: Loads) -> None:
+    hung_up = asyncio.Event()
+    loads.release.set()
+
+    async def main() -> None:
+        reloader = Reloader(exporter, loads, WebConfigFile(None), lambda: 0.0, hung_up)
+        running = asyncio.create_task(reloader.run())
+        hung_up.set()
+        await under_way(loads)
+        # Nothing is left of it that would have the next one reload twice.
+        assert await reloader.reload() is None
+        running.cancel()
+
+    asyncio.run(main())
+    assert loads.begun == 2
+
+
+def test_who_waits_for_a_reload_when_the_exporter_stops_is_told_so(
+    exporter: Exporter, loads: Loads
+) -> None:
+    reloader = Reloader(exporter, loads, WebConfigFile(None), lambda: 0.0)
+
+    async def main() -> list[str | None]:
+        running = asyncio.create_task(reloader.run())
+        first = asyncio.create_task(reloader.reload())
+        await under_way(loads)
+        second = asyncio.create_task(reloader.reload())
+        await asyncio.sleep(0)
+        running.cancel()
+        problems = await asyncio.gather(first, second)
+        return [*problems, await reloader.reload()]
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(main()) == ["the exporter is stopping"] * 3

@@ -25,7 +25,7 @@ from exporter.custody.classify import (
 )
 from exporter.custody.connections import LOCATION
 from exporter.custody.departure import Departure
-from exporter.custody.errors import CustodyError, Reaction
+from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.http_date import unix_time
 from exporter.custody.models import (
     InvalidAnswerError,
@@ -37,6 +37,7 @@ from exporter.custody.models import (
 from exporter.custody.transport import ASKED_FOR, ON_SEND, UnaskedAnswerError
 from exporter.custody.values import parse_json
 from exporter.custody.vault_query import VaultQuery
+from exporter.threads import unresolved
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
@@ -177,11 +178,18 @@ class CustodyClient:
                 received_at = self._shared.wall()
                 body = await _read(response)
         except TimeoutError:
+            delivery = departure.delivery()
+            names = unresolved() if delivery is Delivery.NEVER_SENT else ()
+            answer = (
+                f"answer from the name server about {', '.join(names)}"
+                if names
+                else "complete answer"
+            )
             raise CustodyError(
                 "transport/timeout",
                 reaction=Reaction.RETRY,
-                message=f"no complete answer within {self._shared.timeout:g} s",
-                delivery=departure.delivery(),
+                message=f"no {answer} within {self._shared.timeout:g} s",
+                delivery=delivery,
             ) from None
         except (httpx.HTTPError, OSError) as error:
             raise self._broken(error, departure) from None

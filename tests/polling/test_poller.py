@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from exporter.config import files
 from exporter.demo import moods
 from exporter.demo.guard import Refusal
 from exporter.demo.simulator import R4
@@ -267,6 +269,28 @@ def test_secret_files_that_became_unusable_leave_the_old_secrets_in_use(tmp_path
         await played.stop()
         assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
         assert "secrets_unusable" in _events(logs)
+
+    run(main())
+
+
+def test_a_secret_file_that_does_not_answer_is_named_and_the_old_secrets_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        file = tmp_path / "key"
+        file.write_text(f"{API_KEY}\n")
+        played = stage(credentials={"main": {"api_key_file": "key"}}, directory=tmp_path)
+        played.simulator.default_mood = moods.times(1, moods.problem(401, "InvalidKey"))
+        monkeypatch.setattr(files, "ANSWER_SECONDS", 0.0)
+        monkeypatch.setattr(files, "begin", lambda _: Future())
+        with capture_logs() as logs:
+            await played.play(75)
+        await played.stop()
+        assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
+        told = [entry["problem"] for entry in logs if entry["event"] == "secrets_unusable"]
+        assert set(told) == {
+            f"{file}: did not answer within 0 s: check the file system that it is on"
+        }
 
     run(main())
 
