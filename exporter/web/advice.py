@@ -46,7 +46,7 @@ ADVICE: Final = (
         "A gateway or firewall in front of the API refused the request: the key was not looked at. "
         "Check that the API may be reached from this address, and what a proxy on the way lets through; "
         "two different targets in a row pause all polling.",
-        f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
+        f"{RUNBOOKS}KrakenCustodyBlocked.md",
     ),
     Advice(
         ("permissiondenied", "badrequest", "http403", "http404"),
@@ -77,7 +77,7 @@ ADVICE: Final = (
         ("^internal$",),
         "internal",
         "A defect of this exporter, not of the API: its log has the traceback. Please report it.",
-        f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
+        f"{RUNBOOKS}KrakenCustodyDefect.md",
     ),
     Advice(
         ("",),

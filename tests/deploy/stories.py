@@ -3,6 +3,7 @@
 In a story's values 2 samples are a minute. `stale _ _` is a scrape that failed and two that did not happen: a restart.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,6 +13,8 @@ EXPORTER: Final = {"job": "kraken-custody", "instance": "exporter:10063"}
 ACME: Final = {**EXPORTER, "org": "acme"}
 VAULT: Final = {**EXPORTER, "kind": "vault", "org": "acme", "vault": "hot"}
 ORGANIZATION: Final = {**EXPORTER, "kind": "organization", "org": "acme", "vault": ""}
+# What an alert about a target says of it besides.
+KEY: Final = {"credential": "treasury"}
 IDENTITY: Final = {"org": "acme", "vault": "hot", "vault_id": "VHOT", "asset": "BTC"}
 ASSET: Final = {**EXPORTER, **IDENTITY, "asset_class": "currency"}
 TOTAL: Final = {**EXPORTER, "org": "acme", "org_id": "ACME", "quote_asset": "USD"}
@@ -31,7 +34,9 @@ def one(name: str, labels: Mapping[str, str], values: str, /, **more: str) -> di
     return {f"{name}{{{inside}}}": values}
 
 
-def target(labels: Mapping[str, str] = VAULT, /, **values: str) -> dict[str, str]:
+def target(
+    labels: Mapping[str, str] = VAULT, /, *, credential: str = "treasury", **values: str
+) -> dict[str, str]:
     """Return the series of a target; well for three hours where `values` do not say otherwise."""
     usual = {
         "up": "1x400",
@@ -40,12 +45,17 @@ def target(labels: Mapping[str, str] = VAULT, /, **values: str) -> dict[str, str
         "refresh_interval_seconds": "60x400",
         "invalid_rows": "0x400",
     }
-    return {
+    said = {**usual, **values}
+    own = {
         series: value
-        for name, said in {**usual, **values}.items()
-        if said
-        for series, value in one(f"target_{name}", labels, said).items()
+        for name, value_ in said.items()
+        if value_
+        for series, value in one(f"target_{name}", labels, value_).items()
     }
+    # It is there as long as the target is.
+    there = re.sub(r"\b[01](?=x|\b)", "1", said["stale"])
+    id_ = "-".join(filter(None, (labels["org"], labels["vault"])))
+    return own | one("target_info", labels, there, id=id_, credential=credential)
 
 
 def error(type_: str, values: str, labels: Mapping[str, str] = VAULT) -> dict[str, str]:
@@ -63,6 +73,16 @@ def errors(type_: str, values: str, status: str = "200") -> dict[str, str]:
         status=status,
         type=type_,
     )
+
+
+def paused(credential: str, values: str) -> dict[str, str]:
+    """Return whether a credential is paused; that named `all` is everything."""
+    return one("api_paused", EXPORTER, values, credential=credential)
+
+
+def unanswered(credential: str, values: str) -> dict[str, str]:
+    """Return how many requests in a row had no answer."""
+    return one("api_unanswered_requests", EXPORTER, values, credential=credential)
 
 
 def asset(labels: Mapping[str, str] = ASSET, /, **values: str) -> dict[str, str]:
@@ -238,7 +258,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             {"10m30s": 0, "20m30s": 0, "21m30s": 1, "40m": 1},
             Message(
                 "22m",
-                VAULT,
+                {**VAULT, **KEY},
                 "acme / hot: polls fail",
                 "Every poll has failed for more than 10 minutes, now with gateway/Connect; last read 12m 0s ago.",
             ),
@@ -270,7 +290,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             {"15m30s": 0, "25m": 0, "25m30s": 1},
             Message(
                 "30m",
-                VAULT,
+                {**VAULT, **KEY},
                 "acme / hot: balances are unknown",
                 "Last read 20m 0s ago, and withdrawn as too old; no balance alert can fire for them.",
             ),
@@ -281,7 +301,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             {"9m30s": 0, "10m": 1},
             Message(
                 "10m",
-                {key: value for key, value in ORGANIZATION.items() if value},
+                {key: value for key, value in ORGANIZATION.items() if value} | KEY,
                 "acme: balances are unknown",
                 "Last read never since the exporter started; no balance alert can fire for them.",
             ),
@@ -304,7 +324,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             {"13m": 0, "23m": 0, "23m30s": 1, "38m": 1, "42m": 0},
             Message(
                 "24m",
-                VAULT,
+                {**VAULT, **KEY},
                 "acme / hot: polls are late",
                 "The last poll took 14.0 times as long to come as is usual.",
             ),
@@ -348,43 +368,185 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
     ),
     "KrakenCustodyCredentialRefused": (
         Story(
-            "fires after 2 minutes and outlasts a restart",
+            "fires once for a key that serves two organizations, and outlasts a restart",
             {
                 **target(),
+                **target(ORGANIZATION),
+                **target({**VAULT, "org": "beta"}),
+                **target({**VAULT, "org": "other"}, credential="another"),
                 **error("EAPI:Invalid key", f"_x11 1x30 {RESTART} _ _ 1x60"),
+                **error("EAPI:Invalid key", "_x11 1x90", {**VAULT, "org": "beta"}),
+                **paused("treasury", f"0x10 1x30 {RESTART} 0 0 1x60"),
+                **paused("another", "0x100"),
+                **paused("all", "0x100"),
             },
             {"5m30s": 0, "7m": 0, "7m30s": 1, "20m": 1, "22m": 1, "23m": 1, "25m": 1},
             Message(
                 "8m",
-                ACME,
-                "acme: the API refuses the key",
-                "It said EAPI:Invalid key for 1 target(s). Everything that uses the key pauses for up to 15 minutes "
-                "between tries.",
+                {**EXPORTER, **KEY},
+                "The API refuses the key treasury",
+                "It says EAPI:Invalid key. What uses the key is paused, for up to 15 minutes between tries: acme, "
+                "beta.",
             ),
         ),
         Story(
-            "fires at any answer with status 401, for organizations too",
+            "is quiet where everything is paused, and at a key that is refused once",
+            {**paused("all", "1x60"), **paused("treasury", "0x10 1x3 0x60")},
+            {f"{minute}m": 0 for minute in range(1, 30)},
+        ),
+    ),
+    "KrakenCustodyNoAnswer": (
+        Story(
+            "fires after 8 minutes without an answer",
             {
-                **error("SomethingNew", "1x40"),
-                **error("SomethingNew", "1x40", ORGANIZATION),
-                **errors("SomethingNew", "1x40", status="401"),
+                **target(**FAILING),
+                **target({**VAULT, "org": "beta"}, **FAILING),
+                **error("transport/timeout", "_x21 1x100"),
+                **error("transport/timeout", "_x21 1x100", {**VAULT, "org": "beta"}),
+                **unanswered("treasury", "0x20 3 3 4+1x100"),
             },
-            {"1m30s": 0, "2m": 1},
+            {"11m30s": 0, "19m": 0, "19m30s": 1, "40m": 1},
+            Message(
+                "21m",
+                {**EXPORTER, **KEY},
+                "The API does not answer requests with the key treasury",
+                "23 requests in a row had no answer, now with transport/timeout. Nothing is read with the key: "
+                "acme, beta.",
+            ),
         ),
         Story(
-            "is quiet at refused nonces and denied permissions",
+            "goes on for 10 minutes after an answer",
             {
-                **error("EAPI:Invalid nonce", "1x40"),
-                **errors("EAPI:Invalid nonce", "1x40", status="401"),
-                **error("PermissionDenied", "1x40", ORGANIZATION),
-                **errors("PermissionDenied", "1x40", status="403"),
+                **target(
+                    up="1x20 0x40 1x100",
+                    last_success_timestamp_seconds="0+30x20 600x40 1830+30x100",
+                ),
+                **unanswered("treasury", "0x20 4+1x40 0x100"),
             },
-            {"2m": 0, "10m": 0},
+            {"30m": 1, "40m": 1, "41m30s": 0},
         ),
         Story(
-            "is quiet at a key that is refused once",
-            error("EAPI:Invalid signature", "_x11 1x2 stale"),
-            {"5m30s": 0, "7m": 0, "8m": 0, "10m": 0},
+            "is quiet where one vault does not answer and others do",
+            {
+                **target(**FAILING),
+                **target({**VAULT, "vault": "cold"}),
+                **unanswered("treasury", "0x20 " + "1 2 3 0 " * 20),
+            },
+            {f"{minute}m": 0 for minute in range(1, 40)},
+        ),
+        Story(
+            "is quiet at one failed poll of a key that polls every 25 minutes",
+            {
+                **target(
+                    up="1x50 0x49 1x50",
+                    last_success_timestamp_seconds="0x50 0x49 3000x50",
+                    refresh_interval_seconds="1500x150",
+                ),
+                **unanswered("treasury", "0x50 3x49 0x50"),
+            },
+            {f"{minute}m": 0 for minute in range(25, 60)},
+        ),
+    ),
+    "KrakenCustodyEverythingPaused": (
+        Story(
+            "fires after 8 minutes without an interruption",
+            {
+                **target(**FAILING),
+                **error("http/429", "_x21 1x100"),
+                **paused("all", "0x20 1x40 0x60"),
+                **paused("treasury", "0x120"),
+            },
+            {"10m30s": 0, "18m": 0, "18m30s": 1, "30m": 1, "40m": 1, "41m": 0},
+            Message(
+                "20m",
+                EXPORTER,
+                "Custody exporter exporter:10063 has paused all polls",
+                "Most targets say http/429. After each pause one request tries; until the API lets it through, nothing "
+                "else is read.",
+            ),
+        ),
+        Story(
+            "is quiet where polls go on between pauses, and where one key is paused",
+            {**paused("all", "1x15 0 " * 8), **paused("treasury", "1x120")},
+            {f"{minute}m": 0 for minute in range(1, 60)},
+        ),
+    ),
+    "KrakenCustodyBlocked": (
+        Story(
+            "fires 5 minutes after the second block, once for all targets",
+            {
+                **target(**FAILING),
+                **target(ORGANIZATION, **FAILING),
+                **error("http/blocked", "_x21 1x100"),
+                **error("http/blocked", "_x21 1x100", ORGANIZATION),
+            },
+            {"10m30s": 0, "16m": 0, "16m30s": 1, "40m": 1},
+            Message(
+                "17m",
+                EXPORTER,
+                "Custody exporter exporter:10063 is blocked on its way to the API",
+                "A gateway or firewall in front of the API answers in its place, for 2 target(s). It does not let this "
+                "address, or that of the proxy, through; keys and rights play no part.",
+            ),
+        ),
+        Story(
+            "is quiet at one block, and where the API itself denies",
+            {
+                **target(
+                    up="1x20 0x3 1x100",
+                    last_success_timestamp_seconds="0+30x20 600x3 735+30x100",
+                ),
+                **error("http/blocked", "_x21 1x3 stale"),
+                **target(ORGANIZATION, **FAILING),
+                **error("http/403", "_x21 1x100", ORGANIZATION),
+            },
+            {f"{minute}m": 0 for minute in range(1, 40)},
+        ),
+    ),
+    "KrakenCustodyKeyShared": (
+        Story(
+            "fires at once, and for a quarter of an hour after the evidence has gone",
+            {**target(), **one("api_key_shared", {**EXPORTER, **KEY}, "0x10 1x20 0x60")},
+            {"5m": 0, "5m30s": 1, "15m": 1, "30m": 1, "31m": 0},
+            Message(
+                "6m",
+                {**EXPORTER, **KEY},
+                "Another program uses the key treasury",
+                "The API has seen larger nonces from this key than custody exporter exporter:10063 has sent. Give it a "
+                "key of its own, for acme.",
+            ),
+        ),
+        Story(
+            "is quiet where there is no evidence",
+            one("api_key_shared", {**EXPORTER, **KEY}, "0x40"),
+            {"5m": 0, "15m": 0},
+        ),
+    ),
+    "KrakenCustodyDefect": (
+        Story(
+            "fires at the first, for an hour",
+            {
+                **one("exporter_build_info", EXPORTER, "1x200"),
+                **errors("internal", "_x11 1x160", ""),
+            },
+            {"5m": 0, "5m30s": 1, "60m": 1, "67m": 0},
+            Message(
+                "6m",
+                EXPORTER,
+                "Custody exporter exporter:10063 has a defect",
+                "About 1 of its requests within an hour ended in a way that its code does not foresee. Its log has the "
+                "traceback: please report it.",
+            ),
+        ),
+        Story(
+            "is quiet at the API's own faults",
+            {
+                **one("exporter_build_info", EXPORTER, "1x60"),
+                **errors("EGeneral:Internal error", "_x11 1+1x40"),
+                **errors("response/invalid", "_x11 1+1x40"),
+                **errors("internal", "0x50", ""),
+            },
+            {"6m": 0, "20m": 0},
         ),
     ),
     "KrakenCustodyPermissionDenied": (
@@ -444,12 +606,12 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 **one("exporter_build_info", EXPORTER, "1x60"),
                 **errors("EAPI:Invalid nonce", "_x11 1x4 2x4 3x40"),
             },
-            {"5m30s": 0, "12m": 0, "12m30s": 1, "19m": 1, "27m": 0},
+            {"5m30s": 0, "12m": 0, "12m30s": 1, "19m": 1, "32m": 0},
         ),
         Story(
             "fires where one target fails for nothing else",
             {**target(**FAILING), **error("EAPI:Invalid nonce", "_x21 1x40 stale")},
-            {"13m": 0, "13m30s": 1, "34m": 1, "37m": 0},
+            {"13m": 0, "13m30s": 1, "39m": 1, "42m": 0},
         ),
         Story(
             "is quiet at a refusal that a new nonce mends",
@@ -480,12 +642,12 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 **one("exporter_build_info", EXPORTER, "1x60"),
                 **errors("EAPI:Rate limit exceeded", "_x11 1x4 2x40", "429"),
             },
-            {"5m30s": 0, "9m30s": 0, "10m": 1, "18m": 1, "27m": 0},
+            {"5m30s": 0, "9m30s": 0, "10m": 1, "18m": 1, "32m": 0},
         ),
         Story(
             "fires where one refusal silences everything",
             error("EService: Throttled", "_x11 1x20 stale"),
-            {"7m": 0, "7m30s": 1, "19m": 1, "22m": 0},
+            {"7m": 0, "7m30s": 1, "24m": 1, "27m": 0},
         ),
         Story(
             "is quiet at one refusal and its pause",

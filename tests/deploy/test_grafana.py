@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.source.files import files
-from deploy.grafana.source.rules import recorded, threshold
+from deploy.grafana.source.rules import threshold
 from exporter.metrics import catalog
 from tests.deploy.dashboards import (
     DASHBOARDS,
@@ -204,8 +204,6 @@ def test_thresholds_are_those_of_the_alerts() -> None:
 def test_a_threshold_that_does_not_exist_is_a_mistake() -> None:
     with pytest.raises(KeyError):
         threshold("unheard_of")
-    with pytest.raises(KeyError):
-        recorded("kraken_custody:unheard_of")
 
 
 def test_provisioning_names_what_is_there() -> None:

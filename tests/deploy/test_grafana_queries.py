@@ -41,10 +41,11 @@ DENIED: Final = PORTFOLIO.organizations[1].vaults[2]
 FIRING: Final = {
     "KrakenCustodyAvailableBelowMinimum",
     "KrakenCustodyBalancesStale",
+    "KrakenCustodyCredentialRefused",
     "KrakenCustodyPermissionDenied",
     "KrakenCustodyTargetFailing",
 }
-"""What fires here when nothing waits: of the denied vault, and of balances below their minimum."""
+"""What fires here when nothing waits: of the denied vault, of a key unheard of, and of balances below their minimum."""
 
 SECONDS: Final = 5
 """The time range that is looked at, in steps of a second."""
@@ -72,6 +73,14 @@ def prometheus(
     directory = tmp_path_factory.mktemp("grafana")
     with SimulatorThread(simulated.app) as base_url:
         document = configuration(base_url, interval="1s")
+        document["credentials"]["refused"] = {
+            "api_key_env": "OTHER_KEY",
+            "api_secret_env": "SIMULATOR_SECRET",
+        }
+        for organization in document["organizations"]:
+            organization["credentials"] = "treasury"
+        elsewhere = {"name": "Elsewhere", "id": "ABCD EFGH IJKL MNOP", "credentials": "refused"}
+        document["organizations"].append(elsewhere)
         for vault in document["organizations"][0]["vaults"]:
             if vault["name"] == VAULT.name:
                 vault["min_available"] = {"BTC": "100", "SOL": "1"}

@@ -15,10 +15,13 @@ from tests.waiting import until
 
 EXPORTER: Final = {"instance": "exporter:10063"}
 ACME: Final = {**EXPORTER, "org": "acme"}
-HOT: Final = {**ACME, "kind": "vault", "vault": "hot"}
+KEY: Final = {**EXPORTER, "credential": "treasury"}
+HOT: Final = {**ACME, **KEY, "kind": "vault", "vault": "hot"}
 COLD: Final = {**HOT, "vault": "cold"}
-TOTAL: Final = {**ACME, "kind": "organization"}
+TOTAL: Final = {**ACME, **KEY, "kind": "organization"}
 ANOTHERS: Final = {**HOT, "org": "another"}
+OTHER_KEYS: Final = {**HOT, "credential": "another"}
+NO_KEYS: Final = {**ACME, "kind": "vault", "vault": "hot"}
 ELSEWHERE: Final = {**HOT, "instance": "another:10063"}
 # Balances are of no exporter.
 HOT_BITCOIN: Final = {"org": "acme", "vault": "hot", "asset": "BTC"}
@@ -36,20 +39,36 @@ SILENCED: Final[tuple[Case, ...]] = (
     ("ExporterDown", EXPORTER, "PollsLate", HOT),
     ("ExporterDown", EXPORTER, "PermissionDenied", HOT),
     ("ExporterDown", EXPORTER, "InvalidRows", HOT),
-    ("ExporterDown", EXPORTER, "CredentialRefused", ACME),
+    ("ExporterDown", EXPORTER, "CredentialRefused", KEY),
+    ("ExporterDown", EXPORTER, "NoAnswer", KEY),
+    ("ExporterDown", EXPORTER, "EverythingPaused", EXPORTER),
+    ("ExporterDown", EXPORTER, "Blocked", EXPORTER),
+    ("ExporterDown", EXPORTER, "KeyShared", KEY),
     ("ExporterDown", EXPORTER, "NonceTrouble", EXPORTER),
     ("ExporterDown", EXPORTER, "RateLimited", EXPORTER),
     ("ExporterDown", EXPORTER, "BudgetTooSmall", EXPORTER),
     ("ExporterDown", EXPORTER, "ClockSkew", EXPORTER),
     ("ExporterDown", EXPORTER, "ReloadFailed", EXPORTER),
-    ("CredentialRefused", ACME, "TargetFailing", HOT),
-    ("CredentialRefused", ACME, "BalancesStale", HOT),
-    ("CredentialRefused", ACME, "PollsLate", HOT),
+    ("CredentialRefused", KEY, "TargetFailing", HOT),
+    ("CredentialRefused", KEY, "BalancesStale", HOT),
+    ("CredentialRefused", KEY, "BalancesStale", ANOTHERS),
+    ("CredentialRefused", KEY, "PollsLate", HOT),
+    ("NoAnswer", KEY, "TargetFailing", HOT),
+    ("NoAnswer", KEY, "BalancesStale", HOT),
+    ("NoAnswer", KEY, "BalancesStale", ANOTHERS),
+    ("NoAnswer", KEY, "PollsLate", HOT),
+    ("NoAnswer", KEY, "EverythingPaused", EXPORTER),
+    ("EverythingPaused", EXPORTER, "TargetFailing", HOT),
+    ("EverythingPaused", EXPORTER, "BalancesStale", OTHER_KEYS),
+    ("EverythingPaused", EXPORTER, "PollsLate", HOT),
     ("PermissionDenied", HOT, "TargetFailing", HOT),
     ("RateLimited", EXPORTER, "TargetFailing", HOT),
     ("RateLimited", EXPORTER, "PollsLate", HOT),
     ("NonceTrouble", EXPORTER, "TargetFailing", HOT),
     ("NonceTrouble", EXPORTER, "PollsLate", HOT),
+    ("Blocked", EXPORTER, "TargetFailing", HOT),
+    ("Blocked", EXPORTER, "PollsLate", HOT),
+    ("KeyShared", KEY, "NonceTrouble", EXPORTER),
     ("BudgetTooSmall", EXPORTER, "PollsLate", HOT),
     ("TargetFailing", HOT, "HoldNotClearing", HOT_BITCOIN),
     ("TargetFailing", HOT, "ShareUnusual", HOT_BITCOIN),
@@ -65,14 +84,21 @@ TOLD: Final[tuple[Case, ...]] = (
     ("ExporterDown", EXPORTER, "ExporterRestarting", EXPORTER),
     ("ExporterDown", EXPORTER, "UnexpectedOutflow", HOT_BITCOIN),
     ("ExporterDown", EXPORTER, "AvailableBelowMinimum", HOT_BITCOIN),
-    ("CredentialRefused", ACME, "TargetFailing", ANOTHERS),
-    ("CredentialRefused", ACME, "UnexpectedOutflow", HOT_BITCOIN),
+    ("CredentialRefused", KEY, "BalancesStale", OTHER_KEYS),
+    ("CredentialRefused", KEY, "BalancesStale", NO_KEYS),
+    ("CredentialRefused", KEY, "TargetFailing", ELSEWHERE),
+    ("CredentialRefused", KEY, "UnexpectedOutflow", HOT_BITCOIN),
+    ("NoAnswer", KEY, "BalancesStale", OTHER_KEYS),
+    ("NoAnswer", KEY, "CredentialRefused", {**KEY, "credential": "another"}),
+    ("EverythingPaused", EXPORTER, "BalancesStale", ELSEWHERE),
+    ("EverythingPaused", EXPORTER, "AvailableBelowMinimum", HOT_BITCOIN),
     ("PermissionDenied", HOT, "TargetFailing", COLD),
     ("PermissionDenied", HOT, "TargetFailing", TOTAL),
     ("PermissionDenied", HOT, "BalancesStale", HOT),
     ("RateLimited", EXPORTER, "TargetFailing", ELSEWHERE),
     ("RateLimited", EXPORTER, "BalancesStale", HOT),
     ("NonceTrouble", EXPORTER, "BalancesStale", HOT),
+    ("Blocked", EXPORTER, "BalancesStale", HOT),
     ("TargetFailing", HOT, "BalancesStale", HOT),
     ("TargetFailing", HOT, "UnexpectedOutflow", HOT_BITCOIN),
     ("TargetFailing", HOT, "AvailableBelowMinimum", HOT_BITCOIN),

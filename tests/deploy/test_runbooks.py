@@ -7,11 +7,8 @@ from typing import Final
 import pytest
 
 from exporter.custody.errors import (
-    DOCUMENTED_PROBLEMS,
-    RESPONSE_TYPES,
+    FORESEEN,
     RULES,
-    SERIES_LIMIT_TYPE,
-    TRANSPORT_TYPES,
     Reaction,
 )
 from exporter.metrics import catalog
@@ -105,31 +102,21 @@ def test_every_recording_rule_is_used() -> None:
             assert used, name
 
 
-@pytest.mark.parametrize(
-    ("recorded", "reaction"),
-    [
-        ("kraken_custody:target_error:credential", Reaction.PAUSE_CREDENTIAL),
-        ("kraken_custody:target_error:rate_limit", Reaction.PAUSE_ALL),
-    ],
-)
-def test_rules_know_an_error_by_the_words_that_the_exporter_reacts_to(
-    recorded: str, reaction: Reaction
-) -> None:
-    pattern = matching(recorded)
+def test_rules_know_a_refused_rate_by_the_words_that_the_exporter_reacts_to() -> None:
     spelled = {
         "ratelimit": "EAPI:Rate limit exceeded",
         "toomanyrequests": "TooManyRequests",
         "throttled": "EService:Throttled",
-        "invalidkey": "EAPI:Invalid key",
-        "signature": "EAPI:Invalid signature",
-        "lockout": "EGeneral:Temporary lockout",
     }
-    words = [word for rule in RULES if rule.reaction is reaction for word in rule.words]
+    words = [word for rule in RULES if rule.reaction is Reaction.PAUSE_ALL for word in rule.words]
     assert words
-    for word in words:
-        assert pattern.fullmatch(word)
-        assert pattern.fullmatch(spelled[word])
-    assert not pattern.fullmatch("PermissionDenied")
+    for recorded in ("target_error", "api_errors"):
+        pattern = matching(f"kraken_custody:{recorded}:rate_limit")
+        for word in words:
+            assert pattern.fullmatch(word)
+            assert pattern.fullmatch(spelled[word])
+        for other in ("PermissionDenied", "http/blocked"):
+            assert not pattern.fullmatch(other)
 
 
 def is_new(type_: str) -> bool:
@@ -140,9 +127,8 @@ def is_new(type_: str) -> bool:
 
 
 def test_an_error_type_that_the_exporter_shows_from_its_start_is_not_new() -> None:
-    known = [name for _, name in DOCUMENTED_PROBLEMS]
-    for type_ in (*known, *TRANSPORT_TYPES, *RESPONSE_TYPES, SERIES_LIMIT_TYPE):
-        assert not is_new(type_)
+    for _, type_ in FORESEEN:
+        assert not is_new(type_), type_
 
 
 @pytest.mark.parametrize("entry", ADVICE, ids=lambda entry: entry.examples)

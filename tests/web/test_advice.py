@@ -38,8 +38,8 @@ ROOT = Path(__file__).parents[2]
         ("Unknown", "TargetFailing"),
         ("http/502", "TargetFailing"),
         ("other", "TargetFailing"),
-        ("http/blocked", "TargetFailing"),
-        ("internal", "TargetFailing"),
+        ("http/blocked", "Blocked"),
+        ("internal", "Defect"),
         ("", "TargetFailing"),
     ],
 )

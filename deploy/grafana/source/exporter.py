@@ -125,6 +125,7 @@ def _table() -> table.Panel:
         return f"max {each} (kraken_custody_target_{name}{{{TARGETS}}})"
 
     error = f"max by (kind, org, vault, type) (kraken_custody_target_error{{{TARGETS}}})"
+    paused = shown_as(words({0: ("no", "text"), 1: ("paused", "orange")}))
     withheld = shown_as(words({0: ("shown", "green"), 1: ("withheld", "red")}))
     return (
         rows(
@@ -132,6 +133,7 @@ def _table() -> table.Panel:
             {"kind": "Kind", "org": "Organization", "vault": "Vault", "type": "Error"},
             Column("", units.Number, error),
             Column("Last poll", units.Number, target("up"), LAST_POLL),
+            Column("Paused", units.Number, target("paused"), paused),
             Column("Balances", units.Number, target("stale"), withheld),
             Column("Age", units.Seconds, age(TARGETS)),
             Column("Interval", units.Seconds, target("refresh_interval_seconds")),

@@ -15,7 +15,6 @@ from deploy.grafana.source.panels import (
 from deploy.grafana.source.queries import (
     age,
     none_is_zero,
-    refused,
 )
 from deploy.grafana.source.rules import threshold
 
@@ -76,9 +75,12 @@ def budget() -> list[timeseries.Panel]:
     budget = query(f"max(kraken_custody_rate_limit_budget_requests{{{INSTANCE}}})", "budget")
     demand = query(f"kraken_custody_rate_limit_demand_ratio{{{INSTANCE}}}", "demand {{instance}}")
     waited = f"rate(kraken_custody_rate_limit_wait_seconds_total{{{INSTANCE}}}[$__rate_interval])"
-    refusals = [
-        query(none_is_zero(f"count({refused(reason, INSTANCE)})"), name)
-        for reason, name in (("rate_limit", "rate limit"), ("credential", "key"))
+    pauses = [
+        query(f"max by (credential) (kraken_custody_api_{metric}{{{INSTANCE}}})", legend)
+        for metric, legend in (
+            ("paused", "{{credential}} paused"),
+            ("unanswered_requests", "{{credential}} unanswered"),
+        )
     ]
     return [
         painted(
@@ -101,13 +103,13 @@ def budget() -> list[timeseries.Panel]:
             "demand: what the intervals ask for, over the budget; waiting: part of the time in which a "
             "request waits for a slot."
         ),
-        trend("Pauses, targets refused", units.Number, *refusals)
+        trend("Pauses and unanswered requests", units.Number, *pauses)
         .span(8)
         .min(0)
         .decimals(0)
         .description(
-            "While the API refuses the rate everything pauses, up to 5 minutes; while it refuses a key "
-            "all that uses it, up to 15."
+            "By key. paused: 1 while the API refuses it, up to 15 minutes between tries; all is everything, while "
+            "the API refuses the rate or a firewall blocks. unanswered: requests in a row."
         ),
     ]
 

@@ -7,8 +7,6 @@ Two rules hold for all of it. Amounts of different assets are never added, worth
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.grafana.source.rules import recorded
-
 _HOLDING: Final = "org, vault, vault_id, asset, asset_class"
 
 
@@ -88,12 +86,6 @@ def blank(where: str) -> str:
     return f"max by (kind, org, vault) ({stale} == 1 or ({stale} unless {read}))"
 
 
-def refused(reason: str, where: str) -> str:
-    """Return the targets that the API refuses for a reason that makes the exporter pause: credential, rate_limit."""
-    why = recorded(f"kraken_custody:target_error:{reason}")
-    return f"({why}) and on (job, instance) kraken_custody_exporter_build_info{{{where}}}"
-
-
 def none_is_zero(count: str) -> str:
     """Return a count that is 0, not absent, where there is nothing to count."""
     return f"{count} or vector(0)"
@@ -112,5 +104,5 @@ def firing_count(where: str) -> str:
 def firing_since(where: str) -> str:
     """Return the Unix time in milliseconds, as Grafana wants it, since when each firing alert holds."""
     since = f'ALERTS_FOR_STATE{{alertname=~"KrakenCustody.*",{where}}}'
-    labels = "severity, alertname, org, vault, asset"
+    labels = "severity, alertname, credential, org, vault, asset"
     return f"1000 * min by ({labels}) ({since} and ignoring (alertstate) {firing(where)})"

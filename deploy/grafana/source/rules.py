@@ -1,4 +1,4 @@
-"""What the Prometheus rules say: a panel turns red where its alert fires, and knows an error by the same words."""
+"""What the Prometheus rules say: a panel turns red where its alert fires."""
 
 import re
 from pathlib import Path
@@ -6,25 +6,20 @@ from typing import Any, Final
 
 import yaml
 
-_RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
+_THRESHOLDS: Final = Path(__file__).parents[2] / "prometheus" / "rules" / "thresholds.yaml"
 
 
 def threshold(name: str) -> float:
     """Return the threshold of `thresholds.yaml` that holds for every vault; KeyError where there is none."""
-    expression = _recorded("thresholds.yaml")[f"kraken_custody:threshold:{name}"]
+    expression = _recorded()[f"kraken_custody:threshold:{name}"]
     constant = re.fullmatch(r"vector\((.+)\)", expression)
     if constant is None:
         raise ValueError(f"{name} is not a number: {expression}")
     return float(constant[1])
 
 
-def recorded(name: str) -> str:
-    """Return the expression of a rule in `recording.yaml`, for dashboards that also work without it."""
-    return _recorded("recording.yaml")[name]
-
-
-def _recorded(file: str) -> dict[str, str]:
-    groups: list[dict[str, Any]] = yaml.safe_load((_RULES / file).read_text("utf-8"))["groups"]
+def _recorded() -> dict[str, str]:
+    groups: list[dict[str, Any]] = yaml.safe_load(_THRESHOLDS.read_text("utf-8"))["groups"]
     return {
         rule["record"]: rule["expr"]
         for group in groups

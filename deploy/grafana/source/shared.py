@@ -32,6 +32,7 @@ LAST_POLL: Final = shown_as(words({0: ("failed", "red"), 1: ("ok", "green")}))
 _ALERT_LABELS: Final = {
     "severity": "Severity",
     "alertname": "Alert",
+    "credential": "Key",
     "org": "Organization",
     "vault": "Vault",
     "asset": "Asset",

@@ -50,9 +50,9 @@ MINIMUM: Final = (
     'max by (org, vault, vault_id, asset) (kraken_custody_vault_min_available_balance{org="$org",'
     'vault="$vault",asset=~"$asset"})'
 )
-# Those of the organization as a whole, such as a refused key, are the vault's too.
+# Those of the organization as a whole are the vault's too, and those of no organization, such as a refused key.
 # The regular expression is between backticks, as what Grafana escapes in it is not escaped for PromQL.
-ALERTS: Final = 'org="$org",vault=~`|${vault:regex}`,asset=~"$asset|"'
+ALERTS: Final = 'org=~`|${org:regex}`,vault=~`|${vault:regex}`,asset=~"$asset|"'
 
 
 def vault() -> build.Dashboard:
