@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from exporter.config.models import Document, Model
-from exporter.config.values import WholeNumber
 from exporter.web.access.tls import TlsServerConfig
 from exporter.web.access.values import (
     BcryptHash,
     Boolean,
+    Burst,
     HeaderName,
     HeaderValue,
     Interval,
@@ -32,7 +32,7 @@ class RateLimit(Model):
     """A token bucket for requests: one more each `interval` (seconds, 0 for no limit), and `burst` of them at once."""
 
     interval: Interval = 0.0
-    burst: WholeNumber = 1
+    burst: Burst = 1
 
 
 class WebConfiguration(Document):

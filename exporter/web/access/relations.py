@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from exporter.config.mistakes import Location, Mistake, ProblemError
 from exporter.config.values import Surroundings
-from exporter.web.access.values import TLS_1_2_SUITES, VERIFYING, interval
+from exporter.web.access.values import NOTHING, TLS_1_2_SUITES, VERIFYING, interval
 
 Fields = dict[str, object]
 
@@ -40,14 +40,15 @@ def _certificates(at: Location, tls: Fields) -> Iterator[Mistake]:
 
 def _clients(at: Location, tls: Fields) -> Iterator[Mistake]:
     verifies = tls.get("client_auth_type") in VERIFYING
+    requires = tls.get("client_auth_type") == "RequireAndVerifyClientCert"
     has_ca = _given(tls, "client_ca_file") or _given(tls, "client_ca")
-    if verifies and not has_ca:
+    if requires and not has_ca:
         yield Mistake.at(
             at,
             "client_ca_file or client_ca is required with this client_auth_type: it says whose certificates count",
         )
     # Another value than those is told for itself.
-    if not verifies and tls.get("client_auth_type") in (None, "NoClientCert"):
+    if not verifies and tls.get("client_auth_type") in (None, "", "NoClientCert"):
         for name in ("client_ca_file", "client_ca", "client_allowed_sans"):
             if _given(tls, name):
                 yield Mistake.at(
@@ -88,7 +89,10 @@ def _rate(limit: Fields) -> Iterator[Mistake]:
     if is_limited and not _given(limit, "burst"):
         problem = "burst is required: how many requests may come at once, at least 1"
         yield Mistake.at(("rate_limit",), problem)
-    if _given(limit, "burst") and not _given(limit, "interval"):
+    if is_limited and limit.get("burst") == "0":
+        problem = "refuses every request: write how many may come at once, at least 1"
+        yield Mistake.at(("rate_limit", "burst"), problem)
+    if limit.get("burst") not in (None, "0") and not _given(limit, "interval"):
         problem = (
             "burst has no effect without interval: the time between two requests, such as 100ms"
         )
@@ -101,4 +105,4 @@ def _fields(parent: Fields, key: str) -> Fields:
 
 
 def _given(fields: Fields, key: str) -> bool:
-    return fields.get(key) is not None
+    return fields.get(key) not in NOTHING

@@ -17,6 +17,7 @@ from exporter.config.models import Model
 from exporter.config.values import CaFile, Text
 from exporter.web.access.values import (
     CURVES,
+    NOTHING,
     TLS_1_2_SUITES,
     VERSIONS,
     Boolean,
@@ -109,7 +110,7 @@ class TlsServerConfig(Model):
     client_allowed_sans: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"
-    cipher_suites: Annotated[tuple[CipherSuite, ...], Field(min_length=1)] = _DEFAULT_SUITES
+    cipher_suites: tuple[CipherSuite, ...] = _DEFAULT_SUITES
     prefer_server_cipher_suites: Boolean = True
     curve_preferences: Curves | None = None
 
@@ -146,6 +147,18 @@ class TlsServerConfig(Model):
             return self.client_auth_type == "VerifyClientCertIfGiven"
         allowed = {_canonical(name) for name in self.client_allowed_sans}
         return not allowed.isdisjoint(_names(certificate))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, raw: object) -> object:
+        if not isinstance(raw, dict):
+            return raw
+        # Without any name allowed nobody would be let in: that is no way to leave it out.
+        return {
+            key: value
+            for key, value in raw.items()
+            if value not in NOTHING or key not in cls.model_fields or key == "client_allowed_sans"
+        }
 
     @model_validator(mode="after")
     def _build(self) -> Self:
@@ -190,6 +203,9 @@ class TlsServerConfig(Model):
                 raise ProblemError(
                     "client_ca_file has changed while it was read: try again"
                 ) from None
+        elif context.verify_mode == ssl.CERT_OPTIONAL:
+            # As in Go. It keeps nobody out who would not come in without a certificate.
+            context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
 
     def _show_certificate(self, context: ssl.SSLContext) -> None:
         with (

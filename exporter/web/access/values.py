@@ -6,12 +6,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from exporter.config.document import Unquoted, kind
 from exporter.config.files import contents
 from exporter.config.mistakes import ProblemError
-from exporter.config.values import FilePath, text
+from exporter.config.values import FilePath, text, whole_number
 
 LARGEST_PEM: Final = 1024 * 1024
 DEAREST_COST: Final = 14
@@ -53,6 +53,14 @@ HEADERS: Final = (
 VERIFYING: Final = ("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
 NOT_VERIFYING: Final = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
 
+NOTHING: Final[tuple[object, ...]] = (None, "", [])
+"""As good as a key that was left out: templates write such."""
+# As YAML 1.1 has them, and so Go's library.
+_BOOLEANS: Final = {
+    **dict.fromkeys(("true", "yes", "on"), True),
+    **dict.fromkeys(("false", "no", "off"), False),
+}
+
 _BCRYPT: Final = re.compile(
     r"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}"
 )
@@ -65,9 +73,9 @@ _INTERVAL_FORM: Final = "write a duration such as 100ms, 1.5s or 1m30s, or 0 for
 def _boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    if not isinstance(value, Unquoted) or value.lower() not in ("true", "false"):
+    if not isinstance(value, Unquoted) or value.lower() not in _BOOLEANS:
         raise ProblemError("must be true or false, without quotes")
-    return value.lower() == "true"
+    return _BOOLEANS[value.lower()]
 
 
 def _pem(value: object) -> str:
@@ -154,9 +162,12 @@ def _one_of(known: Collection[str], otherwise: str) -> BeforeValidator:
 
 
 def _one_curve(curves: tuple[str, ...]) -> tuple[str, ...]:
-    if len(curves) > 1:
-        raise ProblemError("Python's TLS can be given one curve only: keep the first")
-    return curves
+    """Return the curve to use, none for any: so it is where all are listed, and their order counts in Go no more."""
+    if set(curves) == set(CURVES):
+        return ()
+    if len(set(curves)) > 1:
+        raise ProblemError("Python's TLS can be given one curve, or all four: keep the first")
+    return curves[:1]
 
 
 def _spelled(value: object) -> str:
@@ -168,7 +179,8 @@ def _header_value(value: object) -> str:
     """Read a header's value, to which space around it does not belong; an empty one is as good as none."""
     if value is None or value == "":
         return ""
-    written = _spelled(value)
+    # As Go sends it: a block of YAML ends with a line feed, or has one in each line.
+    written = _spelled(value.replace("\n", " ") if isinstance(value, str) else value)
     if not written.isascii():
         raise ProblemError("has a character that no header can carry: write ASCII")
     return written.strip()
@@ -195,6 +207,11 @@ def _bcrypt_hash(value: object) -> SecretStr:
             f"has a cost above {DEAREST_COST}: checking a password would take seconds; use about 10"
         )
     return SecretStr(match[0])
+
+
+def burst(value: object) -> int:
+    """Read how many requests may come at once; 0 is for where there is no limit anyway."""
+    return 0 if value in ("0", 0) else whole_number(value)
 
 
 def interval(value: object) -> float:
@@ -224,11 +241,11 @@ CipherSuite = Annotated[
 ]
 Curves = Annotated[
     tuple[Annotated[str, _one_of(CURVES, "must be one of")], ...],
-    Field(min_length=1),
     AfterValidator(_one_curve),
 ]
 HeaderName = Annotated[str, _one_of(HEADERS, "this header cannot be set; those that can are")]
 HeaderValue = Annotated[str, BeforeValidator(_header_value)]
 User = Annotated[str, BeforeValidator(_user)]
 BcryptHash = Annotated[SecretStr, BeforeValidator(_bcrypt_hash)]
+Burst = Annotated[int, BeforeValidator(burst)]
 Interval = Annotated[float, BeforeValidator(interval)]
