@@ -5,30 +5,62 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
+from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
 Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 Arguments = TypeVarTuple("Arguments")
 
 
 def begin(work: Callable[[], Result]) -> Future[Result]:
     """Do `work` in a thread of its own, which ends with the process if not before."""
     future: Future[Result] = Future()
-
-    def run() -> None:
-        # Whoever has stopped waiting cancels the future, and could not from here on.
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    Thread(target=run, name="background", daemon=True).start()
+    Thread(target=_do, args=(work, future), daemon=True).start()
     return future
+
+
+class Worker(Executor):
+    """A thread that does one piece of work after the other, and ends with the process if not before.
+
+    Not a ThreadPoolExecutor, for which the exit waits.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Have a thread of that name as soon as there is work."""
+        self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+
+    def submit(
+        self,
+        fn: Callable[Parameters, Result],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Future[Result]:
+        """Do `fn` when its turn comes."""
+        future: Future[Result] = Future()
+        self._work.put((partial(fn, *args, **kwargs), future))
+        if self._thread.ident is None:
+            self._thread.start()
+        return future
+
+    def _run(self) -> None:
+        while True:
+            _do(*self._work.get())
+
+
+def _do(work: Callable[[], Result], future: Future[Result]) -> None:
+    # Whoever has stopped waiting cancels the future, and could not from here on.
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 class Loop(asyncio.SelectorEventLoop):

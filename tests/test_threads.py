@@ -2,13 +2,16 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
 import pytest
 
-from exporter.threads import Loop, begin
+from exporter.threads import Loop, Worker, begin
 
 Result = TypeVar("Result")
 
@@ -80,6 +83,33 @@ def test_work_that_was_cancelled_before_it_began_is_not_begun() -> None:
         assert began == []
     else:
         assert future.result(30) is None
+
+
+def test_a_worker_does_its_work_one_after_the_other_and_leaves_out_what_was_cancelled(
+    release: Event,
+) -> None:
+    worker, done = Worker("test"), list[int]()
+    first = worker.submit(release.wait)
+    failing = worker.submit(int, "x")
+    cancelled = worker.submit(done.append, 1)
+    assert cancelled.cancel()
+    last = worker.submit(done.append, 2)
+    release.set()
+    assert first.result(30)
+    assert isinstance(failing.exception(30), ValueError)
+    last.result(30)
+    assert done == [2]
+
+
+def test_the_exit_waits_for_no_work(tmp_path: Path) -> None:
+    code = """
+from threading import Event
+from exporter.threads import Worker, begin
+begin(Event().wait)
+Worker("test").submit(Event().wait)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 0
 
 
 def test_a_name_is_looked_up_once_at_a_time(

@@ -8,7 +8,6 @@ RFC 1952 allows: the deflate stream of the first ends on a byte without being fi
 import asyncio
 import struct
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -22,6 +21,7 @@ from exporter.metrics import catalog
 from exporter.metrics.catalog import Metric
 from exporter.metrics.negotiation import Format
 from exporter.metrics.store import Snapshot, Store
+from exporter.threads import Worker
 
 CHUNK_BYTES: Final = 512 * 1024
 """Small enough that joining one holds neither the event loop nor the interpreter's lock for a millisecond."""
@@ -58,7 +58,7 @@ class Exposition:
         self._store = store
         self._registry = registry
         # One thread, so that servers that come at the same time share its work.
-        self._compressor = ThreadPoolExecutor(1, thread_name_prefix="compressor")
+        self._compressor = Worker("compressor")
         self._compressed: dict[Format, tuple[int, _Deflated]] = {}
 
     def plain(self, format_: Format) -> Iterator[bytes]:

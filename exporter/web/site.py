@@ -3,7 +3,6 @@
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Final
 
@@ -19,6 +18,7 @@ from exporter.metrics.negotiation import accepts_gzip, negotiate
 from exporter.status.model import Status
 from exporter.status.reading import status_of
 from exporter.targets import Kind
+from exporter.threads import Worker
 from exporter.web.pages import Pages
 from exporter.web.paths import ORGANIZATIONS, VAULTS, name_in_path
 from exporter.web.targets_json import targets_json
@@ -56,7 +56,7 @@ class Site:
         self._exposition = Exposition(exporter.store, exporter.registry)
         self._pages = Pages(telemetry_path)
         # A page of thousands of targets takes a while to make. One thread, so that many readers never are many threads.
-        self._maker = ThreadPoolExecutor(1, thread_name_prefix="pages")
+        self._maker = Worker("pages")
 
     def app(self) -> Starlette:
         """Return the ASGI application. GET routes answer HEAD as well; anything else is 404 or 405."""

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.custody.connections import way_to
 from exporter.custody.environment import (
@@ -115,6 +117,12 @@ def test_no_proxy_takes_every_form_that_other_programs_write(
     exempt: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     assert is_exempt(host, 443, no_proxy) is exempt
+
+
+@given(st.text())
+def test_nothing_in_no_proxy_is_a_mistake(no_proxy: str) -> None:
+    assert is_exempt(HOST, 443, no_proxy) in (True, False)
+    assert is_exempt("fd12::1", 443, no_proxy) in (True, False)
 
 
 NO_ADDRESS = (

@@ -300,7 +300,8 @@ bcrypt.checkpw = lambda *_: hang()
             until((tmp_path / "hanging").exists)
             assert exporter.stop(signal.SIGTERM) == 0
             assert asking.exception(30)
-    assert exporter.events()[-1]["event"] == "stopped"
+    (stopped,) = exporter.events("stopped")
+    assert stopped["level"] == "info"
 
 
 def test_a_stop_that_never_ends_is_ended(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from pydantic import SecretStr
+
+from exporter.threads import Worker
 
 CONNECTION: Final = "connection"
 """The member of a request's ASGI state that is its connection: an Asker."""
@@ -85,7 +86,7 @@ class Passwords:
         self._line: dict[bytes, _Check] = {}
         self._work: asyncio.Task[None] | None = None
         # Of its own: what others run in a thread may hang.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="passwords")
+        self._thread = Worker("passwords")
         # When it was whose turn, of those who are in the line.
         self._turn = 0
         self._last_turns: dict[tuple[str, ...], int] = {}
