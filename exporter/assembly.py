@@ -18,7 +18,7 @@ from exporter.clocks import ClockWatch, Moment, boottime
 from exporter.config import ALL_CREDENTIALS, CredentialSource, RateLimit, Secrets, Settings
 from exporter.custody.auth import KeyAuth, Nonces, secret_texts
 from exporter.custody.classify import Classifier
-from exporter.custody.client import CustodyClient, Surroundings
+from exporter.custody.client import CustodyClient, Reading, Surroundings
 from exporter.custody.connections import http_client, way_to
 from exporter.custody.environment import proxy_secrets, trust
 from exporter.custody.errors import Cleaner
@@ -103,6 +103,7 @@ class Exporter:
         self._classifier = Classifier()
         self._vault_query = VaultQuery()
         self._cleaner = Cleaner()
+        self._reading = Reading()
         self._telemetry = Telemetry()
         self.wall = world.wall
         self.loading = Loading(config_file, at=world.wall())
@@ -214,6 +215,7 @@ class Exporter:
             classifier=self._classifier,
             vault_query=self._vault_query,
             observe=self._results.exchanged,
+            reading=self._reading,
             monotonic=self._world.monotonic,
             wall=self._world.wall,
         )

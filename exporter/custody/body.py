@@ -1,19 +1,62 @@
-"""Reads the body of an answer without ever holding more of it than the limit, compressed or not."""
+"""Reads the bodies of answers without ever holding more of them than the limits, compressed or not."""
 
+import contextlib
 import zlib
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import httpx
 
 GZIP: Final = 16 + zlib.MAX_WBITS
+MOST_MEMBERS: Final = 1000
+"""Of one gzip body. An honest server may begin one for each piece it flushes; a thousand empty ones take 20 KB."""
+
+_MEMBER_BEGINS: Final = 0x1F
+_PADDING: Final = b"\0"
 
 
 class BodyTooLargeError(Exception):
-    """The body is longer than the limit, after decompression."""
+    """The body is longer than the limit, compressed or after decompression."""
+
+
+class NoRoomError(Exception):
+    """All bodies that are being read are longer than they may be together."""
 
 
 class BodyEncodingError(Exception):
     """The body is not in the encoding that its headers name, or in one that was not asked for."""
+
+
+class Room:
+    """The memory that the bodies of all requests under way share.
+
+    size: bytes that they may have together. taken: that they have now.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[Callable[[int], None]]:
+        """Lend what takes room for one body; on leaving, all of it is given back.
+
+        It takes a number of bytes, and raises NoRoomError where there are not so many left: waiting for those that
+        other bodies have would never end where each of them waits too.
+        """
+        mine = 0
+
+        def take(count: int) -> None:
+            nonlocal mine
+            if self.taken + count > self.size:
+                raise NoRoomError
+            self.taken += count
+            mine += count
+
+        try:
+            yield take
+        finally:
+            self.taken -= mine
 
 
 class _Decoder(Protocol):
@@ -34,33 +77,59 @@ class _Identity:
 
 
 class _Gzip:
-    """httpx would decompress a whole chunk at once, so that 64 KiB from a hostile server become 64 MiB here."""
+    """Members one after the other (RFC 1952, 2.2), with zeros behind each, as gzip(1) takes them.
+
+    httpx would decompress a whole chunk at once, so that 64 KiB from a hostile server become 64 MiB here.
+    """
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(GZIP)
+        self._members = 1
 
     def decode(self, chunk: bytes, room: int) -> bytes:
-        try:
-            decoded = self._member.decompress(chunk, room)
-        except zlib.error as error:
-            raise BodyEncodingError(f"gzip: {error}") from None
-        # zlib would collect whatever follows the end, however long it goes on.
-        if self._member.unused_data:
-            raise BodyEncodingError("gzip: goes on after its end")
+        decoded = b""
+        # Without room the rest does not matter, and 0 would mean no limit to zlib.
+        while room > len(decoded):
+            if self._member.eof:
+                chunk = chunk.lstrip(_PADDING)
+                if not chunk:
+                    break
+                self._begin_member(chunk[0])
+            try:
+                decoded += self._member.decompress(chunk, room - len(decoded))
+            except zlib.error as error:
+                raise BodyEncodingError(f"gzip: {error}") from None
+            if not self._member.eof:
+                break
+            chunk = self._member.unused_data
         return decoded
+
+    def _begin_member(self, first: int) -> None:
+        if first != _MEMBER_BEGINS:
+            raise BodyEncodingError("gzip: goes on after its end")
+        if self._members == MOST_MEMBERS:
+            raise BodyEncodingError(f"gzip: has more than {MOST_MEMBERS} members")
+        self._member = zlib.decompressobj(GZIP)
+        self._members += 1
 
     def finish(self) -> None:
         if not self._member.eof:
             raise BodyEncodingError("gzip: ends too early")
 
 
-_DECODERS: Final[dict[str, type[_Decoder]]] = {"": _Identity, "identity": _Identity, "gzip": _Gzip}
+_DECODERS: Final[dict[str, type[_Decoder]]] = {
+    "": _Identity,
+    "identity": _Identity,
+    "gzip": _Gzip,
+    "x-gzip": _Gzip,  # the same (RFC 9110, 8.4.1.3)
+}
 
 
-async def read_body(response: httpx.Response, limit: int) -> bytes:
+async def read_body(response: httpx.Response, limit: int, take: Callable[[int], None]) -> bytearray:
     """Return the decoded body of a streamed `response`.
 
-    Raises BodyTooLargeError as soon as it has more than `limit` bytes, BodyEncodingError, or httpx's own errors.
+    take: takes room for so many bytes of it (see `Room.place`). Raises BodyTooLargeError as soon as it has more than
+    `limit` bytes, or twice as many compressed; NoRoomError, BodyEncodingError, or httpx's own errors.
     """
     encoding = response.headers.get("content-encoding", "").strip()
     new_decoder = _DECODERS.get(encoding.lower())
@@ -69,10 +138,15 @@ async def read_body(response: httpx.Response, limit: int) -> bytes:
         raise BodyEncodingError(f"content-encoding {encoding} was not asked for")
     decoder = new_decoder()
     body = bytearray()
+    received = 0
     async for chunk in response.aiter_raw():
-        # One byte more than fits is enough to know, and 0 would mean no limit to zlib.
-        body += decoder.decode(chunk, limit - len(body) + 1)
-        if len(body) > limit:
+        received += len(chunk)
+        # One byte more than fits is enough to know.
+        decoded = decoder.decode(chunk, limit - len(body) + 1)
+        # Padding and empty members may go on for ever without a byte for the body.
+        if len(body) + len(decoded) > limit or received > 2 * limit:
             raise BodyTooLargeError
+        take(len(decoded))
+        body += decoded
     decoder.finish()
-    return bytes(body)
+    return body

@@ -15,7 +15,13 @@ from urllib.parse import quote
 import httpx
 
 from exporter.custody.auth import KeyAuth
-from exporter.custody.body import BodyEncodingError, BodyTooLargeError, read_body
+from exporter.custody.body import (
+    BodyEncodingError,
+    BodyTooLargeError,
+    NoRoomError,
+    Room,
+    read_body,
+)
 from exporter.custody.classify import (
     MESSAGE_LENGTH,
     PAGE_LENGTH,
@@ -31,15 +37,19 @@ from exporter.custody.models import (
     InvalidAnswerError,
     OrganizationBalance,
     VaultBalances,
-    organization_balance,
-    vault_balances,
+    organization_steps,
+    vault_steps,
 )
 from exporter.custody.transport import ASKED_FOR, ON_SEND, UnaskedAnswerError
-from exporter.custody.values import parse_json
+from exporter.custody.values import TooManyValuesError, parse_json
 from exporter.custody.vault_query import VaultQuery
 from exporter.threads import unresolved
+from exporter.turns import Steps, in_turns
 
-MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+MAX_BODIES_BYTES: Final = 16 * 1024 * 1024
+"""Of the bodies of all requests under way together."""
+LONG_BODY_BYTES: Final = 64 * 1024
 
 Endpoint = Literal["organization_balances", "vault_asset_balances"]
 ENDPOINTS: Final[tuple[Endpoint, ...]] = ("organization_balances", "vault_asset_balances")
@@ -62,11 +72,23 @@ class Exchange:
     clock_skew: float | None = None
 
 
+class Reading:
+    """What keeps the memory of all answers that are being read within its bounds, whatever their bytes are.
+
+    room: for their bodies. alone: held while one of them is decoded and checked, which may take ten times its body.
+    """
+
+    def __init__(self) -> None:
+        self.room = Room(MAX_BODIES_BYTES)
+        self.alone = asyncio.Lock()
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all clients of the process share.
 
-    timeout: seconds for a whole request. observe: told of every request when it ends.
+    timeout: seconds for a whole request. observe: told of every request when it ends. reading: bounds the memory of all
+    answers that are being read.
     """
 
     timeout: float
@@ -74,6 +96,7 @@ class Surroundings:
     classifier: Classifier
     vault_query: VaultQuery
     observe: Callable[[Exchange], None]
+    reading: Reading
     monotonic: Callable[[], float]
     wall: Callable[[], float]
 
@@ -114,7 +137,7 @@ class CustodyClient:
         written = organization_id.replace(" ", "") if is_compact else organization_id
         target = f"/v0/insto/custody/organizations/{quote(written)}/balances?quote_asset=USD"
         exchange = Exchange("organization_balances", organization_id)
-        return await self._ask(exchange, target, organization_balance)
+        return await self._ask(exchange, target, organization_steps)
 
     async def vault_asset_balances(self, vault_id: str) -> VaultBalances:
         """Return the rows of a vault, in full precision where the API lets one ask for it. Raises CustodyError.
@@ -125,7 +148,7 @@ class CustodyClient:
         target = f"/v0/insto/custody/vaults/{quote(vault_id)}/assets/balances{query}"
         try:
             exchange = Exchange("vault_asset_balances", vault_id)
-            answer = await self._ask(exchange, target, vault_balances)
+            answer = await self._ask(exchange, target, vault_steps)
         except CustodyError as error:
             is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
             if is_about_the_query and self._shared.vault_query.refused(vault_id, query):
@@ -135,21 +158,28 @@ class CustodyClient:
         return answer
 
     async def _ask(
-        self, exchange: Exchange, target: str, read: Callable[[object], Result]
+        self, exchange: Exchange, target: str, read: Callable[[object], Steps[Result]]
     ) -> Result:
-        try:
-            answer, seconds = await self._exchange(exchange.id, target)
-            exchange = replace(
-                exchange, status=answer.status, seconds=seconds, clock_skew=_clock_skew(answer)
-            )
-        finally:
-            self._shared.observe(exchange)
+        with self._shared.reading.room.place() as take:
+            try:
+                answer, seconds = await self._exchange(exchange.id, target, take)
+                exchange = replace(
+                    exchange, status=answer.status, seconds=seconds, clock_skew=_clock_skew(answer)
+                )
+            finally:
+                self._shared.observe(exchange)
+            async with self._shared.reading.alone:
+                answer = await in_turns(_decoded(answer))
+                return await self._result(answer, read)
+
+    async def _result(self, answer: Answer, read: Callable[[object], Steps[Result]]) -> Result:
+        """Return what `answer` is about. Raises CustodyError where that is a failure."""
         if failure := self._shared.classifier.failure(answer, self._clean):
             raise failure
         if isinstance(answer.document, Unreadable):
             raise self._useless(answer.status, answer.document)
         try:
-            return read(answer.document)
+            return await in_turns(read(answer.document))
         except InvalidAnswerError as error:
             problem = Unreadable(error.type, str(error))
             raise self._useless(answer.status, problem) from None
@@ -161,10 +191,13 @@ class CustodyClient:
         message = self._clean(f"the answer {why.problem}", MESSAGE_LENGTH)
         return CustodyError(why.type, status=status, message=message)
 
-    async def _exchange(self, id_: str, target: str) -> tuple[Answer, float]:
+    async def _exchange(
+        self, id_: str, target: str, take: Callable[[int], None]
+    ) -> tuple[Answer, float]:
         """Send one request for `target`, which is about `id_`; return the answer and the seconds that it took.
 
-        They go from its sending to its last byte.
+        They go from its sending to its last byte. The answer's document is not decoded yet. take: takes room for bytes
+        of it.
         """
         departure = Departure(self._shared.monotonic)
         extensions = {ON_SEND: departure.leave, ASKED_FOR: id_}
@@ -176,7 +209,7 @@ class CustodyClient:
                 ) as response,
             ):
                 received_at = self._shared.wall()
-                body = await _read(response)
+                body = await _read(response, take)
         except TimeoutError:
             delivery = departure.delivery()
             names = unresolved() if delivery is Delivery.NEVER_SENT else ()
@@ -195,7 +228,7 @@ class CustodyClient:
             raise self._broken(error, departure) from None
         seconds = self._shared.monotonic() - departure.at
         headers = {**response.headers, "location": response.extensions.get(LOCATION, "")}
-        return Answer(response.status_code, headers, _document(body), received_at), seconds
+        return Answer(response.status_code, headers, body, received_at), seconds
 
     def _broken(self, error: httpx.HTTPError | OSError, departure: Departure) -> CustodyError:
         """Translate what httpx raises where no answer came, and the ssl.SSLError that it lets pass."""
@@ -216,22 +249,42 @@ class CustodyClient:
         )
 
 
-async def _read(response: httpx.Response) -> bytes | Unreadable:
+async def _read(response: httpx.Response, take: Callable[[int], None]) -> bytearray | Unreadable:
     try:
-        return await read_body(response, MAX_BODY_BYTES)
+        return await read_body(response, MAX_BODY_BYTES, take)
     except BodyTooLargeError:
         return Unreadable("response/too_large", f"has more than {MAX_BODY_BYTES} bytes")
+    except NoRoomError:
+        return Unreadable(
+            "response/too_large",
+            f"and others at the same time have more than {MAX_BODIES_BYTES} bytes",
+        )
     except BodyEncodingError as error:
         return Unreadable("response/invalid", f"cannot be decoded: {error}")
 
 
-def _document(body: bytes | Unreadable) -> object:
-    if isinstance(body, Unreadable):
-        return body
+def _decoded(answer: Answer) -> Steps[Answer]:
+    """Return `answer` with the document that its body has."""
+    body = answer.document
+    if not isinstance(body, bytearray):
+        return answer
+    # To unfold, to decode and to judge a long body each takes as long as others may wait.
+    is_long = len(body) > LONG_BODY_BYTES
+    if is_long:
+        yield
+    document = _document(body)
+    if is_long:
+        yield
+    return replace(answer, document=document)
+
+
+def _document(body: bytearray) -> object:
     try:
         return parse_json(body)
+    except TooManyValuesError as error:
+        return Unreadable("response/too_large", str(error))
     except ValueError:
-        return Unreadable("response/invalid", "is not JSON", body[:PAGE_LENGTH])
+        return Unreadable("response/invalid", "is not JSON", bytes(body[:PAGE_LENGTH]))
 
 
 def _is_tls_failure(error: BaseException | None) -> bool:

@@ -1,15 +1,17 @@
 """What an answer of the custody API is, with its amounts as Decimal, checked where it enters.
 
-A vault's rows are judged one by one: a row that cannot be right is reported and left out, the others count. What is
-absent or null stays None. Fields nobody knows are ignored.
+A vault's rows are judged one by one: a row that cannot be right is reported and left out, the others count. A field
+that may be missing and cannot be read is reported and None, as what is absent or null is. Fields nobody knows are
+ignored.
 
 Sources: Kraken, "List balances" and "List vault asset balances", in all revisions seen in 2026.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -19,16 +21,16 @@ from exporter.custody.values import (
     Code,
     Description,
     Flag,
-    Lot,
     Moment,
-    OptionalCode,
     Places,
 )
+from exporter.turns import Steps, at_once
 
 DEFAULT_QUOTE_ASSET: Final = "USD"
-MOST_ROWS: Final = 20_000
+MOST_ROWS: Final = 10_000
+ROWS_AT_ONCE: Final = 100
 
-_OPTIONAL_CODE: Final[TypeAdapter[str | None]] = TypeAdapter(OptionalCode)
+_CODE: Final[TypeAdapter[str]] = TypeAdapter(Code)
 _PROBLEMS: Final = {
     "missing": "is missing",
     "string_type": "is not a text",
@@ -36,6 +38,7 @@ _PROBLEMS: Final = {
     "string_too_long": f"is longer than {LONGEST_CODE} characters",
     # A JSON escape left half a character, which no exposition can carry.
     "string_unicode": "is not valid Unicode",
+    "bool_type": "is not true or false",
     "model_type": "is not an object",
 }
 """In our words, by the type of pydantic's error, where its own message is not ours already."""
@@ -95,7 +98,7 @@ class AssetBalance(BaseModel):
     quote_spot_balance: Amount | None = None
     quote_available: Amount | None = None
     quote_price: Amount | None = None
-    quote_asset: OptionalCode = None
+    quote_asset: Code | None = None
     name: Description = None
     name_full: Description = None
     symbol: Description = None
@@ -105,7 +108,7 @@ class AssetBalance(BaseModel):
     display_decimals: Places = None
     rate_decimals: Places = None
     funding_decimals: Places = None
-    min_lot: Lot = None
+    min_lot: Amount | None = None
     launch_time: Moment = None
 
     def description(self) -> Asset:
@@ -121,16 +124,29 @@ class InvalidRow(NamedTuple):
     problem: str
 
 
+class InvalidField(NamedTuple):
+    """A field that may be missing and could not be read, for the same reason in so many rows; they count without it.
+
+    position: of the first of them; 0 for an organization's total.
+    """
+
+    field: str
+    problem: str
+    rows: int
+    position: int
+
+
 @dataclass(frozen=True, slots=True)
 class VaultBalances:
     """The answer of "List vault asset balances". Assets and classes are distinct among `rows`.
 
-    quote_asset: the currency of every row that does not name its own.
+    quote_asset: the currency of every row that does not name its own. invalid_fields: of `rows`.
     """
 
     rows: tuple[AssetBalance, ...]
     invalid: tuple[InvalidRow, ...]
     quote_asset: str
+    invalid_fields: tuple[InvalidField, ...] = ()
 
 
 class OrganizationBalance(BaseModel):
@@ -143,6 +159,10 @@ class OrganizationBalance(BaseModel):
     spot: Amount | None = None
     staked: Amount | None = None
     pledged: Amount | None = None
+    invalid_fields: tuple[InvalidField, ...] = ()
+
+
+_Model = TypeVar("_Model", AssetBalance, OrganizationBalance)
 
 
 def vault_balances(document: object) -> VaultBalances:
@@ -150,6 +170,11 @@ def vault_balances(document: object) -> VaultBalances:
 
     Raises InvalidAnswerError where it is neither.
     """
+    return at_once(vault_steps(document))
+
+
+def vault_steps(document: object) -> Steps[VaultBalances]:
+    """Return the same as `vault_balances`, with a stop after every ROWS_AT_ONCE rows."""
     match document:
         case {"result": list(elements), **envelope}:
             quote_asset = envelope.get("quote_asset")
@@ -163,26 +188,34 @@ def vault_balances(document: object) -> VaultBalances:
         raise TooManyRowsError(f"has {len(elements)} rows, more than {MOST_ROWS}")
     rows: dict[tuple[str, str], AssetBalance] = {}
     invalid: list[InvalidRow] = []
+    unread: dict[_Mistake, InvalidField] = {}
     for position, element in enumerate(elements):
+        if position and position % ROWS_AT_ONCE == 0:
+            yield
         try:
-            row = AssetBalance.model_validate(element)
-        except ValidationError as error:
-            invalid.append(InvalidRow(position, *_first_mistake(error)))
+            row, mistakes = _read(AssetBalance, element)
+        except _UselessError as error:
+            invalid.append(InvalidRow(position, *error.mistake))
             continue
         key = (row.asset, row.asset_class)
         if key in rows:
             invalid.append(
                 InvalidRow(position, "asset", "and its class stand in the answer before")
             )
-        else:
-            rows[key] = row
-    return VaultBalances(tuple(rows.values()), tuple(invalid), _quote_asset(quote_asset))
+            continue
+        rows[key] = row
+        for mistake in mistakes:
+            first = unread.get(mistake, InvalidField(*mistake, 0, position))
+            unread[mistake] = first._replace(rows=first.rows + 1)
+    return VaultBalances(
+        tuple(rows.values()), tuple(invalid), _quote_asset(quote_asset), tuple(unread.values())
+    )
 
 
 def organization_balance(document: object) -> OrganizationBalance:
     """Return an organization's total from `{"balance": {...}, "quote_asset": ...}`, or that as `result`.
 
-    Raises InvalidAnswerError where there is no such thing, or an amount in it is not a finite decimal.
+    Raises InvalidAnswerError where there is no such thing, or its total is not a finite decimal.
     """
     match document:
         case {"balance": dict(balance), **envelope} | {
@@ -191,18 +224,64 @@ def organization_balance(document: object) -> OrganizationBalance:
             quote_asset = _quote_asset(envelope.get("quote_asset"))
         case _:
             raise InvalidAnswerError("has no balance")
+    element = {**balance, "quote_asset": quote_asset}
+    # That is ours to say.
+    element.pop("invalid_fields", None)
     try:
-        return OrganizationBalance.model_validate({**balance, "quote_asset": quote_asset})
+        total, mistakes = _read(OrganizationBalance, element)
+    except _UselessError as error:
+        raise InvalidAnswerError("balance.{} {}".format(*error.mistake)) from None
+    fields = tuple(InvalidField(*mistake, rows=1, position=0) for mistake in mistakes)
+    return total.model_copy(update={"invalid_fields": fields}) if fields else total
+
+
+def organization_steps(document: object) -> Steps[OrganizationBalance]:
+    """Return the same as `organization_balance`, which is too short for a stop."""
+    yield from ()
+    return organization_balance(document)
+
+
+class _Mistake(NamedTuple):
+    """field: empty where all of it is wrong."""
+
+    field: str
+    problem: str
+
+
+class _UselessError(Exception):
+    """There is nothing that counts in it, because of `mistake`."""
+
+    def __init__(self, mistake: _Mistake) -> None:
+        self.mistake = mistake
+
+
+def _read(model: type[_Model], element: object) -> tuple[_Model, Iterable[_Mistake]]:
+    """Return `element` as `model`, and what is wrong with those of its fields that may be missing; they are None.
+
+    Raises _UselessError where another one is wrong.
+    """
+    try:
+        return model.model_validate(element), ()
     except ValidationError as error:
-        raise InvalidAnswerError("balance.{} {}".format(*_first_mistake(error))) from None
+        mistakes = [
+            _Mistake(".".join(map(str, found["loc"])), _PROBLEMS.get(found["type"], found["msg"]))
+            for found in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+    for mistake in mistakes:
+        field = model.model_fields.get(mistake.field)
+        if field is None or field.is_required():
+            raise _UselessError(mistake)
+    wrong = {mistake.field for mistake in mistakes}
+    rest = {
+        field: value
+        for field, value in cast("dict[str, object]", element).items()
+        if field not in wrong
+    }
+    return model.model_validate(rest), mistakes
 
 
 def _quote_asset(value: object) -> str:
-    return _OPTIONAL_CODE.validate_python(value) or DEFAULT_QUOTE_ASSET
-
-
-def _first_mistake(error: ValidationError) -> tuple[str, str]:
-    """Return the field that is wrong (empty where the whole is) and what is wrong with it."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(map(str, first["loc"]))
-    return field, _PROBLEMS.get(first["type"], first["msg"])
+    try:
+        return _CODE.validate_python(value)
+    except ValidationError:
+        return DEFAULT_QUOTE_ASSET

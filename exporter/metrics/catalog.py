@@ -6,7 +6,16 @@ The exposition, the counters of `telemetry` and the README's table are all made 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Type = Literal["gauge", "counter", "histogram", "info"]
+Type = Literal["gauge", "counter", "histogram"]
+
+
+UNITS: Final = ("bytes", "fields", "ratio", "requests", "rows", "seconds", "series")
+
+
+def unit_of(family: str) -> str:
+    """Return the unit that the name of a family ends with, "" where it has none (OpenMetrics 1.0, "Unit")."""
+    word = family.rpartition("_")[2]
+    return word if word in UNITS else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,8 @@ ASSET_DESCRIPTIONS: Final = (
 )
 ASSET_INFO: Final = Metric(
     name="kraken_custody_asset_info",
-    type="info",
+    # OpenMetrics has a type for it, which would take the suffix from the family's name: two names for one metric.
+    type="gauge",
     help="What the API tells of an asset that is held anywhere; a description it leaves out is empty. Always 1.",
     labels=("asset", "asset_class", *ASSET_DESCRIPTIONS),
     unit="",
@@ -196,6 +206,12 @@ TARGET_INVALID_ROWS: Final = _target(
     "rows",
     "rows that failed a check",
 )
+TARGET_INVALID_FIELDS: Final = _target(
+    "invalid_fields",
+    "Optional fields of the target's last good answer that could not be read; their rows count without them.",
+    "fields",
+    "optional fields that failed a check",
+)
 TARGET_ERROR: Final = _target(
     "error",
     "Why the target is not up, by error type; absent while it is. Always 1.",
@@ -212,6 +228,7 @@ TARGETS: Final = (
     TARGET_REFRESH_INTERVAL,
     TARGET_ROWS,
     TARGET_INVALID_ROWS,
+    TARGET_INVALID_FIELDS,
     TARGET_ERROR,
 )
 

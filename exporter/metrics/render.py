@@ -8,17 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
-from typing import Final
 
-from exporter.custody.models import Asset, AssetBalance, OrganizationBalance, VaultBalances
+from exporter.custody.models import (
+    ROWS_AT_ONCE,
+    Asset,
+    AssetBalance,
+    OrganizationBalance,
+    VaultBalances,
+)
 from exporter.metrics import catalog
 from exporter.metrics.catalog import Metric
 from exporter.targets import Target
+from exporter.turns import Steps, at_once
 
 Lines = Mapping[str, bytes]
 """Sample lines, each with its line feed, by the name of their metric."""
-
-_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 # Polls ask for the same few again and again: what is held where hardly changes.
@@ -29,8 +33,13 @@ def label_set(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     Prometheus: "Exposition formats"; OpenMetrics 1.0, "Escaping".
     """
     return ",".join(
-        f'{name}="{value.translate(_ESCAPES)}"' for name, value in zip(names, values, strict=True)
+        [f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True)]
     )
+
+
+def _escaped(value: str) -> str:
+    # Three searches for what hardly ever stands there: str.translate looks up each character that is not ASCII.
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def _sample(metric: Metric, labels: tuple[str, ...], value: float) -> str:
@@ -58,9 +67,30 @@ class Page:
 
 def vault_lines(target: Target, answer: VaultBalances) -> Lines:
     """Return the balances of a vault: one sample for each amount that the API gave."""
-    vault, rows = _names(target), answer.rows
+    return at_once(vault_line_steps(target, answer))
+
+
+def vault_line_steps(target: Target, answer: VaultBalances) -> Steps[Lines]:
+    """Return the same as `vault_lines`, with a stop after every ROWS_AT_ONCE rows."""
+    pieces: dict[str, list[bytes]] = {}
+    for start in range(0, len(answer.rows), ROWS_AT_ONCE):
+        if start:
+            yield
+        lines = _some_lines(target, answer.rows[start : start + ROWS_AT_ONCE], answer.quote_asset)
+        for name, text in lines.items():
+            pieces.setdefault(name, []).append(text)
+    # In the order of the catalog, whichever row is the first to have one.
+    return {
+        metric.name: b"".join(pieces[metric.name])
+        for metric in (*catalog.VAULT_AMOUNTS, *catalog.VAULT_QUOTES)
+        if metric.name in pieces
+    }
+
+
+def _some_lines(target: Target, rows: Sequence[AssetBalance], quote_asset: str) -> Lines:
+    vault = _names(target)
     assets = [label_set(catalog.VAULT_LABELS[3:], (row.asset, row.asset_class)) for row in rows]
-    quotes = [label_set(("quote_asset",), (row.quote_asset or answer.quote_asset,)) for row in rows]
+    quotes = [label_set(("quote_asset",), (row.quote_asset or quote_asset,)) for row in rows]
     of_amounts = [f"{vault},{asset}" for asset in assets]
     of_quotes = [f"{vault},{asset},{quote}" for asset, quote in zip(assets, quotes, strict=True)]
     return {

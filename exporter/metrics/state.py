@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from exporter.custody.amounts import pack
-from exporter.custody.models import Asset, InvalidRow, OrganizationBalance, VaultBalances
+from exporter.custody.models import (
+    Asset,
+    InvalidField,
+    InvalidRow,
+    OrganizationBalance,
+    VaultBalances,
+)
 from exporter.metrics import catalog
 from exporter.metrics.render import (
     Lines,
@@ -13,9 +19,10 @@ from exporter.metrics.render import (
     count_series,
     organization_lines,
     renamed,
-    vault_lines,
+    vault_line_steps,
 )
 from exporter.targets import Target
+from exporter.turns import Steps, at_once
 
 MOST_RESULTS: Final = 20
 
@@ -25,7 +32,8 @@ class Balances:
     """An answer as it is exposed.
 
     read_at: when it was read, in seconds of `clocks.boottime`. amounts: as the API wrote them, packed
-    (`amounts.unpack`). rows, invalid_rows: of a vault's answer; None for an organization.
+    (`amounts.unpack`). rows, invalid_rows: of a vault's answer; None for an organization. invalid_fields: of
+    the rows that count, how many could not be read.
     """
 
     lines: Lines
@@ -35,16 +43,28 @@ class Balances:
     amounts: bytes
     rows: int | None = None
     invalid_rows: int | None = None
+    invalid_fields: int = 0
 
 
 def balances_of(
     target: Target, answer: VaultBalances | OrganizationBalance, read_at: float
 ) -> Balances:
     """Return `answer` as it is exposed for `target`."""
+    return at_once(balances_steps(target, answer, read_at))
+
+
+def balances_steps(
+    target: Target, answer: VaultBalances | OrganizationBalance, read_at: float
+) -> Steps[Balances]:
+    """Return the same as `balances_of`, with a stop wherever others have waited long enough."""
+    invalid_fields = sum(field.rows for field in answer.invalid_fields)
     if isinstance(answer, OrganizationBalance):
         lines = organization_lines(target, answer)
-        return Balances(lines, count_series(lines), (), read_at, pack(answer))
-    lines = vault_lines(target, answer)
+        return Balances(
+            lines, count_series(lines), (), read_at, pack(answer), invalid_fields=invalid_fields
+        )
+    lines = yield from vault_line_steps(target, answer)
+    # What follows takes a tenth of that.
     return Balances(
         lines,
         count_series(lines),
@@ -53,6 +73,7 @@ def balances_of(
         pack(answer),
         rows=len(answer.rows) + len(answer.invalid),
         invalid_rows=len(answer.invalid),
+        invalid_fields=invalid_fields,
     )
 
 
@@ -112,8 +133,10 @@ class TargetState:
     last_success: float | None = None
     rows: int | None = None
     invalid_rows: int | None = None
+    invalid_fields: int | None = None
     refresh_interval: float | None = None
     rejected: tuple[InvalidRow, ...] = ()
+    unread: tuple[InvalidField, ...] = ()
     results: tuple[PollResult, ...] = ()
 
     @property
@@ -193,6 +216,7 @@ def target_lines(state: TargetState) -> Lines:
     page.sample(catalog.TARGET_REFRESH_INTERVAL, labels, state.refresh_interval)
     page.sample(catalog.TARGET_ROWS, labels, state.rows)
     page.sample(catalog.TARGET_INVALID_ROWS, labels, state.invalid_rows)
+    page.sample(catalog.TARGET_INVALID_FIELDS, labels, state.invalid_fields)
     if state.failure is not None:
         page.sample(catalog.TARGET_ERROR, (*labels, state.failure.type), 1)
     return page.done()

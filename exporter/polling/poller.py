@@ -22,6 +22,7 @@ from exporter.custody.errors import (
 )
 from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
+from exporter.metrics.state import balances_steps
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate, Refusal
 from exporter.polling.lane import Lane
@@ -31,6 +32,7 @@ from exporter.polling.retry import Poll, asked_for, refusals_after
 from exporter.polling.schedule import Entry, Schedule, Turn
 from exporter.polling.usage import Usage
 from exporter.targets import Kind, Target, listed, organizations_of
+from exporter.turns import in_turns
 
 log = get_logger()
 
@@ -288,13 +290,7 @@ class Poller:
             self._last_blocked = None
             for gate in self._gates(lane):
                 self._settle(*gate, sent_at, answered=True)
-            if not entry.is_dropped:
-                parts.results.poll_succeeded(
-                    entry.target,
-                    answer,
-                    read_at=parts.moment().boottime,
-                    refresh_interval=entry.refresh_interval,
-                )
+            await self._publish(entry, answer)
         except CustodyError as error:
             parts.results.request_failed(entry.target, error)
             if error.may_be_mended_by_secrets and lane.generation == generation:
@@ -325,6 +321,18 @@ class Poller:
             for entry in self._parts.schedule.entries:
                 if self._lane(entry) is lane:
                     entry.keep(entry.target, self._parts.monotonic(), is_renewed=True)
+
+    async def _publish(self, entry: Entry, answer: VaultBalances | OrganizationBalance) -> None:
+        """Publish `answer`, unless its target is gone. Raises CustodyError where there is no room for its series."""
+        read_at, target = self._parts.moment().boottime, None
+        # Others may come in between, a reload too, after which the target has another name.
+        while not entry.is_dropped and target != entry.target:
+            target = entry.target
+            balances = await in_turns(balances_steps(target, answer, read_at))
+        if not entry.is_dropped:
+            self._parts.results.poll_succeeded(
+                entry.target, answer, balances, refresh_interval=entry.refresh_interval
+            )
 
     def _retire(self, entry: Entry) -> None:
         """Keep `run_once` from polling a target again."""

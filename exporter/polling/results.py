@@ -5,10 +5,10 @@ from typing import cast
 
 from exporter.custody.client import Endpoint, Exchange
 from exporter.custody.errors import CustodyError
-from exporter.custody.models import InvalidRow, OrganizationBalance, VaultBalances
+from exporter.custody.models import InvalidField, InvalidRow, OrganizationBalance, VaultBalances
 from exporter.custody.transport import Find
 from exporter.logs import get_logger
-from exporter.metrics.state import Failure, PollResult, TargetState, balances_of
+from exporter.metrics.state import Balances, Failure, PollResult, TargetState
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.gate import Refusal
@@ -51,16 +51,15 @@ class Results:
         self,
         target: Target,
         answer: VaultBalances | OrganizationBalance,
+        balances: Balances,
         *,
-        read_at: float,
         refresh_interval: float | None,
     ) -> None:
-        """Publish `answer`, read at `read_at` (seconds of `clocks.boottime`).
+        """Publish `answer`, whose balances for `target` are `balances`.
 
         Raises CustodyError where there is no room for its series; the state is then what it was.
         """
         before = self._store[target]
-        balances = balances_of(target, answer, read_at)
         rejected = answer.invalid if isinstance(answer, VaultBalances) else ()
         self._store.put(
             TargetState(
@@ -70,8 +69,10 @@ class Results:
                 last_success=self._wall(),
                 rows=balances.rows,
                 invalid_rows=balances.invalid_rows,
+                invalid_fields=balances.invalid_fields,
                 refresh_interval=refresh_interval,
                 rejected=rejected,
+                unread=answer.invalid_fields,
                 results=before.results_with(self._result(target, None)),
             )
         )
@@ -82,6 +83,11 @@ class Results:
         # Each rejected row once, not again while the same rows are rejected for the same reason.
         known = set(before.rejected)
         self._log_rejected_rows(target, [row for row in rejected if row not in known])
+        # Likewise, however many rows have it.
+        known_fields = {(field.field, field.problem) for field in before.unread}
+        for field in answer.invalid_fields:
+            if (field.field, field.problem) not in known_fields:
+                _log_rejected_field(target, field)
 
     def try_failed(self, target: Target, error: CustodyError, *, began: float) -> None:
         """Take note of a failed request, sent at `began` (monotonic seconds), that is tried again in the same poll."""
@@ -173,6 +179,13 @@ class Results:
         if len(rows) > MAX_LOGGED_ROWS:
             more = len(rows) - MAX_LOGGED_ROWS
             log.warning("more_rows_rejected", **_names(target), rows=more)
+
+
+def _log_rejected_field(target: Target, field: InvalidField) -> None:
+    where = {"rows": field.rows, "first_row": field.position} if target.vault else {}
+    log.warning(
+        "field_rejected", **_names(target), field=field.field, problem=field.problem, **where
+    )
 
 
 def _names(target: Target) -> dict[str, str]:

@@ -131,6 +131,7 @@ def _target(target: TargetStatus) -> Document:
         "latencySeconds": target.latency,
         "rows": known.rows,
         "invalidRows": known.invalid_rows,
+        "invalidFields": known.invalid_fields,
         "series": target.series,
         "paused": target.pause and _pause(target.pause),
         "error": known.failure and _error(known.failure, known.failed_polls),

@@ -13,7 +13,7 @@ from pydantic import SecretBytes, SecretStr
 from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts
 from exporter.custody.classify import Classifier
-from exporter.custody.client import CustodyClient, Exchange, Surroundings
+from exporter.custody.client import CustodyClient, Exchange, Reading, Surroundings
 from exporter.custody.connections import http_client, way_to
 from exporter.custody.errors import Cleaner, CustodyError
 from exporter.custody.models import VaultBalances
@@ -102,6 +102,7 @@ def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: An
         "classifier": Classifier(),
         "vault_query": VaultQuery(),
         "observe": no_one,
+        "reading": Reading(),
         "wall": Clock(NOON),
     }
     return CustodyClient(

@@ -6,7 +6,14 @@ import zlib
 import httpx
 import pytest
 
-from exporter.custody.body import BodyEncodingError, BodyTooLargeError, read_body
+from exporter.custody.body import (
+    MOST_MEMBERS,
+    BodyEncodingError,
+    BodyTooLargeError,
+    NoRoomError,
+    Room,
+    read_body,
+)
 from tests.custody.asking import Body
 
 TEXT = b"balances " * 111
@@ -17,7 +24,12 @@ MIB = 1024 * 1024
 def read(*pieces: bytes, encoding: str | None = None, limit: int = LIMIT) -> bytes:
     headers = {} if encoding is None else {"content-encoding": encoding}
     response = httpx.Response(200, headers=headers, stream=Body(*pieces))
-    return asyncio.run(read_body(response, limit))
+    return read_response(response, limit)
+
+
+def read_response(response: httpx.Response, limit: int) -> bytes:
+    with Room(64 * MIB).place() as take:
+        return bytes(asyncio.run(read_body(response, limit, take)))
 
 
 def split(data: bytes, size: int) -> list[bytes]:
@@ -25,7 +37,7 @@ def split(data: bytes, size: int) -> list[bytes]:
 
 
 PIECES = pytest.mark.parametrize("size", [1, 7, 100_000], ids="pieces of {}".format)
-ENCODINGS = pytest.mark.parametrize("encoding", [None, "", "identity", "gzip", " GZip "])
+ENCODINGS = pytest.mark.parametrize("encoding", [None, "", "identity", "gzip", " GZip ", "x-gzip"])
 
 
 def encoded(data: bytes, encoding: str | None) -> bytes:
@@ -54,7 +66,7 @@ def test_an_endless_body_is_left_as_soon_as_it_is_too_large() -> None:
     body = Body(*[b"x" * 10] * 1000)
     response = httpx.Response(200, stream=body)
     with pytest.raises(BodyTooLargeError):
-        asyncio.run(read_body(response, 95))
+        read_response(response, 95)
     assert body.taken == 10
 
 
@@ -77,7 +89,17 @@ def test_a_bomb_is_never_expanded() -> None:
         (gzip.compress(TEXT)[:-1], "gzip: ends too early"),
         (gzip.compress(TEXT)[:20], "gzip: ends too early"),
         (gzip.compress(TEXT) + b"!", "gzip: goes on after its end"),
-        (gzip.compress(TEXT) * 2, "gzip: goes on after its end"),
+        (gzip.compress(TEXT) + b"\0\0!", "gzip: goes on after its end"),
+        (gzip.compress(b"") + gzip.compress(TEXT) + b"<html>", "gzip: goes on after its end"),
+        (
+            gzip.compress(TEXT)[:-4] + gzip.compress(b"")[:-1],
+            "gzip: Error -3 while decompressing data: incorrect length check",
+        ),
+        (gzip.compress(TEXT) + gzip.compress(b"")[:-1], "gzip: ends too early"),
+        (
+            b"\0" + gzip.compress(TEXT),
+            "gzip: Error -3 while decompressing data: incorrect header check",
+        ),
         (b"[] but not gzip", "gzip: Error -3 while decompressing data: incorrect header check"),
         (zlib.compress(TEXT), "gzip: Error -3 while decompressing data: incorrect header check"),
         (
@@ -90,7 +112,11 @@ def test_a_bomb_is_never_expanded() -> None:
         "no last byte",
         "no second half",
         "a byte more",
-        "a second member",
+        "garbage after padding",
+        "garbage after two members",
+        "a member within a trailer",
+        "half a second member",
+        "padding before",
         "plain",
         "deflate",
         "a wrong checksum",
@@ -102,7 +128,66 @@ def test_a_body_that_is_not_one_whole_gzip_is_refused(body: bytes, problem: str,
     assert str(caught.value) == problem
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "x-gzip"])
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "x-deflate"])
 def test_an_encoding_that_was_not_asked_for_is_refused(encoding: str) -> None:
     with pytest.raises(BodyEncodingError, match=f"content-encoding {encoding} was not asked for"):
         read(TEXT, encoding=encoding)
+
+
+@PIECES
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(TEXT[:400]) + gzip.compress(TEXT[400:]),
+        gzip.compress(b"") + gzip.compress(TEXT) + gzip.compress(b""),
+        gzip.compress(TEXT) + bytes(500),
+        gzip.compress(TEXT[:1]) + bytes(3) + gzip.compress(TEXT[1:]) + bytes(1),
+        b"".join(gzip.compress(TEXT[at : at + 1]) for at in range(len(TEXT))),
+    ],
+    ids=["two members", "empty members", "padding", "padding between", "a member for each byte"],
+)
+def test_gzip_may_have_several_members_and_padding(body: bytes, size: int) -> None:
+    assert read(*split(body, size), encoding="gzip", limit=MIB) == TEXT
+
+
+@PIECES
+def test_the_limit_holds_for_all_members_together(size: int) -> None:
+    body = gzip.compress(TEXT[:400]) + gzip.compress(TEXT[400:] + b"!")
+    with pytest.raises(BodyTooLargeError):
+        read(*split(body, size), encoding="gzip")
+
+
+def test_endless_padding_is_left_when_it_is_twice_the_limit() -> None:
+    body = Body(gzip.compress(TEXT), *[bytes(100)] * 1000)
+    response = httpx.Response(200, headers={"content-encoding": "gzip"}, stream=body)
+    with pytest.raises(BodyTooLargeError):
+        read_response(response, LIMIT)
+    assert body.taken <= 2 + 2 * LIMIT // 100
+
+
+@PIECES
+def test_empty_members_without_end_are_refused(size: int) -> None:
+    body = gzip.compress(b"") * (MOST_MEMBERS + 1)
+    with pytest.raises(BodyEncodingError, match=f"gzip: has more than {MOST_MEMBERS} members"):
+        read(*split(body, size), encoding="gzip", limit=MIB)
+
+
+def test_all_bodies_share_one_room_and_give_it_back() -> None:
+    room = Room(25)
+    with room.place() as first, room.place() as second:
+        first(10)
+        second(15)
+        with pytest.raises(NoRoomError):
+            first(1)
+        assert room.taken == 25
+    assert room.taken == 0
+
+
+@ENCODINGS
+def test_a_body_for_which_there_is_no_room_is_left(encoding: str | None) -> None:
+    room = Room(LIMIT - 1)
+    headers = {} if encoding is None else {"content-encoding": encoding}
+    response = httpx.Response(200, headers=headers, stream=Body(encoded(TEXT, encoding)))
+    with pytest.raises(NoRoomError), room.place() as take:
+        asyncio.run(read_body(response, LIMIT, take))
+    assert room.taken == 0

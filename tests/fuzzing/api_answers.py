@@ -16,7 +16,7 @@ from exporter.config import Secrets
 from exporter.custody.amounts import unpack
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts
 from exporter.custody.classify import MESSAGE_LENGTH, NAME_LENGTH, Classifier
-from exporter.custody.client import CustodyClient, Surroundings
+from exporter.custody.client import CustodyClient, Reading, Surroundings
 from exporter.custody.connections import http_client
 from exporter.custody.errors import Cleaner, CustodyError
 from exporter.custody.models import OrganizationBalance, VaultBalances
@@ -209,7 +209,14 @@ async def asking() -> AsyncIterator[Feed]:
             KeyAuth(SECRETS, Nonce("nanoseconds", lambda: 1), lambda: NOON),
             Cleaner(*secret_texts(SECRETS)),
             Surroundings(
-                10.0, "spaced", classifier, VaultQuery(), no_one, lambda: 0.0, lambda: NOON
+                10.0,
+                "spaced",
+                classifier,
+                VaultQuery(),
+                no_one,
+                Reading(),
+                lambda: 0.0,
+                lambda: NOON,
             ),
         )
 
@@ -241,6 +248,8 @@ def _exposed(answer: VaultBalances | OrganizationBalance) -> str:
     unpack(balances.amounts)
     if isinstance(answer, VaultBalances) and answer.invalid:
         return "taken, but for some rows"
+    if answer.invalid_fields:
+        return "taken, but for some fields"
     return "taken"
 
 

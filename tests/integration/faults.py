@@ -38,14 +38,15 @@ class Fault:
 class Oddity:
     """An answer that is not as it should be, and yet the poll succeeds.
 
-    balances: by asset, None where they are those before. rejected: position and field of rows. errors: types of
-    requests that failed on the way.
+    balances: by asset, None where they are those before. rejected: position and field of rows. unread: optional
+    fields, each in one row. errors: types of requests that failed on the way.
     """
 
     situation: str
     by: Mood
     balances: dict[str, float] | None = None
     rejected: tuple[tuple[int, str], ...] = ()
+    unread: tuple[str, ...] = ()
     errors: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -175,7 +176,7 @@ FAILURES: Final = (
     unreadable("an empty body", b""),
     unreadable("truncated JSON", b'[{"asset": "BTC", "bal'),
     unreadable("bytes that are no text", b'["\xff\xfe"]'),
-    unreadable("JSON nested without end", b"[" * 100_000),
+    unreadable("JSON nested without end", b"[" * 50_000),
     unreadable("JSON of another form", b'{"result": {"BTC": "1"}}', "neither an array of rows"),
     unreadable("nothing but null", b"null", "neither an array of rows"),
     unreadable("gzip that is none", zipped(b"[]"), "cannot be decoded"),
@@ -185,7 +186,13 @@ FAILURES: Final = (
         situation="a bomb in gzip",
         by=moods.always(zipped(gzip.compress(bytes(64 * MEBIBYTE), 1))),
         type="response/too_large",
-        says="more than 16777216 bytes",
+        says="more than 4194304 bytes",
+    ),
+    Fault(
+        situation="a bomb in JSON",
+        by=moods.always(zipped(gzip.compress(b"[" + b"{}," * MEBIBYTE + b"{}]", 1))),
+        type="response/too_large",
+        says="more than 100000 values",
     ),
     Fault(
         situation="more series than may be held",
@@ -262,6 +269,24 @@ ODDITIES: Final = (
         ),
         balances={"BTC": 2.5},
         rejected=tuple((position, "balance") for position in range(1, 7)),
+    ),
+    Oddity(
+        situation="optional fields that cannot be read",
+        by=rows(row("BTC", staked="", quote_price={}, name=7), row("ETH", min_lot=float("nan"))),
+        balances={"BTC": 2.5, "ETH": 2.5},
+        unread=("staked", "quote_price", "name", "min_lot"),
+    ),
+    Oddity(
+        situation="gzip in several members, with padding, under its old name",
+        by=moods.always(
+            zipped(
+                gzip.compress(b"[")
+                + gzip.compress(json.dumps(row("BTC")).encode() + b"]")
+                + bytes(9),
+                "x-gzip",
+            )
+        ),
+        balances={"BTC": 2.5},
     ),
     Oddity(
         situation="huge and tiny amounts",

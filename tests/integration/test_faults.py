@@ -265,11 +265,14 @@ def test_an_odd_answer_counts_as_far_as_it_can(oddity: Oddity, scenes: Scenes) -
         rows = len(oddity.balances) + len(oddity.rejected)
         assert during.value(f"{TARGET}_rows") == rows
         assert during.value(f"{TARGET}_invalid_rows") == len(oddity.rejected)
+        assert during.value(f"{TARGET}_invalid_fields") == len(oddity.unread)
     else:
         before = {labels["asset"] for labels, _ in seen.before.of(vault).samples(BALANCE)}
         assert {labels["asset"] for labels, _ in during.samples(BALANCE)} == before
     rejected = seen.named("row_rejected", vault=vault)
     assert [(event["row"], event["field"]) for event in rejected] == list(oddity.rejected)
+    unread = [event["field"] for event in seen.named("field_rejected", vault=vault)]
+    assert sorted(unread) == sorted(oddity.unread)
     failed = seen.named("request_failed", vault=vault)
     assert {event["type"] for event in failed} == oddity.errors
     assert seen.named("target_failing", vault=vault) == []

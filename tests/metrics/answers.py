@@ -154,6 +154,7 @@ def put(
         "last_success": 1_795_262_400.0,
         "rows": balances.rows,
         "invalid_rows": balances.invalid_rows,
+        "invalid_fields": balances.invalid_fields,
     }
     store.put(TargetState(target, **facts | state))
     return balances

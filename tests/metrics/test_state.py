@@ -6,12 +6,14 @@ import pytest
 
 from exporter.custody.amounts import unpack
 from exporter.metrics import catalog
+from exporter.metrics.render import vault_lines
 from exporter.metrics.state import (
     FailedTry,
     Failure,
     PollResult,
     TargetState,
     balances_of,
+    balances_steps,
     info_lines,
     moved,
     paused_lines,
@@ -33,7 +35,13 @@ FAILURE = Failure("http/502", 502, "", since=1_795_262_000.0)
 
 NEVER_POLLED = TargetState(HOT)
 UP = TargetState(
-    HOT, polls=2, last_success=1_795_262_400.25, rows=7, invalid_rows=1, refresh_interval=30.5
+    HOT,
+    polls=2,
+    last_success=1_795_262_400.25,
+    rows=7,
+    invalid_rows=1,
+    invalid_fields=3,
+    refresh_interval=30.5,
 )
 FAILING = TargetState(
     HOT, polls=3, failure=FAILURE, last_success=1_795_262_400.25, rows=7, invalid_rows=1
@@ -55,6 +63,7 @@ STALE = TargetState(HOT, polls=9, failure=FAILURE, last_success=1_795_262_400.25
                 f"refresh_interval_seconds{{{VAULT}}} 30.5",
                 f"rows{{{VAULT}}} 7.0",
                 f"invalid_rows{{{VAULT}}} 1.0",
+                f"invalid_fields{{{VAULT}}} 3.0",
             ],
         ),
         (
@@ -150,6 +159,36 @@ def test_rows_count_what_the_answer_held_and_invalid_rows_what_of_it_was_rejecte
     assert [asset.asset for asset in balances.assets] == ["BTC", "USD"]
     assert balances.series == 2 * 4
     assert balances.read_at == 5.0
+
+
+def test_invalid_fields_are_those_of_the_rows_that_count() -> None:
+    rows = [
+        row("BTC", staked="x", name=7),
+        row("ETH", staked="y", quote_price="1"),
+        row("BTC", staked="z"),
+        row("USD", staked="x", hold=None),
+    ]
+    balances = balances_of(HOT, vault_answer(*rows), 5.0)
+    assert (balances.rows, balances.invalid_rows, balances.invalid_fields) == (4, 2, 3)
+    assert balances.series == 4 + 4 + 1
+
+
+def test_a_total_whose_part_cannot_be_read_has_an_invalid_field() -> None:
+    text = '{"balance": {"total": "3", "spot": "x", "staked": "1"}}'
+    balances = balances_of(ORGANIZATION, read_organization(text), 5.0)
+    assert (balances.series, balances.invalid_fields) == (2, 1)
+
+
+def test_an_answer_of_many_rows_becomes_the_same_lines_in_steps() -> None:
+    rows = [row(f"A{number}", quote_price="1" if number > 150 else None) for number in range(250)]
+    answer = vault_answer(*rows)
+    assert sum(1 for _ in balances_steps(HOT, answer, 5.0)) == 2
+    lines = vault_lines(HOT, answer)
+    each = [vault_lines(HOT, vault_answer(one)) for one in rows]
+    assert list(lines) == list(each[-1])
+    assert lines == {
+        name: b"".join(page[name] for page in each if name in page) for name in each[-1]
+    }
 
 
 def test_the_examples_make_as_many_series_as_they_have_amounts() -> None:

@@ -1,6 +1,7 @@
 """The whole way from schedule to exposition, in virtual time, against the simulator."""
 
 import asyncio
+import json
 import random
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -411,7 +412,7 @@ def test_a_defect_in_one_answer_costs_that_poll_and_nothing_else(
 
     async def main() -> None:
         played = stage()
-        monkeypatch.setattr("exporter.polling.results.balances_of", defective)
+        monkeypatch.setattr("exporter.polling.poller.balances_steps", defective)
         with capture_logs() as logs:
             await played.play(10)
             monkeypatch.undo()
@@ -525,6 +526,49 @@ def test_rows_that_were_rejected_are_logged_once_with_their_field() -> None:
         ]
         state = played.state("v1")
         assert (state.rows, state.invalid_rows) == (2, 2)
+
+    run(main())
+
+
+def test_fields_that_cannot_be_read_are_logged_once_and_their_rows_count() -> None:
+    async def main() -> None:
+        played = stage()
+        some = {
+            "asset_class": "currency",
+            "balance": "1",
+            "spot": "1",
+            "hold": "0",
+            "available": "1",
+        }
+        rows = [
+            {**some, "asset": "BTC"},
+            {**some, "asset": "ETH", "staked": "x"},
+            {**some, "asset": "SOL", "staked": "y", "decimals": -1},
+        ]
+        body = json.dumps(rows).encode()
+        played.simulator.moods[played.vault_id("v1")] = moods.body(body, "application/json")
+        total = b'{"balance": {"total": "1", "staked": "?"}}'
+        organization = played.exporter.plan.targets[0]
+        played.simulator.moods[organization.id] = moods.body(total, "application/json")
+        with capture_logs() as logs:
+            await played.play(200)
+        await played.stop()
+        rejected = [entry for entry in logs if entry["event"] == "field_rejected"]
+        names = {
+            "event": "field_rejected",
+            "log_level": "warning",
+            "org": organization.organization,
+        }
+        vault, staked = {**names, "kind": "vault", "vault": "v1"}, "is not a finite decimal"
+        places = "is not a whole number below 1000"
+        expected = [
+            {**names, "kind": "organization", "field": "staked", "problem": staked},
+            {**vault, "field": "staked", "problem": staked, "rows": 2, "first_row": 1},
+            {**vault, "field": "decimals", "problem": places, "rows": 1, "first_row": 2},
+        ]
+        assert sorted(rejected, key=str) == sorted(expected, key=str)
+        state = played.state("v1")
+        assert (state.rows, state.invalid_rows, state.invalid_fields) == (3, 0, 3)
 
     run(main())
 

@@ -4,6 +4,7 @@ from structlog.testing import capture_logs
 
 from exporter.custody.models import vault_balances
 from exporter.custody.values import parse_json
+from exporter.metrics.state import balances_of
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.results import Results
@@ -18,7 +19,7 @@ def test_balances_that_are_withdrawn_are_logged_with_their_age() -> None:
     results = Results(store, Telemetry(), wall)
     with capture_logs() as events:
         answer = vault_balances(parse_json(b"[]"))
-        results.poll_succeeded(HOT, answer, read_at=0.0, refresh_interval=None)
+        results.poll_succeeded(HOT, answer, balances_of(HOT, answer, 0.0), refresh_interval=None)
         results.withdraw_stale(305.25, lead=0.0)
     assert events[-1] == {
         "event": "target_stale",

@@ -92,6 +92,7 @@ def up(target: Target = HOT) -> TargetStatus:
         last_success=NOW - 40,
         rows=balances.rows,
         invalid_rows=balances.invalid_rows,
+        invalid_fields=balances.invalid_fields,
         refresh_interval=60.02,
         results=(PollResult(NOW - 100, None, 0.21), PollResult(NOW - 40, None, 0.0421)),
     )

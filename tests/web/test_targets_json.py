@@ -150,6 +150,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                     "latencySeconds": 0.0421,
                     "rows": 2,
                     "invalidRows": 0,
+                    "invalidFields": 0,
                     "series": 18,
                     "paused": {
                         "credential": "treasury",
@@ -192,6 +193,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                     "latencySeconds": None,
                     "rows": None,
                     "invalidRows": None,
+                    "invalidFields": None,
                     "series": 0,
                     "paused": None,
                     "error": {
