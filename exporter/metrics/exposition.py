@@ -14,6 +14,7 @@ from typing import Final
 
 from isal import isal_zlib
 from prometheus_client import CollectorRegistry
+from prometheus_client import Metric as Family
 from prometheus_client.exposition import generate_latest as text_of
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of
 
@@ -32,22 +33,20 @@ _RAW_DEFLATE: Final = -15
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 
-def _header(metric: Metric, name: str, type_: str) -> bytes:
+def _header(metric: Metric) -> bytes:
     text = metric.help.replace("\\", r"\\").replace("\n", r"\n")
-    return f"# HELP {name} {text}\n# TYPE {name} {type_}\n".encode()
+    return f"# HELP {metric.name} {text}\n# TYPE {metric.name} {metric.type}\n".encode()
 
 
-_TEXT_HEADERS: Final = {
-    metric.name: _header(metric, metric.name, "gauge" if metric.type == "info" else metric.type)
-    for metric in catalog.STORED
-}
+def _unit_line(metric: Metric) -> bytes:
+    unit = catalog.unit_of(metric.name)
+    return f"# UNIT {metric.name} {unit}\n".encode() if unit else b""
+
+
+# What is stored are gauges, whose families have the same name in both formats.
+_TEXT_HEADERS: Final = {metric.name: _header(metric) for metric in catalog.STORED}
 _OPENMETRICS_HEADERS: Final = {
-    metric.name: _header(
-        metric,
-        metric.name.removesuffix("_info") if metric.type == "info" else metric.name,
-        metric.type,
-    )
-    for metric in catalog.STORED
+    metric.name: _header(metric) + _unit_line(metric) for metric in catalog.STORED
 }
 
 
@@ -125,8 +124,20 @@ def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(chunk)
 
 
+@dataclass(frozen=True, slots=True)
+class _WithUnits:
+    """The families of a registry, each with the unit that its name has; prometheus-client asks for it by hand."""
+
+    registry: CollectorRegistry
+
+    def collect(self) -> Iterator[Family]:
+        for family in self.registry.collect():
+            family.unit = catalog.unit_of(family.name)
+            yield family
+
+
 def _own_metrics(registry: CollectorRegistry, format_: Format) -> bytes:
     """Return the exporter's own metrics; they end with `# EOF` where the format wants that, so they come last."""
     if format_ is Format.OPENMETRICS_1_0_0:
-        return openmetrics_of(registry)  # type: ignore[no-untyped-call, no-any-return]  # prometheus-client leaves it untyped
+        return openmetrics_of(_WithUnits(registry))  # type: ignore[no-untyped-call, no-any-return]  # prometheus-client leaves it untyped
     return text_of(registry)

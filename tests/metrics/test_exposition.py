@@ -38,6 +38,7 @@ from tests.metrics.answers import (
 from tests.programs import program
 
 # Not there after the first poll: these need a second one, or a failure.
+UNITS = ("_bytes", "_fields", "_ratio", "_requests", "_rows", "_seconds", "_series")
 LATER = (catalog.TARGET_REFRESH_INTERVAL, catalog.TARGET_ERROR)
 
 
@@ -119,15 +120,37 @@ def test_scrapes_at_the_same_time_get_whole_pages_while_the_store_changes() -> N
     assert pages == [before] * 8
 
 
-def test_openmetrics_is_the_text_with_a_few_words_changed() -> None:
+def test_openmetrics_is_the_text_with_units() -> None:
     store = make_store(HOT)
     put(store, HOT, read_vault(VAULT_EXAMPLE))
-    expected = (EXPECTED / "vault.prom").read_text()
-    for ending in ("asset_info What", "asset_info gauge"):
-        changed = ending.replace("asset_info", "asset").replace("gauge", "info")
-        assert f" kraken_custody_{ending}" in expected
-        expected = expected.replace(f" kraken_custody_{ending}", f" kraken_custody_{changed}")
-    assert page(store, Format.OPENMETRICS_1_0_0) == expected + "# EOF\n"
+    lines = page(store, Format.OPENMETRICS_1_0_0).splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith("# UNIT "))
+    assert text == (EXPECTED / "vault.prom").read_text() + "# EOF\n"
+    assert [line for line in lines if line.startswith("# UNIT ")] == [
+        "# UNIT kraken_custody_target_last_success_timestamp_seconds seconds\n",
+        "# UNIT kraken_custody_target_rows rows\n",
+        "# UNIT kraken_custody_target_invalid_rows rows\n",
+        "# UNIT kraken_custody_target_invalid_fields fields\n",
+    ]
+
+
+def test_openmetrics_has_the_unit_of_each_name_that_has_one(demo: Exporter) -> None:
+    found = families(demo, Format.OPENMETRICS_1_0_0)
+    assert {name: family.unit for name, family in found.items() if family.unit} == {
+        name: name.rpartition("_")[2] for name in found if name.endswith(UNITS)
+    }
+    # Of the store, of our own registry, and of the client library.
+    for name, unit in {
+        "kraken_custody_target_last_success_timestamp_seconds": "seconds",
+        "kraken_custody_rate_limit_wait_seconds": "seconds",
+        "kraken_custody_rate_limit_demand_ratio": "ratio",
+        "process_resident_memory_bytes": "bytes",
+    }.items():
+        assert found[name].unit == unit
+
+
+def test_text_has_no_units(demo: Exporter) -> None:
+    assert b"# UNIT" not in plain(demo.store, demo.registry, Format.TEXT_0_0_4)
 
 
 def test_text_1_0_0_is_text_0_0_4_as_no_name_needs_escaping() -> None:
@@ -171,14 +194,11 @@ def test_a_metric_that_comes_later_is_on_the_page_then(metric: Metric) -> None:
 
 def check_headers(metric: Metric, store: Store, registry: CollectorRegistry) -> None:
     text = plain(store, registry, Format.TEXT_0_0_4).decode()
-    in_text = {"info": "gauge"}.get(metric.type, metric.type)
-    assert text.count(f"# TYPE {metric.name} {in_text}\n") == 1
+    assert text.count(f"# TYPE {metric.name} {metric.type}\n") == 1
     assert text.count(f"# HELP {metric.name} {metric.help}\n") == 1
 
     openmetrics = plain(store, registry, Format.OPENMETRICS_1_0_0).decode()
     family = metric.name.removesuffix("_total")
-    if metric.type == "info":
-        family = family.removesuffix("_info")
     assert openmetrics.count(f"# TYPE {family} {metric.type}\n") == 1
     assert openmetrics.count(f"# HELP {family} {metric.help}\n") == 1
 
@@ -189,7 +209,7 @@ def test_the_lines_of_each_family_stand_together(demo: Exporter, format_: Format
     lines = plain(demo.store, demo.registry, format_).decode().split("\n")[:-1]
 
     def family(line: str) -> str:
-        name = line.split(" ")[2] if line.startswith(("# HELP ", "# TYPE ")) else line
+        name = line.split(" ")[2] if line.startswith(("# HELP ", "# TYPE ", "# UNIT ")) else line
         return next((known for known in names if name.startswith(known)), line)
 
     groups = [name for name, _ in groupby(lines, family)]
