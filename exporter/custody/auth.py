@@ -16,6 +16,7 @@ import pyotp
 from pydantic import SecretStr
 
 from exporter.config import Secrets
+from exporter.custody.secret_forms import hide
 
 SENT_OF_LATE = 16
 """Signatures and one-time passwords; as many requests are hardly ever under way."""
@@ -96,9 +97,7 @@ class KeyAuth(httpx.Auth):
 
     def without_sent(self, text: str) -> str:
         """Return `text` without the signatures and one-time passwords of the last requests, which it may repeat."""
-        for sent in self._sent_of_late:
-            text = text.replace(sent, "<secret>")
-        return text
+        return hide(text, sorted(self._sent_of_late, key=len, reverse=True))
 
     def _one_time_password(self) -> str | None:
         if self._secrets.totp_seed is not None:

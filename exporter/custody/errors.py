@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from exporter.custody.secret_forms import hide
+
 
 class Reaction(Enum):
     """What a failed request asks of the poller."""
@@ -230,13 +232,15 @@ class BoundedNames:
 
 
 LONGEST_TEXT: Final = 10_000
+LONGEST_FORM: Final = 12
+"""Characters that one character of a secret takes where it is escaped."""
 
 
 class Cleaner:
-    """Makes the API's text fit for a label, a log line or a page.
+    """Makes the API's text, or a library's, fit for a label, a log line or a page.
 
-    Control characters become spaces, and whatever equals a secret that it was told is left out: an API that quotes the
-    key it refuses must not have it published.
+    Control characters become spaces, and the secrets that it was told are left out, in whatever form they are written:
+    an API that quotes the key it refuses must not have it published.
     """
 
     def __init__(self, *secrets: str) -> None:
@@ -246,16 +250,17 @@ class Cleaner:
     def learn(self, *secrets: str) -> None:
         """Leave out these as well; no secret is forgotten, since one that was replaced may still be quoted."""
         # One may be a part of another, which then would not be found any more.
-        self._longest_first = sorted({*self._longest_first, *secrets}, key=len, reverse=True)
+        known = {secret for secret in (*self._longest_first, *secrets) if secret}
+        self._longest_first = sorted(known, key=len, reverse=True)
 
     def __call__(self, text: str, length: int) -> str:
         """Return `text` in at most `length` characters."""
-        # Looking through all of the 16 million characters that an answer may have would take seconds.
+        # Looking through all of the characters that an answer may have would take seconds.
         is_cut, text = len(text) > LONGEST_TEXT, text[:LONGEST_TEXT]
-        for secret in self._longest_first:
-            text = text.replace(secret, "<secret>")
+        text = hide(text, self._longest_first)
         if is_cut:
             # It may end in the first part of a secret.
-            text = text[: len(text) - max(map(len, self._longest_first), default=0)]
+            longest = max(map(len, self._longest_first), default=0)
+            text = text[: max(0, len(text) - longest * LONGEST_FORM)]
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= length else text[: length - 1] + "…"
