@@ -164,6 +164,13 @@ class Connection(H11Protocol):
                 self.transport.abort()
         self._follow()
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to go on
+        """Go on until a client that has ended its side, but not the other, has its answer (RFC 9112, 9.6)."""
+        if self.scheme == "https" or not self.cycle or self.cycle.more_body:
+            return False
+        self.cycle.keep_alive = False
+        return not self.cycle.response_complete
+
     def on_response_complete(self) -> None:
         """Go on to a further request."""
         super().on_response_complete()

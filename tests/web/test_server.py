@@ -470,6 +470,30 @@ def head_of(client: socket.socket, request: bytes) -> bytes:
     return received.partition(b"\r\n\r\n")[0]
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_a_client_that_has_ended_its_side_still_gets_its_answer(version: bytes) -> None:
+    gate = Gate()
+    with served(gate.app) as address, connected(address) as client:
+        client.sendall(GET.replace(b"1.1", version))
+        client.shutdown(socket.SHUT_WR)
+        until(lambda: gate.arrived == 1)
+        # The end of its side has come before this one's request.
+        with connected(address) as other:
+            assert ask(other, HEALTH) == (200, b"hello")
+        gate.opened.set()
+        assert rest_of(client).endswith(b"hello")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", GET[:-2], POST + b"content-length: 1\r\n\r\n", GET + GET[:-2]]
+)
+def test_a_client_that_has_ended_its_side_before_its_request_did_is_closed(sent: bytes) -> None:
+    with served(echo) as address, connected(address) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        assert rest_of(client).count(b"200 OK") <= 1
+
+
 async def fails(_request: Request) -> Response:
     raise RuntimeError
 
@@ -478,6 +502,7 @@ def test_every_answer_has_the_security_headers_also_those_that_no_app_gave(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gate = Gate()
+    users = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH)})
     hosts = (b"host: []", b"host: evil.example", b"host: a\r\nhost: b")
     bad_hosts = [b"GET / HTTP/1.1\r\n" + host + b"\r\n\r\n" for host in hosts]
     with served(gate.app, requests=1) as address, ExitStack() as clients:
@@ -489,7 +514,10 @@ def test_every_answer_has_the_security_headers_also_those_that_no_app_gave(
         gate.opened.set()
     with served(Starlette(routes=[Route("/", fails)])) as address, connected(address) as client:
         heads.append(head_of(client, GET))
-    assert [head.split()[1] for head in heads] == b"503 200 400 400 421 400 500".split()
+    broken = Access(lambda: users, passwords=Passwords(lambda *_: 1 / 0 > 1))
+    with served(access=broken) as address, connected(address) as client:
+        heads.append(head_of(client, with_password("any")))
+    assert [head.split()[1] for head in heads] == b"503 200 400 400 421 400 500 500".split()
     for head in heads:
         for name, value in SECURITY.items():
             assert head.lower().count(f"\r\n{name}: {value}".lower().encode()) == 1

@@ -18,6 +18,7 @@ from exporter.web.access.tls import TlsServerConfig
 from exporter.web.headers import HeaderPairs, security_headers, with_headers
 from exporter.web.host import OwnNames, host_of, in_origin_form
 
+_DEFECT: Final = PlainTextResponse("Internal Server Error\n", 500)
 _CLOSE: Final = {"connection": "close"}
 _CHALLENGE: Final = {"www-authenticate": 'Basic realm="kraken-custody-exporter", charset="UTF-8"'}
 
@@ -59,11 +60,17 @@ class Access:
         """Return `app` with a guard before it (ASGI)."""
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            send_with_headers = self._with_headers(send)
             asked = in_origin_form(scope)
             asker = asked.get("state", {}).get(CONNECTION, Stranger())
             headers = Headers(scope=asked)
-            answer = await self._refusal(asked["method"], headers, asker) or app
-            await answer(asked, receive, self._with_headers(send))
+            try:
+                answer = await self._refusal(asked["method"], headers, asker) or app
+            except Exception:
+                # A defect: uvicorn logs it, and would answer without our headers. The app answers for its own.
+                await _DEFECT(asked, receive, send_with_headers)
+                raise
+            await answer(asked, receive, send_with_headers)
 
         return guarded
 
