@@ -22,7 +22,7 @@ from exporter.custody.client import CustodyClient, Reading, Surroundings
 from exporter.custody.connections import http_client, way_to
 from exporter.custody.environment import proxy_secrets, trust
 from exporter.custody.errors import Cleaner
-from exporter.custody.transport import Transport
+from exporter.custody.transport import Find, Transport
 from exporter.custody.vault_query import VaultQuery
 from exporter.metrics import catalog
 from exporter.metrics.state import TargetState
@@ -240,7 +240,7 @@ class Exporter:
             transport = self._world.transport or Transport(
                 way_to(base_url, files.tls).connect,
                 self._world.monotonic,
-                functools.partial(self._results.unasked_answer, name),
+                functools.partial(self._found, name),
             )
             http = http_client(base_url, transport)
             return CustodyClient(http, auth, self._cleaner, surroundings)
@@ -256,6 +256,11 @@ class Exporter:
             gate=Gate(FIRST_CREDENTIAL_PAUSE_SECONDS, LONGEST_CREDENTIAL_PAUSE_SECONDS),
             own_budget=_budget(own, source.max_in_flight, now) if own else None,
         )
+
+    def _found(self, credential: str, find: Find) -> None:
+        self._results.unasked_answer(credential, find)
+        for id_ in find.doubtful:
+            self.poller.doubt(id_)
 
     def _show(self) -> None:
         show = self._telemetry.show

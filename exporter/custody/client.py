@@ -231,22 +231,21 @@ class CustodyClient:
         return Answer(response.status_code, headers, body, received_at), seconds
 
     def _broken(self, error: httpx.HTTPError | OSError, departure: Departure) -> CustodyError:
-        """Translate what httpx raises where no answer came, and the ssl.SSLError that it lets pass."""
+        """Translate what the transport raises where no answer came, or none that can be relied on."""
         type_, reaction = "transport/protocol", Reaction.RETRY
+        delivery = departure.delivery()
         if _is_tls_failure(error):
             # A certificate does not get better within seconds.
             type_, reaction = "transport/tls", Reaction.WAIT
         elif isinstance(error, UnaskedAnswerError):
-            reaction = Reaction.AGAIN
+            reaction, delivery = Reaction.AGAIN, Delivery.ANSWERED
         elif isinstance(error, httpx.TimeoutException):
             type_ = "transport/timeout"
         elif isinstance(error, httpx.ConnectError | httpx.ProxyError):
             type_ = "transport/connect"
         why = _refusal(error) if isinstance(error, httpx.ConnectError) else ""
         message = self._clean(why or str(error) or type(error).__name__, MESSAGE_LENGTH)
-        return CustodyError(
-            type_, reaction=reaction, message=message, delivery=departure.delivery()
-        )
+        return CustodyError(type_, reaction=reaction, message=message, delivery=delivery)
 
 
 async def _read(response: httpx.Response, take: Callable[[int], None]) -> bytearray | Unreadable:

@@ -20,6 +20,9 @@ MOST_INTERIM_ANSWERS: Final = 16
 """1xx before an answer. Their number is not bounded, and each costs time to parse."""
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)")
 
+OUT_OF_STEP_SECONDS: Final = 10.0
+"""How long each answer on a connection may be taken for that to the next request before the surplus one shows."""
+
 ON_SEND: Final = "on_send"
 """Extension of a request: called when it is about to leave for the API."""
 ASKED_FOR: Final = "asked_for"
@@ -30,13 +33,13 @@ ASKED_FOR: Final = "asked_for"
 class Find:
     """Bytes on a connection that no request on it asked for.
 
-    after: the id that the answer before them was about, None before the first. is_published: whether that answer was
-    given to whoever asked. size: how many bytes had arrived. status: of the answer that they begin with, None where
-    they begin with something else, or are still encrypted.
+    after: the id that the last request was about. doubtful: the ids whose answers were given to whoever asked, and may
+    have been for other requests. size: how many bytes had arrived. status: of the answer that they begin with, None
+    where they begin with something else, or are still encrypted.
     """
 
-    after: str | None
-    is_published: bool
+    after: str
+    doubtful: tuple[str, ...]
     size: int
     status: int | None
 
@@ -75,12 +78,17 @@ class Way:
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """made_at: monotonic seconds. is_for_one: whether it carries no second request. asked_for: by the last one."""
+    """A connection and what it has carried.
+
+    made_at: monotonic seconds. is_for_one: whether it carries no second request. asked_for: by the last one. given: the
+    ids whose answers were given to whoever asked, and when.
+    """
 
     wire: Wire
     made_at: float
     is_for_one: bool
-    asked_for: str | None = None
+    asked_for: str = ""
+    given: list[tuple[float, str]] = field(default_factory=list)
     status: int = 0
     parser: h11.Connection = field(init=False)
     expiry: asyncio.TimerHandle | None = None
@@ -88,7 +96,7 @@ class _Connection:
     async def ask(self, request: httpx.Request) -> h11.Response:
         """Send `request`; return the head of its answer. Raises httpx.TransportError."""
         self.parser = _parser()
-        self.asked_for = request.extensions.get(ASKED_FOR)
+        self.asked_for = request.extensions.get(ASKED_FOR, "")
         head = h11.Request(
             method=request.method, target=request.url.raw_path, headers=request.headers.raw
         )
@@ -106,14 +114,15 @@ class _Connection:
         done = self.parser.our_state is h11.DONE and self.parser.their_state is h11.DONE
         return done and not self.wire.has_ended
 
-    def unasked(self, *, is_published: bool) -> Find | None:
+    def unasked(self, now: float) -> Find | None:
         """Return what has arrived and belongs to no request."""
         rest, _ = self.parser.trailing_data
         size = len(rest) + self.wire.unread
         if not size:
             return None
         status = STATUS_LINE.match(rest + self.wire.beginning)
-        return Find(self.asked_for, is_published, size, int(status[1]) if status else None)
+        doubtful = tuple(id_ for at, id_ in self.given if now - at < OUT_OF_STEP_SECONDS)
+        return Find(self.asked_for, doubtful, size, int(status[1]) if status else None)
 
     def wait(self, seconds: float, leave: Callable[["_Connection"], None]) -> None:
         """Be idle, and `leave` after so many seconds, or as soon as something arrives or the connection ends."""
@@ -157,7 +166,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; return its answer, whose body is still to be read. Raises httpx.TransportError."""
-        asked_for = request.extensions.get(ASKED_FOR)
+        asked_for = request.extensions.get(ASKED_FOR, "")
         connection = None
         if asked_for not in self._doubtful:
             connection = await self._kept()
@@ -191,7 +200,7 @@ class Transport(httpx.AsyncBaseTransport):
             except BaseException:
                 connection.close()
                 raise
-            find = connection.unasked(is_published=True)
+            find = connection.unasked(self._monotonic())
             if not find and connection.is_ready:
                 return connection
             connection.close()
@@ -210,15 +219,16 @@ class Transport(httpx.AsyncBaseTransport):
     async def _read(self, connection: _Connection) -> None:
         """Keep or close a connection whose answer was read to its end. Raises UnaskedAnswerError."""
         if connection.is_for_one:
-            self._doubtful.discard(connection.asked_for or "")
+            self._doubtful.discard(connection.asked_for)
             connection.close()
             return
         await connection.wire.settle()
-        if find := connection.unasked(is_published=False):
+        now = self._monotonic()
+        if find := connection.unasked(now):
             connection.close()
             self._report(find)
             raise UnaskedAnswerError("more came than the answer")
-        now = self._monotonic()
+        connection.given.append((now, connection.asked_for))
         seconds = idle_seconds(connection.made_at, connection.status, now)
         is_wanted = seconds and self._trust.keeps(now) and not self._is_closed
         if not (is_wanted and connection.is_ready):
@@ -231,7 +241,7 @@ class Transport(httpx.AsyncBaseTransport):
         """Close an idle connection whose time is over, that has ended, or on which something arrives."""
         self._idle.remove(connection)
         connection.close()
-        if find := connection.unasked(is_published=True):
+        if find := connection.unasked(self._monotonic()):
             self._report(find)
 
     def _report(self, find: Find) -> None:
@@ -239,8 +249,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._trust.found(now)
         if not self._trust.keeps(now):
             self._close_idle()
-        if find.after:
-            self._doubtful.add(find.after)
+        self._doubtful.update((find.after, *find.doubtful))
         self._found(find)
 
     def _close_idle(self) -> None:

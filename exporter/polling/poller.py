@@ -72,6 +72,8 @@ class Poller:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._deadlines: dict[asyncio.Task[None], float] = {}
+        # Targets whose balances may be another's, and until when they are shown nevertheless.
+        self._doubtful: dict[Entry, float] = {}
         self._changed = asyncio.Event()
         self._waiting_since: float | None = None
         self._heartbeat: float | None = None
@@ -132,6 +134,21 @@ class Poller:
         """Look again at what may go: the parts are not what they were."""
         self._changed.set()
 
+    def doubt(self, target_id: str) -> None:
+        """Poll a target again at once, as its last answer may have been another's, and withdraw it if that fails."""
+        now = self._parts.monotonic()
+        for entry in self._parts.schedule.entries:
+            if entry.target.id == target_id:
+                entry.go_first(now)
+                # What a failed poll left is of an answer from before.
+                if not entry.is_failing:
+                    self._doubtful[entry] = now + self._lane(entry).client.timeout
+        self.reconsider()
+
+    def _withdraw_doubtful(self, entry: Entry) -> None:
+        if self._doubtful.pop(entry, None) is not None and not entry.is_dropped:
+            self._parts.results.withdraw(entry.target)
+
     def bring_up_to_date(self) -> None:
         """Change what time alone changes: balances that are too old are withdrawn, and failures shown when it is time.
 
@@ -139,6 +156,8 @@ class Poller:
         """
         self._looked_at = now = self._parts.monotonic()
         self._look_at_clocks()
+        for entry in [entry for entry, until in self._doubtful.items() if now >= until]:
+            self._withdraw_doubtful(entry)
         self._parts.results.show_overdue_tries(now - self._patience())
         self._show_blocked(now)
 
@@ -224,7 +243,8 @@ class Poller:
     def _is_done(self) -> bool:
         """Whether `run_once` can do no more: every target was polled, or is behind a closed gate."""
         return all(
-            entry.is_polled or not (self._parts.gate.is_open and self._lane(entry).gate.is_open)
+            (entry.is_polled and entry not in self._doubtful)
+            or not (self._parts.gate.is_open and self._lane(entry).gate.is_open)
             for entry in self._parts.schedule.entries
         )
 
@@ -282,6 +302,7 @@ class Poller:
         parts = self._parts
         if not lane.gate.is_open:
             await self._read_secrets_again(lane)
+        doubt = self._doubtful.get(entry)
         generation, nonce_watch, silence = lane.generation, lane.nonce_watch, lane.silence
         try:
             answer = await _fetch(lane.client, entry.target)
@@ -291,7 +312,11 @@ class Poller:
             for gate in self._gates(lane):
                 self._settle(*gate, sent_at, answered=True)
             await self._publish(entry, answer)
+            # A doubt that has come meanwhile may be about this very answer.
+            if self._doubtful.get(entry) == doubt:
+                self._doubtful.pop(entry, None)
         except CustodyError as error:
+            self._withdraw_doubtful(entry)
             parts.results.request_failed(entry.target, error)
             if error.may_be_mended_by_secrets and lane.generation == generation:
                 await self._read_secrets_again(lane)
@@ -311,6 +336,8 @@ class Poller:
         entry.is_slow = entry.is_silent = False
         entry.finish()
         self._retire(entry)
+        if entry in self._doubtful:
+            entry.go_first(parts.monotonic())
         return Delivery.ANSWERED
 
     async def _read_secrets_again(self, lane: Lane) -> None:

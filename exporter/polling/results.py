@@ -1,6 +1,7 @@
 """What the end of a poll changes: the target's state, the counters, and, when the state changed, the log."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 from exporter.custody.client import Endpoint, Exchange
@@ -145,9 +146,19 @@ class Results:
     def withdraw_stale(self, now: float, lead: float) -> None:
         """Withdraw the balances that are too old. now, lead: as of `Store.withdraw_stale`."""
         for state in self._store.withdraw_stale(now, lead):
-            # What has balances to withdraw was read once.
-            age = self._wall() - cast("float", state.last_success)
-            log.warning("target_stale", **_names(state.target), age_seconds=round(age))
+            self._log_stale(state)
+
+    def withdraw(self, target: Target) -> None:
+        """Withdraw the balances of `target`, if it has any: they may be another's."""
+        state = self._store[target]
+        if state.balances is not None:
+            self._store.put(replace(state, balances=None, is_stale=True))
+            self._log_stale(state)
+
+    def _log_stale(self, state: TargetState) -> None:
+        # What has balances to withdraw was read once.
+        age = self._wall() - cast("float", state.last_success)
+        log.warning("target_stale", **_names(state.target), age_seconds=round(age))
 
     def unasked_answer(self, credential: str, find: Find) -> None:
         """Take note of bytes on a connection of `credential` that no request asked for."""
@@ -158,8 +169,9 @@ class Results:
             **(_names(state.target) if state else {}),
             bytes=find.size,
             **({"status": find.status} if find.status else {}),
-            problem="more came on a connection than was asked for, so the last answer on it may be another target's: "
-            "that target is read again on a new connection; look for the proxy or gateway on the way to the API "
+            doubtful=len(find.doubtful),
+            problem="an answer came that nobody asked for, so answers on its connection may have been mixed up: the "
+            "doubtful targets are read again on new connections; look for the proxy or gateway on the way to the API "
             "that repeats or delays answers",
         )
 

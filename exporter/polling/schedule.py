@@ -63,10 +63,14 @@ class Entry:
         """
         if now - self.hurried_at < BETWEEN_TRIES_SECONDS:
             return False
-        self.hurried_at = self.ready_at = now
-        self.due = -math.inf
-        self.is_slow = False
+        self.hurried_at = now
+        self.go_first(now)
         return True
+
+    def go_first(self, now: float) -> None:
+        """Let its next request go before all others; where one is under way, that is it."""
+        self.due, self.ready_at = -math.inf, now
+        self.is_slow = False
 
     def retry(self, at: float) -> None:
         """Take note that the poll goes on with another try; its place is free until then."""
