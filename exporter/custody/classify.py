@@ -8,8 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Final, NamedTuple, TypeGuard
+from typing import Final, NamedTuple
 
 from exporter.custody.errors import (
     BLOCKED_TYPE,
@@ -291,13 +290,11 @@ def _first_text(document: Mapping[object, object], members: Iterable[str]) -> st
     for member in members:
         for key in (member, member.capitalize()):
             value = document.get(key)
-            if _is_number(value) or (isinstance(value, str) and value):
-                return str(value)
+            # A number is the bytes it is written in (`values.parse_json`).
+            text = value.decode() if isinstance(value, bytes) else value
+            if isinstance(text, str) and text:
+                return text
     return ""
-
-
-def _is_number(value: object) -> TypeGuard[float | Decimal]:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def _bare_status(answer: Answer) -> _Finding | None:
@@ -324,7 +321,8 @@ def _retry_after(answer: Answer) -> float | None:
         return max(0.0, moment - answer.sent_at)
     if isinstance(answer.document, dict):
         for document in (answer.document, answer.document.get("error")):
-            seconds = document.get("retry_after") if isinstance(document, dict) else None
-            if _is_number(seconds) and math.isfinite(seconds) and seconds >= 0:
-                return float(seconds)
+            number = document.get("retry_after") if isinstance(document, dict) else None
+            seconds = float(number) if isinstance(number, bytes) else math.nan
+            if 0 <= seconds < math.inf:
+                return seconds
     return None

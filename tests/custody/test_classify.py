@@ -1,6 +1,7 @@
 """Each answer of the API that is a failure, and what it is called: the contract's error types."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import NamedTuple
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.custody.classify import Answer, Classifier
 from exporter.custody.errors import CustodyError, Delivery, Reaction
+from exporter.custody.values import parse_json
 from tests.custody.asking import (
     SECRETS,
     VAULT_ID,
@@ -51,6 +54,13 @@ def named(error: CustodyError) -> Named:
         error.core_error,
         error.retry_after,
     )
+
+
+def named_legacy(name: str) -> Named:
+    return Named(name, 200, RETRY, name)
+
+
+MOVED = "redirects are not followed:"
 
 
 def entry(severity: str, class_: str, type_: str) -> dict[str, str]:
@@ -443,3 +453,301 @@ def test_after_64_core_errors_the_next_is_other() -> None:
         return [error.core_error for error in errors]
 
     assert asyncio.run(ask()) == [*(f"Core-{number}" for number in range(64)), "other"]
+
+
+CHALLENGE = (
+    b'<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title><meta charset="x">'
+)
+CLOUDFLARE = {
+    "type": "https://developers.cloudflare.com/support/troubleshooting/error-1010/",
+    "title": "Error 1010: Access denied",
+    "status": 403,
+    "detail": "The site owner has blocked access based on your client's signature.",
+    "error_code": 1010,
+    "retryable": False,
+}
+HTML = {"content-type": "text/html; charset=UTF-8"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "document", "expected"),
+    [
+        # Blocked: somebody in front of the API refused the request.
+        (403, HTML, CHALLENGE, Named("http/blocked", 403, SLOW_DOWN, "Just a moment...")),
+        (403, {}, CHALLENGE, Named("http/blocked", 403, SLOW_DOWN, "Just a moment...")),
+        (403, HTML, b"", Named("http/blocked", 403, SLOW_DOWN)),
+        (
+            403,
+            {},
+            b"\xef\xbb\xbf\r\n <HTML><TITLE >\nAttention\n Required! &#124; Cloudflare</TITLE>",
+            Named("http/blocked", 403, SLOW_DOWN, "Attention Required! | Cloudflare"),
+        ),
+        (
+            403,
+            {"content-type": "application/problem+json"},
+            CLOUDFLARE,
+            Named(
+                "http/blocked",
+                403,
+                SLOW_DOWN,
+                "Error 1010: Access denied: 1010: The site owner has blocked access based on your client's signature.",
+            ),
+        ),
+        (200, {"cf-mitigated": "challenge"}, [], Named("http/blocked", 200, SLOW_DOWN)),
+        (520, {"cf-mitigated": "challenge"}, b"", Named("http/blocked", 520, SLOW_DOWN)),
+        # Not blocked: what these statuses say counts.
+        (
+            429,
+            {"cf-mitigated": "challenge", **HTML},
+            CHALLENGE,
+            Named("http/429", 429, PAUSE_ALL, "Just a moment..."),
+        ),
+        (
+            503,
+            {"cf-mitigated": "challenge", **HTML},
+            CHALLENGE,
+            Named("http/503", 503, RETRY, "Just a moment..."),
+        ),
+        (
+            429,
+            {},
+            {
+                **CLOUDFLARE,
+                "title": "Error 1015",
+                "detail": "D",
+                "error_code": 1,
+                "retry_after": 30,
+            },
+            Named("http/429", 429, PAUSE_ALL, "Error 1015: 1: D", retry_after=30),
+        ),
+        (
+            403,
+            HTML,
+            problem("PermissionDenied", title="T"),
+            Named("PermissionDenied", 403, BACK_OFF, "T"),
+        ),
+        # From a gateway: not the API's refusal, and the target does not back off.
+        (404, HTML, b"<title>404</title>", Named("http/404", 404, SLOW_DOWN, "404")),
+        (400, HTML, b"<h1>Bad Request</h1>", Named("http/400", 400, SLOW_DOWN)),
+        (404, {}, {"type": "urn:x:gone", "title": "T"}, Named("http/404", 404, SLOW_DOWN, "T")),
+        (403, {}, b"error code: 1020", Named("http/403", 403, SLOW_DOWN, "error code: 1020")),
+        (
+            403,
+            {"content-type": "text/plain"},
+            b"RBAC: access denied",
+            Named("http/403", 403, SLOW_DOWN, "RBAC: access denied"),
+        ),
+        (403, {"content-type": "image/png"}, b"\x89PNG", Named("http/403", 403, SLOW_DOWN)),
+        (403, {}, b"\xff\xfe\x00", Named("http/403", 403, SLOW_DOWN)),
+        (401, HTML, b"<title>Log in</title>", Named("http/401", 401, PAUSE_CREDENTIAL, "Log in")),
+        (302, HTML, b"<title>Maintenance</title>", Named("http/302", 302, SLOW_DOWN, MOVED)),
+        # Again, soon: whoever answered says so.
+        (408, {}, b"", Named("http/408", 408, RETRY)),
+        (421, HTML, b"<title>Misdirected</title>", Named("http/421", 421, RETRY, "Misdirected")),
+        (425, {}, {"message": "Too early"}, Named("http/425", 425, RETRY, "Too early")),
+        (
+            530,
+            {"retry-after": "120"},
+            {**CLOUDFLARE, "title": "Error 1016", "detail": "D", "error_code": 1016},
+            Named("http/530", 530, RETRY, "Error 1016: 1016: D", retry_after=120),
+        ),
+        (
+            503,
+            {},
+            {"error": {"code": "busy", "message": "Later", "retry_after": 7.5}},
+            Named("http/503", 503, RETRY, "busy: Later", retry_after=7.5),
+        ),
+        (200, {}, {"error": ["EGeneral:Internal error"]}, named_legacy("EGeneral:Internal error")),
+        (
+            200,
+            {},
+            {"error": ["EDatabase:Internal error"]},
+            named_legacy("EDatabase:Internal error"),
+        ),
+        # The words of an envelope in whatever form.
+        (400, {}, {"error": "text"}, Named("http/400", 400, BACK_OFF, "text")),
+        (200, {}, {"error": "Wrong key"}, Named("other", 200, SLOW_DOWN, "Wrong key")),
+        (
+            403,
+            {},
+            {"error": "EAPI:Invalid key"},
+            Named("EAPI:Invalid key", 403, PAUSE_CREDENTIAL, "EAPI:Invalid key"),
+        ),
+        (
+            200,
+            {},
+            {"error": "WGeneral:Slow", "errors": "EService:Busy"},
+            Named("EService:Busy", 200, RETRY, "EService:Busy"),
+        ),
+        (
+            403,
+            {},
+            {"error": {"code": 403, "message": "Forbidden here"}},
+            Named("http/403", 403, BACK_OFF, "403: Forbidden here"),
+        ),
+        (
+            400,
+            {},
+            {"error": {"code": "PermissionDenied", "message": "No."}},
+            Named("PermissionDenied", 400, BACK_OFF, "PermissionDenied: No."),
+        ),
+        (
+            400,
+            {},
+            {"error": {"code": "tag:kraken.com,2025:InvalidNonce", "message": "No."}},
+            Named("InvalidNonce", 400, AGAIN, "tag:kraken.com,2025:InvalidNonce: No."),
+        ),
+        (
+            200,
+            {},
+            {"error": {"code": "busy", "message": "No."}},
+            Named("other", 200, SLOW_DOWN, "busy: No."),
+        ),
+        (
+            400,
+            {},
+            {"success": False, "errors": [{"code": 10000, "message": "Authentication error"}]},
+            Named("http/400", 400, BACK_OFF, "10000: Authentication error"),
+        ),
+        (400, {}, {"errors": [{"message": "m"}]}, Named("http/400", 400, BACK_OFF, "m")),
+        (404, {}, {"message": "no Route"}, Named("http/404", 404, BACK_OFF, "no Route")),
+        (403, {}, {"Message": "denied"}, Named("http/403", 403, BACK_OFF, "denied")),
+        (
+            404,
+            {},
+            {"status": 404, "error": "Not Found", "path": "/v0", "message": "Not Found"},
+            Named("http/404", 404, BACK_OFF, "Not Found"),
+        ),
+        (
+            401,
+            {},
+            {"error": "invalid_token", "error_description": "expired"},
+            Named("http/401", 401, PAUSE_CREDENTIAL, "invalid_token: expired"),
+        ),
+        (
+            500,
+            {},
+            {"fault": {"faultstring": "F", "detail": {"errorcode": "x"}}},
+            Named("http/500", 500, RETRY, "F"),
+        ),
+        (422, {}, {"detail": [{"msg": "m"}]}, Named("http/422", 422, BACK_OFF, "m")),
+        (
+            422,
+            {},
+            {"detail": {"detail": {"detail": {"detail": {}}}}},
+            Named("http/422", 422, BACK_OFF),
+        ),
+        (400, {}, {"error": True}, Named("http/400", 400, BACK_OFF)),
+    ],
+    ids=str,
+)
+def test_what_stands_before_the_api_is_read_for_what_it_says(
+    status: int, headers: dict[str, str], document: object, expected: Named
+) -> None:
+    assert named(failure(Api(answer(document, status, headers)))) == expected
+
+
+@pytest.mark.parametrize("flag", [None, False, 0, "", {}, []])
+def test_an_empty_error_beside_a_result_is_none(flag: object) -> None:
+    assert ask_vault(Api(answer({"error": flag, "result": []}))).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("date", "wait"),
+    [
+        (None, 5.0),
+        (http_date(NOON), 5.0),
+        # The API's clock is an hour behind ours, and what it writes is meant by it.
+        (http_date(NOON - 3600), 3605.0),
+        (http_date(NOON + 2), 3.0),
+        (http_date(NOON + 3600), 0.0),
+        ("nonsense", 5.0),
+    ],
+)
+def test_throttled_until_is_read_by_the_clock_of_who_wrote_it(
+    date: str | None, wait: float
+) -> None:
+    document = {"error": [f"EService: Throttled: {int(NOON) + 5}"]}
+    headers = {} if date is None else {"date": date}
+    assert failure(Api(answer(document, 200, headers))).retry_after == wait
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (30, 30.0),
+        (0, 0.0),
+        (2.5, 2.5),
+        (-1, None),
+        ("30", None),
+        (True, None),
+        (None, None),
+        ([30], None),
+        (10**400, None),
+    ],
+)
+def test_a_body_may_say_when_to_come_again(said: object, seconds: float | None) -> None:
+    assert failure(Api(answer({"retry_after": said}, 503))).retry_after == seconds
+
+
+def test_the_header_goes_before_the_body() -> None:
+    api = Api(answer({"retry_after": 30}, 503, {"retry-after": "7"}))
+    assert failure(api).retry_after == 7
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    body=st.lists(
+        st.sampled_from(
+            [
+                *(b"<title", b"<title>", b"</title>", b"<html>", b" ", b">", b"<", b"&#27;"),
+                *(b"&#xD800;", b"\x00", b"\xff", b"T", KEY.encode(), b"<!--", b"&amp;lt;"),
+            ]
+        )
+    ).map(b"".join),
+    status=st.sampled_from([200, 301, 403, 404, 429, 503]),
+)
+def test_no_page_raises_or_says_more_than_a_line_without_secrets(body: bytes, status: int) -> None:
+    error = failure(Api(answer(b"<html>" + body, status, HTML)))
+    assert len(error.message) <= 200
+    assert error.message.isprintable()
+    assert KEY not in error.message
+
+
+@pytest.mark.parametrize("page", [b"<title " * 20_000, b"<title>" * 20_000, b"<title" * 20_000])
+def test_only_the_beginning_of_a_page_is_looked_at(page: bytes) -> None:
+    error = failure(Api(answer(page, 403, HTML)))
+    assert error.type == "http/blocked"
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    document=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "error",
+                        "errors",
+                        "code",
+                        "message",
+                        "detail",
+                        "title",
+                        "type",
+                        "data",
+                        "fault",
+                    ]
+                ),
+                inner,
+            )
+        ),
+        max_leaves=20,
+    ),
+    status=st.sampled_from([200, 204, 302, 400, 403, 404, 429, 500, 503]),
+)
+def test_no_document_of_a_gateway_raises(document: object, status: int) -> None:
+    read = parse_json(json.dumps(document).encode())
+    found = Classifier().failure(Answer(status, {}, read, NOON), lambda text, _: text)
+    assert (found is None) <= (status == 200)
