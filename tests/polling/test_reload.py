@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from exporter.config import SecretError, Settings, parse
+from exporter.config import CredentialSource, SecretError, Secrets, Settings, parse
 from exporter.demo import moods
 from exporter.demo.guard import Refusal
 from exporter.metrics.exposition import Exposition
@@ -575,6 +577,28 @@ def test_a_shorter_deadline_is_not_that_of_a_request_sent_before() -> None:
         await played.exporter.reload(changed(played, shorter))
         await played.play(60)
         assert played.exporter.poller.trouble() is None
+        await played.stop()
+
+    run(main())
+
+
+def test_secrets_that_were_read_before_a_reload_do_not_take_the_place_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        played = stage()
+        await played.play(1)
+        lane = played.exporter._lanes["main"]
+        before, read = lane.secrets, CredentialSource.read
+
+        def reloaded_meanwhile(source: CredentialSource) -> Secrets:
+            lane.source = source.model_copy()
+            return dataclasses.replace(read(source), api_key=SecretStr("from before the reload"))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CredentialSource, "read", reloaded_meanwhile)
+            await lane.read_secrets_again()
+        assert lane.secrets == before
         await played.stop()
 
     run(main())

@@ -1,13 +1,14 @@
 """What holds while the files change on disk."""
 
 import asyncio
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.config import ConfigError
+from exporter.config import ConfigError, files
 from exporter.web.access.file import WebConfigFile
 from tests.web.access.files import HASH, OTHER_HASH, write
 from tests.web.certificates import Authority
@@ -217,3 +218,30 @@ def test_files_with_secrets_that_everybody_can_read_are_found(
 
 def open_by_its_own_mode(file: Path) -> bool:
     return bool(file.stat().st_mode & 0o004)
+
+
+def test_files_that_do_not_answer_are_told_once_and_read_when_they_answer(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(directory, ALICE)
+    file = WebConfigFile(path)
+    hanging: list[Future[object]] = []
+
+    def begin(_: object) -> Future[object]:
+        hanging.append(Future())
+        return hanging[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "ANSWER_SECONDS", 0.0)
+        patch.setattr(files, "begin", begin)
+        problem = f"{path}: did not answer within 0 s: check the file system that it is on"
+        assert look(file, 3) == [
+            {"event": "web_config_failed", "problem": problem, "log_level": "error"}
+        ]
+        assert file.problem == problem
+        assert users(file) == ["alice"]
+    for answer in hanging:
+        answer.set_result(None)
+    assert len(hanging) == 1
+    assert look(file) == [{"event": "web_config_reloaded", "log_level": "info"}]
+    assert file.problem is None
