@@ -661,18 +661,34 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
     "KrakenCustodyInvalidRows": (
         Story(
             "fires after 5 minutes and outlasts a restart",
-            target(invalid_rows=f"0x10 2x30 {RESTART} _ 2x30"),
+            target(
+                invalid_rows=f"0x10 2x30 {RESTART} _ 2x30",
+                invalid_fields=f"0x40 {RESTART} _ 0x30",
+            ),
             {"5m30s": 0, "10m": 0, "10m30s": 1, "21m": 1, "23m": 1, "30m": 1},
             Message(
                 "11m",
                 VAULT,
-                "acme / hot: answers have rows that cannot be right",
-                "2 row(s) of the last answer were left out; their assets are missing from the metrics.",
+                "acme / hot: answers have rows or fields that cannot be right",
+                "Of the last answer 2 row(s) were left out, whose assets are missing from the metrics, and 0 field(s) "
+                "of other rows.",
+            ),
+        ),
+        Story(
+            "fires where single fields cannot be read",
+            target(invalid_fields="0x10 3x40"),
+            {"10m": 0, "10m30s": 1},
+            Message(
+                "11m",
+                VAULT,
+                "acme / hot: answers have rows or fields that cannot be right",
+                "Of the last answer 0 row(s) were left out, whose assets are missing from the metrics, and 3 field(s) "
+                "of other rows.",
             ),
         ),
         Story(
             "is quiet at one such answer",
-            target(invalid_rows="0x10 2x5 0x40"),
+            target(invalid_rows="0x10 2x5 0x40", invalid_fields="0x10 1x5 0x40"),
             {f"{minute}m": 0 for minute in range(1, 20)},
         ),
     ),
@@ -1159,6 +1175,17 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 ),
             },
             {f"{minute}m": 0 for minute in range(1, 135)},
+        ),
+        Story(
+            "is quiet where the worth of a holding cannot be read",
+            {
+                **target(invalid_fields="0x60 1x100"),
+                **target(ORGANIZATION, invalid_rows=""),
+                **asset(quote_balance="600x60 stale"),
+                **asset({**ASSET, "asset": "ETH"}, quote_balance="400x160"),
+                **one("organization_quote_balance", TOTAL, "1000x160"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 75)},
         ),
         Story(
             "is quiet where the market moves between two polls",

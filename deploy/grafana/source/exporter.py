@@ -139,6 +139,7 @@ def _table() -> table.Panel:
             Column("Interval", units.Seconds, target("refresh_interval_seconds")),
             Column("Rows", units.Number, target("rows")),
             Column("Invalid rows", units.Number, target("invalid_rows")),
+            Column("Invalid fields", units.Number, target("invalid_fields")),
         )
         .span(24)
         .height(12)

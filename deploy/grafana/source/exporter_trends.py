@@ -171,6 +171,7 @@ def process() -> list[timeseries.Panel]:
         "series": "kraken_custody_exporter_series",
         "rows": "kraken_custody_target_rows",
         "invalid rows": "kraken_custody_target_invalid_rows",
+        "invalid fields": "kraken_custody_target_invalid_fields",
     }
     return [
         trend(
@@ -181,7 +182,8 @@ def process() -> list[timeseries.Panel]:
         .span(8)
         .min(0)
         .description(
-            "Balance series held; rows of the last good answers, and those of them that were rejected."
+            "Balance series held; rows of the last good answers, those of them that were rejected, and "
+            "fields of the others that could not be read."
         ),
         trend(
             "Memory",
