@@ -76,7 +76,7 @@ PAUSES = (
     Pause("429 with a page of a proxy", moods.html(429), "http/429", 1.0, ONE_WINDOW),
     Pause("200 EAPI:Rate limit exceeded", moods.legacy(LIMIT), LIMIT, 1.0, ONE_WINDOW),
     Pause(
-        "200 EService: Throttled", throttled, "EService: Throttled", 1.9, ((1.0, 3.0), (1.0, 3.0))
+        "200 EService: Throttled", throttled, "EService: Throttled", 1.9, ((1.0, 4.0), (1.0, 4.0))
     ),
 )
 
@@ -228,7 +228,8 @@ def test_a_refused_key_pauses_its_credential_alone(fault: Fault, scenes: Scenes)
     seen: Record = scenes["answers"].result()
     expect_failure(seen, fault.situation, fault)
     (paused,) = seen.named("polling_paused", credential=fault.situation)
-    assert (paused["type"], paused["seconds"]) == (fault.type, 60.0)
+    seconds = 900.0 if "lockout" in fault.type else 60.0
+    assert (paused["type"], paused["seconds"]) == (fault.type, seconds)
     assert seen.asked[fault.situation] == 1
     assert seen.named("polling_resumed") == []
     # The organization of the same key is due and cannot be polled: it fails with that, without a try.
