@@ -30,7 +30,7 @@ from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate
-from exporter.polling.lane import Lane, lanes_that_stay, warn_of_open_files
+from exporter.polling.lane import Lane, lanes_that_stay, warn_of_open_files, warn_of_unusual_secret
 from exporter.polling.on_demand import OnDemand
 from exporter.polling.plan import plan_of
 from exporter.polling.poller import Parts, Poller
@@ -311,6 +311,7 @@ class _Files:
         for name, source in settings.credentials.items():
             secrets[name] = source.read()
             warn_of_open_files(name, source)
+            warn_of_unusual_secret(name, secrets[name])
         return cls(tls, secrets)
 
 

@@ -231,7 +231,10 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path: Path) -> Non
     file.write_text(good(interval="60", vault_id="hot"))
     done = run("--config.check", "--config.file", file, directory=tmp_path)
     places = [line.split(": ")[1] for line in done.stderr.splitlines()]
-    assert places == ["polling.interval", "organizations[0].vaults[0].id"]
+    assert places == [
+        "polling.interval (line 2, column 11)",
+        'organizations[0].vaults[0].id (line 9, column 12, vault "hot")',
+    ]
 
 
 @pytest.mark.parametrize("flag", ["--config.check", "--web.listen-address=127.0.0.1:0"])
@@ -241,13 +244,18 @@ def test_the_mistakes_of_both_files_are_told_at_once(flag: str, tmp_path: Path) 
     done = run(flag, "--web.config.file", "web.yaml", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     places = [line.split(": ")[:2] for line in done.stderr.splitlines()]
-    assert places == [["config.yaml", "polling.interval"], ["web.yaml", "users"]]
+    assert places == [
+        ["config.yaml", "polling.interval (line 2, column 11)"],
+        ["web.yaml", "users (line 1, column 1)"],
+    ]
 
 
 def test_the_configuration_is_config_yaml_where_no_other_is_named(tmp_path: Path) -> None:
     done = run("--config.check", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "config.yaml: no such file: check the path\n"
+    assert done.stderr == (
+        f"config.yaml: no such file: check the path ({tmp_path.resolve()}/config.yaml)\n"
+    )
 
 
 def check(directory: Path, text: str) -> subprocess.CompletedProcess[str]:

@@ -69,7 +69,7 @@ def test_a_bad_web_configuration_shows_as_a_failed_reload_until_it_is_mended(
     asyncio.run(bad)
     assert loading.error is None
     assert loading.web_error is not None
-    assert "users: unknown key" in loading.web_error
+    assert "users (line 1, column 1): unknown key" in loading.web_error
     good = watched(exporter, file, lambda: loading.problem is None, lambda: write(tmp_path, BOB))
     asyncio.run(good)
     assert loading.web_error is None
@@ -104,13 +104,15 @@ def test_the_mistakes_of_both_files_are_told_at_once_and_each_once(
     web_config = write(tmp_path, "users: {}")
 
     def bad() -> Settings:
-        raise ConfigError("config.yaml", [Mistake("polling", "required")])
+        raise ConfigError("config.yaml", [Mistake(("polling",), "required")])
 
     problem = asyncio.run(reloaded(Reloader(exporter, bad, file, lambda: 0.0)))
     assert problem is not None
     main, *web = problem.splitlines()
     assert main == "config.yaml: polling: required"
-    assert [line.startswith(f"{web_config}: users: unknown key") for line in web] == [True]
+    assert [
+        line.startswith(f"{web_config}: users (line 1, column 1): unknown key") for line in web
+    ] == [True]
     assert exporter.loading.problem == problem
 
 

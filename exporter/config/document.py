@@ -5,9 +5,11 @@ expects one, and none of YAML's own readings (`NO` as false, `010` as eight, `1:
 happens behind the operator's back.
 """
 
+from typing import NamedTuple
+
 import yaml
 
-from exporter.config.mistakes import Location, Mistake, ProblemError
+from exporter.config.mistakes import Location, Mistake, Place, ProblemError
 
 LONGEST_DOCUMENT = 1024 * 1024
 # More values than a document of that size holds without aliases that multiply each other.
@@ -69,8 +71,37 @@ def kind(value: object) -> str:
             return "a mapping"
 
 
-def read_document(text: str, *, example: str) -> tuple[object, list[Mistake]]:
-    """Read the values of a YAML document, and the mistakes that are YAML's own.
+class Written(NamedTuple):
+    """A document as it was written. tree: its values. mistakes: those that are YAML's own."""
+
+    tree: object
+    mistakes: list[Mistake]
+    node: yaml.Node | None
+
+    def place(self, location: Location) -> Place | None:
+        """Return where a value is written, or what is nearest around it: its key, or its entry in a list."""
+        if self.node is None:
+            return None
+        node, mark = self.node, self.node.start_mark
+        for step in location:
+            if (found := _child(node, step)) is None:
+                break
+            beginning, node = found
+            mark = beginning.start_mark
+        return Place(mark.line + 1, mark.column + 1)
+
+
+def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """Return where an entry of a mapping or a list begins, and its value; the last of those that share a key."""
+    if isinstance(node, yaml.SequenceNode):
+        is_there = isinstance(step, int) and step < len(node.value)
+        return (node.value[step], node.value[step]) if is_there else None
+    pairs = reversed(node.value) if isinstance(node, yaml.MappingNode) else ()
+    return next((pair for pair in pairs if pair[0].value == step), None)
+
+
+def read_document(text: str, *, example: str) -> Written:
+    """Read the values of a YAML document.
 
     Raises ProblemError where the text is no document at all; `example` is the file to learn from.
     """
@@ -84,7 +115,7 @@ def read_document(text: str, *, example: str) -> tuple[object, list[Mistake]]:
         raise ProblemError("is nested too deeply, or an alias contains itself") from None
     if tree is None and not reader.mistakes:
         raise ProblemError(f"is empty: {example} shows what belongs here")
-    return tree, reader.mistakes
+    return Written(tree, reader.mistakes, node)
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -186,7 +217,7 @@ class _Reader:
         return merged
 
     def _mistake(self, at: Location, problem: str) -> None:
-        self.mistakes.append(Mistake.at(at, problem))
+        self.mistakes.append(Mistake(at, problem))
 
 
 def _key(node: yaml.Node) -> str | None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.config.mistakes import ProblemError, UnansweredError
+from exporter.config.mistakes import NamedProblemError, UnansweredError
 from exporter.threads import begin
 
 ANSWER_SECONDS = 5.0
@@ -37,11 +37,13 @@ def answer_of(path: Path, look: Callable[[], Result]) -> Result:
 def contents(path: Path, *, at_most: int) -> bytes:
     """Read a regular file of at most so many bytes.
 
-    Raises ProblemError, which shows nothing of it, and UnansweredError.
+    Raises NamedProblemError, which shows nothing of it, and UnansweredError.
     """
     read = answer_of(path, partial(_read, path, at_most + 1))
     if len(read) > at_most:
-        raise ProblemError(f"is larger than {at_most // 1024} KiB: is it the right file?")
+        raise NamedProblemError(
+            f"is larger than {at_most // 1024} KiB: is it the right file?", path
+        )
     return read
 
 
@@ -49,17 +51,19 @@ def _read(path: Path, size: int) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise ProblemError("is a directory: name a file")
+            raise NamedProblemError("is a directory: name a file", path)
         if not stat.S_ISREG(mode):  # a pipe would block, and can be read only once
-            raise ProblemError("is no regular file: it must be one that can be read again")
+            problem = "is no regular file: it must be one that can be read again"
+            raise NamedProblemError(problem, path)
         with path.open("rb") as file:
             return file.read(size)
     except (FileNotFoundError, NotADirectoryError):
-        raise ProblemError("no such file: check the path") from None
+        raise NamedProblemError("no such file: check the path", path) from None
     except PermissionError:
-        raise ProblemError("permission denied: let the exporter's user read the file") from None
+        problem = "permission denied: let the exporter's user read the file"
+        raise NamedProblemError(problem, path) from None
     except OSError as error:
-        raise ProblemError(f"cannot be read: {error.strerror}") from None
+        raise NamedProblemError(f"cannot be read: {error.strerror}", path) from None
 
 
 def is_open_to_all(path: Path) -> bool:

@@ -3,14 +3,22 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final, NamedTuple, Self
 
 Location = tuple[str | int, ...]
 """The keys and list positions on the way from the top of the document to a value."""
 
 PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 LONGEST_KEY = 40
+LONGEST_FILE = 256
+MOST_MISTAKES: Final = 25
+"""Told of one file: more than anybody corrects at once, and what a log line and each page can carry."""
+MOST_NAMES: Final = 10
+"""Listed in one mistake."""
+MOST_STEPS: Final = 8
+"""Of a path in a mistake; nothing that is known lies so deep."""
 
 
 class ProblemError(ValueError):
@@ -25,37 +33,77 @@ class ProblemError(ValueError):
         self.of_parent = of_parent
 
 
+class NamedProblemError(ProblemError):
+    """What is wrong with the file or the environment variable that a value names. named: it, a file with its directory.
+
+    Whoever knows what was written knows whether that may be a secret in the place of a name.
+    """
+
+    def __init__(self, text: str, named: Path | str) -> None:
+        super().__init__(text)
+        self.named = named
+
+    @property
+    def in_full(self) -> str:
+        """The problem with the name, or the file's whole path."""
+        named = self.named.absolute() if isinstance(self.named, Path) else self.named
+        return f"{self} ({_end_of(str(named))})"
+
+
+class Place(NamedTuple):
+    """Where a mistake stands: line and column, from 1, and whose it is if that has a name, such as `vault "hot"`."""
+
+    line: int
+    column: int
+    within: str = ""
+
+    def __str__(self) -> str:
+        at = f"line {self.line}, column {self.column}"
+        return f"{at}, {self.within}" if self.within else at
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One mistake in a configuration.
 
-    path: such as `organizations[0].vaults[2].id`; empty for the document as a whole.
-    problem: what is wrong with the value there, and the expected form.
+    location: of the value; empty for the document as a whole. problem: what is wrong with the value there, and the
+    expected form. place: None where it is not known, as in what was not read from a file.
     """
 
-    path: str
+    location: Location
     problem: str
+    place: Place | None = None
 
-    @classmethod
-    def at(cls, location: Location, problem: str) -> "Mistake":
-        """Tell the problem of the value at a location."""
-        return cls(path(location), problem)
+    @property
+    def path(self) -> str:
+        """The location, such as `organizations[0].vaults[2].id`."""
+        return path(self.location)
+
+    def placed(self, place: Place | None) -> Self:
+        """Return the same mistake, with where it stands."""
+        return replace(self, place=place)
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.problem}" if self.path else self.problem
+        place = f"({self.place})" if self.place else ""
+        at = " ".join(filter(None, (self.path, place)))
+        return f"{at}: {self.problem}" if at else self.problem
 
 
 class ConfigError(Exception):
     """The configuration cannot be used; its text has one line for each mistake.
 
-    file: the file as it was named by the operator.
-    mistakes: all of them, never empty.
+    file: the file as it was named by the operator. mistakes: the first of them, never empty. more: how many there are
+    besides.
     """
 
-    def __init__(self, file: Path | str, mistakes: Iterable[Mistake]) -> None:
+    def __init__(self, file: Path | str, mistakes: Iterable[Mistake], more: int = 0) -> None:
         self.file = str(file)
         self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(f"{self.file}: {mistake}" for mistake in self.mistakes))
+        self.more = more
+        lines = [f"{self.file}: {mistake}" for mistake in self.mistakes]
+        if more:
+            lines.append(f"{self.file}: and {more} more mistake{'s' if more > 1 else ''}")
+        super().__init__("\n".join(lines))
 
 
 class UnansweredError(ConfigError):
@@ -63,7 +111,7 @@ class UnansweredError(ConfigError):
 
     def __init__(self, file: Path, seconds: float) -> None:
         problem = f"did not answer within {seconds:g} s: check the file system that it is on"
-        super().__init__(file, [Mistake("", problem)])
+        super().__init__(file, [Mistake((), problem)])
 
 
 class ConfigFilesError(ConfigError):
@@ -71,7 +119,8 @@ class ConfigFilesError(ConfigError):
 
     def __init__(self, *errors: ConfigError) -> None:
         mistakes = (mistake for error in errors for mistake in error.mistakes)
-        super().__init__(", ".join(error.file for error in errors), mistakes)
+        more = sum(error.more for error in errors)
+        super().__init__(", ".join(error.file for error in errors), mistakes, more)
         self._text = "\n".join(map(str, errors))
 
     def __str__(self) -> str:
@@ -79,8 +128,11 @@ class ConfigFilesError(ConfigError):
 
 
 def path(location: Location) -> str:
-    """Write a location as `organizations[0].vaults[2].id`."""
-    steps = (f"[{step}]" if isinstance(step, int) else _key_step(step) for step in location)
+    """Write a location as `organizations[0].vaults[2].id`; a very deep one without its middle."""
+    steps = [f"[{step}]" if isinstance(step, int) else _key_step(step) for step in location]
+    if len(steps) > MOST_STEPS:
+        half = MOST_STEPS // 2
+        steps = [*steps[:half], "...", *steps[-half:]]
     return "".join(steps).removeprefix(".")
 
 
@@ -94,6 +146,21 @@ def key_text(key: str) -> str:
 
     A very long key is cut, for it may be a secret that slipped into the place of a key.
     """
-    if len(key) > LONGEST_KEY:
-        return json.dumps(f"{key[:8]}...")
-    return key if PLAIN_KEY.fullmatch(key) else json.dumps(key)
+    shown = cut(key)
+    return shown if PLAIN_KEY.fullmatch(shown) else json.dumps(shown)
+
+
+def cut(text: str) -> str:
+    """Return a key or a name, or the beginning of a very long one."""
+    return text if len(text) <= LONGEST_KEY else f"{text[:8]}..."
+
+
+def names_text(names: Iterable[str]) -> str:
+    """Write a list of keys for a message; of a long one the beginning, and how many there are besides."""
+    known = list(names)
+    more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
+    return ", ".join(map(key_text, known[:MOST_NAMES])) + more
+
+
+def _end_of(written: str) -> str:
+    return written if len(written) <= LONGEST_FILE else f"...{written[-LONGEST_FILE:]}"

@@ -1,5 +1,6 @@
 """The parts of the settings; what is in one is known to be right."""
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import ClassVar, Literal
@@ -13,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from exporter.config.mistakes import ProblemError
+from exporter.config.mistakes import Location, ProblemError, cut
 from exporter.config.values import (
     Amount,
     BaseUrl,
@@ -50,12 +51,30 @@ class Document(Model):
     """A configuration file as a whole.
 
     example: the file that shows what may be in it. hidden: the sections whose values no message repeats. never_inline:
-    what to say of an unknown key that looks like a secret.
+    what to say of an unknown key that looks like a secret. lists: of things with names: what a message calls each.
     """
 
     example: ClassVar[str]
     hidden: ClassVar[frozenset[str]]
     never_inline: ClassVar[str] = ""
+    lists: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def named_around(cls, location: Location, tree: object) -> str:
+        """Return the innermost named thing around a place in the document `tree`, such as `vault "hot"`, or nothing."""
+        found, above = "", ""
+        for step in location:
+            match tree, step:
+                case (dict(), str()) if step in tree:
+                    tree, above = tree[step], step
+                case (list(), int()):
+                    tree = tree[step]
+                    name = tree.get("name") if isinstance(tree, dict) else None
+                    if above in cls.lists and isinstance(name, str) and name.isprintable():
+                        found = f"{cls.lists[above]} {json.dumps(cut(name), ensure_ascii=False)}"
+                case _:
+                    break
+        return found
 
 
 class RateLimit(Model):

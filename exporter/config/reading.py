@@ -8,7 +8,14 @@ from pydantic import ValidationError
 
 from exporter.config.document import LONGEST_DOCUMENT, read_document
 from exporter.config.files import contents
-from exporter.config.mistakes import ConfigError, ConfigFilesError, Mistake, ProblemError
+from exporter.config.mistakes import (
+    MOST_MISTAKES,
+    ConfigError,
+    ConfigFilesError,
+    Mistake,
+    NamedProblemError,
+    ProblemError,
+)
 from exporter.config.models import Document
 from exporter.config.relations import relation_mistakes
 from exporter.config.settings import Settings
@@ -65,10 +72,11 @@ def read_both(first: Callable[[], First], second: Callable[[], Second]) -> tuple
 def _text(path: Path) -> tuple[str, list[Mistake]]:
     try:
         return contents(path, at_most=LONGEST_DOCUMENT).decode("utf-8-sig"), []
-    except ProblemError as problem:
-        return "", [Mistake("", str(problem))]
+    except NamedProblemError as problem:
+        # Where it was looked for is to be seen already in a path that begins at the root.
+        return "", [Mistake((), str(problem) if path.is_absolute() else problem.in_full)]
     except UnicodeDecodeError:
-        return "", [Mistake("", "is not UTF-8 text: save it in that encoding")]
+        return "", [Mistake((), "is not UTF-8 text: save it in that encoding")]
 
 
 def _read(
@@ -80,8 +88,7 @@ def _read(
 ) -> Read:
     read, mistakes = _examine(text, surroundings, document, relations)
     if read is None or mistakes:
-        # One value can be seen to be wrong in two ways that come to the same.
-        raise ConfigError(file, dict.fromkeys(mistakes))
+        raise ConfigError(file, mistakes[:MOST_MISTAKES], len(mistakes[MOST_MISTAKES:]))
     return read
 
 
@@ -89,12 +96,21 @@ def _examine(
     text: str, surroundings: Surroundings, document: type[Read], relations: Relations
 ) -> tuple[Read | None, list[Mistake]]:
     try:
-        tree, mistakes = read_document(text, example=document.example)
+        written = read_document(text, example=document.example)
     except ProblemError as problem:
-        return None, [Mistake("", str(problem))]
-    read = None
+        return None, [Mistake((), str(problem))]
+    read, mistakes = None, written.mistakes
     try:
-        read = document.model_validate(tree, context=surroundings)
+        read = document.model_validate(written.tree, context=surroundings)
     except ValidationError as errors:
         mistakes += value_mistakes(errors, document)
-    return read, [*mistakes, *relations(tree, surroundings)]
+    mistakes += relations(written.tree, surroundings)
+    # One value can be seen to be wrong in two ways that come to the same.
+    found = list(dict.fromkeys(mistakes))
+    for number, mistake in enumerate(found[:MOST_MISTAKES]):
+        place = written.place(mistake.location)
+        within = place and place._replace(
+            within=document.named_around(mistake.location, written.tree)
+        )
+        found[number] = mistake.placed(within)
+    return read, found

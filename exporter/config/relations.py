@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 
 from exporter.config.credentials import ALL_CREDENTIALS
-from exporter.config.mistakes import Location, Mistake, ProblemError, key_text, path
+from exporter.config.mistakes import Location, Mistake, ProblemError, names_text, path
 from exporter.config.secret_text import secret_text
 from exporter.config.values import Surroundings, organization_id, text
 
@@ -34,14 +34,14 @@ def relation_mistakes(tree: object, surroundings: Surroundings) -> Iterator[Mist
 def _choices(credentials: list[Entry]) -> Iterator[Mistake]:
     for at, source in credentials:
         if at[-1] == ALL_CREDENTIALS:
-            yield Mistake.at(at, NOT_A_NAME)
+            yield Mistake(at, NOT_A_NAME)
         for one, other in (("api_key_file", "api_key_env"), ("api_secret_file", "api_secret_env")):
             if not _given(source, one) and not _given(source, other):
-                yield Mistake.at(at, f"{one} or {other} is required")
+                yield Mistake(at, f"{one} or {other} is required")
             if _given(source, one) and _given(source, other):
-                yield Mistake.at(at, f"{one} and {other} exclude each other: keep one")
+                yield Mistake(at, f"{one} and {other} exclude each other: keep one")
         if _given(source, "otp_file") and _given(source, "totp_secret_file"):
-            yield Mistake.at(at, "otp_file and totp_secret_file exclude each other: keep one")
+            yield Mistake(at, "otp_file and totp_secret_file exclude each other: keep one")
 
 
 def _api_keys(
@@ -59,7 +59,7 @@ def _api_keys(
 def _references(credentials: object, organizations: list[Entry]) -> Iterator[Mistake]:
     if not isinstance(credentials, dict) or not organizations:
         return
-    known = ", ".join(map(key_text, credentials))
+    known = names_text(credentials)
     used: set[str] = set()
     for at, organization in organizations:
         here = (*at, "credentials")
@@ -67,15 +67,15 @@ def _references(credentials: object, organizations: list[Entry]) -> Iterator[Mis
         if isinstance(name, str):
             used.add(name)
             if credentials and name not in credentials:
-                yield Mistake.at(here, f"no credentials have this name: write one of {known}")
+                yield Mistake(here, f"no credentials have this name: write one of {known}")
         else:
             used.update(credentials)  # any of them may be meant
             if name is None and len(credentials) > 1:
                 problem = f"is required where there are several credentials: write one of {known}"
-                yield Mistake.at(here, problem)
+                yield Mistake(here, problem)
     for name in credentials:
         if name not in used:
-            yield Mistake.at(("credentials", name), "is used by no organization: remove or use it")
+            yield Mistake(("credentials", name), "is used by no organization: remove or use it")
 
 
 def _repetitions(organizations: list[Entry]) -> Iterator[Mistake]:
@@ -94,7 +94,7 @@ def _repeated(values: Iterable[tuple[Location, str | None]], problem: str) -> It
     first: dict[str, Location] = {}
     for at, value in values:
         if value is not None and first.setdefault(value, at) != at:
-            yield Mistake.at(at, problem.format(first=path(first[value])))
+            yield Mistake(at, problem.format(first=path(first[value])))
 
 
 def _name(entry: Entry) -> tuple[Location, str | None]:

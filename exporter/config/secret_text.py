@@ -10,11 +10,21 @@ from pathlib import Path
 from pydantic import SecretBytes, SecretStr
 
 from exporter.config.files import contents
-from exporter.config.mistakes import ProblemError
+from exporter.config.mistakes import NamedProblemError, ProblemError
 
 LARGEST_SECRET = 64 * 1024
 
+SECRET_BYTES = 64
+"""Of a secret of Kraken's, decoded."""
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+USUAL_VARIABLE = re.compile(r"(?=.{3,40}$)[A-Z]+(?:_[A-Z0-9]+)+")
+LONG_BASE64 = re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9+/_-]{20,}")
+PATH_PART = re.compile(r"[\w. ~{}@:-]*")
+WORDS = re.compile(r"[a-z]+(?:[._-][a-z0-9]+)*|\.+")
+IN_ITS_PLACE = (
+    "; if this is the secret itself, remove it here: put it into a file and write the file's path, "
+    "or into an environment variable and write its name"
+)
 HEADER_TEXT = re.compile(r"[!-~]+")
 
 
@@ -36,6 +46,35 @@ class Secrets:
     api_secret: SecretBytes
     otp: SecretStr | None = None
     totp_seed: SecretStr | None = None
+
+
+def may_be_secret(field: str, written: str) -> bool:
+    """Whether what a key names looks like a secret in the place of a file or a variable: no message may show it."""
+    if field.endswith("_env"):
+        return not USUAL_VARIABLE.fullmatch(written)
+    parts = written.split("/")
+    # Base64 has slashes too, but seldom begins with one.
+    for part in parts if written.startswith("/") else [written]:
+        if LONG_BASE64.fullmatch(part):
+            return True
+    if not all(map(PATH_PART.fullmatch, parts)):
+        return True
+    # What stands in a directory is a path; a word alone only if it looks like those that people give to files. A
+    # password that never changes is chosen by people, and may be any word.
+    return len(parts) == 1 and (field == "otp_file" or not WORDS.fullmatch(written))
+
+
+def unusual(secrets: Secrets) -> str | None:
+    """Return why a secret cannot be one of Kraken's, None where it can; shows nothing of it, and not its length."""
+    decoded = secrets.api_secret.get_secret_value()
+    if len(decoded) == SECRET_BYTES:
+        return None
+    with contextlib.suppress(ValueError):
+        if base64.b64encode(decoded).decode() == secrets.api_key.get_secret_value():
+            return "is the API key: put the secret there, which Kraken shows beside the key"
+        if len(base64.b64decode(decoded, validate=True)) == SECRET_BYTES:
+            return "is in base64 twice: decode it once"
+    return "is not as long as Kraken's secrets, which are 88 characters: copy the whole secret, and not the key"
 
 
 # The decoders raise outside of `except`: the context of such an error would carry the secret.
@@ -86,7 +125,8 @@ def _file_text(file: Path) -> str:
 def _variable(name: str, environ: Mapping[str, str]) -> str:
     # A name that was no name could make os.environ raise, and may be a secret written inline.
     if not VARIABLE.fullmatch(name):
-        raise ProblemError("must be the name of an environment variable: letters, digits and _")
+        form = "must be the name of an environment variable: letters, digits and _"
+        raise NamedProblemError(form, name)
     if name not in environ:
-        raise ProblemError("the environment variable is not set")
+        raise NamedProblemError("the environment variable is not set", name)
     return environ[name]

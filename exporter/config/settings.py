@@ -19,6 +19,8 @@ class Settings(Document):
     hidden: ClassVar = frozenset({"credentials"})
     never_inline: ClassVar = " (secrets come from files or the environment, never from this file)"
 
+    lists: ClassVar = {"organizations": "organization", "vaults": "vault"}
+
     api: Api = Api()
     polling: Polling = Polling()
     credentials: Mapping[Name, CredentialSource] = Field(min_length=1)

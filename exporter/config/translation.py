@@ -9,18 +9,29 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from exporter.config.document import Unquoted, kind
-from exporter.config.mistakes import Location, Mistake, ProblemError
+from exporter.config.mistakes import (
+    LONGEST_KEY,
+    MOST_MISTAKES,
+    Location,
+    Mistake,
+    NamedProblemError,
+    ProblemError,
+)
 from exporter.config.models import Document, Model
+from exporter.config.secret_text import IN_ITS_PLACE, may_be_secret
 
 LONGEST_SHOWN = 40
 # What pydantic adds to the location of a key that is wrong itself, not its value.
 KEY_MARK = "[key]"
+# What the keys are called that say where a secret is, and how people misspell their ends.
+SOURCE = re.compile(r"(.*(?:key|secret|otp))_(?:file|env)")
+FILE_OR_VARIABLE = re.compile(r"f[il]+e?|path|env|var", re.IGNORECASE)
 SECRET_WORDS = re.compile("key|secret|otp|token|pass", re.IGNORECASE)
 
 
 def value_mistakes(errors: ValidationError, document: type[Document]) -> Iterator[Mistake]:
     """Tell what is wrong with single values of a document."""
-    for error in errors.errors(include_url=False):
+    for number, error in enumerate(errors.errors(include_url=False)):
         at = error["loc"]
         match error["type"]:
             case "value_error":
@@ -28,13 +39,26 @@ def value_mistakes(errors: ValidationError, document: type[Document]) -> Iterato
                 if problem.of_parent or at[-1] == KEY_MARK:
                     at = at[:-1]
                 shown = "the value" if at and at[0] in document.hidden else _shown(error["input"])
-                yield Mistake.at(at, str(problem).replace("{value}", shown))
+                told = _told(problem, at, error["input"], document)
+                yield Mistake(at, told.replace("{value}", shown))
             case "default_factory_not_called":
                 continue  # the name of something whose id is wrong
             case "too_short" if error["input"]:
                 continue  # there are entries, but none is right
+            case "extra_forbidden" if number >= MOST_MISTAKES:
+                # To look for what may be meant takes its time, and it is only counted.
+                yield Mistake(at, "unknown key")
             case kind_of_error:
-                yield Mistake.at(at, _problem(kind_of_error, at, error, document))
+                yield Mistake(at, _problem(kind_of_error, at, error, document))
+
+
+def _told(problem: ProblemError, at: Location, written: object, document: type[Document]) -> str:
+    if not isinstance(problem, NamedProblemError):
+        return str(problem)
+    if at[0] not in document.hidden:
+        return problem.in_full
+    is_secret = may_be_secret(str(at[-1]), str(written))
+    return f"{problem}{IN_ITS_PLACE}" if is_secret else problem.in_full
 
 
 def _problem(
@@ -57,10 +81,28 @@ def _problem(
 
 def _unknown_key(at: Location, document: type[Document]) -> str:
     key, known = str(at[-1]), list(_model_at(at[:-1], document).model_fields)
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
     is_secret = at[0] in document.hidden or SECRET_WORDS.search(key)
-    return f"unknown key{document.never_inline if is_secret else ''}; {hint}"
+    never_inline = document.never_inline if is_secret else ""
+    # What is long enough to be a secret is not compared: that takes its time, and no known key is as long.
+    close = difflib.get_close_matches(key[:LONGEST_KEY], known, n=1)
+    forms = [name for name in known if close and _source_of(name) == _source_of(close[0])]
+    if not close:
+        hint = f"known here: {', '.join(known)}"
+    elif never_inline and _source_of(close[0]) and not FILE_OR_VARIABLE.search(key):
+        # To name one of them alone would be to invite the secret itself there.
+        written = " or ".join(
+            f"{name}: {'PATH' if name.endswith('_file') else 'NAME'}" for name in forms
+        )
+        return f"unknown key{never_inline}; write {written}"
+    else:
+        hint = f"did you mean '{close[0]}'?"
+    return f"unknown key{never_inline}; {hint}"
+
+
+def _source_of(name: str) -> str | None:
+    """Return what secret a key of the configuration says the source of, such as `api_key` for `api_key_env`."""
+    source = SOURCE.fullmatch(name)
+    return source and source[1]
 
 
 def _model_at(at: Location, document: type[Document]) -> type[Model]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from exporter.config import ConfigError, CredentialSource, SecretError, Secrets
+from exporter.config.secret_text import unusual
 from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError
 from exporter.logs import get_logger
@@ -130,6 +131,7 @@ class Lane:
             self.nonce_watch = NonceWatch()
             await old.close()
             log.info("secrets_changed", credential=self.name)
+            warn_of_unusual_secret(self.name, secrets)
 
 
 def lanes_that_stay(old: Mapping[str, Lane], new: Mapping[str, Lane]) -> dict[str, Lane]:
@@ -148,6 +150,12 @@ def lanes_that_stay(old: Mapping[str, Lane], new: Mapping[str, Lane]) -> dict[st
         if lane not in going.values():
             going.setdefault(name, lane)
     return going
+
+
+def warn_of_unusual_secret(credential: str, secrets: Secrets) -> None:
+    """Log that a secret cannot be one of Kraken's, and nothing of it."""
+    if problem := unusual(secrets):
+        log.warning("secret_unusual", credential=credential, problem=f"the API secret {problem}")
 
 
 def warn_of_open_files(credential: str, source: CredentialSource) -> None:

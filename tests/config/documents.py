@@ -62,9 +62,14 @@ def read(text: str, directory: Path) -> Settings:
 
 
 def mistakes(text: str, directory: Path) -> list[str]:
-    """Parse a document and list its mistakes."""
+    """Parse a document and list its mistakes, without where they stand in it."""
     try:
         read(text, directory)
     except ConfigError as error:
-        return [str(mistake) for mistake in error.mistakes]
+        return without_places(error)
     return []
+
+
+def without_places(error: ConfigError) -> list[str]:
+    """List mistakes without where they stand in the file."""
+    return [str(mistake.placed(None)) for mistake in error.mistakes]

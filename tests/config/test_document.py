@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import ConfigError, load
+from exporter.config.mistakes import MOST_MISTAKES
 from tests.config.documents import ENVIRON, document, mistakes, read
 
 
@@ -40,8 +41,8 @@ def test_an_error_names_the_file_on_each_line(directory: Path) -> None:
     file = directory / "config.yaml"
     file.write_text(document(api="timeout: 30", vault="nam: hot"))
     assert load_mistake(file).splitlines() == [
-        f"{file}: api.timeout: 30 has no unit: write a duration such as 500ms, 30s, 5m or 1h30m",
-        f"{file}: organizations[0].vaults[0].nam: unknown key; did you mean 'name'?",
+        f"{file}: api.timeout (line 1, column 7): 30 has no unit: write a duration such as 500ms, 30s, 5m or 1h30m",
+        f"{file}: organizations[0].vaults[0].nam (line 6, column 59): unknown key; did you mean 'name'?",
     ]
 
 
@@ -246,3 +247,72 @@ def test_odd_keys_are_shown_safely(key: str, shown: str, directory: Path) -> Non
     known = "known here: api, polling, credentials, organizations"
     assert mistake.startswith(f"{shown}: unknown key")
     assert mistake.endswith(known)
+
+
+@pytest.mark.parametrize(
+    ("added", "mistake"),
+    [
+        ({"vault": "name: hot, nam: x"}, '(line 6, column 70, vault "hot")'),
+        ({"vault": "interval: 5, name: 'a\u00e4 b'"}, '(line 6, column 59, vault "a\u00e4 b")'),
+        ({"organization": "name: acme, nam: x"}, '(line 6, column 41, organization "acme")'),
+        ({"organization": "name: acme", "vault": "nam: x"}, 'organization "acme")'),
+        ({"organization": "name: acme, credentials: [x]"}, 'organization "acme")'),
+        ({"organization": f"nam: x, name: {'x' * 99}"}, 'organization "xxxxxxxx...")'),
+        ({"vault_id": ""}, "(line 6, column 38)"),
+        ({"api": "timeout: 5"}, "(line 1, column 7)"),
+        ({"treasury": "<<: {nonce: x}"}, "(line 4, column 3)"),
+        ({"treasury": "nonce: x, nonce: y"}, ""),
+    ],
+)
+def test_a_mistake_is_told_with_where_it_stands_and_whose_it_is(
+    added: dict[str, str], mistake: str, directory: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(document(**added), directory)
+    assert mistake in str(caught.value)
+
+
+MANY = 20_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"k{number}: x\n" for number in range(MANY)),
+        "organizations: [" + "{}, " * MANY + "]",
+        "organizations: [" + "x, " * MANY + "]",
+        "credentials: {" + "".join(f"c{number}: x, " for number in range(MANY // 2)) + "}",
+        "credentials: {a: {" + "".join(f"k{number}: , " for number in range(MANY // 2)) + "}}",
+        "organizations: [" + "!x y, " * MANY + "]",
+        "x" * 1_000_000 + ": x",
+        "api: {ca_file: " + "x" * 1_000_000 + "}",
+        "credentials: {a: {api_key_file: " + "x/" * 500_000 + "}}",
+        "credentials: {a: {api_key_env: " + "X" * 1_000_000 + "}}",
+        "polling: {interval: " + "9" * 1_000_000 + "}",
+        "api: " + "[" * 200 + "!x y" + "]" * 200,
+        "organizations: [" + "{credentials: x}, " * 1000 + "]\ncredentials:\n"
+        + "".join(f"  c{number}: {{}}\n" for number in range(1000)),
+    ],
+    ids=[
+        "unknown keys", "empty entries", "entries", "credentials", "keys of one credential", "tags",
+        "a long key", "a long path", "a long path of a secret", "a long variable", "a long number",
+        "a deep tag", "references",
+    ],
+)  # fmt: skip
+def test_what_is_told_of_a_document_is_bounded_however_much_is_wrong(
+    text: str, directory: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(text, directory)
+    told = str(caught.value)
+    assert len(told) < 16_384
+    assert len(told.splitlines()) <= MOST_MISTAKES + 1
+    assert (f"and {caught.value.more} more mistakes" in told) == (caught.value.more > 0)
+
+
+def test_as_many_mistakes_as_are_told_are_told_without_more(directory: Path) -> None:
+    for count, more in ((MOST_MISTAKES, 0), (MOST_MISTAKES + 1, 1)):
+        with pytest.raises(ConfigError) as caught:
+            read(document(api=", ".join(f"k{n}: x" for n in range(count))), directory)
+        assert (len(caught.value.mistakes), caught.value.more) == (MOST_MISTAKES, more)
+    assert str(caught.value).endswith("configuration: and 1 more mistake")

@@ -196,10 +196,10 @@ organizations:
             f"api.rate_limit.window: 0 has no unit: {form}",
             "api.rate_limit: requests times share must be at least 1",
             f"polling.interval: the value is not a duration: {form}",
-            "credentials.treasury.api_key_file: no such file: check the path",
+            f"credentials.treasury.api_key_file: no such file: check the path ({directory}/missing)",
             (
                 "credentials.treasury.api_key: unknown key (secrets come from files or the "
-                "environment, never from this file); did you mean 'api_key_env'?"
+                "environment, never from this file); write api_key_file: PATH or api_key_env: NAME"
             ),
             (
                 "credentials.treasury.max_in_flight: the value is not a whole number from 1 to "

@@ -1,5 +1,6 @@
 """Secrets: where they come from, what each must be, and that none of them ever shows."""
 
+import base64
 import copy
 import os
 import tempfile
@@ -8,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretBytes, SecretStr
+from structlog.testing import capture_logs
 
 from exporter.config import ConfigError, CredentialSource, SecretError, Secrets, Settings, parse
 from exporter.config.files import is_open_to_all
+from exporter.config.secret_text import IN_ITS_PLACE, unusual
+from exporter.polling.lane import warn_of_unusual_secret
 from tests.config.documents import (
     API_KEY,
     API_SECRET,
@@ -81,7 +86,7 @@ def test_a_tilde_is_no_home_directory(directory: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(directory))
     text = document(sources="api_key_file: ~/key, api_secret_file: secret")
     assert mistakes(text, directory) == [
-        "credentials.treasury.api_key_file: no such file: check the path"
+        f"credentials.treasury.api_key_file: no such file: check the path ({directory}/~/key)"
     ]
 
 
@@ -132,7 +137,8 @@ def test_a_secret_of_the_wrong_form_is_told_at_its_field_and_on_reading(
     text = document(sources=SOURCES + optional)
     credentials = read(text, directory).credentials["treasury"]
     (directory / file).write_bytes(content)
-    assert mistakes(text, directory) == [f"credentials.treasury.{field}: {problem}"]
+    named = f" ({directory / file})" if "larger" in problem else ""
+    assert mistakes(text, directory) == [f"credentials.treasury.{field}: {problem}{named}"]
     with pytest.raises(SecretError) as caught:
         credentials.read()
     assert str(caught.value) == f"{field} ({directory / file}): {problem}"
@@ -146,11 +152,11 @@ def test_a_secret_of_64_kib_is_read(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("sources", "mistake"),
     [
-        ("api_key_file: missing", "api_key_file: no such file: check the path"),
-        ("api_key_file: .", "api_key_file: is a directory: name a file"),
+        ("api_key_file: missing", "api_key_file: no such file: check the path ({}/missing)"),
+        ("api_key_file: .", "api_key_file: is a directory: name a file ({})"),
         (
             "api_key_file: /dev/zero",
-            "api_key_file: is no regular file: it must be one that can be read again",
+            "api_key_file: is no regular file: it must be one that can be read again (/dev/zero)",
         ),
         ("api_key_file: 12345678", "api_key_file: the value is a number to YAML: put it in quotes"),
         ("api_key_file: ''", "api_key_file: is empty: write some text"),
@@ -159,15 +165,18 @@ def test_a_secret_of_64_kib_is_read(directory: Path) -> None:
             'api_key_file: "\\0"',
             "api_key_file: has a control or invisible character: write printable text",
         ),
-        ("api_key_env: MISSING", "api_key_env: the environment variable is not set"),
+        (
+            "api_key_env: MISSING_KEY",
+            "api_key_env: the environment variable is not set (MISSING_KEY)",
+        ),
         ("api_key_env: EMPTY", f"api_key_env: {EMPTY}"),
         (
             "api_key_env: MARKER/inline+secret==",
-            "api_key_env: must be the name of an environment variable: letters, digits and _",
+            f"api_key_env: must be the name of an environment variable: letters, digits and _{IN_ITS_PLACE}",
         ),
         (
             "api_key_env: 'ключ'",
-            "api_key_env: must be the name of an environment variable: letters, digits and _",
+            f"api_key_env: must be the name of an environment variable: letters, digits and _{IN_ITS_PLACE}",
         ),
     ],
 )
@@ -175,7 +184,7 @@ def test_a_source_that_cannot_be_read_is_told_at_its_field(
     sources: str, mistake: str, directory: Path
 ) -> None:
     text = document(sources=f"{sources}, api_secret_file: secret")
-    assert mistakes(text, directory) == [f"credentials.treasury.{mistake}"]
+    assert mistakes(text, directory) == [f"credentials.treasury.{mistake.format(directory)}"]
 
 
 def test_a_pipe_does_not_block(directory: Path) -> None:
@@ -184,7 +193,7 @@ def test_a_pipe_does_not_block(directory: Path) -> None:
     assert mistakes(text, directory) == [
         (
             "credentials.treasury.api_key_file: is no regular file: "
-            "it must be one that can be read again"
+            f"it must be one that can be read again ({directory}/pipe)"
         )
     ]
 
@@ -361,3 +370,104 @@ def test_the_files_that_are_open_to_all_are_told_by_field(
     key = put(open_directory / "key", 0o644)
     credentials = source(directory, f"api_key_file: {key}, api_secret_file: secret, otp_file: otp")
     assert credentials.files_open_to_all() == {"api_key_file": key}
+
+
+KEY_OF_KRAKEN = "1tyLGm3zJ0cW8Yq5rN/vH2dKx7Qe4oUpT9aSfBgDhEjRiMlCnAkVwZyX"
+SECRET_OF_KRAKEN = base64.b64encode(bytes(range(64))).decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "written"),
+    [
+        ("api_key_file", KEY_OF_KRAKEN),
+        ("api_key_file", f"/{KEY_OF_KRAKEN[1:]}"),
+        ("api_secret_file", SECRET_OF_KRAKEN),
+        ("api_secret_file", SECRET_OF_KRAKEN[:44]),
+        ("api_secret_file", "MARKER"),
+        ("otp_file", "hunter2"),
+        ("otp_file", "correct"),
+        ("otp_file", "c0rrect horse"),
+        ("totp_secret_file", "MFRGGZDFMZTWQ2LK"),
+        ("totp_secret_file", "mfrg gzdf mztw q2lk"),
+        ("api_key_env", KEY_OF_KRAKEN),
+        ("api_key_env", KEY_OF_KRAKEN.replace("/", "")),
+        ("api_secret_env", SECRET_OF_KRAKEN),
+        ("api_secret_env", "Abc123"),
+    ],
+)
+def test_a_secret_in_the_place_of_its_source_is_not_shown_and_where_it_belongs_is_said(
+    field: str, written: str, directory: Path
+) -> None:
+    sources = {"api_key_file": "key", "api_secret_file": "secret", field: written}
+    for one, other in (("api_key", "api_key_env"), ("api_secret", "api_secret_env")):
+        if other in sources:
+            del sources[f"{one}_file"]
+    text = document(sources=", ".join(f"{key}: '{value}'" for key, value in sources.items()))
+    (mistake,) = mistakes(text, directory)
+    assert mistake.startswith(f"credentials.treasury.{field}: ")
+    assert mistake.endswith(IN_ITS_PLACE)
+    assert written not in mistake
+
+
+@pytest.mark.parametrize(
+    "written", ["api-key", "secrets/api-key", "/run/secrets/Kraken/API_KEY_1", "kraken.key", "../k"]
+)
+def test_a_file_that_is_missing_is_named_with_its_directory(written: str, directory: Path) -> None:
+    text = document(sources=f"api_key_file: {written}, api_secret_file: secret")
+    assert mistakes(text, directory) == [
+        f"credentials.treasury.api_key_file: no such file: check the path ({directory / written})"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "forms"),
+    [
+        ("api_key", "write api_key_file: PATH or api_key_env: NAME"),
+        ("apikey", "write api_key_file: PATH or api_key_env: NAME"),
+        ("api_key_value", "write api_key_file: PATH or api_key_env: NAME"),
+        ("api_secret", "write api_secret_file: PATH or api_secret_env: NAME"),
+        ("totp_secret", "write totp_secret_file: PATH"),
+        ("api_key_fil", "did you mean 'api_key_file'?"),
+        ("api_secret_evn_var", "did you mean 'api_secret_env'?"),
+        ("nonces", "did you mean 'nonce'?"),
+    ],
+)
+def test_a_key_for_the_secret_itself_is_answered_with_the_keys_for_its_source(
+    key: str, forms: str, directory: Path
+) -> None:
+    (mistake,) = mistakes(document(treasury=f"{key}: abc"), directory)
+    assert mistake.endswith(f"; {forms}")
+
+
+def secrets_of(decoded: bytes, key: str = KEY_OF_KRAKEN) -> Secrets:
+    return Secrets(SecretStr(key), SecretBytes(decoded))
+
+
+@pytest.mark.parametrize(
+    ("decoded", "says"),
+    [
+        (bytes(64), None),
+        (bytes(32), "copy the whole secret"),
+        (bytes(63), "copy the whole secret"),
+        (bytes(128), "copy the whole secret"),
+        (base64.b64decode(KEY_OF_KRAKEN), "is the API key"),
+        (base64.b64decode(KEY_OF_KRAKEN[::-1]), "and not the key"),
+        (base64.b64encode(bytes(range(64))), "is in base64 twice"),
+    ],
+)
+def test_a_secret_that_cannot_be_krakens_is_told_without_it(
+    decoded: bytes, says: str | None
+) -> None:
+    problem = unusual(secrets_of(decoded))
+    assert (problem is None) == (says is None)
+    assert (says or "") in (problem or "")
+
+
+def test_a_secret_that_cannot_be_krakens_is_logged_with_its_credential_and_nothing_of_it() -> None:
+    with capture_logs() as events:
+        warn_of_unusual_secret("treasury", secrets_of(b"MARKER"))
+        warn_of_unusual_secret("spare", secrets_of(bytes(64)))
+    (event,) = events
+    assert (event["event"], event["credential"]) == ("secret_unusual", "treasury")
+    assert "MARKER" not in str(event)
+    assert base64.b64encode(b"MARKER").decode() not in str(event)

@@ -415,7 +415,9 @@ def test_a_ca_file_without_certificates_is_refused(content: str, directory: Path
 
 
 def test_a_missing_ca_file_is_a_mistake(directory: Path) -> None:
-    assert ca_mistake(directory) == "api.ca_file: no such file: check the path"
+    assert (
+        ca_mistake(directory) == f"api.ca_file: no such file: check the path ({directory}/ca.pem)"
+    )
 
 
 def test_a_ca_file_with_a_certificate_is_accepted(directory: Path) -> None:

@@ -165,7 +165,7 @@ def test_without_a_configuration_it_says_where_it_looked(image: Path, elsewhere:
     )
     assert (refused.returncode, refused.stderr) == (
         2,
-        "config.yaml: no such file: check the path\n",
+        f"config.yaml: no such file: check the path ({elsewhere.resolve()}/config.yaml)\n",
     )
     (directory,) = of("WORKDIR", FINAL)
     assert directory.text == "/etc/kraken-custody-exporter"

@@ -67,15 +67,15 @@ def test_a_bad_file_is_refused_with_all_its_mistakes_and_changes_nothing(tmp_pat
             write(tmp_path, {**renamed(document, "renamed"), "polling": {"interval": 5, "x": 1}})
             answer = post(exporter)
             assert answer.status_code == 500
-            assert "polling.interval: " in answer.text
-            assert "polling.x: unknown key" in answer.text
+            assert "polling.interval (line " in answer.text
+            assert "): unknown key; known here: interval" in answer.text
             assert sample(exporter, SUCCESSFUL) == 0
             assert sample(exporter, TIMESTAMP) == before
             assert 'org="renamed"' not in exporter.get("/metrics").text
             told = exporter.get("/api/v1/targets").json()["data"]["exporter"]
             assert told["configFile"] == str(tmp_path / "config.yaml")
-            assert "polling.x: unknown key" in told["lastLoadError"]
-            assert "polling.x: unknown key" in exporter.get("/").text
+            assert "): unknown key; known here: interval" in told["lastLoadError"]
+            assert "): unknown key; known here: interval" in exporter.get("/").text
             (failed,) = exporter.events("reload_failed")
             assert "polling.interval" in failed["problem"]
             polled = sample(

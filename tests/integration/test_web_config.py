@@ -193,7 +193,7 @@ def test_a_bad_web_configuration_changes_nothing_at_a_reload_and_says_so(directo
         with client(directory) as asking:
             answer = asking.post(url)
             assert answer.status_code == 500
-            assert "web-config.yml: users: unknown key" in answer.text
+            assert "web-config.yml: users (line 1, column 1): unknown key" in answer.text
             assert "web-config.yml: rate_limit: burst has no effect" in answer.text
             write_web_config(directory, EVERYTHING | {"basic_auth_users": {"alice": OTHER_HASH}})
             assert asking.post(url).text == "Reloaded.\n"

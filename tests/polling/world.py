@@ -24,7 +24,9 @@ Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
 API_KEY = "key-of-the-simulator"
-API_SECRET = base64.b64encode(b"secret of the simulator").decode()
+API_SECRET = base64.b64encode(
+    b"secret of the simulator, as long as those that Kraken hands out."
+).decode()
 OTHER_KEY = "another-key"
 BEGINNING = 1_790_000_000.0
 """The wall clock's time at the start, in Unix seconds."""

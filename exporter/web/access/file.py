@@ -104,7 +104,7 @@ class WebConfigFile:
     def _expect_same_scheme(self, configuration: WebConfiguration) -> None:
         if bool(configuration.tls_server_config) != bool(self.configuration.tls_server_config):
             problem = "TLS cannot be switched on or off while the exporter runs: restart it"
-            raise ConfigError(self._path or "", [Mistake("tls_server_config", problem)])
+            raise ConfigError(self._path or "", [Mistake(("tls_server_config",), problem)])
 
     def _load(self, path: Path) -> WebConfiguration:
         return load_document(path, {}, WebConfiguration, relation_mistakes)

@@ -33,9 +33,9 @@ def _certificates(at: Location, tls: Fields) -> Iterator[Mistake]:
     for name in ("cert", "key", "client_ca"):
         file = f"{name}_file"
         if _given(tls, name) and _given(tls, file):
-            yield Mistake.at(at, f"{file} and {name} exclude each other: keep one")
+            yield Mistake(at, f"{file} and {name} exclude each other: keep one")
         if name != "client_ca" and not _given(tls, name) and not _given(tls, file):
-            yield Mistake.at(at, f"{file} or {name} is required for TLS")
+            yield Mistake(at, f"{file} or {name} is required for TLS")
 
 
 def _clients(at: Location, tls: Fields) -> Iterator[Mistake]:
@@ -43,7 +43,7 @@ def _clients(at: Location, tls: Fields) -> Iterator[Mistake]:
     requires = tls.get("client_auth_type") == "RequireAndVerifyClientCert"
     has_ca = _given(tls, "client_ca_file") or _given(tls, "client_ca")
     if requires and not has_ca:
-        yield Mistake.at(
+        yield Mistake(
             at,
             "client_ca_file or client_ca is required with this client_auth_type: it says whose certificates count",
         )
@@ -51,7 +51,7 @@ def _clients(at: Location, tls: Fields) -> Iterator[Mistake]:
     if not verifies and tls.get("client_auth_type") in (None, "", "NoClientCert"):
         for name in ("client_ca_file", "client_ca", "client_allowed_sans"):
             if _given(tls, name):
-                yield Mistake.at(
+                yield Mistake(
                     (*at, name),
                     "has no effect without a certificate: write client_auth_type: RequireAndVerifyClientCert",
                 )
@@ -60,17 +60,17 @@ def _clients(at: Location, tls: Fields) -> Iterator[Mistake]:
 def _versions(at: Location, tls: Fields) -> Iterator[Mistake]:
     least, most = tls.get("min_version") or "TLS12", tls.get("max_version") or "TLS13"
     if (least, most) == ("TLS13", "TLS12"):
-        yield Mistake.at((*at, "max_version"), "is older than min_version")
+        yield Mistake((*at, "max_version"), "is older than min_version")
     suites = tls.get("cipher_suites")
     if isinstance(suites, list) and suites:
         has_1_2 = any(isinstance(suite, str) and suite in TLS_1_2_SUITES for suite in suites)
         if has_1_2 and least == "TLS13":
-            yield Mistake.at(
+            yield Mistake(
                 (*at, "cipher_suites"),
                 "those of TLS 1.2 have no effect with min_version TLS13, and TLS 1.3 always has all of its own",
             )
         if not has_1_2 and least == "TLS12":
-            yield Mistake.at(
+            yield Mistake(
                 (*at, "cipher_suites"), "has none for TLS 1.2: add one, or write min_version: TLS13"
             )
 
@@ -79,7 +79,7 @@ def _headers(headers: Fields) -> Iterator[Mistake]:
     for name, values in HEADER_VALUES.items():
         if headers.get(name) not in (None, "", *values):
             problem = f"must be {' or '.join(values)}, in lower case"
-            yield Mistake.at(("http_server_config", "headers", name), problem)
+            yield Mistake(("http_server_config", "headers", name), problem)
 
 
 def _rate(limit: Fields) -> Iterator[Mistake]:
@@ -88,15 +88,15 @@ def _rate(limit: Fields) -> Iterator[Mistake]:
         is_limited = _given(limit, "interval") and interval(limit["interval"]) > 0
     if is_limited and not _given(limit, "burst"):
         problem = "burst is required: how many requests may come at once, at least 1"
-        yield Mistake.at(("rate_limit",), problem)
+        yield Mistake(("rate_limit",), problem)
     if is_limited and limit.get("burst") == "0":
         problem = "refuses every request: write how many may come at once, at least 1"
-        yield Mistake.at(("rate_limit", "burst"), problem)
+        yield Mistake(("rate_limit", "burst"), problem)
     if limit.get("burst") not in (None, "0") and not _given(limit, "interval"):
         problem = (
             "burst has no effect without interval: the time between two requests, such as 100ms"
         )
-        yield Mistake.at(("rate_limit",), problem)
+        yield Mistake(("rate_limit",), problem)
 
 
 def _fields(parent: Fields, key: str) -> Fields:

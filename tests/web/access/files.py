@@ -8,6 +8,7 @@ import yaml
 from exporter.config import ConfigError
 from exporter.web.access.file import WebConfigFile
 from exporter.web.access.models import WebConfiguration
+from tests.config.documents import without_places
 
 PASSWORD = b"MARKER-password"
 # Of PASSWORD and of "other", with the least cost that there is.
@@ -32,5 +33,5 @@ def mistakes(directory: Path, document: dict[str, Any] | str) -> list[str]:
     try:
         read(directory, document)
     except ConfigError as error:
-        return [str(mistake) for mistake in error.mistakes]
+        return without_places(error)
     return []

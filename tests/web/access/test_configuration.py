@@ -296,8 +296,8 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     (tls(key_fil="x"), f"{T}.key_fil: unknown key; did you mean 'key_file'?"),
     (tls(cert_file=None), f"{T}: cert_file or cert is required for TLS"),
     (tls(key_file=None), f"{T}: key_file or key is required for TLS"),
-    (tls(cert_file="nowhere"), f"{T}.cert_file: no such file: check the path"),
-    (tls(cert_file="."), f"{T}.cert_file: is a directory: name a file"),
+    (tls(cert_file="nowhere"), f"{T}.cert_file: no such file: check the path (DIRECTORY/nowhere)"),
+    (tls(cert_file="."), f"{T}.cert_file: is a directory: name a file (DIRECTORY)"),
     (
         tls(cert_file="server-key.pem"),
         f"{T}.cert_file: holds no certificate: it must be in PEM format",
@@ -433,7 +433,7 @@ def test_each_mistake_is_told_with_its_place_and_what_is_expected(
     Authority(directory, "another").sign("127.0.0.1", stem="other")
     (directory / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nMARKER\n")
     (directory / "encrypted.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMARKER\n")
-    assert mistakes(directory, document) == [message]
+    assert mistakes(directory, document) == [message.replace("DIRECTORY", str(directory))]
 
 
 def test_a_file_that_changes_while_it_is_read_is_a_mistake_and_no_traceback(

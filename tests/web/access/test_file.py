@@ -81,9 +81,8 @@ def test_a_certificate_whose_key_comes_later_is_taken_once_both_are_there(direct
     Authority(directory).sign("127.0.0.1")
     new_key = (directory / "server-key.pem").read_bytes()
     (directory / "server-key.pem").write_bytes(old_key)
-    problem = (
-        f"{directory}/web-config.yml: tls_server_config: the key is not that of the certificate"
-    )
+    at = f"{directory}/web-config.yml: tls_server_config (line 1, column 1)"
+    problem = f"{at}: the key is not that of the certificate"
     assert look(file, 10) == [
         {"event": "web_config_failed", "log_level": "error", "problem": problem}
     ]
