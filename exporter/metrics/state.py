@@ -25,6 +25,7 @@ from exporter.targets import Target
 from exporter.turns import Steps, at_once
 
 MOST_RESULTS: Final = 20
+NOBODY_ANSWERS: Final = frozenset(("transport/timeout", "transport/connect", "transport/protocol"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,7 @@ class Failure:
 
     def is_like(self, other: "Failure") -> bool:
         """Whether it is the same as far as an operator minds: that nobody answers shows in one way, then in another."""
-        return self.type == other.type or all(
-            failure.type.startswith("transport/") for failure in (self, other)
-        )
+        return self.type == other.type or NOBODY_ANSWERS.issuperset((self.type, other.type))
 
 
 class FailedTry(NamedTuple):

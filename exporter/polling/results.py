@@ -125,7 +125,7 @@ class Results:
         """Publish the state of a target that fails."""
         self._store.put(after)
         failure = after.failure
-        if failure and (before.failure is None or before.failure.type != failure.type):
+        if failure and (before.failure is None or not before.failure.is_like(failure)):
             credential = after.target.credential
             log.warning(
                 "target_failing", **_names(after.target), credential=credential, **_facts(failure)

@@ -130,6 +130,8 @@ def test_each_target_has_its_id_and_credential_and_says_whether_that_is_paused()
         ("http/502", "http/502", True),
         ("http/502", "http/503", False),
         ("transport/timeout", "transport/connect", True),
+        ("transport/protocol", "transport/connect", True),
+        ("transport/timeout", "transport/tls", False),
         ("transport/timeout", "http/502", False),
     ],
 )
