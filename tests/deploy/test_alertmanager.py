@@ -140,6 +140,22 @@ def test_inhibition_names_only_alerts_that_exist_and_never_silences_what_was_rea
         }
 
 
+def test_what_explains_alerts_about_targets_goes_on_for_longer_than_they_do() -> None:
+    """Otherwise they would be told when all is well again; a dead exporter's have ended before it is back."""
+
+    def goes_on_for(name: str) -> float:
+        return duration(alerts()[name]["keep_firing_for"])
+
+    about_targets = {
+        f"KrakenCustody{name}" for name in ("TargetFailing", "BalancesStale", "PollsLate")
+    }
+    for rule in configuration()["inhibit_rules"]:
+        causes = alertnames(rule["source_matchers"]) - {"KrakenCustodyExporterDown"}
+        for cause in causes:
+            for other in alertnames(rule["target_matchers"]) & about_targets:
+                assert goes_on_for(cause) > goes_on_for(other), (cause, other)
+
+
 def alertnames(matchers: list[str]) -> set[str]:
     """Return the names that matchers such as `alertname=~"A(B|C)"` stand for."""
     (matched,) = (found[1] for one in matchers if (found := re.match('alertname=~?"(.+)"', one)))

@@ -120,15 +120,17 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         silenced_by_outage = suppressed(manager)
 
         exporter.process.kill()
-        until(lambda: post.notices("firing", alertname=DOWN))
+        # Soon it is over, as nothing tells of it any more.
         until(lambda: SILENT in suppressed(manager))
+        silenced_by_death = suppressed(manager)
+        until(lambda: post.notices("firing", alertname=DOWN))
         yield Story(
             post,
             posts_before,
             outflow_states(server, began, over),
             outflow_states(server, over, time.time()),
             silenced_by_outage,
-            suppressed(manager),
+            silenced_by_death,
         )
 
 
