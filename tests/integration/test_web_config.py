@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -239,12 +240,30 @@ def test_a_start_warns_of_what_others_can_read(directory: Path) -> None:
     assert [event["event"] for event in warnings] == ["web_password_in_plain_text"]
 
 
-def test_a_page_elsewhere_cannot_read_balances_by_pointing_its_name_at_loopback(
-    directory: Path,
+HOSTS = {
+    "evil.example": 421,
+    "[]": 400,
+    "localhost:10063": 200,
+    "10.1.2.3:10063": 200,
+    "kraken-exporter.monitoring.svc:10063": 200,
+    f"{socket.gethostname().partition('.')[0]}.example.net": 200,
+    "custody.example.org": 200,
+}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", ""])
+def test_a_page_elsewhere_cannot_read_balances_by_pointing_its_name_here(
+    directory: Path, host: str
 ) -> None:
-    with exporting(directory, {"http_server_config": {}}) as exporter:
-        assert curl(exporter, "--header", "Host: evil.example")[0] == 421
-        assert curl(exporter, "--header", "Host: localhost:10063")[0] == 200
+    """On every interface as on loopback, for a container's port may be published on loopback."""
+    flags = (f"--web.listen-address={host}:0", "--web.allowed-host=custody.example.org")
+    with exporting(directory, {"http_server_config": {}}, *flags) as exporter:
+        got = {name: curl(exporter, "--header", f"Host: {name}")[0] for name in HOSTS}
+        without = curl(exporter, "--http1.0", "--header", "Host:")[0]
+        events = [event["event"] for event in exporter.events() if event["level"] != "info"]
+    assert got == HOSTS
+    assert without == 200
+    assert set(events) <= {"web_open_to_all"}
 
 
 def test_no_password_or_hash_gets_into_the_log(directory: Path) -> None:
