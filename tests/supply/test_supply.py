@@ -1,9 +1,12 @@
 """What is pinned is what the project asks for; its bill of materials and licences are right; no news is bad news."""
 
+import ast
 import json
 import sys
 import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import packages_distributions
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -24,16 +27,53 @@ BOM = json.loads(SBOM.read_text("utf-8"))
 HASH = "--hash=sha256:" + "0" * 64
 
 
-def test_what_the_project_asks_for_is_pinned_within_the_range_it_asks_for() -> None:
+def asked() -> list[Requirement]:
+    """Return what the project asks for to run."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    asked = [Requirement(text) for text in project["dependencies"]]
-    assert asked
+    return [Requirement(text) for text in project["dependencies"]]
+
+
+def test_what_the_project_asks_for_is_pinned_within_the_range_it_asks_for() -> None:
+    assert asked()
     unmet = [
         str(requirement)
-        for requirement in asked
+        for requirement in asked()
         if PINNED.get(canonicalize_name(requirement.name), "") not in requirement.specifier
     ]
     assert unmet == [], "make requirements sbom"
+
+
+def test_what_the_exporter_imports_is_what_the_project_asks_for() -> None:
+    providers = packages_distributions()
+    imported = {
+        canonicalize_name(distribution)
+        for module in imported_modules(ROOT / "exporter")
+        if module not in {"exporter", *sys.stdlib_module_names}
+        for distribution in providers[module]
+    }
+    assert imported - {canonicalize_name(requirement.name) for requirement in asked()} == set()
+
+
+def imported_modules(package: Path) -> set[str]:
+    """Return the names of all top-level modules that the files of a package import."""
+    nodes = (
+        node for file in package.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))
+    )
+    found = set[str]()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return {name.partition(".")[0] for name in found}
+
+
+@pytest.mark.parametrize(
+    ("name", "faulty"), [("starlette", "1.3.0"), ("h11", "0.14.0"), ("idna", "3.14")]
+)
+def test_versions_with_known_faults_are_not_accepted(name: str, faulty: str) -> None:
+    (requirement,) = (found for found in asked() if found.name == name)
+    assert faulty not in requirement.specifier
 
 
 @pytest.mark.parametrize(
