@@ -194,8 +194,8 @@ def test_a_bad_web_configuration_changes_nothing_at_a_reload_and_says_so(directo
         with client(directory) as asking:
             answer = asking.post(url)
             assert answer.status_code == 500
-            assert "web-config.yml: users (line 1, column 1): unknown key" in answer.text
-            assert "web-config.yml: rate_limit: burst has no effect" in answer.text
+            assert "web-config.yml: users (line 12, column 1): unknown key" in answer.text
+            assert "burst has no effect" in answer.text
             write_web_config(directory, EVERYTHING | {"basic_auth_users": {"alice": OTHER_HASH}})
             assert asking.post(url).text == "Reloaded.\n"
             assert asking.post(url).status_code == 401
@@ -217,7 +217,7 @@ def test_a_start_and_a_check_refuse_the_same_web_configurations(flag: str, direc
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert [
-        line.removeprefix(f"{file}: ").partition(":")[0] for line in done.stderr.splitlines()
+        line.removeprefix(f"{file}: ").partition(" (line")[0] for line in done.stderr.splitlines()
     ] == [
         "basic_auth_users.alice",
         "tls_server_config",
