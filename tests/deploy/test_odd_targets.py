@@ -1,4 +1,4 @@
-"""A scrape target with a label of its own that is named like one of the exporter's spoils no rule for the others.
+"""A scrape target with a label of its own that is named like one of the exporter's spoils no rule and no panel for others.
 
 Prometheus then has the exporter's label under another name, `exported_org`, so that series which differ in nothing else
 look the same to a rule that joins by `org`.
@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from exporter.metrics import catalog
+from tests.deploy.dashboards import OVERVIEWS, questions, substituted
 from tests.deploy.rules import groups, promtool
 
 GOOD: Final = {"job": "kraken-custody", "instance": "exporter:10063"}
@@ -84,8 +85,30 @@ def told(alert: str, where: str, at: str, count: int) -> dict[str, object]:
     }
 
 
+def answered(label: str) -> Iterator[dict[str, object]]:
+    """Yield the expectation that a question of a dashboard has an answer, for all of them; promtool says why not."""
+    values: dict[str, str | list[str]] = {
+        "__rate_interval": "2m",
+        "__range": "10m",
+        "instance": ["exporter:10063", "odd:10063"],
+        "quote_asset": "some",
+        "org": ["acme", "beta", "odd"],
+        "vault": ["hot", "cold", "odd"],
+        "asset": ["BTC", "ETH", "odd"],
+    }
+    one_vault = values | {"org": "acme", "vault": "odd" if label == "vault" else "hot"}
+    for name in OVERVIEWS:
+        for question in questions(name):
+            expr = substituted(question.expr, one_vault if name == "vault" else values)
+            yield {
+                "expr": f"0 * count({expr}) or vector(0)",
+                "eval_time": "15m",
+                "exp_samples": [{"labels": "{}", "value": 0}],
+            }
+
+
 @pytest.mark.parametrize("label", TAKEN)
-def test_a_label_that_a_scrape_target_has_of_its_own_breaks_no_rule(
+def test_a_label_that_a_scrape_target_has_of_its_own_breaks_no_rule_and_no_panel(
     label: str, tmp_path: Path
 ) -> None:
     """Promtool says which rule could not be evaluated."""
@@ -101,6 +124,7 @@ def test_a_label_that_a_scrape_target_has_of_its_own_breaks_no_rule(
             told("UnexpectedOutflow", f'{GOOD_VAULTS},asset_class="some"', "10m", 8),
             told("AvailableBelowMinimum", GOOD_VAULTS, "10m", 8),
             told("TotalDrift", "", "30m", 0),
+            *answered(label),
         ],
     }
     promtool(groups(), [test], tmp_path)
