@@ -24,6 +24,7 @@ from exporter.custody.environment import proxy_secrets, trust
 from exporter.custody.errors import Cleaner
 from exporter.custody.transport import Find, Transport
 from exporter.custody.vault_query import VaultQuery
+from exporter.logs import hide_with
 from exporter.metrics import catalog
 from exporter.metrics.state import TargetState
 from exporter.metrics.store import Store
@@ -103,6 +104,7 @@ class Exporter:
         self._classifier = Classifier()
         self._vault_query = VaultQuery()
         self._cleaner = Cleaner()
+        hide_with(self._cleaner.hide)
         self._reading = Reading()
         self._telemetry = Telemetry()
         self.wall = world.wall

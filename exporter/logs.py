@@ -24,6 +24,15 @@ _LEVELS: Final[dict[Level, int]] = {
 }
 
 
+_hide: Final[list[Callable[[str], str]]] = [str]
+"""What leaves secrets out of a traceback; the last that was given counts."""
+
+
+def hide_with(hide: Callable[[str], str]) -> None:
+    """Let no traceback be logged before `hide` has left the secrets out of it: its exception's message may name one."""
+    _hide[0] = hide
+
+
 def get_logger() -> FilteringBoundLogger:
     """Return a logger; what `configure` says applies to it even where it is called later."""
     return cast("FilteringBoundLogger", structlog.get_logger())
@@ -44,6 +53,7 @@ def configure(level: Level, format_: Format) -> None:
         _level_as_in_flags,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
+        _without_secrets,
     ]
 
     def gap(lines: int) -> str:
@@ -68,6 +78,13 @@ def configure(level: Level, format_: Format) -> None:
     )
     # Never lower, whatever the level: httpx and httpcore log requests with their headers, and so the key, below it.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _without_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Leave secrets out of a traceback; whoever logs a message has cleaned it."""
+    if "exception" in event:
+        return {**event, "exception": _hide[0](str(event["exception"]))}
+    return event
 
 
 def _level_as_in_flags(_logger: object, _method: str, event: EventDict) -> EventDict:

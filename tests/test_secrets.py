@@ -16,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from exporter.assembly import Exporter, World
 from exporter.config import SecretError, Settings, parse
 from exporter.custody.auth import KeyAuth, Nonce
 from exporter.demo.server import SimulatorThread
@@ -202,6 +203,20 @@ def test_a_traceback_shows_no_values(format_: Format, capfd: pytest.CaptureFixtu
         get_logger().exception("crashed")
     logged = capfd.readouterr().err
     assert "Traceback" in logged
+    assert shown({"log": logged}) == []
+
+
+@pytest.mark.parametrize("format_", ["logfmt", "json"])
+def test_a_traceback_shows_no_secret_that_its_exception_names(
+    format_: Format, directory: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = yaml.safe_dump(document("http://127.0.0.1:1"))
+    Exporter(parse(text, directory=directory, environ=ENVIRON), World())
+    configure("debug", format_)
+    defect = RuntimeError(f"illegal header value {API_KEY!r}, b{OTP!r}")
+    get_logger().error("crashed", exc_info=defect)
+    logged = capfd.readouterr().err
+    assert "illegal header value '<secret>', b'<secret>'" in logged
     assert shown({"log": logged}) == []
 
 

@@ -253,11 +253,15 @@ class Cleaner:
         known = {secret for secret in (*self._longest_first, *secrets) if secret}
         self._longest_first = sorted(known, key=len, reverse=True)
 
+    def hide(self, text: str) -> str:
+        """Return all of `text` without the secrets."""
+        return hide(text, self._longest_first)
+
     def __call__(self, text: str, length: int) -> str:
         """Return `text` in at most `length` characters."""
         # Looking through all of the characters that an answer may have would take seconds.
         is_cut, text = len(text) > LONGEST_TEXT, text[:LONGEST_TEXT]
-        text = hide(text, self._longest_first)
+        text = self.hide(text)
         if is_cut:
             # It may end in the first part of a secret.
             longest = max(map(len, self._longest_first), default=0)
