@@ -131,6 +131,7 @@ def test_the_log_is_logfmt_line_by_line(level: str, tmp_path: Path) -> None:
         "kind": "vault",
         "org": ORGANIZATION.name,
         "vault": VAULT.name,
+        "credential": "treasury",
         "type": "PermissionDenied",
         "status": "403",
         "message": 'a "b" = c',
