@@ -22,8 +22,8 @@ ADVICE: Final = (
     Advice(
         ("nonce",),
         "EAPI:Invalid nonce",
-        "The API has seen a larger nonce from this key: another program uses it, or the clock went back. "
-        "Give the exporter a key of its own.",
+        "The API has seen a larger nonce from this key: another program uses it, or the clock was ahead before; the "
+        "log says which (key_shared, nonce_behind). Give the exporter a key of its own.",
         f"{RUNBOOKS}KrakenCustodyNonceTrouble.md",
     ),
     Advice(
@@ -82,7 +82,8 @@ ADVICE: Final = (
     Advice(
         ("",),
         "gateway/…, Unknown, http/5…, anything else",
-        "The API has failed. It is tried again by itself; see status.kraken.com if it lasts.",
+        "The API, or a gateway in front of it, has failed or is under maintenance. It is tried again by itself; "
+        "see status.kraken.com if it lasts.",
         f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
     ),
 )
