@@ -241,7 +241,7 @@ class Exporter:
             self._cleaner.learn(*secret_texts(secrets), *proxy_secrets())
             transport = self._world.transport or Transport(
                 way_to(base_url, files.tls).connect,
-                self._world.monotonic,
+                self._world.boottime,
                 functools.partial(self._found, name),
             )
             http = http_client(base_url, transport)

@@ -3,7 +3,6 @@
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -18,10 +17,10 @@ LOCATION: Final = "location"
 def way_to(base_url: str, tls: ssl.SSLContext) -> Way:
     """Return the way to the API at `base_url`. Raises EnvironmentMistakeError where the environment's proxy is none."""
     tls.set_alpn_protocols(["http/1.1"])
-    url = urlsplit(base_url)
+    url = httpx.URL(base_url)
     is_encrypted = url.scheme == "https"
     return Way(
-        url.hostname or "",
+        url.raw_host.decode("ascii"),
         url.port or (443 if is_encrypted else 80),
         tls if is_encrypted else None,
         proxy_for(base_url),

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +15,7 @@ from exporter.custody import wire
 from exporter.custody.keeping import Trust, idle_seconds
 from exporter.custody.wire import Wire
 
-LONGEST_HEAD_BYTES: Final = 100 * 1024
+LONGEST_HEAD_BYTES: Final = 32 * 1024
 MOST_INTERIM_ANSWERS: Final = 16
 """1xx before an answer. Their number is not bounded, and each costs time to parse."""
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)")
@@ -80,8 +80,9 @@ class Way:
 class _Connection:
     """A connection and what it has carried.
 
-    made_at: monotonic seconds. is_for_one: whether it carries no second request. asked_for: by the last one. given: the
-    ids whose answers were given to whoever asked, and when.
+    made_at: in seconds of the transport's clock, as all times. is_for_one: whether it carries no second request.
+    asked_for: by the last one. given: the ids whose answers were given to whoever asked, and when. kept_until: what
+    `expiry` is for, which sleeps with the machine.
     """
 
     wire: Wire
@@ -91,16 +92,16 @@ class _Connection:
     given: list[tuple[float, str]] = field(default_factory=list)
     status: int = 0
     parser: h11.Connection = field(init=False)
+    kept_until: float = 0.0
     expiry: asyncio.TimerHandle | None = None
 
     async def ask(self, request: httpx.Request) -> h11.Response:
         """Send `request`; return the head of its answer. Raises httpx.TransportError."""
         self.parser = _parser()
         self.asked_for = request.extensions.get(ASKED_FOR, "")
-        head = h11.Request(
-            method=request.method, target=request.url.raw_path, headers=request.headers.raw
+        response = await _ask(
+            self.wire, self.parser, request.method, request.url.raw_path, request.headers.raw
         )
-        response = await _ask(self.wire, self.parser, head)
         self.status = response.status_code
         return response
 
@@ -145,17 +146,17 @@ class _Connection:
 class Transport(httpx.AsyncBaseTransport):
     """The connections of one credential.
 
-    connect: makes a new one (`Way.connect`). monotonic: seconds. found: told of each find.
+    connect: makes a new one (`Way.connect`). clock: seconds, also while the machine sleeps. found: told of each find.
     """
 
     def __init__(
         self,
         connect: Callable[[], Awaitable[Wire]],
-        monotonic: Callable[[], float],
+        clock: Callable[[], float],
         found: Callable[[Find], None],
     ) -> None:
         self._connect = connect
-        self._monotonic = monotonic
+        self._clock = clock
         self._found = found
         self._trust = Trust()
         self._idle: list[_Connection] = []
@@ -200,8 +201,9 @@ class Transport(httpx.AsyncBaseTransport):
             except BaseException:
                 connection.close()
                 raise
-            find = connection.unasked(self._monotonic())
-            if not find and connection.is_ready:
+            now = self._clock()
+            find = connection.unasked(now)
+            if not find and connection.is_ready and now < connection.kept_until:
                 return connection
             connection.close()
             if find:
@@ -213,7 +215,7 @@ class Transport(httpx.AsyncBaseTransport):
         if connected.unread:
             connected.abort()
             raise httpx.RemoteProtocolError("the server answered before it was asked")
-        now = self._monotonic()
+        now = self._clock()
         return _Connection(connected, now, is_for_one or not self._trust.keeps(now))
 
     async def _read(self, connection: _Connection) -> None:
@@ -223,7 +225,7 @@ class Transport(httpx.AsyncBaseTransport):
             connection.close()
             return
         await connection.wire.settle()
-        now = self._monotonic()
+        now = self._clock()
         if find := connection.unasked(now):
             connection.close()
             self._report(find)
@@ -234,6 +236,7 @@ class Transport(httpx.AsyncBaseTransport):
         if not (is_wanted and connection.is_ready):
             connection.close()
             return
+        connection.kept_until = now + seconds
         self._idle.append(connection)
         connection.wait(seconds, self._leave)
 
@@ -241,11 +244,11 @@ class Transport(httpx.AsyncBaseTransport):
         """Close an idle connection whose time is over, that has ended, or on which something arrives."""
         self._idle.remove(connection)
         connection.close()
-        if find := connection.unasked(self._monotonic()):
+        if find := connection.unasked(self._clock()):
             self._report(find)
 
     def _report(self, find: Find) -> None:
-        now = self._monotonic()
+        now = self._clock()
         self._trust.found(now)
         if not self._trust.keeps(now):
             self._close_idle()
@@ -288,9 +291,23 @@ def _parser() -> h11.Connection:
     return h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD_BYTES)
 
 
-async def _ask(connected: Wire, parser: h11.Connection, request: h11.Request) -> h11.Response:
+async def _ask(
+    connected: Wire,
+    parser: h11.Connection,
+    method: str,
+    target: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+) -> h11.Response:
     """Send a request without a body; return the head of its answer. Raises httpx.TransportError."""
-    connected.write((parser.send(request) or b"") + (parser.send(h11.EndOfMessage()) or b""))
+    try:
+        request = h11.Request(method=method, target=target, headers=list(headers))
+        sent = (parser.send(request) or b"") + (parser.send(h11.EndOfMessage()) or b"")
+    except h11.LocalProtocolError:
+        # Its words, and its traceback, would show the header, which may be a key.
+        raise httpx.LocalProtocolError(
+            "the request has characters that HTTP does not allow in a target or a header"
+        ) from None
+    connected.write(sent)
     for _ in range(MOST_INTERIM_ANSWERS + 1):
         event = await _next_event(connected, parser)
         if isinstance(event, h11.Response):
@@ -315,10 +332,11 @@ async def _next_event(connected: Wire, parser: h11.Connection) -> object:
 async def _tunnel(proxy: httpx.Proxy, tls: ssl.SSLContext, host: str, port: int) -> Wire:
     """Return a connection to `host` through `proxy`. Raises httpx.ConnectError and httpx.ProxyError."""
     is_encrypted = proxy.url.scheme == "https"
-    connected = await wire.connect(proxy.url.host, proxy.url.port or (443 if is_encrypted else 80))
+    proxy_host = proxy.url.raw_host.decode("ascii")
+    connected = await wire.connect(proxy_host, proxy.url.port or (443 if is_encrypted else 80))
     try:
         if is_encrypted:
-            await connected.start_tls(tls, proxy.url.host)
+            await connected.start_tls(tls, proxy_host)
         await _ask_for_tunnel(
             connected, proxy, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         )
@@ -329,13 +347,12 @@ async def _tunnel(proxy: httpx.Proxy, tls: ssl.SSLContext, host: str, port: int)
 
 
 async def _ask_for_tunnel(connected: Wire, proxy: httpx.Proxy, target: str) -> None:
-    headers = [("host", target), ("accept", "*/*")]
+    headers = [(b"host", target.encode()), (b"accept", b"*/*")]
     if proxy.raw_auth:
-        credentials = base64.b64encode(b":".join(proxy.raw_auth)).decode()
-        headers.append(("proxy-authorization", f"Basic {credentials}"))
+        credentials = base64.b64encode(b":".join(proxy.raw_auth))
+        headers.append((b"proxy-authorization", b"Basic " + credentials))
     parser = _parser()
-    request = h11.Request(method="CONNECT", target=target, headers=headers)
-    response = await _ask(connected, parser, request)
+    response = await _ask(connected, parser, "CONNECT", target.encode(), headers)
     if not 200 <= response.status_code < 300:
         reason = response.reason.decode("ascii", errors="ignore")
         raise httpx.ProxyError(f"{response.status_code} {reason}")

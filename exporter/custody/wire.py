@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import httpx
 
-PIECE_BYTES: Final = 16 * 1024
+PIECE_BYTES: Final = 8 * 1024
 """Read at once: what an answer of many tiny chunks costs to parse must not hold the event loop."""
 MOST_UNREAD_BYTES: Final = 256 * 1024
 HEAD_START_SECONDS: Final = 0.25
@@ -87,7 +87,11 @@ class Wire(asyncio.Protocol):
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Encrypt from here on, and make sure that it is `host`. Raises httpx.ConnectError."""
         below = self._layers[-1].write if self._layers else self._open.write
-        layer = _Tls(context, host, below)
+        try:
+            layer = _Tls(context, host, below)
+        except ValueError as error:
+            # A name that no certificate can be for.
+            raise httpx.ConnectError(str(error)) from None
         self._layers.append(layer)
         self._decrypt(b"")
         while not layer.is_open:
@@ -221,7 +225,8 @@ async def connect(host: str, port: int) -> Wire:
     try:
         addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         connected = await _first_to_connect(_by_turns(addresses))
-    except OSError as error:
+    # A UnicodeError is about a name with an empty or too long part.
+    except (OSError, UnicodeError) as error:
         raise httpx.ConnectError(str(error)) from error
     try:
         _, wire = await loop.create_connection(Wire, sock=connected)

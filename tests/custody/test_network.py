@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretBytes, SecretStr
 
+from exporter.config import Secrets
 from exporter.custody.environment import trust
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from tests.custody.asking import VAULT_ID, failure, failure_of, make_client
@@ -122,6 +124,21 @@ def start_clock(monkeypatch: pytest.MonkeyPatch) -> Start:
 
     set_clock(lambda: 0.0)
     return start
+
+
+@pytest.mark.parametrize("host", ["a..b", ".kraken.test", "a" * 64 + ".test"])
+def test_a_name_that_cannot_be_one_used_no_slot(host: str) -> None:
+    error = failure(f"https://{host}")
+    assert summary(error) == ("transport/connect", Reaction.RETRY, Delivery.NEVER_SENT)
+
+
+def test_a_key_that_no_header_can_carry_is_not_shown() -> None:
+    key = SecretStr("MARKED\nKEY")
+    error = failure_with(
+        saying(EMPTY_VAULT), secrets=Secrets(key, SecretBytes(b"a secret of an API key"))
+    )
+    assert summary(error) == ("transport/protocol", Reaction.RETRY, Delivery.UNANSWERED)
+    assert "MARKED" not in error.message
 
 
 @pytest.mark.parametrize("script", [silence, trickle])

@@ -321,11 +321,25 @@ def test_a_connection_is_kept_for_a_minute_however_busy_it_is() -> None:
         async with serving(api) as base_url:
             client = make_client(base_url, monotonic=clock)
             caller = Caller(client, [])
-            for clock.now in (0.0, 20.0, 40.0, 60.0, 61.0, 80.0, 121.0):
+            for clock.now in (0.0, 20.0, 40.0, 59.0, 60.0, 80.0, 119.0, 121.0):
                 await caller.ask(FIRST)
             await client.close()
-        # What was asked at 60 s was the last: the connection was a minute old when it was answered.
-        assert [number for _, number in api.asked] == [1, 1, 1, 1, 2, 2, 2]
+        assert [number for _, number in api.asked] == [1, 1, 1, 1, 2, 2, 2, 3]
+
+    asyncio.run(use())
+
+
+def test_a_connection_on_which_the_machine_slept_is_not_used_again() -> None:
+    async def use() -> None:
+        api, clock = Api(), Clock(0.0)
+        async with serving(api) as base_url:
+            client = make_client(base_url, monotonic=clock)
+            caller = Caller(client, [])
+            await caller.ask(FIRST)
+            clock.now = 60.0
+            await caller.ask(FIRST)
+            await client.close()
+        assert [number for _, number in api.asked] == [1, 2]
 
     asyncio.run(use())
 
