@@ -1,4 +1,4 @@
-"""A scrape target with a label of its own that is named like one of the exporter's spoils no rule and no panel for others.
+"""A scrape target with a label of its own that is named like one of the exporter's spoils nothing for the others.
 
 Prometheus then has the exporter's label under another name, `exported_org`, so that series which differ in nothing else
 look the same to a rule that joins by `org`.
