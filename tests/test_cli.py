@@ -233,7 +233,7 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path: Path) -> Non
     places = [line.split(": ")[1] for line in done.stderr.splitlines()]
     assert places == [
         "polling.interval (line 2, column 11)",
-        'organizations[0].vaults[0].id (line 9, column 12, vault "hot")',
+        'organizations[0].vaults[0].id (line 10, column 17, vault "hot")',
     ]
 
 
