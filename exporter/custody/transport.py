@@ -21,7 +21,7 @@ MOST_INTERIM_ANSWERS: Final = 16
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)")
 
 OUT_OF_STEP_SECONDS: Final = 10.0
-"""How long each answer on a connection may be taken for that to the next request before the surplus one shows."""
+"""For how long each answer on a connection may be taken for that to the next request before a surplus one shows."""
 
 ON_SEND: Final = "on_send"
 """Extension of a request: called when it is about to leave for the API."""
@@ -122,7 +122,8 @@ class _Connection:
         if not size:
             return None
         status = STATUS_LINE.match(rest + self.wire.beginning)
-        doubtful = tuple(id_ for at, id_ in self.given if now - at < OUT_OF_STEP_SECONDS)
+        since = min(now - OUT_OF_STEP_SECONDS, self.given[-1][0] if self.given else now)
+        doubtful = tuple(id_ for at, id_ in self.given if at >= since)
         return Find(self.asked_for, doubtful, size, int(status[1]) if status else None)
 
     def wait(self, seconds: float, leave: Callable[["_Connection"], None]) -> None:

@@ -227,7 +227,7 @@ def test_an_answer_that_comes_just_before_the_right_one_is_doubted_when_that_com
 
 
 @pytest.mark.parametrize(
-    ("seconds", "doubtful"), [(9.0, (FIRST, SECOND, THIRD)), (10.0, (SECOND, THIRD))]
+    ("seconds", "doubtful"), [(10.0, (FIRST, SECOND, THIRD)), (10.1, (SECOND, THIRD))]
 )
 def test_all_that_may_have_been_answered_out_of_step_is_doubted(
     seconds: float, doubtful: tuple[str, ...], calling: Calling
@@ -257,6 +257,20 @@ def test_all_that_may_have_been_answered_out_of_step_is_doubted(
             for vault in find.doubtful:
                 await caller.ask(vault)
             assert (caller.false, caller.errors) == (set(), [])
+
+    asyncio.run(use())
+
+
+def test_the_last_answer_is_doubted_however_long_ago_it_came(calling: Calling) -> None:
+    async def use() -> None:
+        api, clock = Api(), Clock(0.0)
+        async with calling(api, monotonic=clock) as caller:
+            await caller.ask(FIRST)
+            clock.now = 1.0
+            await caller.ask(THIRD)
+            clock.now = 30.0
+            api.writers[0].write(balances(FIRST))
+            assert (await caller.find()).doubtful == (THIRD,)
 
     asyncio.run(use())
 
