@@ -223,7 +223,8 @@ def test_both_formats_tell_the_same_values(demo: Exporter) -> None:
             f"{sample.name}{sorted(sample.labels.items())}": sample.value
             for family in found
             for sample in family.samples
-            if sample.name.startswith("kraken_custody_")
+            # Slots of the budget come free while the two are made.
+            if sample.name.startswith("kraken_custody_") and sample.name != catalog.BUDGET_USED.name
         }
 
     text = values(Format.TEXT_0_0_4)
