@@ -29,7 +29,8 @@ class Lane:
 
     own_budget: the limit of the key's own, besides the common one, if it has any. slow_turn_at: when targets that are
     slow to fail have their turn again, whoever else wants it, in monotonic seconds. generation: counts the secrets and
-    API settings it has had. nonce_watch: of these secrets. silence: what of its requests had no answer.
+    API settings it has had. secrets_problem: why its secrets could not be read again, if so. nonce_watch: of these
+    secrets. silence: what of its requests had no answer.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Lane:
     in_flight: int = 0
     slow_turn_at: float = 0.0
     generation: int = 0
+    secrets_problem: str = ""
     nonce_watch: NonceWatch = field(default_factory=NonceWatch)
     silence: Silence = field(default_factory=Silence)
 
@@ -110,7 +112,7 @@ class Lane:
         else:
             self.own_budget = other.own_budget
         self.name = other.name
-        self.source, self.secrets = other.source, other.secrets
+        self.source, self.secrets, self.secrets_problem = other.source, other.secrets, ""
         self.connect, self.client = other.connect, other.client
 
     async def read_secrets_again(self) -> None:
@@ -122,8 +124,12 @@ class Lane:
         try:
             secrets = await asyncio.to_thread(source.read)
         except (SecretError, ConfigError) as error:
-            log.error("secrets_unusable", credential=self.name, problem=str(error))  # noqa: TRY400 - an expected fault: its message says it all
+            # Asked at each refusal: said once for as long as it is the same.
+            if str(error) != self.secrets_problem:
+                log.error("secrets_unusable", credential=self.name, problem=str(error))  # noqa: TRY400 - an expected fault: its message says it all
+            self.secrets_problem = str(error)
             return
+        self.secrets_problem = ""
         # A reload may have read them meanwhile, from elsewhere.
         if source is self.source and secrets != self.secrets:
             old, self.secrets, self.client = self.client, secrets, self.connect(secrets)

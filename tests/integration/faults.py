@@ -81,6 +81,18 @@ def page(status: int, *, tries: int = 1, pauses: bool = False) -> Fault:
         status=str(status),
         tries=tries,
         pauses=pauses,
+        says=f"{status} ",
+    )
+
+
+def said(situation: str, status: int, document: object, type_: str) -> Fault:
+    """An error in words, in a form that is not the API's."""
+    return Fault(
+        situation=situation,
+        by=moods.body(json.dumps(document).encode(), "application/json", status),
+        type=type_,
+        status=str(status),
+        says="Words.",
     )
 
 
@@ -162,9 +174,26 @@ FAILURES: Final = (
         status="401",
         pauses=True,
     ),
+    legacy("EGeneral:Internal error", tries=3),
+    legacy("EDatabase:Internal error", tries=3),
+    legacy("EQuery:Something new"),
     page(401, pauses=True),
     page(404),
+    page(408, tries=3),
+    page(421, tries=3),
+    page(425, tries=3),
     page(502, tries=3),
+    Fault(
+        situation="403 with a page of a firewall",
+        by=moods.html(403),
+        type="http/blocked",
+        status="403",
+        says="403 Forbidden",
+    ),
+    said("a text for an error", 400, {"error": "Words."}, "http/400"),
+    said("a text for an error with success", 200, {"error": "Words."}, "other"),
+    said("an object for an error", 403, {"error": {"code": 7, "message": "Words."}}, "http/403"),
+    said("a problem of a gateway", 404, {"type": "urn:x:y", "title": "Words."}, "http/404"),
     Fault(
         situation="a redirect",
         by=moods.always(RedirectResponse("https://elsewhere.test/")),
