@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from exporter.assembly import Exporter, World
 from exporter.config import parse
+from exporter.custody import keeping
 from exporter.custody.amounts import unpack
 from exporter.metrics.state import TargetState
 from tests.custody.servers import make_certificate, serving
@@ -21,6 +22,12 @@ from tests.custody.vaults import VAULTS, Api, Misdeed, amount, balances
 from tests.exporting import ENVIRON, NO_LIMIT
 
 ROUNDS = 4
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no connection end because this machine is busy."""
+    monkeypatch.setattr(keeping, "LONGEST_IDLE_SECONDS", 3600.0)
 
 
 def exporter_of(
