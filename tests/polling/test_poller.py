@@ -869,3 +869,28 @@ def test_a_defect_in_what_shows_failures_costs_no_later_poll(
         assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    "mood",
+    [
+        moods.rate_limited(0),
+        moods.legacy("EService: Throttled: 1000000000"),
+        moods.always(Response("", 429, headers={"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"})),
+    ],
+    ids=["Retry-After: 0", "throttled until a moment ago", "a date in the past"],
+)
+def test_an_api_that_always_says_at_once_is_not_asked_each_second(mood: moods.Mood) -> None:
+    async def main() -> None:
+        played = stage()
+        played.simulator.default_mood = mood
+        with capture_logs() as logs:
+            await played.play(700)
+        await played.stop()
+        times = [moment for moment, _ in played.wire.sent]
+        assert [later - earlier for earlier, later in pairwise(times)] == [
+            pytest.approx(wait, abs=0.7) for wait in (1, 60, 120, 240)
+        ]
+        assert _events(logs).count("polling_paused") == 1
+
+    run(main())
