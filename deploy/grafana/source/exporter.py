@@ -90,7 +90,9 @@ def _figures() -> list[stat.Panel]:
         figure("Oldest balances", units.Seconds, f"max({age(TARGETS)})")
         .span(3)
         .thresholds(levels("green", (120, "orange"), (300, "red")))
-        .description("Withheld at polling.stale_after, 5 minutes by default."),
+        .description(
+            "Withheld at polling.stale_after, by default after 5 minutes or three polls, whichever is longer."
+        ),
         figure(
             "Demand on the budget",
             units.PercentUnit,

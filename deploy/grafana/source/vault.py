@@ -92,8 +92,8 @@ def _figures() -> list[stat.Panel]:
         .span(3)
         .thresholds(levels("green", (120, "orange"), (300, "red")))
         .description(
-            "Since the balances were last read. They are withheld at polling.stale_after, 5 minutes "
-            "by default."
+            "Since the balances were last read. They are withheld at polling.stale_after, by default "
+            "after 5 minutes or three polls, whichever is longer."
         ),
         state(
             figure("State", units.Number, _state()),
