@@ -1,7 +1,7 @@
-"""Accepts connections one at a time, and goes on when the process is out of files.
+"""Accepts connections, a few at a time, and goes on when the process is out of files.
 
 asyncio accepts as many at once as its backlog says, before any of them is counted, and logs a traceback for each that
-fails (Python before 3.14 tries all of them each time).
+fails.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from exporter.logs import get_logger
 
+AT_ONCE: Final = 16
+"""Connections that are accepted before any of them is counted, so that a flood finds files left to open."""
 PAUSE_SECONDS: Final = 1.0
 """Without accepting, where nothing could be closed to make room."""
 TELL_AGAIN_SECONDS: Final = 60.0
@@ -56,18 +58,22 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        try:
-            client, _ = self._listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionError):
-            # It has left again.
-            return
-        except OSError as error:
-            self._pause(error)
-            return
-        client.setblocking(False)  # noqa: FBT003 - the socket's own form
-        task = self._loop.create_task(self._serve(client))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        # One for each turn of a busy loop could be fewer than come.
+        for _ in range(AT_ONCE):
+            try:
+                client, _ = self._listener.accept()
+            except ConnectionError:
+                # It has left again.
+                continue
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            client.setblocking(False)  # noqa: FBT003 - the socket's own form
+            task = self._loop.create_task(self._serve(client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def _pause(self, error: OSError) -> None:
         # The listener stays readable: the loop would call again and again.

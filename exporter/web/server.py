@@ -53,6 +53,8 @@ class _AtMost:
             for end in range(PIECE_BYTES, len(body), PIECE_BYTES):
                 piece = body[end - PIECE_BYTES : end]
                 await send({**message, "body": piece, "more_body": True})
+                # Others have their turn, and a connection that is lost is seen before more is written to it.
+                await asyncio.sleep(0)
             if len(body) > PIECE_BYTES:
                 message = {**message, "body": body[(len(body) - 1) // PIECE_BYTES * PIECE_BYTES :]}
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
