@@ -270,7 +270,10 @@ def test_what_is_wrong_with_a_file_is_told_also_where_its_name_is_no_text(tmp_pa
     reloader = Reloader(exporter, lambda: load(file, {}), WebConfigFile(None), time.time)
     site = Site(exporter, "/metrics", reload=lambda: reloaded(reloader))
     for path, method in (("/-/reload", "POST"), ("/", "GET"), ("/api/v1/targets", "GET")):
-        assert f"{tmp_path}/?.yaml: credentials: is required" in ask(site, path, method).text
+        assert (
+            f"{tmp_path}/?.yaml: credentials (line 1, column 1): is required"
+            in ask(site, path, method).text
+        )
 
 
 async def reload_nothing() -> None:
