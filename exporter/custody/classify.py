@@ -32,6 +32,8 @@ ABSOLUTE_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
 HTML_BEGINS: Final = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body)\b", re.IGNORECASE)
 # No `<` within: each look ends at the next tag, so that no page takes longer than its length.
 HTML_TITLE: Final = re.compile(rb"<title(?:\s[^<>]*)?>([^<]*)", re.IGNORECASE)
+MOST_ENTRIES: Final = 1000
+"""Of an envelope's errors; no honest answer has more than a few."""
 NAME_LENGTH: Final = 100
 MESSAGE_LENGTH: Final = 200
 PAGE_LENGTH: Final = 16 * 1024
@@ -230,7 +232,9 @@ class _Entry(NamedTuple):
 
 def _entries(value: object) -> list[_Entry]:
     if isinstance(value, list):
-        return [_entry(entry) for entry in value]
+        entries = [_entry(entry) for entry in value[:MOST_ENTRIES]]
+        # The others are not looked at, and may be failures.
+        return entries if len(value) <= MOST_ENTRIES else [*entries, _Entry("", "")]
     return [_entry(value)] if isinstance(value, (str, dict)) and value else []
 
 

@@ -7,7 +7,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 from urllib.parse import quote
@@ -31,7 +31,7 @@ from exporter.custody.classify import (
 )
 from exporter.custody.connections import LOCATION
 from exporter.custody.departure import Departure
-from exporter.custody.errors import CustodyError, Delivery, Reaction
+from exporter.custody.errors import LONGEST_FORM, LONGEST_TEXT, CustodyError, Delivery, Reaction
 from exporter.custody.http_date import unix_time
 from exporter.custody.models import (
     InvalidAnswerError,
@@ -47,13 +47,22 @@ from exporter.threads import unresolved
 from exporter.turns import Steps, in_turns
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
-MAX_BODIES_BYTES: Final = 16 * 1024 * 1024
+MAX_BODIES_BYTES: Final = 8 * 1024 * 1024
 """Of the bodies of all requests under way together."""
 LONG_BODY_BYTES: Final = 64 * 1024
+LONGEST_TEXT_HEARD: Final = 2 * LONGEST_TEXT
+LONGEST_FORM_SENT: Final = 100 * LONGEST_FORM
+"""A signature has 88 characters, each of which may be written in several."""
 
 Endpoint = Literal["organization_balances", "vault_asset_balances"]
 ENDPOINTS: Final[tuple[Endpoint, ...]] = ("organization_balances", "vault_asset_balances")
 Result = TypeVar("Result")
+Then = Callable[[Result], Awaitable[None]]
+
+
+async def nothing_more(result: object) -> None:
+    """Do nothing with an answer."""
+    del result
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,8 @@ class Exchange:
 class Reading:
     """What keeps the memory of all answers that are being read within its bounds, whatever their bytes are.
 
-    room: for their bodies. alone: held while one of them is decoded and checked, which may take ten times its body.
+    room: for their bodies. alone: held while one of them is decoded, checked and put to use, which may take ten times
+    as much.
     """
 
     def __init__(self) -> None:
@@ -128,27 +138,31 @@ class CustodyClient:
         """Close the connections, each as soon as no request is under way on it."""
         await self._http.aclose()
 
-    async def organization_balances(self, organization_id: str) -> OrganizationBalance:
+    async def organization_balances(
+        self, organization_id: str, then: Then[OrganizationBalance] = nothing_more
+    ) -> OrganizationBalance:
         """Return the total of an organization in USD. Raises CustodyError.
 
-        Kraken: "List balances".
+        then: what is to be done with it before another answer is decoded. Kraken: "List balances".
         """
         is_compact = self._shared.id_format == "compact"
         written = organization_id.replace(" ", "") if is_compact else organization_id
         target = f"/v0/insto/custody/organizations/{quote(written)}/balances?quote_asset=USD"
         exchange = Exchange("organization_balances", organization_id)
-        return await self._ask(exchange, target, organization_steps)
+        return await self._ask(exchange, target, organization_steps, then)
 
-    async def vault_asset_balances(self, vault_id: str) -> VaultBalances:
+    async def vault_asset_balances(
+        self, vault_id: str, then: Then[VaultBalances] = nothing_more
+    ) -> VaultBalances:
         """Return the rows of a vault, in full precision where the API lets one ask for it. Raises CustodyError.
 
-        Kraken: "List vault asset balances".
+        then: what is to be done with them before another answer is decoded. Kraken: "List vault asset balances".
         """
         query = self._shared.vault_query.of(vault_id)
         target = f"/v0/insto/custody/vaults/{quote(vault_id)}/assets/balances{query}"
         try:
             exchange = Exchange("vault_asset_balances", vault_id)
-            answer = await self._ask(exchange, target, vault_steps)
+            answer = await self._ask(exchange, target, vault_steps, then)
         except CustodyError as error:
             is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
             if is_about_the_query and self._shared.vault_query.refused(vault_id, query):
@@ -158,7 +172,11 @@ class CustodyClient:
         return answer
 
     async def _ask(
-        self, exchange: Exchange, target: str, read: Callable[[object], Steps[Result]]
+        self,
+        exchange: Exchange,
+        target: str,
+        read: Callable[[object], Steps[Result]],
+        then: Then[Result],
     ) -> Result:
         with self._shared.reading.room.place() as take:
             try:
@@ -170,7 +188,10 @@ class CustodyClient:
                 self._shared.observe(exchange)
             async with self._shared.reading.alone:
                 answer = await in_turns(_decoded(answer))
-                return await self._result(answer, read)
+                result = await self._result(answer, read)
+                # What becomes of it takes memory too, as much as ten thousand rows have.
+                await then(result)
+                return result
 
     async def _result(self, answer: Answer, read: Callable[[object], Steps[Result]]) -> Result:
         """Return what `answer` is about. Raises CustodyError where that is a failure."""
@@ -185,7 +206,12 @@ class CustodyClient:
             raise self._useless(answer.status, problem) from None
 
     def _clean(self, text: str, length: int) -> str:
-        return self._without_secrets(self._auth.without_sent(text), length)
+        # To look through all that an answer may have would hold up the event loop.
+        heard = self._auth.without_sent(text[:LONGEST_TEXT_HEARD])
+        if len(text) > LONGEST_TEXT_HEARD:
+            # It may end in the first part of what was sent.
+            heard = heard[:-LONGEST_FORM_SENT]
+        return self._without_secrets(heard, length)
 
     def _useless(self, status: int, why: Unreadable) -> CustodyError:
         message = self._clean(f"the answer {why.problem}", MESSAGE_LENGTH)

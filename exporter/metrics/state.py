@@ -1,11 +1,12 @@
 """What is known of a target now: one immutable value for each, replaced whole, so that nobody sees half of it."""
 
-from collections.abc import Container, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from exporter.custody.amounts import pack
 from exporter.custody.models import (
+    ROWS_AT_ONCE,
     Asset,
     InvalidField,
     InvalidRow,
@@ -16,6 +17,7 @@ from exporter.metrics import catalog
 from exporter.metrics.render import (
     Lines,
     Page,
+    asset_lines,
     count_series,
     organization_lines,
     renamed,
@@ -34,7 +36,7 @@ class Balances:
 
     read_at: when it was read, in seconds of `clocks.boottime`. amounts: as the API wrote them, packed
     (`amounts.unpack`). rows, invalid_rows: of a vault's answer; None for an organization. invalid_fields: of
-    the rows that count, how many could not be read.
+    the rows that count, how many could not be read. asset_lines: of those of `assets` that nobody held before.
     """
 
     lines: Lines
@@ -45,33 +47,48 @@ class Balances:
     rows: int | None = None
     invalid_rows: int | None = None
     invalid_fields: int = 0
+    asset_lines: Mapping[Asset, Lines] = field(default_factory=dict)
 
 
 def balances_of(
-    target: Target, answer: VaultBalances | OrganizationBalance, read_at: float
+    target: Target,
+    answer: VaultBalances | OrganizationBalance,
+    read_at: float,
+    held: Container[Asset] = (),
 ) -> Balances:
-    """Return `answer` as it is exposed for `target`."""
-    return at_once(balances_steps(target, answer, read_at))
+    """Return `answer` as it is exposed for `target`. held: the assets whose lines are known."""
+    return at_once(balances_steps(target, answer, read_at, held))
 
 
 def balances_steps(
-    target: Target, answer: VaultBalances | OrganizationBalance, read_at: float
+    target: Target,
+    answer: VaultBalances | OrganizationBalance,
+    read_at: float,
+    held: Container[Asset] = (),
 ) -> Steps[Balances]:
     """Return the same as `balances_of`, with a stop wherever others have waited long enough."""
-    invalid_fields = sum(field.rows for field in answer.invalid_fields)
+    invalid_fields = sum(unread.rows for unread in answer.invalid_fields)
     if isinstance(answer, OrganizationBalance):
         lines = organization_lines(target, answer)
         return Balances(
             lines, count_series(lines), (), read_at, pack(answer), invalid_fields=invalid_fields
         )
     lines = yield from vault_line_steps(target, answer)
-    # What follows takes a tenth of that.
+    assets: list[Asset] = []
+    new: dict[Asset, Lines] = {}
+    for position, row in enumerate(answer.rows):
+        if position and position % ROWS_AT_ONCE == 0:
+            yield
+        assets.append(asset := row.description())
+        if asset not in held:
+            new[asset] = asset_lines(asset)
     return Balances(
         lines,
         count_series(lines),
-        tuple(row.description() for row in answer.rows),
+        tuple(assets),
         read_at,
         pack(answer),
+        asset_lines=new,
         rows=len(answer.rows) + len(answer.invalid),
         invalid_rows=len(answer.invalid),
         invalid_fields=invalid_fields,

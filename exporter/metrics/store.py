@@ -5,7 +5,7 @@ took cannot change under it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -73,6 +73,11 @@ class Store:
         """Return the state of `target`."""
         return self._states[target]
 
+    @property
+    def held_assets(self) -> Container[Asset]:
+        """The assets that are held anywhere, as they are described."""
+        return self._assets
+
     def states(self) -> Iterable[TargetState]:
         """Return all states, in the order of the configuration."""
         return self._states.values()
@@ -104,10 +109,11 @@ class Store:
 
     def _with_shared_assets(self, state: TargetState, held: tuple[Asset, ...]) -> TargetState:
         """Return `state` with descriptions that all targets share, in place of `held`, which its target had before."""
-        shared = self._assets.exchange(held, _assets(state.balances))
         if state.balances is None:
+            self._assets.exchange(held, ())
             return state
-        return replace(state, balances=replace(state.balances, assets=shared))
+        shared = self._assets.exchange(held, state.balances.assets, state.balances.asset_lines)
+        return replace(state, balances=replace(state.balances, assets=shared, asset_lines={}))
 
     def show_paused(self, credentials: frozenset[str]) -> None:
         """Show the targets of these credentials, and no others, as paused."""

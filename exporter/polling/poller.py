@@ -6,7 +6,7 @@ Everything it decides is decided by those parts; here they are only asked, and t
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,6 @@ from exporter.custody.errors import (
 )
 from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
-from exporter.metrics.state import balances_steps
 from exporter.polling.budget import Budget
 from exporter.polling.gate import Gate, Refusal
 from exporter.polling.lane import Lane
@@ -304,14 +303,17 @@ class Poller:
             await self._read_secrets_again(lane)
         doubt = self._doubtful.get(entry)
         generation, nonce_watch, silence = lane.generation, lane.nonce_watch, lane.silence
-        try:
-            answer = await _fetch(lane.client, entry.target)
+
+        async def succeeded(answer: VaultBalances | OrganizationBalance) -> None:
             nonce_watch.accepted()
             silence.answered()
             self._last_blocked = None
             for gate in self._gates(lane):
                 self._settle(*gate, sent_at, answered=True)
             await self._publish(entry, answer)
+
+        try:
+            await _fetch(lane.client, entry.target, succeeded)
             # A doubt that has come meanwhile may be about this very answer.
             if self._doubtful.get(entry) == doubt:
                 self._doubtful.pop(entry, None)
@@ -355,7 +357,7 @@ class Poller:
         # Others may come in between, a reload too, after which the target has another name.
         while not entry.is_dropped and target != entry.target:
             target = entry.target
-            balances = await in_turns(balances_steps(target, answer, read_at))
+            balances = await in_turns(self._parts.results.balances(target, answer, read_at))
         if not entry.is_dropped:
             self._parts.results.poll_succeeded(
                 entry.target, answer, balances, refresh_interval=entry.refresh_interval
@@ -479,7 +481,12 @@ def _refusal(error: CustodyError) -> Refusal:
     return Refusal(error.type, error.message, error.status, is_lockout)
 
 
-async def _fetch(client: CustodyClient, target: Target) -> VaultBalances | OrganizationBalance:
+async def _fetch(
+    client: CustodyClient,
+    target: Target,
+    then: Callable[[VaultBalances | OrganizationBalance], Awaitable[None]],
+) -> None:
     if target.kind == "organization":
-        return await client.organization_balances(target.id)
-    return await client.vault_asset_balances(target.id)
+        await client.organization_balances(target.id, then)
+    else:
+        await client.vault_asset_balances(target.id, then)

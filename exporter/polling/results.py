@@ -9,11 +9,12 @@ from exporter.custody.errors import CustodyError
 from exporter.custody.models import InvalidField, InvalidRow, OrganizationBalance, VaultBalances
 from exporter.custody.transport import Find
 from exporter.logs import get_logger
-from exporter.metrics.state import Balances, Failure, PollResult, TargetState
+from exporter.metrics.state import Balances, Failure, PollResult, TargetState, balances_steps
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.gate import Refusal
 from exporter.targets import Kind, Target
+from exporter.turns import Steps
 
 log = get_logger()
 
@@ -47,6 +48,12 @@ class Results:
         """Take note of one failed request, whether or not it is tried again."""
         self._telemetry.failed(ENDPOINT_OF[target.kind], error)
         log.debug("request_failed", **_names(target), **_facts(error))
+
+    def balances(
+        self, target: Target, answer: VaultBalances | OrganizationBalance, read_at: float
+    ) -> Steps[Balances]:
+        """Return what of `answer`, read at `read_at` (seconds of `clocks.boottime`), is exposed for `target`."""
+        return balances_steps(target, answer, read_at, self._store.held_assets)
 
     def poll_succeeded(
         self,

@@ -10,12 +10,13 @@ import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.bench import budget, fuzz, page, polling, scrape, soak, start
+from tests.bench import budget, fuzz, hostile, page, polling, scrape, soak, start
 
 BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "start": start.measure,
     "budget": budget.measure,
     "polling": polling.measure,
+    "hostile": hostile.measure,
     "page": page.measure,
     "scrape": scrape.measure,
     "soak": soak.measure,

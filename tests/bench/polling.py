@@ -69,7 +69,12 @@ def _poll_milliseconds() -> float:
         began = time.process_time_ns()
         answer = vault_balances(parse_json(content))
         exporter.store.put(
-            TargetState(target, balances_of(target, answer, 0.0), polls=1, last_success=NOON)
+            TargetState(
+                target,
+                balances_of(target, answer, 0.0, exporter.store.held_assets),
+                polls=1,
+                last_success=NOON,
+            )
         )
         times.append((time.process_time_ns() - began) / 1e6)
     return statistics.median(times)
@@ -98,7 +103,7 @@ def _daemon(seconds: float) -> dict[str, str]:
 def _scraped(seconds: float) -> dict[str, str]:
     """Scrape a million series in a loop while they are polled; return how the poller fared."""
     with _simulator(MILLION) as (base_url, stop_simulator):
-        with _reporting("exporter", str(MILLION), base_url) as (port, stop_exporter):
+        with reporting("exporter", str(MILLION), base_url) as (port, stop_exporter):
             server = Server(process=stop_exporter.process, port=int(port))
             scrapes: list[float] = []
             until = time.monotonic() + seconds
@@ -130,11 +135,11 @@ class _Stopper:
 
 
 @contextlib.contextmanager
-def _reporting(*arguments: str) -> Iterator[tuple[str, _Stopper]]:
-    """Run this module as a process; lends the line it prints when it is ready, and what ends it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.polling", *arguments], stdout=subprocess.PIPE
-    )
+def reporting(
+    *arguments: str, module: str = "tests.bench.polling"
+) -> Iterator[tuple[str, _Stopper]]:
+    """Run `module` as a process; lends the line it prints when it is ready, and what ends it."""
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
         yield process.stdout.readline().decode().strip(), _Stopper(process)
@@ -145,7 +150,7 @@ def _reporting(*arguments: str) -> Iterator[tuple[str, _Stopper]]:
 
 
 def _simulator(series: int) -> contextlib.AbstractContextManager[tuple[str, _Stopper]]:
-    return _reporting("simulator", str(series))
+    return reporting("simulator", str(series))
 
 
 async def _run_simulator(series: int) -> None:
@@ -171,7 +176,7 @@ async def _run_simulator(series: int) -> None:
     simulator.moods[portfolio.organizations[0].id] = total
     async with serve(simulator.app) as base_url:
         print(base_url, flush=True)
-        stop = _stop_event()
+        stop = stop_event()
         await stop.wait()
     guard = simulator.guard
     report = {
@@ -191,7 +196,7 @@ async def _run_exporter(series: int, base_url: str) -> None:
     del portfolio
     gc.collect()
     site = Site(exporter, "/metrics")
-    stop = _stop_event()
+    stop = stop_event()
     loop = LoopWatch()
     with ListenAddress("127.0.0.1", 0).listen() as listener:
         async with serving(site.app(), listener):
@@ -205,7 +210,7 @@ async def _run_exporter(series: int, base_url: str) -> None:
     print(json.dumps(dataclasses.asdict(loop)), flush=True)
 
 
-def _stop_event() -> asyncio.Event:
+def stop_event() -> asyncio.Event:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     return stop

@@ -12,7 +12,7 @@ from pydantic import SecretBytes, SecretStr
 
 from exporter import __version__
 from exporter.config import Secrets
-from exporter.custody.client import MAX_BODY_BYTES, Exchange
+from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.models import organization_balance
 from exporter.custody.transport import ON_SEND
@@ -491,3 +491,100 @@ def test_a_request_that_is_cancelled_from_outside_is_observed_and_no_failure() -
         await client.close()
 
     asyncio.run(use())
+
+
+ONES = b"[" + b"1," * 1_000_000 + b"1]"
+
+
+def test_an_answer_of_too_many_values_is_too_large() -> None:
+    error = failure(Api(compressed(gzip.compress(ONES))))
+    assert (error.type, error.message) == (
+        "response/too_large",
+        "the answer has more than 100000 values",
+    )
+
+
+def test_a_rate_limit_counts_whatever_unfolds_from_its_body() -> None:
+    error = failure(Api(compressed(gzip.compress(ONES), status=429)))
+    assert (error.type, error.reaction) == ("http/429", Reaction.PAUSE_ALL)
+
+
+def test_an_answer_for_which_the_others_leave_no_room_is_too_large() -> None:
+    reading = Reading()
+    reading.room.taken = reading.room.size - 1
+    error = failure(Api(answer([])), reading=reading)
+    assert (error.type, error.message) == (
+        "response/too_large",
+        "the answer and others at the same time have more than 8388608 bytes",
+    )
+    assert reading.room.taken == reading.room.size - 1
+
+
+@pytest.mark.parametrize(
+    "response",
+    [answer([]), answer(b"{"), answer(b"", 500), answer(ONES), httpx.ReadError("reset")],
+    ids=["rows", "not JSON", "a failure", "too many values", "no answer"],
+)
+def test_room_is_given_back_whatever_came(response: httpx.Response | Exception) -> None:
+    reading = Reading()
+
+    async def ask() -> None:
+        client = make_client(Api(response), reading=reading)
+        await asyncio.gather(client.vault_asset_balances(VAULT_ID), return_exceptions=True)
+
+    asyncio.run(ask())
+    assert reading.room.taken == 0
+    assert not reading.alone.locked()
+
+
+def test_one_answer_is_decoded_at_a_time() -> None:
+    reading = Reading()
+    api = Api(answer([]))
+
+    async def ask() -> None:
+        client = make_client(api, reading=reading)
+        async with reading.alone:
+            asked = asyncio.create_task(client.vault_asset_balances(VAULT_ID))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            # Its body was read, and it goes no further.
+            assert reading.room.taken
+            assert not asked.done()
+        assert (await asked).rows == ()
+
+    asyncio.run(ask())
+
+
+def test_the_event_loop_goes_round_between_the_rows_of_a_large_answer() -> None:
+    some = dict.fromkeys(("balance", "spot", "hold", "available"), "1") | {"asset_class": "c"}
+    rows = [{"asset": f"A{number}", **some} for number in range(5_000)]
+
+    async def turns(document: object) -> int:
+        asked = asyncio.create_task(
+            make_client(Api(answer(document))).vault_asset_balances(VAULT_ID)
+        )
+        count = 0
+        while not asked.done():
+            await asyncio.sleep(0)
+            count += 1
+        await asked
+        return count
+
+    few, many = asyncio.run(turns(rows[:100])), asyncio.run(turns(rows))
+    # Two around the decoding, and one after each hundred rows but the last.
+    assert many - few == 2 + 5_000 // 100 - 1
+
+
+def test_a_text_of_megabytes_is_shown_in_a_few_words() -> None:
+    error = failure(Api(answer(problem("Unknown", detail="word " * 800_000), 500)))
+    assert error.message.startswith("word word")
+    assert len(error.message) <= 200
+
+
+@pytest.mark.parametrize("warnings", [1000, 1001])
+def test_more_errors_than_are_looked_at_are_a_failure(warnings: int) -> None:
+    api = Api(answer({"error": ["WGeneral:words"] * warnings, "result": []}))
+    if warnings > 1000:
+        assert failure(api).message == ""
+    else:
+        assert ask_vault(api).rows == ()

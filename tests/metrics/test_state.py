@@ -184,7 +184,8 @@ def test_a_total_whose_part_cannot_be_read_has_an_invalid_field() -> None:
 def test_an_answer_of_many_rows_becomes_the_same_lines_in_steps() -> None:
     rows = [row(f"A{number}", quote_price="1" if number > 150 else None) for number in range(250)]
     answer = vault_answer(*rows)
-    assert sum(1 for _ in balances_steps(HOT, answer, 5.0)) == 2
+    # Two for its samples, two for its assets.
+    assert sum(1 for _ in balances_steps(HOT, answer, 5.0)) == 4
     lines = vault_lines(HOT, answer)
     each = [vault_lines(HOT, vault_answer(one)) for one in rows]
     assert list(lines) == list(each[-1])

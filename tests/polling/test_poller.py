@@ -413,7 +413,7 @@ def test_a_defect_in_one_answer_costs_that_poll_and_nothing_else(
 
     async def main() -> None:
         played = stage()
-        monkeypatch.setattr("exporter.polling.poller.balances_steps", defective)
+        monkeypatch.setattr("exporter.polling.results.balances_steps", defective)
         with capture_logs() as logs:
             await played.play(10)
             monkeypatch.undo()

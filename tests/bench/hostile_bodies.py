@@ -1,0 +1,65 @@
+"""Bodies of at most 4 MiB that cost whoever decodes them as they come a hundred times that, or seconds."""
+
+import json
+from typing import Final
+
+LIMIT: Final = 4 * 1024 * 1024
+
+
+def _filled(head: bytes, unit: bytes, tail: bytes) -> bytes:
+    """Return as many of `unit` as there is room for."""
+    return head + unit * ((LIMIT - len(head) - len(tail)) // len(unit)) + tail
+
+
+def _row(number: int, **fields: object) -> dict[str, object]:
+    amounts = dict.fromkeys(("balance", "spot", "hold", "available"), "1.5")
+    return {"asset": f"A{number}", "asset_class": "c", **amounts, **fields}
+
+
+def _rows(count: int, **fields: object) -> bytes:
+    return json.dumps([_row(number, **fields) for number in range(count)]).encode()
+
+
+_LONG: Final = '"\\\n😀' * 30
+_MANY: Final = b",".join(b'"%07d":1' % number for number in range(300_000))
+
+BODIES: Final[dict[str, bytes]] = {
+    "ones": _filled(b"[", b"1,", b"1]"),
+    "empty objects": _filled(b"[", b"{},", b"{}]"),
+    "an unknown member of ones": _filled(b'{"x":[', b"1,", b"1]}"),
+    "a problem with data of ones": _filled(
+        b'{"type":"tag:kraken.com,2025:Unknown","data":[', b"1,", b"1]}"
+    ),
+    "300,000 keys": b"{" + _MANY + b"}",
+    "90,000 keys": b"[{" + _MANY[: 90_000 * 12 - 1] + b"}]",
+    "one key again and again": _filled(b"[{", b'"balance":"1",', b'"asset":"A"}]'),
+    "nested without end": _filled(b"", b"[", b""),
+    "nested, time and again": b"[" + b",".join([b"[" * 400 + b"]" * 400] * 220) + b"]",
+    "one text": _filled(b'["', b"x", b'"]'),
+    "one text, and a character of four bytes": _filled('["😀'.encode(), b"x", b'"]'),
+    "one text of escapes": _filled('["😀'.encode(), b"\\n", b'"]'),
+    "one number": _filled(b"[", b"1", b"]"),
+    "90,000 numbers of 40 digits": b"[" + b",".join([b"1." + b"1" * 38] * 90_000) + b"]",
+    "90,000 errors": b'{"error":[' + b'"EGeneral:x",' * 90_000 + b'""]}',
+    "90,000 warnings": b'{"error":[' + b'"WGeneral:x",' * 90_000 + b'""]}',
+    "an error of 4 MiB": _filled(b'{"error":["EGeneral:', b"x\\n", b'"]}'),
+    "10,000 rows": _rows(10_000),
+    "10,000 useless rows": json.dumps([{}] * 10_000).encode(),
+    "20,000 rows of long texts": _filled(
+        b"[", json.dumps(_row(0, name="x" * 90)).encode() + b",", b"1]"
+    ),
+    "100,000 rows": _filled(b"[", b'{"asset":"A","balance":"1"},', b"1]"),
+    "3,500 whole rows": _rows(
+        3_500, **dict.fromkeys(("staked", "pledged", "quote_balance", "quote_price"), "1" * 30)
+    ),
+    "3,000 rows of unreadable fields": _rows(
+        3_000, **dict.fromkeys(("staked", "pledged", "name", "symbol", "decimals", "min_lot"), True)
+    ),
+    "1,000 rows of long odd texts": json.dumps(
+        [
+            _row(number, asset=f"{number}{'😀' * 40}", name=_LONG, name_full=_LONG, symbol=_LONG)
+            for number in range(1_000)
+        ],
+        ensure_ascii=False,
+    ).encode(),
+}
