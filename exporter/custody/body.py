@@ -1,5 +1,6 @@
 """Reads the bodies of answers without ever holding more of them than the limits, compressed or not."""
 
+import asyncio
 import contextlib
 import zlib
 from collections.abc import Callable, Iterator
@@ -10,6 +11,9 @@ import httpx
 GZIP: Final = 16 + zlib.MAX_WBITS
 MOST_MEMBERS: Final = 1000
 """Of one gzip body. An honest server may begin one for each piece it flushes; a thousand empty ones take 20 KB."""
+
+PIECE_BYTES: Final = 256 * 1024
+"""What is decompressed at once, while others wait."""
 
 _MEMBER_BEGINS: Final = 0x1F
 _PADDING: Final = b"\0"
@@ -60,17 +64,26 @@ class Room:
 
 
 class _Decoder(Protocol):
-    def decode(self, chunk: bytes, room: int) -> bytes:
-        """Return what `chunk` adds to the body; of that, no more than `room` bytes need be right."""
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body; all that was there before has been read."""
+
+    def read(self) -> bytes:
+        """Return the next PIECE_BYTES at the most of what they stand for; nothing where that was all."""
 
     def finish(self) -> None:
         """Raise BodyEncodingError where the end is missing."""
 
 
 class _Identity:
-    def decode(self, chunk: bytes, room: int) -> bytes:
-        del room
-        return chunk
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> None:
+        self._rest = chunk
+
+    def read(self) -> bytes:
+        rest, self._rest = self._rest, b""
+        return rest
 
     def finish(self) -> None:
         pass
@@ -85,24 +98,30 @@ class _Gzip:
     def __init__(self) -> None:
         self._member = zlib.decompressobj(GZIP)
         self._members = 1
+        self._rest = b""
+        # zlib may have taken all bytes, and still keep some of what they stand for.
+        self._has_more = False
 
-    def decode(self, chunk: bytes, room: int) -> bytes:
-        decoded = b""
-        # Without room the rest does not matter, and 0 would mean no limit to zlib.
-        while room > len(decoded):
+    def feed(self, chunk: bytes) -> None:
+        self._rest = chunk
+
+    def read(self) -> bytes:
+        while self._rest or self._has_more:
             if self._member.eof:
-                chunk = chunk.lstrip(_PADDING)
-                if not chunk:
+                self._rest = self._rest.lstrip(_PADDING)
+                if not self._rest:
                     break
-                self._begin_member(chunk[0])
+                self._begin_member(self._rest[0])
             try:
-                decoded += self._member.decompress(chunk, room - len(decoded))
+                decoded = self._member.decompress(self._rest, PIECE_BYTES)
             except zlib.error as error:
                 raise BodyEncodingError(f"gzip: {error}") from None
-            if not self._member.eof:
-                break
-            chunk = self._member.unused_data
-        return decoded
+            is_over = self._member.eof
+            self._rest = self._member.unused_data if is_over else self._member.unconsumed_tail
+            self._has_more = not is_over and len(decoded) == PIECE_BYTES
+            if decoded:
+                return decoded
+        return b""
 
     def _begin_member(self, first: int) -> None:
         if first != _MEMBER_BEGINS:
@@ -141,12 +160,17 @@ async def read_body(response: httpx.Response, limit: int, take: Callable[[int], 
     received = 0
     async for chunk in response.aiter_raw():
         received += len(chunk)
-        # One byte more than fits is enough to know.
-        decoded = decoder.decode(chunk, limit - len(body) + 1)
         # Padding and empty members may go on for ever without a byte for the body.
-        if len(body) + len(decoded) > limit or received > 2 * limit:
+        if received > 2 * limit:
             raise BodyTooLargeError
-        take(len(decoded))
-        body += decoded
+        decoder.feed(chunk)
+        while decoded := decoder.read():
+            if len(body) + len(decoded) > limit:
+                raise BodyTooLargeError
+            take(len(decoded))
+            body += decoded
+            if len(decoded) == PIECE_BYTES:
+                # Many bodies may unfold at the same time.
+                await asyncio.sleep(0)
     decoder.finish()
     return body

@@ -8,6 +8,7 @@ import pytest
 
 from exporter.custody.body import (
     MOST_MEMBERS,
+    PIECE_BYTES,
     BodyEncodingError,
     BodyTooLargeError,
     NoRoomError,
@@ -191,3 +192,23 @@ def test_a_body_for_which_there_is_no_room_is_left(encoding: str | None) -> None
     with pytest.raises(NoRoomError), room.place() as take:
         asyncio.run(read_body(response, LIMIT, take))
     assert room.taken == 0
+
+
+@pytest.mark.parametrize("length", [PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, MIB + 7])
+def test_others_may_come_between_the_pieces_that_a_chunk_unfolds_to(length: int) -> None:
+    body = b"x" * length
+    response = httpx.Response(
+        200, headers={"content-encoding": "gzip"}, stream=Body(gzip.compress(body))
+    )
+
+    async def main() -> int:
+        with Room(2 * MIB).place() as take:
+            reading = asyncio.create_task(read_body(response, 2 * MIB, take))
+            turns = 0
+            while not reading.done():
+                await asyncio.sleep(0)
+                turns += 1
+            assert await reading == body
+            return turns
+
+    assert asyncio.run(main()) >= length // PIECE_BYTES
