@@ -27,7 +27,7 @@ from exporter.custody.values import (
 from exporter.turns import Steps, at_once
 
 DEFAULT_QUOTE_ASSET: Final = "USD"
-MOST_ROWS: Final = 10_000
+MOST_ROWS: Final = 8_000
 ROWS_AT_ONCE: Final = 100
 
 _CODE: Final[TypeAdapter[str]] = TypeAdapter(Code)

@@ -500,7 +500,7 @@ def test_an_answer_of_too_many_values_is_too_large() -> None:
     error = failure(Api(compressed(gzip.compress(ONES))))
     assert (error.type, error.message) == (
         "response/too_large",
-        "the answer has more than 100000 values",
+        "the answer has more than 75000 values",
     )
 
 

@@ -221,7 +221,7 @@ FAILURES: Final = (
         situation="a bomb in JSON",
         by=moods.always(zipped(gzip.compress(b"[" + b"{}," * MEBIBYTE + b"{}]", 1))),
         type="response/too_large",
-        says="more than 100000 values",
+        says="more than 75000 values",
     ),
     Fault(
         situation="more series than may be held",

@@ -14,11 +14,11 @@ from tests.waiting import until
 WORST = (
     "ones",
     "an unknown member of ones",
-    "90,000 keys",
+    "70,000 keys",
     "one text, and a character of four bytes",
     "one text of escapes",
     "an error of 4 MiB",
-    "10,000 rows",
+    "8,000 rows",
     "1,000 rows of long odd texts",
 )
 MOST_MIB = 100
