@@ -32,16 +32,16 @@ format: $(READY) ## let ruff put the code in form
 	$(BIN)/ruff check --fix .
 
 readme: $(READY) ## write the generated tables of the README
-	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tools.docs
 
 dashboards: $(READY) ## write the Grafana dashboards
 	$(BIN)/python -m deploy.grafana.source
 
 kubernetes-rules: $(READY) ## write the alerts for the Prometheus operator
-	$(BIN)/python -m tests.deploy.kubernetes
+	$(BIN)/python -m tools.kubernetes_rules
 
 screenshots: $(READY) ## take the README's pictures from the demo
-	$(BIN)/python -m tests.browser.screenshots
+	$(BIN)/python -m tools.screenshots
 
 bench: $(READY) ## measure; the README's figures come from here
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -52,10 +52,10 @@ requirements: $(READY) ## pin what is shipped; ARGS=--upgrade takes the newest o
 	  --output-file deploy/requirements.txt $(ARGS) pyproject.toml
 
 sbom: $(READY) ## write the bill of materials of what is pinned
-	$(BIN)/python -m tests.supply sbom
+	$(BIN)/python -m tools.supply sbom
 
 audit: $(READY) ## known vulnerabilities and licences of what is pinned
-	@$(BIN)/python -m tests.supply audit $(ARGS)
+	@$(BIN)/python -m tools.supply audit $(ARGS)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -119,7 +119,7 @@ async def _go(flags: argparse.Namespace, signals: Signals) -> int:
 async def _loader(flags: argparse.Namespace) -> AsyncIterator[Callable[[], "Settings"]]:
     """Lend what loads the configuration, now and at each reload."""
     if flags.demo:
-        from exporter.demo.demonstration import demonstration  # noqa: PLC0415 - see _run
+        from exporter.simulator.demonstration import demonstration  # noqa: PLC0415 - see _run
 
         async with demonstration() as settings:
             yield lambda: settings

@@ -8,11 +8,11 @@ import yaml
 
 from exporter.assembly import Exporter, World
 from exporter.config import parse
-from exporter.demo.portfolio import Portfolio
-from exporter.demo.server import SimulatorThread
-from exporter.demo.simulator import R3, Simulator
 from exporter.reload import Reloader
-from tests.demo.calling import API_KEY, API_SECRET, PORTFOLIO, make_simulator
+from exporter.simulator.portfolio import Portfolio
+from exporter.simulator.server import SimulatorThread
+from exporter.simulator.simulator import R3, Simulator
+from tests.simulator.calling import API_KEY, API_SECRET, PORTFOLIO, make_simulator
 
 ENVIRON = {
     "SIMULATOR_KEY": API_KEY,

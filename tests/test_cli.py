@@ -18,13 +18,13 @@ from starlette.responses import JSONResponse
 
 from exporter import __version__
 from exporter.cli import main
-from exporter.demo import moods
-from exporter.demo.server import SimulatorThread
 from exporter.flags import flag_parser
 from exporter.signals import Signals
-from tests.demo.calling import API_KEY, API_SECRET, ORGANIZATION, PORTFOLIO, VAULT
+from exporter.simulator import moods
+from exporter.simulator.server import SimulatorThread
 from tests.exporting import configuration, simulator, write
 from tests.processes import COMMAND, environment, run
+from tests.simulator.calling import API_KEY, API_SECRET, ORGANIZATION, PORTFOLIO, VAULT
 from tests.waiting import until
 
 GOOD = """\

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from exporter.metrics import catalog
-from tests.readme import GROUPS, README, with_tables
+from tools.docs import GROUPS, README, with_tables
 
 TEXT = README.read_text(encoding="utf-8")
 

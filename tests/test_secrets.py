@@ -19,13 +19,12 @@ import yaml
 from exporter.assembly import Exporter, World
 from exporter.config import SecretError, Settings, parse
 from exporter.custody.auth import KeyAuth, Nonce
-from exporter.demo.server import SimulatorThread
 from exporter.logs import Format, configure, get_logger
+from exporter.simulator.server import SimulatorThread
 from exporter.web.access.control import Access
 from exporter.web.access.file import WebConfigFile
 from exporter.web.site import Site
 from tests.custody.servers import serving
-from tests.demo.calling import NOON, PORTFOLIO
 from tests.exporting import configuration, exporter_of, write
 from tests.processes import Running, run, running
 from tests.secret_marks import (
@@ -44,6 +43,7 @@ from tests.secret_marks import (
     shown,
     write_files,
 )
+from tests.simulator.calling import NOON, PORTFOLIO
 from tests.waiting import until
 
 USER = "prometheus"

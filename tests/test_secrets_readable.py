@@ -14,10 +14,10 @@ from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.reload import Reloader
 from exporter.web.access.file import WebConfigFile
-from tests.demo.calling import API_KEY, API_SECRET
 from tests.exporting import ENVIRON, configuration, reloaded, write
 from tests.logfmt import read_line
 from tests.processes import run
+from tests.simulator.calling import API_KEY, API_SECRET
 from tests.web.access.files import HASH
 from tests.web.access.files import write as write_web_config
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
-from exporter.web.advice import ADVICE, RUNBOOKS, advice
+from exporter.web.balance_table import balance_table_of
 from exporter.web.drawing import chart
+from exporter.web.error_help import ADVICE, RUNBOOKS, advice
+from exporter.web.formatting import FILTERS
 from exporter.web.row import row_of
-from exporter.web.statement import statement_of
 from exporter.web.view import COLUMNS, PAUSED, View
-from exporter.web.words import FILTERS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,7 +52,7 @@ class Pages:
             status=status,
             target=target,
             row=row_of(target, status.at),
-            statement=known.balances and statement_of(known.target.kind, known.balances),
+            statement=known.balances and balance_table_of(known.target.kind, known.balances),
             advice=known.failure and advice(known.failure.type),
         )
 

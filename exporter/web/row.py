@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from exporter.status.model import State, TargetStatus
 from exporter.web.drawing import Strip, strip
+from exporter.web.formatting import UNKNOWN, Moment, age, lasting, moment, span, wait
 from exporter.web.paths import name_in_path, path_of
-from exporter.web.words import UNKNOWN, Moment, age, lasting, moment, span, wait
 
 
 class Polls(NamedTuple):

@@ -16,8 +16,8 @@ from exporter.status.model import (
     Status,
     TargetStatus,
 )
+from exporter.web.formatting import rfc3339
 from exporter.web.paths import path_of
-from exporter.web.words import rfc3339
 
 Document = Mapping[str, Any]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from exporter.demo.portfolio import large_portfolio
-from exporter.demo.server import SimulatorThread
-from exporter.demo.simulator import Simulator
+from exporter.simulator.portfolio import large_portfolio
+from exporter.simulator.server import SimulatorThread
+from exporter.simulator.simulator import Simulator
 from tests.bench.daemon import running
 
 REQUESTS, WINDOW_SECONDS = 60, 6.0

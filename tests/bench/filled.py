@@ -20,9 +20,9 @@ from exporter.assembly import Exporter, World
 from exporter.config import Settings, parse
 from exporter.custody.models import VaultBalances, vault_balances
 from exporter.custody.values import parse_json
-from exporter.demo.portfolio import Portfolio, large_portfolio
 from exporter.metrics import catalog
 from exporter.metrics.state import TargetState, balances_of
+from exporter.simulator.portfolio import Portfolio, large_portfolio
 from exporter.targets import Target
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving

@@ -21,8 +21,8 @@ import yaml
 from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
 from exporter.config import parse
-from exporter.demo.portfolio import invented_vault_id
 from exporter.logs import configure
+from exporter.simulator.portfolio import invented_vault_id
 from tests.bench.daemon import process_status
 from tests.bench.filled import API_KEY, API_SECRET
 from tests.bench.hostile_bodies import BODIES

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import httpx
 
 from exporter.assembly import Exporter, World
-from exporter.demo.portfolio import large_portfolio
 from exporter.metrics.state import Failure, PollResult, TargetState
+from exporter.simulator.portfolio import large_portfolio
 from exporter.status.reading import status_of
 from exporter.web.pages import Pages
 from exporter.web.site import Site

@@ -20,11 +20,11 @@ from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
 from exporter.custody.models import vault_balances
 from exporter.custody.values import parse_json
-from exporter.demo.moods import body
-from exporter.demo.server import serve
-from exporter.demo.simulator import Simulator
 from exporter.logs import configure
 from exporter.metrics.state import TargetState, balances_of
+from exporter.simulator.moods import body
+from exporter.simulator.server import serve
+from exporter.simulator.simulator import Simulator
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving
 from exporter.web.site import Site

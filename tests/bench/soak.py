@@ -30,14 +30,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.custody.errors import DOCUMENTED_PROBLEMS
-from exporter.demo import answers
-from exporter.demo.moods import Mood, slow
-from exporter.demo.portfolio import large_portfolio
-from exporter.demo.server import SimulatorThread
-from exporter.demo.simulator import Simulator
 from exporter.logs import configure
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
+from exporter.simulator import answers
+from exporter.simulator.moods import Mood, slow
+from exporter.simulator.portfolio import large_portfolio
+from exporter.simulator.server import SimulatorThread
+from exporter.simulator.simulator import Simulator
 from tests.bench.daemon import Server, held_series, process_status, running
 from tests.bench.filled import API_KEY, API_SECRET
 from tests.polling.world import Stage, run, stage

@@ -12,17 +12,17 @@ from typing import Any
 import httpx
 
 from exporter.assembly import Exporter, World
-from exporter.demo import moods
-from exporter.demo.portfolio import Portfolio
 from exporter.metrics.state import Failure, PollResult, TargetState
 from exporter.polling.gate import Refusal
 from exporter.polling.usage import Usage
+from exporter.simulator import moods
+from exporter.simulator.portfolio import Portfolio
 from exporter.web.access.control import Access
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving
 from exporter.web.site import Site
-from tests.demo.calling import NOON, PORTFOLIO
 from tests.exporting import exporter_of, simulator
+from tests.simulator.calling import NOON, PORTFOLIO
 
 MONOTONIC = 5000.0
 REFUSAL = Refusal("http/429", "EAPI:Rate limit exceeded")

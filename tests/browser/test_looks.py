@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.conftest import Open
-from tests.demo.calling import ORGANIZATION, PORTFOLIO
+from tests.simulator.calling import ORGANIZATION, PORTFOLIO
 
 VAULT_PAGE = f"/vaults/{PORTFOLIO.organizations[1].vaults[0].id}"
 FAILING_PAGE = f"/vaults/{PORTFOLIO.organizations[0].vaults[1].id}"

@@ -13,7 +13,7 @@ from exporter.web.access.control import Access
 from exporter.web.access.models import WebConfiguration
 from tests.browser.conftest import Open
 from tests.browser.scene import Scene, every_state
-from tests.demo.calling import PORTFOLIO
+from tests.simulator.calling import PORTFOLIO
 from tests.web.statuses import EVIL
 
 REFRESH_MILLISECONDS, TYPING_MILLISECONDS = 5_000, 150

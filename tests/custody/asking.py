@@ -19,7 +19,7 @@ from exporter.custody.errors import Cleaner, CustodyError
 from exporter.custody.models import VaultBalances
 from exporter.custody.transport import Transport
 from exporter.custody.vault_query import VaultQuery
-from tests.demo.calling import NOON, Clock
+from tests.simulator.calling import NOON, Clock
 
 Returned = TypeVar("Returned")
 Handler = Callable[[httpx.Request], httpx.Response]

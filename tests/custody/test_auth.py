@@ -12,8 +12,8 @@ from pydantic import SecretBytes, SecretStr
 
 from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts, sign
-from tests.demo.calling import API_SECRET, NOON
-from tests.demo.test_guard import DERIVED, VECTORS
+from tests.simulator.calling import API_SECRET, NOON
+from tests.simulator.test_guard import DERIVED, VECTORS
 
 SECRET = base64.b64decode(API_SECRET)
 HOUR_NS = 3600 * 10**9

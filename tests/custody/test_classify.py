@@ -24,7 +24,7 @@ from tests.custody.asking import (
     make_client,
     problem,
 )
-from tests.demo.calling import NOON
+from tests.simulator.calling import NOON
 
 AGAIN, BACK_OFF, RETRY = Reaction.AGAIN, Reaction.BACK_OFF, Reaction.RETRY
 SLOW_DOWN, LOCK_OUT = Reaction.SLOW_DOWN, Reaction.LOCK_OUT

@@ -17,8 +17,8 @@ from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.models import organization_balance
 from exporter.custody.transport import ON_SEND
 from exporter.custody.vault_query import WITH_PARAMETERS
-from exporter.demo.server import SimulatorThread
-from exporter.demo.simulator import R1, R3, R4, Revision
+from exporter.simulator.server import SimulatorThread
+from exporter.simulator.simulator import R1, R3, R4, Revision
 from tests.custody.asking import (
     ORGANIZATION_ID,
     SECRETS,
@@ -33,7 +33,15 @@ from tests.custody.asking import (
     problem,
     run,
 )
-from tests.demo.calling import API_KEY, API_SECRET, NOON, ORGANIZATION, VAULT, Clock, make_simulator
+from tests.simulator.calling import (
+    API_KEY,
+    API_SECRET,
+    NOON,
+    ORGANIZATION,
+    VAULT,
+    Clock,
+    make_simulator,
+)
 
 OTHER_VAULT = "VW44KPQC4C62K6"
 NOON_AS_DATE = "Sat, 21 Nov 2026 12:00:00 GMT"

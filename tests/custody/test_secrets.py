@@ -16,7 +16,7 @@ from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError
 from tests.custody.asking import VAULT_ID, answer, failure_of, make_client, problem
 from tests.custody.servers import closed_port, saying, serving
-from tests.demo.calling import NOON
+from tests.simulator.calling import NOON
 
 API_KEY = "MARKED/API+KEY="
 API_SECRET = b"MARKED API SECRET"

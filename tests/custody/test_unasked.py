@@ -20,7 +20,7 @@ from tests.custody.asking import NO_TRUST, failure, make_client
 from tests.custody.servers import Certificate, make_certificate, serving
 from tests.custody.test_way_to_the_api import port_of, proxy_to
 from tests.custody.vaults import VAULTS, Api, Misdeed, amount, balances, body, held, response
-from tests.demo.calling import Clock
+from tests.simulator.calling import Clock
 
 HOST: Final = "api.kraken.test"
 WAYS: Final = ("plain", "TLS 1.2", "TLS 1.3", "a proxy", "a proxy with TLS")

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exporter.demo.server import SimulatorThread
+from exporter.simulator.server import SimulatorThread
 from tests.deploy.servers import free_address
 
 

@@ -4,9 +4,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from exporter.demo.demonstration import SEED, THRESHOLDS
-from exporter.demo.mishaps import demo_timetables
-from exporter.demo.portfolio import Portfolio, compact, demo_portfolio
+from exporter.simulator.demonstration import SEED, THRESHOLDS
+from exporter.simulator.mishaps import demo_timetables
+from exporter.simulator.portfolio import Portfolio, compact, demo_portfolio
 from tests.deploy.rules import Story, run
 from tests.deploy.stories import EXPORTER, one
 

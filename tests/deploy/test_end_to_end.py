@@ -15,11 +15,10 @@ import httpx
 import pytest
 
 from exporter.config.models import Polling
-from exporter.demo.holdings import Amounts, Holding
-from exporter.demo.portfolio import Portfolio
-from exporter.demo.server import SimulatorThread
 from exporter.polling.plan import SHORTEST_STALE_AFTER_SECONDS
-from tests.demo.calling import NOON, PORTFOLIO
+from exporter.simulator.holdings import Amounts, Holding
+from exporter.simulator.portfolio import Portfolio
+from exporter.simulator.server import SimulatorThread
 from tests.deploy.inbox import Inbox, inbox
 from tests.deploy.rules import DEPLOY
 from tests.deploy.servers import Alertmanager, alertmanager, prometheus
@@ -27,6 +26,7 @@ from tests.deploy.shortened import FACTOR
 from tests.exporting import configuration, simulator, write
 from tests.processes import running
 from tests.prometheus import Prometheus
+from tests.simulator.calling import NOON, PORTFOLIO
 from tests.waiting import until
 
 OUTFLOW: Final = "KrakenCustodyUnexpectedOutflow"

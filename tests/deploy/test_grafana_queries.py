@@ -13,10 +13,9 @@ import httpx
 import pytest
 import yaml
 
-from exporter.demo import moods
-from exporter.demo.server import SimulatorThread
-from exporter.demo.simulator import Simulator
-from tests.demo.calling import PORTFOLIO
+from exporter.simulator import moods
+from exporter.simulator.server import SimulatorThread
+from exporter.simulator.simulator import Simulator
 from tests.deploy.dashboards import (
     OVERVIEWS,
     Question,
@@ -30,6 +29,7 @@ from tests.deploy.rules import alerts, groups
 from tests.exporting import configuration, simulator, write
 from tests.processes import running
 from tests.prometheus import Prometheus, serving
+from tests.simulator.calling import PORTFOLIO
 from tests.waiting import until
 
 OWNER: Final = PORTFOLIO.organizations[0]

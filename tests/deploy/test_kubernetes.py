@@ -14,11 +14,11 @@ from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonit
 from cloudcoil.resources import Resource
 
 from exporter.metrics import catalog
-from tests.deploy import dockerfile, kubernetes, rules
-from tests.deploy.kubernetes import KUBERNETES, RULES
+from tests.deploy import dockerfile, rules
 from tests.deploy.stories import STORIES
 from tests.processes import run
 from tests.programs import program
+from tools.kubernetes_rules import KUBERNETES, RULES, prometheus_rule
 
 EXAMPLE = KUBERNETES / "overlays" / "example"
 SECRET = EXAMPLE / "secret.example.yaml"
@@ -216,7 +216,7 @@ def with_labels(series: str, more: dict[str, str]) -> str:
 
 def test_the_rules_are_those_of_deploy_prometheus() -> None:
     """If this fails, run `make kubernetes-rules`."""
-    assert RULES.read_text("utf-8") == kubernetes.prometheus_rule()
+    assert RULES.read_text("utf-8") == prometheus_rule()
 
 
 def test_no_alert_is_missing() -> None:

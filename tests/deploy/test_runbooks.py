@@ -12,7 +12,7 @@ from exporter.custody.errors import (
     Reaction,
 )
 from exporter.metrics import catalog
-from exporter.web.advice import ADVICE, Advice, advice
+from exporter.web.error_help import ADVICE, Advice, advice
 from tests.deploy.rules import DEPLOY, RECORDED, RULE_FILES, alerts, rules
 
 RUNBOOKS: Final = sorted((DEPLOY / "runbooks").glob("*.md"))

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from starlette.responses import RedirectResponse, Response
 
-from exporter.demo import moods
-from exporter.demo.moods import Mood
+from exporter.simulator import moods
+from exporter.simulator.moods import Mood
 from tests.custody.servers import Script, resetting_after, saying, silence, trickle
 from tests.integration.gateway import endless
 

@@ -15,15 +15,15 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from exporter.demo.moods import Mood, calm
-from exporter.demo.portfolio import Organization, Portfolio, Vault, invented_vault_id
-from exporter.demo.server import SimulatorThread
-from exporter.demo.simulator import Simulator
-from tests.demo.calling import API_SECRET, NOON, VAULT, Clock
+from exporter.simulator.moods import Mood, calm
+from exporter.simulator.portfolio import Organization, Portfolio, Vault, invented_vault_id
+from exporter.simulator.server import SimulatorThread
+from exporter.simulator.simulator import Simulator
 from tests.exporting import configuration, simulator, write
 from tests.integration.faults import MAX_SERIES, Fault, Oddity
 from tests.integration.gateway import Certificate, Gateway, Showcase, listening
 from tests.processes import Running, running
+from tests.simulator.calling import API_SECRET, NOON, VAULT, Clock
 from tests.waiting import until
 
 CALM: Final = "calm"

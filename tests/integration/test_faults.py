@@ -18,8 +18,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from exporter.demo import answers, moods
-from exporter.demo.moods import Mood
+from exporter.simulator import answers, moods
+from exporter.simulator.moods import Mood
 from tests.exporting import configuration, write
 from tests.integration.faults import BROKEN, FAILURES, ODDITIES, SLOW, Fault, Oddity
 from tests.integration.gateway import Certificate, Gateway, listening, never_accepting

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
-from exporter.demo.portfolio import large_portfolio
-from exporter.demo.server import SimulatorThread
+from exporter.simulator.portfolio import large_portfolio
+from exporter.simulator.server import SimulatorThread
 from tests.exporting import configuration, simulator, write
 from tests.processes import Running, running
 from tests.waiting import DEADLINE_SECONDS, until

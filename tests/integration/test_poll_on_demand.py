@@ -4,11 +4,11 @@ from pathlib import Path
 
 import httpx
 
-from exporter.demo import moods
-from exporter.demo.server import SimulatorThread
-from tests.demo.calling import VAULT
+from exporter.simulator import moods
+from exporter.simulator.server import SimulatorThread
 from tests.exporting import configuration, simulator, write
 from tests.processes import Running, running
+from tests.simulator.calling import VAULT
 from tests.waiting import until
 
 

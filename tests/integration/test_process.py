@@ -8,12 +8,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from exporter.demo import moods
-from exporter.demo.server import SimulatorThread
-from tests.demo.calling import ORGANIZATION, VAULT
+from exporter.simulator import moods
+from exporter.simulator.server import SimulatorThread
 from tests.exporting import configuration, simulator, write
 from tests.logfmt import read_line
 from tests.processes import Running, run, running
+from tests.simulator.calling import ORGANIZATION, VAULT
 from tests.waiting import until
 
 UNREADABLE = moods.body(b"<html>", "text/html")

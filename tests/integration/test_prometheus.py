@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from exporter.demo.server import SimulatorThread
-from tests.demo.calling import NOON, PORTFOLIO
+from exporter.simulator.server import SimulatorThread
 from tests.exporting import configuration, simulator, write
 from tests.processes import running
 from tests.prometheus import Prometheus, serving
+from tests.simulator.calling import NOON, PORTFOLIO
 from tests.waiting import until
 
 FIELDS = {

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.demo.server import SimulatorThread
+from exporter.simulator.server import SimulatorThread
 from tests.exporting import configuration, simulator, write
 from tests.integration.test_process import sample
 from tests.processes import Running, running

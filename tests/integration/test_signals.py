@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.demo import moods
-from exporter.demo.server import SimulatorThread
+from exporter.simulator import moods
+from exporter.simulator.server import SimulatorThread
 from tests.exporting import configuration, simulator, write
 from tests.processes import Running, command_after, environment, run, running
 from tests.programs import program

@@ -17,14 +17,14 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.demo import moods
-from exporter.demo.portfolio import large_portfolio
-from exporter.demo.server import SimulatorThread
-from exporter.demo.simulator import Simulator
+from exporter.simulator import moods
+from exporter.simulator.portfolio import large_portfolio
+from exporter.simulator.server import SimulatorThread
+from exporter.simulator.simulator import Simulator
 from tests.custody.servers import closed_port
-from tests.demo.calling import PORTFOLIO
 from tests.exporting import configuration, simulator, write
 from tests.processes import COMMAND, Running, environment, running
+from tests.simulator.calling import PORTFOLIO
 from tests.waiting import until
 
 TARGETS = 12

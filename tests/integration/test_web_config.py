@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from exporter.demo.server import SimulatorThread
+from exporter.simulator.server import SimulatorThread
 from tests.exporting import configuration, simulator, write
 from tests.processes import Running, run, running
 from tests.programs import program

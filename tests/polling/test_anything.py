@@ -22,8 +22,8 @@ from structlog.testing import capture_logs
 from exporter.assembly import LONGEST_CREDENTIAL_PAUSE_SECONDS
 from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError, Delivery
-from exporter.demo import moods
 from exporter.metrics.negotiation import Format
+from exporter.simulator import moods
 from tests.custody.asking import ORGANIZATION_ID, VAULT_ID, Body, make_client, run
 from tests.custody.test_models import DOCUMENTS
 from tests.metrics.answers import plain

@@ -21,7 +21,7 @@ from exporter.config import parse
 from exporter.custody.auth import Nonces
 from exporter.custody.classify import Answer, Classifier
 from exporter.custody.errors import Cleaner
-from exporter.demo import answers, moods
+from exporter.simulator import answers, moods
 from tests.custody.asking import SECRETS
 from tests.metrics.answers import page
 from tests.polling.world import BEGINNING, Stage, Wire, now, run, stage

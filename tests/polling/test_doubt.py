@@ -5,8 +5,8 @@ import asyncio
 from structlog.testing import capture_logs
 
 from exporter.custody.models import OrganizationBalance, VaultBalances
-from exporter.demo import moods
 from exporter.polling.schedule import Entry
+from exporter.simulator import moods
 from tests.polling.world import Stage, now, run, stage
 
 

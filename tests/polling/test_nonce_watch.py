@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from exporter.assembly import Exporter, World
 from exporter.config import parse
-from exporter.demo import moods
 from exporter.polling.nonce_watch import EPISODE_SECONDS, NonceWatch
+from exporter.simulator import moods
 from tests.polling.world import BEGINNING, Stage, now, run, stage
 
 HOUR = EPISODE_SECONDS

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.demo import moods
-from exporter.demo.guard import Refusal
 from exporter.polling.on_demand import OnDemand
+from exporter.simulator import moods
+from exporter.simulator.guard import Refusal
 from tests.polling.world import Stage, now, run, stage
 
 

@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from exporter.demo import moods
 from exporter.polling.gate import Refusal
 from exporter.polling.silence import Silence
+from exporter.simulator import moods
 from tests.polling.world import Stage, now, run, stage
 
 TIMEOUT = 10.0

@@ -8,8 +8,8 @@ import yaml
 from structlog.testing import capture_logs
 
 from exporter.config import parse
-from exporter.demo.portfolio import invented_vault_id
 from exporter.polling.plan import Plan, log_warnings, plan_of
+from exporter.simulator.portfolio import invented_vault_id
 
 
 def plan(

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from exporter.config import files
-from exporter.demo import moods
-from exporter.demo.guard import Refusal
-from exporter.demo.simulator import R4
+from exporter.simulator import moods
+from exporter.simulator.guard import Refusal
+from exporter.simulator.simulator import R4
 from tests.polling.world import API_KEY, Stage, now, run, stage
 
 WHOLE = {"rate_limit": {"share": 1}}

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from exporter.config import CredentialSource, SecretError, Secrets, Settings, parse
-from exporter.demo import moods
-from exporter.demo.guard import Refusal
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
+from exporter.simulator import moods
+from exporter.simulator.guard import Refusal
 from tests.polling.world import API_KEY, API_SECRET, OTHER_KEY, Stage, now, run, stage
 
 Document = dict[str, Any]

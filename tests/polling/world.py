@@ -15,9 +15,9 @@ import yaml
 from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.custody.transport import ON_SEND
-from exporter.demo.portfolio import Portfolio, large_portfolio
-from exporter.demo.simulator import Simulator
 from exporter.metrics.state import TargetState
+from exporter.simulator.portfolio import Portfolio, large_portfolio
+from exporter.simulator.simulator import Simulator
 from exporter.targets import Target
 
 Result = TypeVar("Result")

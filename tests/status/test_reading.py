@@ -11,9 +11,9 @@ import yaml
 from structlog.testing import capture_logs
 
 from exporter.config import parse
-from exporter.demo import moods
 from exporter.metrics.state import Failure, TargetState
 from exporter.polling.gate import Refusal
+from exporter.simulator import moods
 from exporter.status.model import KeyBudget, State, Status, TargetStatus
 from exporter.status.reading import state_of, status_of
 from tests.metrics.answers import HOT, make_store, put, row, vault_answer

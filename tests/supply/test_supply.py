@@ -17,10 +17,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from exporter import __version__
-from tests.supply.licences import CLASSIFIER, is_fit, unfit
-from tests.supply.pins import PINS, ROOT, pinned
-from tests.supply.sbom import SBOM, tidied
-from tests.supply.vulnerabilities import NO_ADVISORIES, Finding, finding, look_up
+from tools.supply.licences import CLASSIFIER, is_fit, unfit
+from tools.supply.pins import PINS, ROOT, pinned
+from tools.supply.sbom import SBOM, tidied
+from tools.supply.vulnerabilities import NO_ADVISORIES, Finding, finding, look_up
 
 PINNED = pinned(PINS.read_text("utf-8"))
 BOM = json.loads(SBOM.read_text("utf-8"))

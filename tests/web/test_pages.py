@@ -11,9 +11,9 @@ from exporter.custody.models import InvalidRow
 from exporter.metrics.state import Failure, balances_of
 from exporter.polling.plan import Shortage
 from exporter.status.model import ExporterStatus, State, Status
+from exporter.web.formatting import UNKNOWN
 from exporter.web.pages import Pages, Verdict, polling, verdict
 from exporter.web.view import View
-from exporter.web.words import UNKNOWN
 from tests.metrics.answers import HOT, ORGANIZATION, row, vault_answer, vault_target
 from tests.web.statuses import (
     BUDGET,

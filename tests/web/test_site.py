@@ -17,15 +17,15 @@ from starlette.routing import Route
 
 from exporter.assembly import Exporter, World
 from exporter.config import load
-from exporter.demo import moods
 from exporter.polling.poller import STUCK_AFTER_SECONDS
 from exporter.reload import Reloader
+from exporter.simulator import moods
 from exporter.web.access.file import WebConfigFile
 from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS
 from exporter.web.pages import Pages
 from exporter.web.site import STATIC_FILES, Site
-from tests.demo.calling import ORGANIZATION, VAULT
 from tests.exporting import exporter_of, polled, reloaded, simulator
+from tests.simulator.calling import ORGANIZATION, VAULT
 
 Headers = Mapping[str, str] | list[tuple[bytes, bytes]]
 

@@ -13,14 +13,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
 
-from exporter.demo import moods
+from exporter.simulator import moods
 from exporter.status.model import CredentialStatus, Status
 from exporter.status.reading import status_of
 from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
-from tests.demo.calling import VAULT
 from tests.exporting import polled, simulator
 from tests.polling.world import Stage, run, stage
+from tests.simulator.calling import VAULT
 from tests.web.statuses import (
     BUDGET,
     COLD,

@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.demo import answers
-from exporter.demo.guard import Guard, Refusal
-from exporter.demo.holdings import QUOTE_ASSET
-from exporter.demo.moods import Mood, calm
-from exporter.demo.portfolio import Portfolio, UnknownIdError
+from exporter.simulator import answers
+from exporter.simulator.guard import Guard, Refusal
+from exporter.simulator.holdings import QUOTE_ASSET
+from exporter.simulator.moods import Mood, calm
+from exporter.simulator.portfolio import Portfolio, UnknownIdError
 
 
 @dataclass(frozen=True, slots=True)

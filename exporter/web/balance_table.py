@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from exporter.custody.amounts import FIELDS, TOTAL_FIELDS, Amounts, unpack
 from exporter.metrics.state import Balances
 from exporter.targets import Kind
-from exporter.web.words import UNKNOWN
+from exporter.web.formatting import UNKNOWN
 
 _FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {"vault": FIELDS, "organization": TOTAL_FIELDS}
 _WORTH: Final = FIELDS.index("quote_balance")
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class BalanceTable:
     """A table. worth: the sums of the quote balances. unpriced: how many rows have none."""
 
     titles: tuple[str, ...]
@@ -42,7 +42,7 @@ class Statement:
     unpriced: int = 0
 
 
-def statement_of(kind: Kind, balances: Balances) -> Statement:
+def balance_table_of(kind: Kind, balances: Balances) -> BalanceTable:
     """Return what `balances` say of a target of that kind."""
     fields = _FIELDS[kind]
     titles = tuple(field.replace("_", " ").capitalize() for field in fields)
@@ -50,13 +50,13 @@ def statement_of(kind: Kind, balances: Balances) -> Statement:
     if kind == "organization":
         (total,) = unpacked
         cells = tuple(Cell(amount, total.quote_asset) for amount in total.amounts)
-        return Statement(titles, (Row("All", "all assets of all vaults", cells, ""),))
+        return BalanceTable(titles, (Row("All", "all assets of all vaults", cells, ""),))
     rows = tuple(
         Row(asset.asset, asset.name or UNKNOWN, _cells(amounts), asset.asset_class)
         for asset, amounts in zip(balances.assets, unpacked, strict=True)
     )
     worths = [row.cells[_WORTH] for row in rows]
-    return Statement(
+    return BalanceTable(
         titles,
         rows,
         worth=tuple(_sums(worth for worth in worths if worth.amount is not None)),

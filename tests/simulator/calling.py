@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from exporter.demo.guard import signature
-from exporter.demo.portfolio import Portfolio, demo_portfolio
-from exporter.demo.simulator import Simulator
+from exporter.simulator.guard import signature
+from exporter.simulator.portfolio import Portfolio, demo_portfolio
+from exporter.simulator.simulator import Simulator
 
 API_KEY = "demo-key"
 # published by Kraken in its guides; bound to no account

@@ -4,9 +4,9 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from exporter.demo import moods
-from exporter.demo.moods import Mood
-from tests.demo.calling import (
+from exporter.simulator import moods
+from exporter.simulator.moods import Mood
+from tests.simulator.calling import (
     ORGANIZATION,
     VAULT,
     Caller,

@@ -7,10 +7,10 @@ from decimal import Decimal
 from functools import cached_property
 from itertools import count
 
-from exporter.demo.assets import ASSETS, Asset, invented_asset
-from exporter.demo.holdings import QUOTE_ASSET, Amounts, Holding
-from exporter.demo.treasuries import TREASURIES, VaultPlan
-from exporter.demo.wander import Holds, Wander
+from exporter.simulator.assets import ASSETS, Asset, invented_asset
+from exporter.simulator.holdings import QUOTE_ASSET, Amounts, Holding
+from exporter.simulator.treasuries import TREASURIES, VaultPlan
+from exporter.simulator.wander import Holds, Wander
 
 # amounts move less than prices, so that a quote value falls by less than 2 % in an hour all told
 _FLOW_SCALE = 0.25

@@ -11,7 +11,7 @@ from tests.processes import Running, running
 from tests.programs import program
 from tests.waiting import until
 
-IMAGES: Final = Path(__file__).parents[2] / ".github" / "images"
+IMAGES: Final = Path(__file__).parents[1] / ".github" / "images"
 PATIENCE_SECONDS: Final = 900.0
 """In the demo something fails every few minutes."""
 LEAST_POLLS: Final = 20
@@ -29,6 +29,7 @@ class Shot(NamedTuple):
 
 
 def main() -> None:
+    """Take all pictures."""
     with tempfile.TemporaryDirectory() as folder, running("--demo", directory=Path(folder)) as demo:
         failing = until(lambda: _failing(demo), PATIENCE_SECONDS)
         address = demo.wait_for("started")["page"].rstrip("/")

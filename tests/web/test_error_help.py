@@ -10,7 +10,7 @@ from exporter.custody.errors import (
     SERIES_LIMIT_TYPE,
     TRANSPORT_TYPES,
 )
-from exporter.web.advice import ADVICE, RUNBOOKS, advice
+from exporter.web.error_help import ADVICE, RUNBOOKS, advice
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,11 +11,11 @@ from typing import Final
 import yaml
 
 from exporter.config import Settings, parse
-from exporter.demo.mishaps import demo_timetables, mishaps
-from exporter.demo.portfolio import Portfolio, demo_portfolio
-from exporter.demo.server import serve
-from exporter.demo.simulator import R3, Simulator
 from exporter.logs import get_logger
+from exporter.simulator.mishaps import demo_timetables, mishaps
+from exporter.simulator.portfolio import Portfolio, demo_portfolio
+from exporter.simulator.server import serve
+from exporter.simulator.simulator import R3, Simulator
 
 log = get_logger()
 

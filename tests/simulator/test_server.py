@@ -9,10 +9,10 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from exporter.demo import moods
-from exporter.demo.server import SimulatorThread, serve
+from exporter.simulator import moods
+from exporter.simulator.server import SimulatorThread, serve
 from exporter.web.address import ListenError
-from tests.demo.calling import (
+from tests.simulator.calling import (
     NOON,
     ORGANIZATION,
     VAULT,

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from exporter.web.words import Moment, age, amount, exact, lasting, moment, rfc3339, span, wait
+from exporter.web.formatting import Moment, age, amount, exact, lasting, moment, rfc3339, span, wait
 
 NOON = 1_795_262_400.0
 

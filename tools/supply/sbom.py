@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from exporter import __version__
-from tests.supply.pins import PINS, ROOT
+from tools.supply.pins import PINS, ROOT
 
 SBOM: Final = ROOT / "deploy" / "sbom.cdx.json"
 

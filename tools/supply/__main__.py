@@ -4,9 +4,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from tests.supply.licences import unfit
-from tests.supply.sbom import SBOM, make
-from tests.supply.vulnerabilities import look_up
+from tools.supply.licences import unfit
+from tools.supply.sbom import SBOM, make
+from tools.supply.vulnerabilities import look_up
 
 
 def main(task: str, *arguments: str) -> int:

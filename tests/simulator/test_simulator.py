@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from exporter.demo.guard import Refusal, signature
-from exporter.demo.simulator import R1, R3, R4, Revision
-from tests.demo.calling import (
+from exporter.simulator.guard import Refusal, signature
+from exporter.simulator.simulator import R1, R3, R4, Revision
+from tests.simulator.calling import (
     API_KEY,
     API_SECRET,
     NOON,

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.demo.portfolio import (
+from exporter.simulator.portfolio import (
     Organization,
     UnknownIdError,
     demo_portfolio,
     invented_vault_id,
     large_portfolio,
 )
-from exporter.demo.wander import DAY, HOUR, MINUTE, Holds, Wander
-from tests.demo.calling import NOON, PORTFOLIO
+from exporter.simulator.wander import DAY, HOUR, MINUTE, Holds, Wander
+from tests.simulator.calling import NOON, PORTFOLIO
 
 VAULT_ID = re.compile(r"^V[A-Z2-7]{12}[ACEGIKMOQSUWY246]$")
 REQUIRED = {

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from exporter.demo import answers
-from exporter.demo.moods import Mood
-from exporter.demo.portfolio import Portfolio, compact
-from exporter.demo.wander import MINUTE
+from exporter.simulator import answers
+from exporter.simulator.moods import Mood
+from exporter.simulator.portfolio import Portfolio, compact
+from exporter.simulator.wander import MINUTE
 
 
 class Mishap(NamedTuple):

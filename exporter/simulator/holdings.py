@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from exporter.demo.assets import Asset
-from exporter.demo.wander import DAY, Holds, Wander
+from exporter.simulator.assets import Asset
+from exporter.simulator.wander import DAY, Holds, Wander
 
 QUOTE_ASSET = "USD"
 _QUOTE_DECIMALS = 2

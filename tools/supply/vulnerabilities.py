@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.supply.pins import PINS
+from tools.supply.pins import PINS
 
 PIP_AUDIT: Final = (
     *(sys.executable, "-m", "pip_audit", "--progress-spinner=off", "--format=json"),

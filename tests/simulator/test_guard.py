@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.demo.guard import Guard, Refusal, signature
-from tests.demo.calling import API_KEY, API_SECRET
+from exporter.simulator.guard import Guard, Refusal, signature
+from tests.simulator.calling import API_KEY, API_SECRET
 
 NONCE = "1616492376594"
 LATE_NONCE = "1791504602000000000"

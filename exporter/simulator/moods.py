@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from exporter.demo import answers
+from exporter.simulator import answers
 
 Mood = Callable[[Request], Awaitable[ASGIApp | None]]
 

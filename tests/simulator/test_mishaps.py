@@ -1,9 +1,9 @@
 from collections import Counter
 
-from exporter.demo.mishaps import demo_timetables, mishaps
-from exporter.demo.portfolio import compact
-from exporter.demo.wander import DAY, MINUTE
-from tests.demo.calling import (
+from exporter.simulator.mishaps import demo_timetables, mishaps
+from exporter.simulator.portfolio import compact
+from exporter.simulator.wander import DAY, MINUTE
+from tests.simulator.calling import (
     NOON,
     ORGANIZATION,
     PORTFOLIO,

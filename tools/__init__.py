@@ -1,0 +1,1 @@
+"""Generators and release helpers: what the Makefile runs."""

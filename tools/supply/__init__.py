@@ -1,0 +1,1 @@
+"""What is shipped besides our own code: pinned packages, their bill of materials, licences and known flaws."""
