@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format readme dashboards kubernetes-rules screenshots bench requirements sbom audit clean
+.PHONY: help demo test check format docs dashboards kubernetes-rules screenshots bench requirements sbom audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -31,7 +31,7 @@ format: $(READY) ## let ruff put the code in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-readme: $(READY) ## write the generated tables of the README
+docs: $(READY) ## write the generated tables in docs/
 	$(BIN)/python -m tools.docs
 
 dashboards: $(READY) ## write the Grafana dashboards
@@ -40,10 +40,10 @@ dashboards: $(READY) ## write the Grafana dashboards
 kubernetes-rules: $(READY) ## write the alerts for the Prometheus operator
 	$(BIN)/python -m tools.kubernetes_rules
 
-screenshots: $(READY) ## take the README's pictures from the demo
+screenshots: $(READY) ## take the pictures of the documentation from the demo
 	$(BIN)/python -m tools.screenshots
 
-bench: $(READY) ## measure; the README's figures come from here
+bench: $(READY) ## measure; the figures in docs/benchmarks.md come from here
 	$(BIN)/python -m tests.bench $(ARGS)
 
 requirements: $(READY) ## pin what is shipped; ARGS=--upgrade takes the newest of everything

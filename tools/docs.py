@@ -1,4 +1,4 @@
-"""`make readme`: writes the tables of the README that are made from the code."""
+"""`make docs`: writes the tables in docs/ that are generated from the code."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,8 @@ from exporter.flags import flag_parser
 from exporter.metrics import catalog
 from exporter.metrics.catalog import Metric
 
-README: Final = Path(__file__).parent.parent / "README.md"
+ROOT: Final = Path(__file__).parent.parent
+DOCS: Final = ROOT / "docs"
 
 GROUPS: Final = (
     ("Vaults", (*catalog.VAULT_AMOUNTS, *catalog.VAULT_QUOTES, catalog.MIN_AVAILABLE)),
@@ -60,15 +61,30 @@ def flag_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def with_tables(text: str) -> str:
-    """Return the README's `text` with the tables as the code has them."""
-    for name, table in (("flags", flag_table()), ("metrics", metric_tables())):
-        begin, end = f"<!-- {name}: written by `make readme` -->", f"<!-- {name} end -->"
-        head, rest = text.split(begin)
-        _, tail = rest.split(end)
-        text = f"{head}{begin}\n{table}{end}{tail}"
-    return text
+GENERATED: Final = (
+    (DOCS / "configuration.md", "flags", flag_table),
+    (DOCS / "metrics.md", "metrics", metric_tables),
+)
+"""For each generated table: its file, its name in the file's comments, and what writes it."""
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    """Return `text` with the generated `table` called `name` in place of the one it has.
+
+    Raises ValueError if `text` does not have exactly one place for it.
+    """
+    begin, end = f"<!-- {name}: written by `make docs` -->", f"<!-- {name} end -->"
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
+    return f"{head}{begin}\n{table}{end}{tail}"
+
+
+def main() -> None:
+    """Write all generated tables."""
+    for file, name, table in GENERATED:
+        text = file.read_text(encoding="utf-8")
+        file.write_text(with_table(text, name, table()), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
+    main()

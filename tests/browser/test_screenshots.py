@@ -1,4 +1,4 @@
-"""The pictures in the README; `make screenshots` takes them."""
+"""The pictures in README and docs/; `make screenshots` takes them."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PICTURES = re.findall(r"\.github/images/[a-z-]+\.png", (ROOT / "README.md").read_text())
+PAGES = (ROOT / "README.md", *ROOT.glob("docs/*.md"))
+PICTURES = sorted(
+    {
+        name
+        for page in PAGES
+        for name in re.findall(r"\.github/images/[a-z-]+\.png", page.read_text())
+    }
+)
 MOST_BYTES = 200_000
 
 
-def test_the_readme_has_pictures() -> None:
-    assert len(set(PICTURES)) >= 3
+def test_the_documentation_has_pictures() -> None:
+    assert len(PICTURES) >= 3
 
 
 @pytest.mark.parametrize("picture", PICTURES)

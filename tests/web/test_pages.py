@@ -439,7 +439,7 @@ def test_the_help_explains_each_state_and_each_error() -> None:
     text = text_of(PAGES.help())
     for word in ("stale", "failing", "waiting", "up", "EAPI:Invalid nonce", "limit/series"):
         assert word in text
-    assert "README.md" in text
+    assert "docs/" in text
     assert "deploy/runbooks/" in text
     assert "KrakenCustodyNonceTrouble.md" in text
 

@@ -146,7 +146,9 @@ def requests() -> list[timeseries.Panel]:
         )
         .span(8)
         .draw_style(common.GraphDrawStyle.BARS)
-        .description("Failed requests, retries included; the README says what each type means."),
+        .description(
+            "Failed requests, retries included; docs/metrics.md says what each type means."
+        ),
         trend(
             "Latency",
             units.Seconds,

@@ -1,0 +1,141 @@
+"""README and docs/ agree with the code, and their links lead somewhere."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from exporter.metrics import catalog
+from tools.docs import DOCS, GENERATED, GROUPS, ROOT, with_table
+
+README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES: Final = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (
+        ROOT / "README.md",
+        ROOT / ".github" / "SECURITY.md",
+        *sorted(DOCS.glob("*.md")),
+        *sorted((ROOT / "deploy").rglob("*.md")),
+    )
+}
+PRODUCT: Final = "".join(
+    text for name, text in PAGES.items() if name == "README.md" or name.startswith("docs/")
+)
+
+
+def without_code(text: str) -> str:
+    """Return a page without its code blocks, in which nothing is a heading or a link."""
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#{1,6} +(.+)$", without_code(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(text: str) -> set[str]:
+    """Return where the links and pictures of a page lead, apart from other sites."""
+    text = without_code(text)
+    found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    return {link for link in found if not re.match(r"[a-z]+:", link)}
+
+
+def is_broken(page: str, link: str) -> bool:
+    """Whether a link on a page leads to no file, or to no heading of its file."""
+    path, _, anchor = link.partition("#")
+    file = (ROOT / page).parent / path if path else ROOT / page
+    if not file.exists():
+        return True
+    return bool(anchor) and anchor not in anchors(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
+    assert [link for link in links(PAGES[page]) if is_broken(page, link)] == []
+
+
+@pytest.mark.parametrize(
+    "link", ["docs/nothing.md", "docs/http.md#nothing", "#nothing", "docs/configuration.md#flag"]
+)
+def test_a_link_that_leads_nowhere_is_found(link: str) -> None:
+    assert is_broken("README.md", link)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_the_readme_links_every_page_of_docs(page: Path) -> None:
+    assert f"docs/{page.name}" in links(README)
+
+
+def test_the_readme_can_be_read_in_five_minutes() -> None:
+    assert 900 <= len(README.split()) <= 1200
+
+
+def test_the_first_screen_of_the_readme_has_a_picture_and_says_what_was_not_tried() -> None:
+    first_screen = "\n".join(README.splitlines()[:15])
+    assert re.search(r"!\[[^]]+\]\(\.github/images/\w+\.png\)", first_screen)
+    assert "Not yet tried against the live API" in first_screen
+
+
+def test_the_readme_names_ten_metrics_to_start_with() -> None:
+    section = README.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^\| `kraken_custody_\w+` \|", section, re.MULTILINE)) == 10
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "table"), GENERATED, ids=[name for _, name, _ in GENERATED]
+)
+def test_a_generated_table_is_up_to_date(file: Path, name: str, table: Callable[[], str]) -> None:
+    """If this fails, run `make docs`."""
+    text = file.read_text(encoding="utf-8")
+    assert with_table(text, name, table()) == text
+
+
+def test_every_metric_is_in_one_table() -> None:
+    listed = [metric for _, metrics in GROUPS for metric in metrics]
+    assert sorted(metric.name for metric in listed) == sorted(m.name for m in catalog.ALL)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"\bkraken_custody_\w+", PRODUCT))))
+def test_every_metric_that_is_mentioned_exists(name: str) -> None:
+    assert name in {metric.name for metric in catalog.ALL}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:exporter|tests|tools|deploy)/[\w/.-]*)`", PRODUCT)))
+)
+def test_every_file_that_is_mentioned_exists(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_every_make_target_that_is_mentioned_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"`make ([\w-]+)", PRODUCT)) | set(
+        re.findall(r"^\$ make ([\w-]+)", PRODUCT, re.MULTILINE)
+    ):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+LEVELS = {
+    "debug": "debug",
+    "info": "info",
+    "warning": "warn",
+    "error": "error",
+    "exception": "error",
+}
+EVENT = re.compile(rf'\blog\.({"|".join(LEVELS)})\(\s*"(\w+)"')
+
+
+def test_every_log_event_is_listed_with_its_level() -> None:
+    sources = [file.read_text(encoding="utf-8") for file in ROOT.glob("exporter/**/*.py")]
+    logged = {(name, LEVELS[how]) for text in sources for how, name in EVENT.findall(text)}
+    listed = set()
+    for row in re.findall(
+        r"^\| (`.+) \| (.+) \| .+ \|$", PAGES["docs/log-events.md"], re.MULTILINE
+    ):
+        names, levels = re.findall(r"`(\w+)`", row[0]), row[1].split(", ")
+        listed |= set(zip(names, levels * len(names) if len(levels) == 1 else levels, strict=True))
+    # It comes from the logs themselves.
+    assert listed - {("log_lines_dropped", "warn")} == logged
