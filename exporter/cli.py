@@ -39,9 +39,9 @@ def main(signals: Signals, arguments: Sequence[str] | None = None) -> int:
         _show(f"{PROGRAM} {__version__} (revision {revision()}, Python {python})\n")
         return SUCCESS
     if flags.demo and flags.config_file is not None:
-        parser.error("--demo brings its own configuration: leave out --config.file")
+        parser.error("--demo and --config.file are mutually exclusive")
     if flags.once and flags.config_check:
-        parser.error("--once and --config.check exclude each other")
+        parser.error("--once and --config.check are mutually exclusive")
     return _run(flags, signals)
 
 

@@ -1,4 +1,4 @@
-"""The flags: their names, defaults, forms and what --help says of them."""
+"""The flags: their names, defaults, formats and help texts."""
 
 import argparse
 import os
@@ -19,7 +19,7 @@ DEFAULT_CONFIG_FILE: Final = Path("config.yaml")
 
 
 class _Once(argparse.Action):
-    """Stores a value, or True for a flag without one; refuses a second, as Prometheus does."""
+    """Stores a value, or True for a flag without one. A repeated flag is an error, as in Prometheus."""
 
     def __call__(
         self,
@@ -36,19 +36,21 @@ class _Once(argparse.Action):
 
 
 def flag_parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Prometheus exporter for the vault balances of Kraken's custody service.",
+        description="Prometheus exporter for vault balances held with Kraken's Insto Custody.",
         allow_abbrev=False,
+        add_help=False,
     )
+    parser.add_argument("-h", "--help", action="help", help="Show this help, and exit.")
     parser.register("action", None, _Once)
     parser.add_argument(
         "--config.file",
         dest="config_file",
         metavar="PATH",
         type=Path,
-        help=f"configuration file (default: {DEFAULT_CONFIG_FILE})",
+        help=f"Configuration file (default: {DEFAULT_CONFIG_FILE}).",
     )
     parser.add_argument(
         "--config.check",
@@ -56,31 +58,30 @@ def flag_parser() -> argparse.ArgumentParser:
         action=_Once,
         nargs=0,
         default=False,
-        help="validate the configuration and the files it names, print the polling plan, exit",
+        help="Validate the configuration and the files it names, print the polling plan, and exit.",
     )
     parser.add_argument(
         "--once",
         action=_Once,
         nargs=0,
         default=False,
-        help="poll every target once, write the exposition to stdout, exit",
+        help="Poll every target once, write the metrics to stdout, and exit.",
     )
     parser.add_argument(
         "--demo",
         action=_Once,
         nargs=0,
         default=False,
-        help="start the embedded custody API simulator and export from it; "
-        "needs no configuration and no credentials",
+        help="Export from an embedded simulator of the custody API; needs no configuration and no credentials.",
     )
     parser.add_argument(
         "--web.listen-address",
         dest="listen_address",
         metavar="HOST:PORT",
         type=_argument(ListenAddress.parse),
-        # The image sets it, since there loopback reaches nobody, and who runs it may still give the flag.
+        # Set by the image, where loopback is unreachable from outside; the flag still overrides it.
         default=os.environ.get("DEFAULT_LISTEN_ADDRESS", "127.0.0.1:10063"),
-        help="where to serve; :PORT means every interface (default: %(default)s)",
+        help="Address to listen on; :PORT means every interface (default: %(default)s).",
     )
     parser.add_argument(
         "--web.allowed-host",
@@ -88,7 +89,7 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         action="append",
         type=_argument(host_name),
-        help="a further name in URLs of the exporter, where it has neither TLS nor a password; may be repeated",
+        help="Additional host name to answer to if neither TLS nor a password is configured; repeatable.",
     )
     parser.add_argument(
         "--web.telemetry-path",
@@ -96,14 +97,15 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="PATH",
         type=_argument(_telemetry_path),
         default="/metrics",
-        help="path of the metrics (default: %(default)s)",
+        help="Path under which to expose metrics (default: %(default)s).",
     )
     parser.add_argument(
         "--web.config.file",
         dest="web_config_file",
         metavar="PATH",
         type=Path,
-        help="TLS, passwords, headers and a rate limit, in the format of Prometheus's exporter-toolkit",
+        help="Web configuration file with TLS, passwords, headers and a rate limit, in the format of Prometheus's "
+        "exporter-toolkit.",
     )
     parser.add_argument(
         "--web.enable-lifecycle",
@@ -111,7 +113,7 @@ def flag_parser() -> argparse.ArgumentParser:
         action=_Once,
         nargs=0,
         default=False,
-        help="allow POST /-/reload and POST /-/poll",
+        help="Enable POST /-/reload and POST /-/poll.",
     )
     parser.add_argument(
         "--web.max-connections",
@@ -119,8 +121,8 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="NUMBER",
         type=_argument(partial(number, least=1)),
         default=DEFAULT_LIMITS.connections,
-        help="maximum open connections; when full, the longest idle of the client with most is closed "
-        "(default: %(default)s)",
+        help="Maximum open connections; when full, the one idle longest of the client with the most is closed "
+        "(default: %(default)s).",
     )
     parser.add_argument(
         "--web.max-requests",
@@ -128,8 +130,8 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="NUMBER",
         type=_argument(partial(number, least=0)),
         default=DEFAULT_LIMITS.requests,
-        help="maximum requests answered at once, 0 for any number; a further one replaces one whose client does not "
-        "read, or gets 503 (default: %(default)s)",
+        help="Maximum concurrent requests, 0 for no limit; when full, a request whose client does not read is dropped, "
+        "or the new one gets 503 (default: %(default)s).",
     )
     parser.add_argument(
         "--web.read-timeout",
@@ -137,7 +139,7 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="DURATION",
         type=_argument(seconds),
         default=f"{DEFAULT_LIMITS.read_timeout:g}s",
-        help="time to send the head of a request (default: %(default)s)",
+        help="Maximum time to read request headers (default: %(default)s).",
     )
     parser.add_argument(
         "--web.write-timeout",
@@ -145,34 +147,34 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="DURATION",
         type=_argument(seconds),
         default=f"{DEFAULT_LIMITS.write_timeout:g}s",
-        help="time to take an answer (default: %(default)s)",
+        help="Maximum time to write a response (default: %(default)s).",
     )
     parser.add_argument(
         "--log.level",
         dest="log_level",
         choices=("debug", "info", "warn", "error"),
         default="info",
-        help="least severe events to log (default: %(default)s)",
+        help="Log events of this severity and above (default: %(default)s).",
     )
     parser.add_argument(
         "--log.format",
         dest="log_format",
         choices=("logfmt", "json"),
         default="logfmt",
-        help="form of the log, which goes to stderr (default: %(default)s)",
+        help="Format of the log on stderr (default: %(default)s).",
     )
     parser.add_argument(
         "--version",
         action=_Once,
         nargs=0,
         default=False,
-        help="print version, revision and Python, exit",
+        help="Print the versions of the exporter and Python, and exit.",
     )
     return parser
 
 
 def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
-    """Make argparse show the message of a ValueError instead of a general one."""
+    """Return `read` with its ValueError turned into one whose message argparse shows."""
 
     def checked(text: str) -> Value:
         try:
@@ -184,7 +186,8 @@ def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
 
 
 def _telemetry_path(text: str) -> str:
-    is_reserved = text in RESERVED_PATHS or text.startswith(RESERVED_FOLDERS)
-    if is_reserved or not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
-        raise ValueError(f"{text!r} is not a path of its own, such as /metrics")
+    if text in RESERVED_PATHS or text.startswith(RESERVED_FOLDERS):
+        raise ValueError(f"{text!r} is used by another page; choose a path such as /metrics")
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
+        raise ValueError(f"{text!r} is not a path, such as /metrics")
     return text

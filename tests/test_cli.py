@@ -93,33 +93,33 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
         ),
         (
             ["--web.telemetry-path", "metrics"],
-            "argument --web.telemetry-path: 'metrics' is not a path of its own, such as /metrics",
+            "argument --web.telemetry-path: 'metrics' is not a path, such as /metrics",
         ),
         (
             ["--web.telemetry-path", "/"],
-            "argument --web.telemetry-path: '/' is not a path of its own, such as /metrics",
+            "argument --web.telemetry-path: '/' is used by another page; choose a path such as /metrics",
         ),
         (
             ["--web.telemetry-path", "/-/healthy"],
-            "argument --web.telemetry-path: '/-/healthy' is not a path of its own, such as /metrics",
+            "argument --web.telemetry-path: '/-/healthy' is used by another page; choose a path such as /metrics",
         ),
         (
             ["--web.telemetry-path", "/vaults/metrics"],
-            "argument --web.telemetry-path: '/vaults/metrics' is not a path of its own, such as /metrics",
+            "argument --web.telemetry-path: '/vaults/metrics' is used by another page; choose a path such as /metrics",
         ),
         (
             ["--web.telemetry-path", "/{x}"],
-            "argument --web.telemetry-path: '/{x}' is not a path of its own, such as /metrics",
+            "argument --web.telemetry-path: '/{x}' is not a path, such as /metrics",
         ),
         (
             ["--web.telemetry-path", "/metrics/"],
-            "argument --web.telemetry-path: '/metrics/' is not a path of its own, such as /metrics",
+            "argument --web.telemetry-path: '/metrics/' is not a path, such as /metrics",
         ),
         (["--log.level", "loud"], "argument --log.level: invalid choice: 'loud'"),
         (["--log.format", "xml"], "argument --log.format: invalid choice: 'xml'"),
         (
             ["--demo", "--config.file", "config.yaml"],
-            "--demo brings its own configuration: leave out --config.file",
+            "--demo and --config.file are mutually exclusive",
         ),
         (
             ["--web.allowed-host", "custody.example.org:10063"],
@@ -129,7 +129,7 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
             ["--web.listen-address=:1", "--web.listen-address=:2"],
             "argument --web.listen-address: cannot be repeated",
         ),
-        (["--once", "--config.check"], "--once and --config.check exclude each other"),
+        (["--once", "--config.check"], "--once and --config.check are mutually exclusive"),
     ],
 )
 def test_bad_usage_is_told_in_one_message(
