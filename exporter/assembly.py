@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from exporter import __version__
 from exporter.clocks import ClockWatch, Moment, boottime
-from exporter.config import ALL_CREDENTIALS, CredentialSource, RateLimit, Secrets, Settings
+from exporter.config import ALL_CREDENTIALS, CredentialSettings, RateLimit, Secrets, Settings
 from exporter.custody.auth import KeyAuth, Nonces, secret_texts
 from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Reading, Surroundings
@@ -30,9 +30,14 @@ from exporter.metrics.state import TargetState
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.budget import Budget
-from exporter.polling.gate import Gate
-from exporter.polling.lane import Lane, lanes_that_stay, warn_of_open_files, warn_of_unusual_secret
+from exporter.polling.credential import (
+    Credential,
+    credentials_that_stay,
+    warn_of_open_files,
+    warn_of_unusual_secret,
+)
 from exporter.polling.on_demand import OnDemand
+from exporter.polling.pause import Pause
 from exporter.polling.plan import plan_of
 from exporter.polling.poller import Parts, Poller
 from exporter.polling.results import Results
@@ -118,14 +123,16 @@ class Exporter:
         self._results = Results(self.store, self._telemetry, world.wall)
         self.began = world.boottime()
         now = world.monotonic()
-        self._lanes = self._lanes_for(settings, _Files.of(settings))
-        in_flight = sum(lane.source.max_in_flight for lane in self._lanes.values())
+        self._credentials = self._credentials_for(settings, _Files.of(settings))
+        in_flight = sum(
+            credential.settings.max_in_flight for credential in self._credentials.values()
+        )
         self._budget = _budget(settings.api.rate_limit, in_flight, now)
         self.parts = Parts(
             schedule=Schedule(self.plan.targets, now),
-            lanes=self._lanes,
+            credentials=self._credentials,
             budget=self._budget,
-            gate=_rate_limit_gate(settings.api.rate_limit),
+            pause_of_all=_rate_limit_pause(settings.api.rate_limit),
             usage=Usage(),
             results=self._results,
             waited=self._telemetry.waited,
@@ -148,7 +155,7 @@ class Exporter:
         Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
         """
         plan = plan_of(settings)
-        lanes = self._lanes_for(settings, await asyncio.to_thread(_Files.of, settings))
+        credentials = self._credentials_for(settings, await asyncio.to_thread(_Files.of, settings))
         # From here on nothing can fail, and nothing else runs before all is changed.
         now = self._world.monotonic()
         self.plan = plan
@@ -159,10 +166,10 @@ class Exporter:
         )
         limit = settings.api.rate_limit
         self._budget.change(limit.budget, limit.window, now)
-        gate = _rate_limit_gate(limit)
-        self.parts.gate.first, self.parts.gate.longest = gate.first, gate.longest
+        pause, new = self.parts.pause_of_all, _rate_limit_pause(limit)
+        pause.first, pause.longest = new.first, new.longest
         is_elsewhere = _way_to_api(settings) != _way_to_api(self._settings)
-        renewed, retired = self._exchange_lanes(lanes, now, is_elsewhere=is_elsewhere)
+        renewed, retired = self._exchange_credentials(credentials, now, is_elsewhere=is_elsewhere)
         self.parts.schedule.retarget(plan.targets, now, renewed)
         self._settings = settings
         self.poller.reconsider()
@@ -181,36 +188,36 @@ class Exporter:
         return self.poller.poll_now(wanted or trouble)
 
     def _is_troubled(self, state: TargetState) -> bool:
-        gates = self.parts.gate, self._lanes[state.target.credential].gate
-        return bool(state.failure or state.is_stale) or not all(gate.is_open for gate in gates)
+        pauses = self.parts.pause_of_all, self._credentials[state.target.credential].pause
+        return bool(state.failure or state.is_stale) or any(pause.is_active for pause in pauses)
 
-    def _exchange_lanes(
-        self, lanes: dict[str, Lane], now: float, *, is_elsewhere: bool
+    def _exchange_credentials(
+        self, credentials: dict[str, Credential], now: float, *, is_elsewhere: bool
     ) -> tuple[set[str], list[CustodyClient]]:
-        """Put `lanes` in the place of those that are, which go on under their new names where they have the same key.
+        """Replace the credentials by `credentials`; those with the same key go on under their new names.
 
         Returns the names of those to be tried at once, with secrets or a way to the API (`is_elsewhere`) that were not
         tried before or with a pause that ends here, and the clients that nobody will ask again.
         """
-        olds = lanes_that_stay(self._lanes, lanes)
-        retired = [lane.client for lane in self._lanes.values()]
-        self._lanes.clear()
+        staying = credentials_that_stay(self._credentials, credentials)
+        retired = [credential.client for credential in self._credentials.values()]
+        self._credentials.clear()
         renewed = set()
-        for name, lane in lanes.items():
-            old = olds.get(name)
+        for name, credential in credentials.items():
+            old = staying.get(name)
             if old is None:
-                self._lanes[name] = lane
+                self._credentials[name] = credential
                 renewed.add(name)
                 continue
-            is_renewed = is_elsewhere or old.secrets != lane.secrets
-            old.become(lane, now, is_renewed=is_renewed)
+            is_renewed = is_elsewhere or old.secrets != credential.secrets
+            old.reload(credential, now, is_renewed=is_renewed)
             # Whoever reloads has put something right, maybe at the API.
-            if is_renewed or old.gate.try_now(now):
+            if is_renewed or old.pause.end_early(now):
                 renewed.add(name)
-            self._lanes[name] = old
+            self._credentials[name] = old
         return renewed, retired
 
-    def _lanes_for(self, settings: Settings, files: "_Files") -> dict[str, Lane]:
+    def _credentials_for(self, settings: Settings, files: "_Files") -> dict[str, Credential]:
         surroundings = Surroundings(
             timeout=settings.api.timeout,
             id_format=settings.api.organization_id_format,
@@ -223,20 +230,20 @@ class Exporter:
         )
         base_url = settings.api.base_url
         return {
-            name: self._lane(name, source, base_url, files, surroundings)
-            for name, source in settings.credentials.items()
+            name: self._credential(name, credential_settings, base_url, files, surroundings)
+            for name, credential_settings in settings.credentials.items()
         }
 
-    def _lane(
+    def _credential(
         self,
         name: str,
-        source: CredentialSource,
+        settings: CredentialSettings,
         base_url: str,
         files: "_Files",
         surroundings: Surroundings,
-    ) -> Lane:
+    ) -> Credential:
         def connect(secrets: Secrets) -> CustodyClient:
-            nonce = self._nonces.of(secrets.api_key, source.nonce)
+            nonce = self._nonces.of(secrets.api_key, settings.nonce)
             auth = KeyAuth(secrets, nonce, self._world.wall)
             self._cleaner.learn(*secret_texts(secrets), *proxy_secrets())
             transport = self._world.transport or Transport(
@@ -248,15 +255,15 @@ class Exporter:
             return CustodyClient(http, auth, self._cleaner, surroundings)
 
         secrets = files.secrets[name]
-        own, now = source.rate_limit, self._world.monotonic()
-        return Lane(
+        own, now = settings.rate_limit, self._world.monotonic()
+        return Credential(
             name=name,
-            source=source,
+            settings=settings,
             secrets=secrets,
             connect=connect,
             client=connect(secrets),
-            gate=Gate(FIRST_CREDENTIAL_PAUSE_SECONDS, LONGEST_CREDENTIAL_PAUSE_SECONDS),
-            own_budget=_budget(own, source.max_in_flight, now) if own else None,
+            pause=Pause(FIRST_CREDENTIAL_PAUSE_SECONDS, LONGEST_CREDENTIAL_PAUSE_SECONDS),
+            own_budget=_budget(own, settings.max_in_flight, now) if own else None,
         )
 
     def _found(self, credential: str, find: Find) -> None:
@@ -273,23 +280,23 @@ class Exporter:
         show(catalog.SERIES, lambda: self.store.series)
         show(catalog.RELOAD_SUCCESSFUL, lambda: self.loading.problem is None)
         show(catalog.RELOAD_TIMESTAMP, lambda: self.loading.at)
-        each, lanes = self._telemetry.show_each, self._lanes
+        each, credentials = self._telemetry.show_each, self._credentials
         each(
             catalog.API_PAUSED,
             lambda: {
-                ALL_CREDENTIALS: not self.parts.gate.is_open,
-                **{name: not lane.gate.is_open for name, lane in lanes.items()},
+                ALL_CREDENTIALS: self.parts.pause_of_all.is_active,
+                **{name: credential.pause.is_active for name, credential in credentials.items()},
             },
         )
         each(
             catalog.API_UNANSWERED,
-            lambda: {name: lane.silence.requests for name, lane in lanes.items()},
+            lambda: {name: credential.silence.requests for name, credential in credentials.items()},
         )
         each(
             catalog.API_KEY_SHARED,
             lambda: {
-                name: lane.nonce_watch.says_shared(self._world.monotonic())
-                for name, lane in lanes.items()
+                name: credential.nonce_watch.says_shared(self._world.monotonic())
+                for name, credential in credentials.items()
             },
         )
         self._telemetry.show_build(__version__, revision(), platform.python_version())
@@ -310,9 +317,9 @@ class _Files:
         """
         tls = trust(settings.api.ca_file)
         secrets = {}
-        for name, source in settings.credentials.items():
-            secrets[name] = source.read()
-            warn_of_open_files(name, source)
+        for name, credential_settings in settings.credentials.items():
+            secrets[name] = credential_settings.read()
+            warn_of_open_files(name, credential_settings)
             warn_of_unusual_secret(name, secrets[name])
         return cls(tls, secrets)
 
@@ -331,5 +338,5 @@ def _way_to_api(settings: Settings) -> tuple[object, ...]:
     return api.base_url, api.timeout, api.ca_file, api.organization_id_format
 
 
-def _rate_limit_gate(limit: RateLimit) -> Gate:
-    return Gate(limit.window, max(limit.window, LONGEST_RATE_LIMIT_PAUSE_SECONDS))
+def _rate_limit_pause(limit: RateLimit) -> Pause:
+    return Pause(limit.window, max(limit.window, LONGEST_RATE_LIMIT_PAUSE_SECONDS))

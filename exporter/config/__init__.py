@@ -1,6 +1,6 @@
 """The configuration: YAML in, frozen settings out, or every mistake at once."""
 
-from exporter.config.credentials import ALL_CREDENTIALS, CredentialSource
+from exporter.config.credentials import ALL_CREDENTIALS, CredentialSettings
 from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.models import (
     Api,
@@ -17,7 +17,7 @@ __all__ = [
     "ALL_CREDENTIALS",
     "Api",
     "ConfigError",
-    "CredentialSource",
+    "CredentialSettings",
     "Mistake",
     "Organization",
     "Polling",

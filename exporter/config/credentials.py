@@ -49,7 +49,7 @@ class _Environment:
         return self
 
 
-class CredentialSource(Model):
+class CredentialSettings(Model):
     """Where the secrets of one API key are, and how the key is used.
 
     One of api_key_file and api_key_env is set, one of api_secret_file and api_secret_env, and at

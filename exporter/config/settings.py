@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from exporter.config.credentials import CredentialSource
+from exporter.config.credentials import CredentialSettings
 from exporter.config.models import Api, Document, Organization, Polling
 from exporter.config.values import Name
 
@@ -23,7 +23,7 @@ class Settings(Document):
 
     api: Api = Api()
     polling: Polling = Polling()
-    credentials: Mapping[Name, CredentialSource] = Field(min_length=1)
+    credentials: Mapping[Name, CredentialSettings] = Field(min_length=1)
     organizations: tuple[Organization, ...] = Field(min_length=1)
 
     @field_validator("organizations", mode="before")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from exporter.polling.gate import Gate
-from exporter.polling.lane import Lane
+from exporter.polling.credential import Credential
+from exporter.polling.pause import Pause
 from exporter.polling.schedule import Entry
 from exporter.targets import Target
 
@@ -31,9 +31,9 @@ class OnDemand:
         """Whether there was something to poll, and none of it may be polled now."""
         return not self.polled and bool(self.too_soon or self.paused)
 
-    def leave_paused(self, why: str, gate: Gate) -> None:
-        """Count a target that waits until the pause of `gate` ends."""
-        until = gate.ready_at()
+    def leave_paused(self, why: str, pause: Pause) -> None:
+        """Count a target that waits until `pause` ends."""
+        until = pause.ends_at()
         key = why, until if until < math.inf else None
         self.paused[key] = self.paused.get(key, 0) + 1
 
@@ -51,30 +51,30 @@ class OnDemand:
 
 
 def poll_on_demand(
-    entries: Iterable[Entry], lanes: Mapping[str, Lane], everything: Gate, now: float
+    entries: Iterable[Entry], credentials: Mapping[str, Credential], pause_of_all: Pause, now: float
 ) -> OnDemand:
     """Let `entries` be polled before all others, in spite of their back-off and of the pause of a refused credential.
 
-    That pause ends for one request, which tries for all. A pause of everything and a lockout go on: what the API asked
+    That pause ends early, for one trial request. A pause of everything and a lockout go on: what the API asked
     for is not ours to shorten. Each target, and each credential's pause, at most once a minute.
     """
     asked = OnDemand()
     ended: dict[str, bool] = {}
     for entry in entries:
-        credential = entry.target.credential
-        gate = lanes[credential].gate
-        if everything.is_open and credential not in ended:
-            ended[credential] = gate.is_open or gate.try_now(now)
-        if not everything.is_open:
-            asked.leave_paused("everything is paused", everything)
-        elif ended[credential]:
+        name = entry.target.credential
+        pause = credentials[name].pause
+        if not pause_of_all.is_active and name not in ended:
+            ended[name] = not pause.is_active or pause.end_early(now)
+        if pause_of_all.is_active:
+            asked.leave_paused("everything is paused", pause_of_all)
+        elif ended[name]:
             is_now = entry.is_sending or entry.hurry(now)
             (asked.polled if is_now else asked.too_soon).append(entry.target)
-        elif gate.is_locked_out:
-            asked.leave_paused(f"the API has locked credential {credential!r} out", gate)
+        elif pause.is_lockout:
+            asked.leave_paused(f"the API has locked credential {name!r} out", pause)
         else:
-            why = f"credential {credential!r} is paused and was tried less than a minute ago"
-            asked.leave_paused(why, gate)
+            why = f"credential {name!r} is paused and was tried less than a minute ago"
+            asked.leave_paused(why, pause)
     return asked
 
 

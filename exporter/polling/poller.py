@@ -1,6 +1,6 @@
-"""The loop that joins schedule, budget, pauses and clients: sends each request when it may go, and minds the outcome.
+"""The loop that joins schedule, budget, pauses and clients: sends each request when it may go, and handles the outcome.
 
-Everything it decides is decided by those parts; here they are only asked, and told what happened.
+Those parts take every decision; the loop asks them, and reports to them what happened.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from exporter.custody.errors import (
 from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
 from exporter.polling.budget import Budget
-from exporter.polling.gate import Gate, Refusal
-from exporter.polling.lane import Lane
+from exporter.polling.credential import Credential
 from exporter.polling.on_demand import OnDemand, poll_on_demand
+from exporter.polling.pause import Cause, Pause
 from exporter.polling.results import Results
 from exporter.polling.retry import Poll, asked_for, refusals_after
 from exporter.polling.schedule import Entry, Schedule, Turn
@@ -47,15 +47,16 @@ SHOWN_AFTER_SECONDS: Final = 5.0
 class Parts:
     """What a poller is made of.
 
-    lanes: by the name of the credential. waited: told the seconds in which a request waited for the budget alone.
+    credentials: by name. pause_of_all: of every credential at once. waited: told the seconds in which a request waited
+    for the budget alone.
     monotonic: the event loop's own clock, in seconds. moment: all clocks; clocks: what they tell together. chance: a
     number from 0 up to 1, anew at each call.
     """
 
     schedule: Schedule
-    lanes: Mapping[str, Lane]
+    credentials: Mapping[str, Credential]
     budget: Budget
-    gate: Gate
+    pause_of_all: Pause
     usage: Usage
     results: Results
     waited: Callable[[float], None]
@@ -114,8 +115,11 @@ class Poller:
         overdue = now - min(self._deadlines.values(), default=now)
         if overdue > STUCK_AFTER_SECONDS:
             return f"a request is under way {overdue:.0f} s after its deadline"
-        gates = (self._parts.gate, *(lane.gate for lane in self._parts.lanes.values()))
-        if not self._deadlines and any(gate.ready_at() == math.inf for gate in gates):
+        pauses = (
+            self._parts.pause_of_all,
+            *(credential.pause for credential in self._parts.credentials.values()),
+        )
+        if not self._deadlines and any(pause.ends_at() == math.inf for pause in pauses):
             return "a pause waits for a request that nobody makes"
         return None
 
@@ -123,7 +127,7 @@ class Poller:
         """Poll the targets with these keys as soon as may be; return which are, and which are not and why."""
         parts = self._parts
         entries = [entry for entry in parts.schedule.entries if entry.target.key in keys]
-        asked = poll_on_demand(entries, parts.lanes, parts.gate, parts.monotonic())
+        asked = poll_on_demand(entries, parts.credentials, parts.pause_of_all, parts.monotonic())
         if asked.polled:
             log.info("poll_requested", targets=len(asked.polled))
         self.reconsider()
@@ -141,7 +145,7 @@ class Poller:
                 entry.go_first(now)
                 # What a failed poll left is of an answer from before.
                 if not entry.is_failing:
-                    self._doubtful[entry] = now + self._lane(entry).client.timeout
+                    self._doubtful[entry] = now + self._credential(entry).client.timeout
         self.reconsider()
 
     def _withdraw_doubtful(self, entry: Entry) -> None:
@@ -162,7 +166,7 @@ class Poller:
 
     def _look_at_clocks(self) -> None:
         now, clocks = self._parts.moment(), self._parts.clocks
-        timeout = max(lane.client.timeout for lane in self._parts.lanes.values())
+        timeout = max(credential.client.timeout for credential in self._parts.credentials.values())
         if jump := clocks.look(now, BELIEVED_AFTER_TIMEOUTS * timeout):
             if jump.slept:
                 log.info("machine_slept", seconds=round(jump.slept, 1))
@@ -174,26 +178,26 @@ class Poller:
         self._parts.results.withdraw_stale(now.boottime, clocks.believed_lead)
 
     def _patience(self) -> float:
-        timeouts = (lane.client.timeout for lane in self._parts.lanes.values())
+        timeouts = (credential.client.timeout for credential in self._parts.credentials.values())
         return max(timeouts) + SHOWN_AFTER_SECONDS
 
     def _show_blocked(self, now: float) -> None:
         """Let targets that are due and cannot be polled fail with what keeps them from it."""
         paused, blocked = set(), {}
-        for name, lane in self._parts.lanes.items():
-            if pause := self._parts.gate.refusal or lane.gate.refusal:
+        for name, credential in self._parts.credentials.items():
+            if cause := self._parts.pause_of_all.cause or credential.pause.cause:
                 paused.add(name)
-                blocked[name] = (pause, now)
-            elif lane.silence.is_total and lane.silence.why:
+                blocked[name] = (cause, now)
+            elif credential.silence.is_total and credential.silence.cause:
                 # Who has its turn soon is not blocked: some targets that fail at once must not make all others fail.
-                blocked[name] = (lane.silence.why, now - self._patience())
+                blocked[name] = (credential.silence.cause, now - self._patience())
         self._parts.results.paused(frozenset(paused))
         if not blocked:
             return
         for entry in self._parts.schedule.entries:
-            why, due_by = blocked.get(entry.target.credential, (None, -math.inf))
-            if why and entry.due <= due_by and not entry.is_sending:
-                self._parts.results.blocked(entry.target, why)
+            cause, due_by = blocked.get(entry.target.credential, (None, -math.inf))
+            if cause and entry.due <= due_by and not entry.is_sending:
+                self._parts.results.blocked(entry.target, cause)
 
     @property
     def has_begun(self) -> bool:
@@ -230,107 +234,116 @@ class Poller:
             self._send(entry, now)
 
     def _turns(self, now: float) -> dict[str, Turn]:
-        pause_ends = self._parts.gate.ready_at()
+        pause_ends = self._parts.pause_of_all.ends_at()
         return {
-            name: Turn(max(lane.ready_at(now), pause_ends), lane.slow_turn_at)
-            for name, lane in self._parts.lanes.items()
+            name: Turn(max(credential.ready_at(now), pause_ends), credential.slow_turn_at)
+            for name, credential in self._parts.credentials.items()
         }
 
-    def _lane(self, entry: Entry) -> Lane:
-        return self._parts.lanes[entry.target.credential]
+    def _credential(self, entry: Entry) -> Credential:
+        return self._parts.credentials[entry.target.credential]
 
     def _is_done(self) -> bool:
-        """Whether `run_once` can do no more: every target was polled, or is behind a closed gate."""
+        """Whether `run_once` can do no more: every target was polled, or is paused."""
         return all(
             (entry.is_polled and entry not in self._doubtful)
-            or not (self._parts.gate.is_open and self._lane(entry).gate.is_open)
+            or self._parts.pause_of_all.is_active
+            or self._credential(entry).pause.is_active
             for entry in self._parts.schedule.entries
         )
 
     def _send(self, entry: Entry, now: float) -> None:
-        lane = self._lane(entry)
+        credential = self._credential(entry)
         entry.begin(lambda: Poll(self._parts.chance), now)
-        lane.in_flight += 1
-        for gate in (self._parts.gate, lane.gate):
-            gate.pass_through()
+        credential.in_flight += 1
+        for pause in (self._parts.pause_of_all, credential.pause):
+            pause.request_sent()
         budgets = (
-            (self._parts.budget, lane.own_budget) if lane.own_budget else (self._parts.budget,)
+            (self._parts.budget, credential.own_budget)
+            if credential.own_budget
+            else (self._parts.budget,)
         )
         for budget in budgets:
             budget.take(now)
-        task = asyncio.create_task(self._request(entry, lane, budgets, now))
-        self._deadlines[task] = now + lane.client.timeout
+        task = asyncio.create_task(self._request(entry, credential, budgets, now))
+        self._deadlines[task] = now + credential.client.timeout
 
     async def _request(
-        self, entry: Entry, lane: Lane, budgets: tuple[Budget, ...], sent_at: float
+        self, entry: Entry, credential: Credential, budgets: tuple[Budget, ...], sent_at: float
     ) -> None:
-        """Make one request and mind its outcome; whatever happens, its slots and its place are given back."""
+        """Make one request and handle its outcome; whatever happens, its slots and its place are given back."""
         # What is known of a request that ends in a way nobody foresaw.
         delivery = Delivery.UNANSWERED
         try:
-            delivery = await self._ask(entry, lane, sent_at)
+            delivery = await self._ask(entry, credential, sent_at)
         except Exception as error:
             log.exception("request_crashed", target=entry.target.id)
-            self._crashed(entry, lane, error, sent_at)
+            self._crashed(entry, credential, error, sent_at)
         finally:
             now = self._parts.monotonic()
             for budget in budgets:
                 budget.give_back(delivery, now)
-            lane.in_flight -= 1
+            credential.in_flight -= 1
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - a coroutine that runs has a task
             self._deadlines.pop(task, None)
             self._changed.set()
 
-    def _crashed(self, entry: Entry, lane: Lane, error: Exception, sent_at: float) -> None:
+    def _crashed(
+        self, entry: Entry, credential: Credential, error: Exception, sent_at: float
+    ) -> None:
         """Let a poll fail because of a defect of this exporter, also where the defect is in what shows failures."""
         words = f"a defect of this exporter ({type(error).__name__}): its log has the traceback"
         defect = CustodyError(INTERNAL_TYPE, message=words)
-        for gate in self._gates(lane):
-            self._settle(*gate, sent_at, answered=False)
+        for named_pause in self._pauses(credential):
+            self._settle(*named_pause, sent_at, answered=False)
         try:
             self._parts.results.request_failed(entry.target, defect)
-            self._failed(entry, defect, lane, sent_at)
+            self._failed(entry, defect, credential, sent_at)
         except Exception:
             log.exception("request_crashed", target=entry.target.id)
         if entry.is_sending:
             entry.finish(failed=True)
             self._retire(entry)
 
-    async def _ask(self, entry: Entry, lane: Lane, sent_at: float) -> Delivery:
+    async def _ask(self, entry: Entry, credential: Credential, sent_at: float) -> Delivery:
         parts = self._parts
-        if not lane.gate.is_open:
-            await self._read_secrets_again(lane)
+        if credential.pause.is_active:
+            await self._read_secrets_again(credential)
         doubt = self._doubtful.get(entry)
-        generation, nonce_watch, silence = lane.generation, lane.nonce_watch, lane.silence
+        generation, nonce_watch, silence = (
+            credential.generation,
+            credential.nonce_watch,
+            credential.silence,
+        )
 
         async def succeeded(answer: VaultBalances | OrganizationBalance) -> None:
             nonce_watch.accepted()
             silence.answered()
             self._last_blocked = None
-            for gate in self._gates(lane):
-                self._settle(*gate, sent_at, answered=True)
+            for named_pause in self._pauses(credential):
+                self._settle(*named_pause, sent_at, answered=True)
             await self._publish(entry, answer)
 
         try:
-            await _fetch(lane.client, entry.target, succeeded)
+            await _fetch(credential.client, entry.target, succeeded)
             # A doubt that has come meanwhile may be about this very answer.
             if self._doubtful.get(entry) == doubt:
                 self._doubtful.pop(entry, None)
         except CustodyError as error:
             self._withdraw_doubtful(entry)
             parts.results.request_failed(entry.target, error)
-            if error.may_be_mended_by_secrets and lane.generation == generation:
-                await self._read_secrets_again(lane)
+            if error.may_be_mended_by_secrets and credential.generation == generation:
+                await self._read_secrets_again(credential)
             if error.delivery is Delivery.ANSWERED:
                 silence.answered()
             else:
-                silence.unanswered(_refusal(error), sent_at, is_news=not entry.is_silent)
-            self._pause_or_settle(entry, lane, error, sent_at, generation)
-            lane.deprioritise_slow(entry, sent_at, parts.monotonic())
-            lane.check_nonce_conflict(error, nonce_watch, parts.monotonic())
-            if lane.generation == generation:
-                self._failed(entry, error, lane, sent_at)
+                silence.unanswered(_cause(error), sent_at, is_news=not entry.is_silent)
+            self._pause_or_settle(entry, credential, error, sent_at, generation)
+            credential.deprioritise_slow(entry, sent_at, parts.monotonic())
+            credential.check_nonce_conflict(error, nonce_watch, parts.monotonic())
+            if credential.generation == generation:
+                self._failed(entry, error, credential, sent_at)
             else:
                 # It was about secrets or an address that are not in use any more.
                 entry.retry(parts.monotonic())
@@ -342,13 +355,13 @@ class Poller:
             entry.go_first(parts.monotonic())
         return Delivery.ANSWERED
 
-    async def _read_secrets_again(self, lane: Lane) -> None:
+    async def _read_secrets_again(self, credential: Credential) -> None:
         """Use what the secret files hold now; where that is new, what failed with the old ones is tried at once."""
-        generation = lane.generation
-        await lane.read_secrets_again()
-        if lane.generation != generation:
+        generation = credential.generation
+        await credential.read_secrets_again()
+        if credential.generation != generation:
             for entry in self._parts.schedule.entries:
-                if self._lane(entry) is lane:
+                if self._credential(entry) is credential:
                     entry.keep(entry.target, self._parts.monotonic(), is_renewed=True)
 
     async def _publish(self, entry: Entry, answer: VaultBalances | OrganizationBalance) -> None:
@@ -368,19 +381,21 @@ class Poller:
         if self._once:
             entry.ready_at = math.inf
 
-    def _failed(self, entry: Entry, error: CustodyError, lane: Lane, sent_at: float) -> None:
+    def _failed(
+        self, entry: Entry, error: CustodyError, credential: Credential, sent_at: float
+    ) -> None:
         """Set the next try of the poll, or end it."""
         now = self._parts.monotonic()
         is_unanswered = error.delivery is not Delivery.ANSWERED
         seconds = entry.poll.retry_in(error) if entry.poll else None
         # While nothing is answered each has one try, so that the failures of all show soon.
-        if seconds is not None and not (is_unanswered and lane.silence.is_total):
+        if seconds is not None and not (is_unanswered and credential.silence.is_total):
             entry.retry(now + seconds)
             if not entry.is_dropped:
                 self._parts.results.try_failed(entry.target, error, began=sent_at)
             return
         # After the pause that it brought about it is worth a try, even where its interval is a day.
-        pause_ends = max(self._parts.gate.ready_at(), lane.gate.ready_at())
+        pause_ends = max(self._parts.pause_of_all.ends_at(), credential.pause.ends_at())
         earliest, latest = asked_for(error, now, was_failing=entry.is_failing)
         entry.finish(
             failed=True,
@@ -395,35 +410,40 @@ class Poller:
                 entry.target, error, refresh_interval=entry.refresh_interval
             )
 
-    def _gates(self, lane: Lane) -> tuple[tuple[Gate, str], tuple[Gate, str]]:
-        """Return what a request with this credential passes through, with the names that logs and metrics have."""
-        return (self._parts.gate, ALL_CREDENTIALS), (lane.gate, lane.name)
+    def _pauses(self, credential: Credential) -> tuple[tuple[Pause, str], tuple[Pause, str]]:
+        """Return the pauses that a request with this credential observes, with their names in logs and metrics."""
+        return (self._parts.pause_of_all, ALL_CREDENTIALS), (credential.pause, credential.name)
 
     def _pause_or_settle(
-        self, entry: Entry, lane: Lane, error: CustodyError, sent_at: float, generation: int
+        self,
+        entry: Entry,
+        credential: Credential,
+        error: CustodyError,
+        sent_at: float,
+        generation: int,
     ) -> None:
-        refusal = _refusal(error)
-        everything, own = self._gates(lane)
+        cause = _cause(error)
+        everything, own = self._pauses(credential)
         reaction = Reaction.PAUSE_ALL if self._is_all_blocked(entry, error) else error.reaction
         match reaction:
             case Reaction.PAUSE_ALL:
-                self._pause(*everything, refusal, sent_at, error.retry_after)
+                self._begin_pause(*everything, cause, sent_at, error.retry_after)
                 # It says nothing about the key.
-                lane.gate.settle(sent_at, answered=False)
+                credential.pause.settle(sent_at, answered=False)
             case Reaction.PAUSE_CREDENTIAL | Reaction.LOCK_OUT:
-                if lane.generation == generation:
-                    self._pause(*own, refusal, sent_at)
+                if credential.generation == generation:
+                    self._begin_pause(*own, cause, sent_at)
                 else:
-                    lane.gate.settle(sent_at, answered=False)
+                    credential.pause.settle(sent_at, answered=False)
                 self._settle(*everything, sent_at, answered=True)
             case _:
                 # Whoever blocks a request has not looked at its key.
                 answered = error.delivery is Delivery.ANSWERED and error.type != BLOCKED_TYPE
-                for gate in (everything, own):
-                    self._settle(*gate, sent_at, answered=answered, why=refusal)
+                for named_pause in (everything, own):
+                    self._settle(*named_pause, sent_at, answered=answered, cause=cause)
 
     def _is_all_blocked(self, entry: Entry, error: CustodyError) -> bool:
-        """Whether requests for two different targets in a row were blocked, or one that tries for all."""
+        """Whether requests for two different targets in a row were blocked, or the trial request of a pause."""
         if error.delivery is not Delivery.ANSWERED:
             return False
         before, self._last_blocked = self._last_blocked, None
@@ -431,41 +451,41 @@ class Poller:
             return False
         self._last_blocked = entry.target
         is_another = before is not None and before.key != entry.target.key
-        return is_another or not self._parts.gate.is_open
+        return is_another or self._parts.pause_of_all.is_active
 
-    def _pause(
+    def _begin_pause(
         self,
-        gate: Gate,
-        credential: str,
-        refusal: Refusal,
+        pause: Pause,
+        name: str,
+        cause: Cause,
         sent_at: float,
         retry_after: float | None = None,
     ) -> None:
-        """Close `gate`. Only a new pause, or a new reason for one that lasts, is a change worth a warning."""
-        now, before = self._parts.monotonic(), gate.refusal
-        if not gate.close(refusal, sent_at, now, retry_after) or gate.since is None:
+        """Begin `pause`. Only a new pause, or a new reason for one that lasts, is a change worth a warning."""
+        now, before = self._parts.monotonic(), pause.cause
+        if not pause.begin(cause, sent_at, now, retry_after) or pause.since is None:
             return
         facts: dict[str, str | float] = {
-            "credential": credential,
-            "seconds": round(gate.ready_at() - now, 1),
-            "since_seconds": round(now - gate.since, 1),
-            "type": refusal.type,
-            "message": refusal.message,
+            "credential": name,
+            "seconds": round(pause.ends_at() - now, 1),
+            "since_seconds": round(now - pause.since, 1),
+            "type": cause.type,
+            "message": cause.message,
         }
-        if credential != ALL_CREDENTIALS:
+        if name != ALL_CREDENTIALS:
             targets = (entry.target for entry in self._parts.schedule.entries)
-            facts["organizations"] = listed(organizations_of(targets).get(credential, ()))
-        if before is not None and before.type == refusal.type:
+            facts["organizations"] = listed(organizations_of(targets).get(name, ()))
+        if before is not None and before.type == cause.type:
             log.debug("polling_paused", **facts)
         else:
             log.warning("polling_paused", **facts)
 
     @staticmethod
     def _settle(
-        gate: Gate, credential: str, sent_at: float, *, answered: bool, why: Refusal | None = None
+        pause: Pause, name: str, sent_at: float, *, answered: bool, cause: Cause | None = None
     ) -> None:
-        if gate.settle(sent_at, answered=answered, why=why):
-            log.info("polling_resumed", credential=credential)
+        if pause.settle(sent_at, answered=answered, cause=cause):
+            log.info("polling_resumed", credential=name)
 
     async def _let_go(self) -> None:
         """End the requests under way and close the connections."""
@@ -473,12 +493,14 @@ class Poller:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(lane.client.close() for lane in self._parts.lanes.values()))
+        await asyncio.gather(
+            *(credential.client.close() for credential in self._parts.credentials.values())
+        )
 
 
-def _refusal(error: CustodyError) -> Refusal:
+def _cause(error: CustodyError) -> Cause:
     is_lockout = error.reaction is Reaction.LOCK_OUT
-    return Refusal(error.type, error.message, error.status, is_lockout)
+    return Cause(error.type, error.message, error.status, is_lockout)
 
 
 async def _fetch(

@@ -12,7 +12,7 @@ from exporter.logs import get_logger
 from exporter.metrics.state import Balances, Failure, PollResult, TargetState, balances_steps
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
-from exporter.polling.gate import Refusal
+from exporter.polling.pause import Cause
 from exporter.targets import Kind, Target
 from exporter.turns import Steps
 
@@ -121,10 +121,10 @@ class Results:
         """Show the targets of these credentials, and no others, as paused."""
         self._store.show_paused(credentials)
 
-    def blocked(self, target: Target, why: Refusal) -> None:
-        """Show `why` as the failure of a target that is due and cannot be polled, without a try."""
+    def blocked(self, target: Target, cause: Cause) -> None:
+        """Show `cause` as the failure of a target that is due and cannot be polled, without a try."""
         before = self._store[target]
-        failure = Failure(why.type, why.status, why.message, self._wall())
+        failure = Failure(cause.type, cause.status, cause.message, self._wall())
         if before.failure is None or not before.failure.is_like(failure):
             self._change(before, before.failing(failure))
 

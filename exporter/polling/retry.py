@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from exporter.custody.errors import CustodyError, Reaction
-from exporter.polling.gate import LONGEST_RETRY_AFTER_SECONDS, SHORTEST_PAUSE_SECONDS
+from exporter.polling.pause import LONGEST_RETRY_AFTER_SECONDS, SHORTEST_PAUSE_SECONDS
 
 MAX_RETRIES: Final = 2
 FIRST_RETRY_SECONDS: Final = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from exporter.polling.gate import BETWEEN_TRIES_SECONDS
+from exporter.polling.pause import BETWEEN_TRIES_SECONDS
 from exporter.polling.retry import Poll, back_off
 from exporter.targets import Target
 
@@ -158,17 +158,17 @@ class Schedule:
                 entry.due = min(entry.due, now)
                 entry.ready_at = min(entry.ready_at, now)
 
-    def next(self, now: float, lanes: Mapping[str, Turn]) -> tuple[Entry | None, float]:
+    def next(self, now: float, turns: Mapping[str, Turn]) -> tuple[Entry | None, float]:
         """Return the entry whose request goes next, or None and when to look again (infinity: after an answer).
 
-        lanes: by the name of the credential, when its targets may go.
+        turns: by the name of the credential, when its targets may go.
         """
         chosen, look_again_at = None, math.inf
         first_rank = (False, False, -math.inf)
         for entry in self.entries:
             if entry.is_sending:
                 continue
-            turn = lanes[entry.target.credential]
+            turn = turns[entry.target.credential]
             moment = max(entry.ready_at, turn.ready_at)
             if moment > now:
                 look_again_at = min(look_again_at, moment)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from exporter.polling.gate import Refusal
+from exporter.polling.pause import Cause
 
 TELLING_REQUESTS: Final = 2
 
@@ -10,14 +10,14 @@ TELLING_REQUESTS: Final = 2
 class Silence:
     """The requests in a row of one credential that had no answer.
 
-    requests: how many, until now. since: when the first of them was sent, in monotonic seconds. why: what became of the
-    last. Both are None after an answer.
+    requests: how many, until now. since: when the first of them was sent, in monotonic seconds. cause: what became of
+    the last. Both are None after an answer.
     """
 
     def __init__(self) -> None:
         self.requests = 0
         self.since: float | None = None
-        self.why: Refusal | None = None
+        self.cause: Cause | None = None
         self._telling = 0
 
     @property
@@ -30,13 +30,13 @@ class Silence:
         return self._telling >= TELLING_REQUESTS
 
     def answered(self) -> None:
-        """Take note that the API has answered, whatever it was."""
+        """Note that the API has answered, whatever it was."""
         self.requests = self._telling = 0
-        self.since = self.why = None
+        self.since = self.cause = None
 
-    def unanswered(self, why: Refusal, sent_at: float, *, is_news: bool) -> None:
-        """Take note that a request had no answer. is_news: whether its target's last poll was answered."""
+    def unanswered(self, cause: Cause, sent_at: float, *, is_news: bool) -> None:
+        """Note that a request had no answer. is_news: whether its target's last poll was answered."""
         self.requests += 1
         self._telling += is_news
         self.since = sent_at if self.since is None else self.since
-        self.why = why
+        self.cause = cause

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from exporter.metrics.state import TargetState
-from exporter.polling.gate import Refusal
+from exporter.polling.pause import Cause
 from exporter.polling.plan import Shortage
 
 State = Literal["stale", "failing", "waiting", "up"]
@@ -16,7 +16,7 @@ balances from before are served, if there were any. waiting: not polled yet. up:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class PauseStatus:
     """A pause of polling.
 
     credential: whose, None where it is everybody's. organizations: that are read with it. since: when the first of the
@@ -37,15 +37,15 @@ class CredentialStatus:
     """One credential.
 
     organizations: that are read with it. unanswered: how many of its requests in a row had no answer, until now; since:
-    when the first of them was sent, why: the last had none, both None after an answer. is_silent: whether it is the API
-    that does not answer, and not some targets. is_key_shared: whether another program uses its key.
+    when the first of them was sent, cause: why the last had none, both None after an answer. is_silent: whether it is
+    the API that does not answer, and not some targets. is_key_shared: whether another program uses its key.
     """
 
     credential: str
     organizations: tuple[str, ...]
     unanswered: int = 0
     since: float | None = None
-    why: Refusal | None = None
+    cause: Cause | None = None
     is_silent: bool = False
     is_key_shared: bool = False
 
@@ -55,7 +55,7 @@ class TargetStatus:
     """One target.
 
     known: what its polls came to. is_polling: whether a poll of it is under way. next_poll: when a request of it may
-    go; past where it waits for its turn, None while a request is under way, or while another one tries for all.
+    go; past where it waits for its turn, None while a request is under way, or while a trial request is.
     interval: seconds between polls that the budget allows for. stale_after: seconds after which balances that were not
     read again are withdrawn. is_backed_off: whether it is polled less often, since the API refuses it. pause: the one
     that holds it, None where it is not paused.
@@ -68,7 +68,7 @@ class TargetStatus:
     interval: float
     stale_after: float
     is_backed_off: bool = False
-    pause: Pause | None = None
+    pause: PauseStatus | None = None
 
     @property
     def latency(self) -> float | None:
@@ -111,7 +111,7 @@ class BudgetStatus:
     stretch: Mapping[str, float]
     shortages: tuple[Shortage, ...]
     keys: tuple[KeyBudget, ...]
-    pauses: tuple[Pause, ...]
+    pauses: tuple[PauseStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from exporter import __version__
 from exporter.assembly import Exporter
 from exporter.metrics.state import TargetState
-from exporter.polling.gate import Gate
+from exporter.polling.pause import Pause
 from exporter.polling.plan import Plan
 from exporter.polling.poller import Parts
 from exporter.polling.schedule import Entry
@@ -15,7 +15,7 @@ from exporter.status.model import (
     CredentialStatus,
     ExporterStatus,
     KeyBudget,
-    Pause,
+    PauseStatus,
     State,
     Status,
     TargetStatus,
@@ -73,10 +73,10 @@ def _target(  # noqa: PLR0913 - what a target's status is read from
     plan: Plan,
     *,
     to_wall: float,
-    pauses: Mapping[str | None, Pause],
+    pauses: Mapping[str | None, PauseStatus],
 ) -> TargetStatus:
-    lane = parts.lanes[entry.target.credential]
-    next_poll = max(entry.ready_at, parts.gate.ready_at(), lane.gate.ready_at())
+    credential = parts.credentials[entry.target.credential]
+    next_poll = max(entry.ready_at, parts.pause_of_all.ends_at(), credential.pause.ends_at())
     is_known = not entry.is_sending and next_poll < math.inf
     return TargetStatus(
         known=known,
@@ -91,10 +91,14 @@ def _target(  # noqa: PLR0913 - what a target's status is read from
 
 
 def _budget(
-    parts: Parts, plan: Plan, now: float, to_wall: float, pauses: tuple[Pause, ...]
+    parts: Parts, plan: Plan, now: float, to_wall: float, pauses: tuple[PauseStatus, ...]
 ) -> BudgetStatus:
     budget = parts.budget
-    own = {name: lane.own_budget for name, lane in parts.lanes.items() if lane.own_budget}
+    own = {
+        name: credential.own_budget
+        for name, credential in parts.credentials.items()
+        if credential.own_budget
+    }
     return BudgetStatus(
         requests=budget.requests,
         window=budget.window,
@@ -113,33 +117,33 @@ def _budget(
     )
 
 
-def _pauses(parts: Parts, organizations: Organizations, to_wall: float) -> Iterator[Pause]:
-    gates: list[tuple[str | None, Gate]] = [(None, parts.gate)]
-    gates += [(name, lane.gate) for name, lane in parts.lanes.items()]
-    for credential, gate in gates:
-        if gate.since is not None and gate.refusal is not None:
-            until = gate.ready_at()
-            yield Pause(
-                credential=credential,
-                since=gate.since + to_wall,
+def _pauses(parts: Parts, organizations: Organizations, to_wall: float) -> Iterator[PauseStatus]:
+    pauses: list[tuple[str | None, Pause]] = [(None, parts.pause_of_all)]
+    pauses += [(name, credential.pause) for name, credential in parts.credentials.items()]
+    for name, pause in pauses:
+        if pause.since is not None and pause.cause is not None:
+            until = pause.ends_at()
+            yield PauseStatus(
+                credential=name,
+                since=pause.since + to_wall,
                 until=until + to_wall if until < math.inf else None,
-                type=gate.refusal.type,
-                message=gate.refusal.message,
-                organizations=organizations.get(credential, ()) if credential else (),
+                type=pause.cause.type,
+                message=pause.cause.message,
+                organizations=organizations.get(name, ()) if name else (),
             )
 
 
 def _credentials(
     parts: Parts, organizations: Organizations, now: float, to_wall: float
 ) -> Iterator[CredentialStatus]:
-    for name, lane in parts.lanes.items():
-        silence = lane.silence
+    for name, credential in parts.credentials.items():
+        silence = credential.silence
         yield CredentialStatus(
             credential=name,
             organizations=organizations.get(name, ()),
             unanswered=silence.requests,
             since=None if silence.since is None else silence.since + to_wall,
-            why=silence.why,
+            cause=silence.cause,
             is_silent=silence.is_total,
-            is_key_shared=lane.nonce_watch.says_shared(now),
+            is_key_shared=credential.nonce_watch.says_shared(now),
         )

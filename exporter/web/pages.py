@@ -110,16 +110,16 @@ class SilenceTold(NamedTuple):
 def silence_of(status: Status) -> SilenceTold | None:
     """Return what to tell of an API that does not answer, with whichever credentials; None where it does."""
     silent = [credential for credential in status.credentials if credential.is_silent]
-    whys = [credential.why for credential in silent if credential.why]
-    if not whys:
+    causes = [credential.cause for credential in silent if credential.cause]
+    if not causes:
         return None
     return SilenceTold(
         credentials=silent,
         requests=sum(credential.unanswered for credential in silent),
         since=min(status.at if it.since is None else it.since for it in silent),
-        type=whys[0].type,
-        message=whys[0].message,
-        meaning=advice(whys[0].type).meaning,
+        type=causes[0].type,
+        message=causes[0].message,
+        meaning=advice(causes[0].type).meaning,
     )
 
 

@@ -12,7 +12,7 @@ from exporter.status.model import (
     BudgetStatus,
     CredentialStatus,
     ExporterStatus,
-    Pause,
+    PauseStatus,
     Status,
     TargetStatus,
 )
@@ -82,7 +82,7 @@ def _budget(budget: BudgetStatus) -> Document:
     }
 
 
-def _pause(pause: Pause) -> Document:
+def _pause(pause: PauseStatus) -> Document:
     return {
         "credential": pause.credential,
         "since": rfc3339(pause.since),
@@ -94,15 +94,15 @@ def _pause(pause: Pause) -> Document:
 
 
 def _credential(credential: CredentialStatus) -> Document:
-    why = credential.why
+    cause = credential.cause
     return {
         "credential": credential.credential,
         "organizations": credential.organizations,
         "unanswered": {
             "requests": credential.unanswered,
             "since": _moment(credential.since),
-            "type": why and why.type,
-            "message": why and why.message,
+            "type": cause and cause.type,
+            "message": cause and cause.message,
         },
         "answering": not credential.is_silent,
         "keyShared": credential.is_key_shared,

@@ -13,7 +13,7 @@ import httpx
 
 from exporter.assembly import Exporter, World
 from exporter.metrics.state import Failure, PollResult, TargetState
-from exporter.polling.gate import Refusal
+from exporter.polling.pause import Cause
 from exporter.polling.usage import Usage
 from exporter.simulator import moods
 from exporter.simulator.portfolio import Portfolio
@@ -25,7 +25,7 @@ from tests.exporting import exporter_of, simulator
 from tests.simulator.calling import NOON, PORTFOLIO
 
 MONOTONIC = 5000.0
-REFUSAL = Refusal("http/429", "EAPI:Rate limit exceeded")
+REFUSAL = Cause("http/429", "EAPI:Rate limit exceeded")
 
 
 class Scene:
@@ -116,7 +116,9 @@ def every_state(portfolio: Portfolio = PORTFOLIO, access: Access | None = None) 
             scene.put(vault, results=_results("transport/timeout", 0), refresh_interval=60.02)
         scene.do(_schedule_next)
         scene.do(_fill_budget)
-        scene.do(lambda exporter: exporter.parts.gate.close(REFUSAL, MONOTONIC, MONOTONIC, 90.0))
+        scene.do(
+            lambda exporter: exporter.parts.pause_of_all.begin(REFUSAL, MONOTONIC, MONOTONIC, 90.0)
+        )
         scene.now = 12.0
         yield scene
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exporter.config import (
     Api,
     ConfigError,
-    CredentialSource,
+    CredentialSettings,
     Organization,
     Polling,
     RateLimit,
@@ -24,7 +24,7 @@ from exporter.config import (
 from tests.config.documents import ENVIRON, FILES, write_secrets
 
 EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_text()
-MODELS = (Settings, Api, RateLimit, Polling, CredentialSource, Organization, Vault)
+MODELS = (Settings, Api, RateLimit, Polling, CredentialSettings, Organization, Vault)
 KEYS = sorted({key for model in MODELS for key in model.model_fields} | {"treasury", "<<"})
 VALUES = ["30s", "key", "secret", "KEY", "VABCDEF234567A", "ABCD EFGH IJKL MNOP", "treasury", "/"]
 

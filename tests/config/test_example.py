@@ -7,7 +7,7 @@ import pytest
 
 from exporter.config import (
     Api,
-    CredentialSource,
+    CredentialSettings,
     Organization,
     Polling,
     RateLimit,
@@ -38,10 +38,10 @@ def test_the_example_is_a_good_configuration(filled_in: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Settings, Api, RateLimit, Polling, CredentialSource, Organization, Vault]
+    "model", [Settings, Api, RateLimit, Polling, CredentialSettings, Organization, Vault]
 )
 def test_the_example_mentions_every_key(
-    model: type[Settings | Api | RateLimit | Polling | CredentialSource | Organization | Vault],
+    model: type[Settings | Api | RateLimit | Polling | CredentialSettings | Organization | Vault],
 ) -> None:
     mentioned = set(re.findall(r"^[ #-]*(\w+):", EXAMPLE.read_text(), re.MULTILINE))
     assert set(model.model_fields) <= mentioned

@@ -12,10 +12,10 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 from structlog.testing import capture_logs
 
-from exporter.config import ConfigError, CredentialSource, SecretError, Secrets, Settings, parse
+from exporter.config import ConfigError, CredentialSettings, SecretError, Secrets, Settings, parse
 from exporter.config.files import is_open_to_all
 from exporter.config.secret_text import IN_ITS_PLACE, unusual
-from exporter.polling.lane import warn_of_unusual_secret
+from exporter.polling.credential import warn_of_unusual_secret
 from tests.config.documents import (
     API_KEY,
     API_SECRET,
@@ -35,7 +35,7 @@ NO_TEXT = "holds no text: put the secret there as one line of text"
 EMPTY = "is empty: put the secret there"
 
 
-def source(directory: Path, sources: str) -> CredentialSource:
+def source(directory: Path, sources: str) -> CredentialSettings:
     return read(document(sources=sources), directory).credentials["treasury"]
 
 
@@ -223,7 +223,7 @@ def test_a_secret_that_went_away_says_which_and_where(
 
 def test_a_source_built_in_code_says_what_it_lacks() -> None:
     with pytest.raises(SecretError, match=r"^api_key_file or api_key_env must be given$"):
-        CredentialSource().read()
+        CredentialSettings().read()
 
 
 @pytest.fixture

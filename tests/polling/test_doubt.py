@@ -81,7 +81,7 @@ def test_a_doubtful_target_that_cannot_be_polled_is_withdrawn_after_one_timeout(
         played.simulator.moods[played.vault_id("v0")] = moods.rate_limited(120)
         doubt(played, "v0")
         await played.play(1)
-        assert not played.exporter.parts.gate.is_open
+        assert played.exporter.parts.pause_of_all.is_active
         doubt(played, "v1")
         await played.play(4)
         assert played.state("v1").balances

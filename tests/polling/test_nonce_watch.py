@@ -214,18 +214,18 @@ def test_a_reload_goes_on_watching_and_another_key_is_watched_anew(tmp_path: Pat
         key.write_text("key-of-the-simulator")
         played = stage(credentials={"main": {"api_key_file": str(key)}}, directory=tmp_path)
         await played.play(30)
-        lane = played.exporter._lanes["main"]
-        watch = lane.nonce_watch
+        credential = played.exporter._credentials["main"]
+        watch = credential.nonce_watch
         text = yaml.safe_dump(dict(played.document))
         await played.exporter.reload(parse(text, directory=tmp_path, environ=played.environ))
-        assert lane.nonce_watch is watch
+        assert credential.nonce_watch is watch
         key.write_text("another-key")
         await played.exporter.reload(parse(text, directory=tmp_path, environ=played.environ))
-        assert lane.nonce_watch is not watch
-        watch = lane.nonce_watch
+        assert credential.nonce_watch is not watch
+        watch = credential.nonce_watch
         key.write_text("key-of-the-simulator")
-        await lane.read_secrets_again()
-        assert lane.nonce_watch is not watch
+        await credential.read_secrets_again()
+        assert credential.nonce_watch is not watch
         await played.stop()
 
     run(main())

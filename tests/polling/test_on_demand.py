@@ -123,7 +123,7 @@ def test_the_pause_of_a_refused_key_ends_for_one_request_once_a_minute() -> None
         await played.play(30)
         assert len(played.wire.sent) == sent + 1
         # It went on where it was: the next pause is longer than the one that was ended.
-        assert played.exporter.parts.lanes["main"].gate.ready_at() - now() > 120
+        assert played.exporter.parts.credentials["main"].pause.ends_at() - now() > 120
         await played.stop()
 
     run(main())

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from exporter.polling.gate import Refusal
+from exporter.polling.pause import Cause
 from exporter.polling.silence import Silence
 from exporter.simulator import moods
 from tests.polling.world import Stage, now, run, stage
@@ -19,7 +19,7 @@ SHOWN_AFTER = TIMEOUT + 5
 TICK = 1.0
 """How late the loop may be with what time alone changes."""
 HANGING = moods.slow(3600)
-NO_ANSWER = Refusal("transport/timeout", "no complete answer within 10 s")
+NO_ANSWER = Cause("transport/timeout", "no complete answer within 10 s")
 
 
 async def shown(played: Stage, seconds: float) -> dict[str, float]:
@@ -154,7 +154,7 @@ def test_while_a_third_of_the_targets_fail_the_others_never_do(mood: moods.Mood)
             await played.play(3600)
         await played.stop()
         assert set(failures(logs)) == failing
-        silence = played.exporter.parts.lanes["main"].silence
+        silence = played.exporter.parts.credentials["main"].silence
         assert not silence.is_total
 
     run(main())
@@ -244,14 +244,14 @@ def test_after_a_rate_limit_the_trial_requests_own_timeouts_show() -> None:
         vaults = [f"v{number}" for number in range(6)]
         limit = "EAPI:Rate limit exceeded"
         assert {error(played, vault) for vault in vaults} == {(limit, limit)}
-        pause = played.exporter.parts.gate
+        pause = played.exporter.parts.pause_of_all
         since = pause.since
         played.simulator.default_mood = HANGING
         with capture_logs() as logs:
             await played.play(35)
         await played.stop()
         assert {error(played, vault) for vault in vaults} == {NO_ANSWER[:2]}
-        assert (pause.refusal, pause.since) == (NO_ANSWER, since)
+        assert (pause.cause, pause.since) == (NO_ANSWER, since)
         assert sorted(changes(logs)) == [("target_failing", vault) for vault in vaults]
 
     run(main())
@@ -413,4 +413,4 @@ def test_silence_is_told_from_two_requests_in_a_row_of_targets_that_had_answers_
     assert (silence.is_total, silence.requests) == (total, count)
     since = len(requests) - count
     assert silence.since == (since if count else None)
-    assert silence.why == (NO_ANSWER if count else None)
+    assert silence.cause == (NO_ANSWER if count else None)

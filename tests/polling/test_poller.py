@@ -632,7 +632,7 @@ def test_what_a_pause_made_fail_is_tried_when_the_pause_ends_however_long_its_in
     run(main())
 
 
-def test_a_defect_in_the_request_that_tries_for_all_does_not_keep_the_gate_closed_for_good(
+def test_a_defect_in_the_trial_request_does_not_keep_the_pause_for_good(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def defective(*_args: object) -> None:
@@ -688,7 +688,7 @@ def test_after_an_outage_those_that_answer_are_back_soon_though_others_still_han
     run(main())
 
 
-def test_while_a_gate_is_closed_and_nobody_answers_intervals_are_kept() -> None:
+def test_intervals_are_kept_during_a_pause_in_which_nothing_is_answered() -> None:
     async def main() -> None:
         played = stage()
         played.simulator.default_mood = moods.times(1, moods.rate_limited(5))

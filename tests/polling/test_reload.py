@@ -13,7 +13,7 @@ import yaml
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from exporter.config import CredentialSource, SecretError, Secrets, Settings, parse
+from exporter.config import CredentialSettings, SecretError, Secrets, Settings, parse
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
 from exporter.simulator import moods
@@ -459,9 +459,9 @@ def test_a_limit_that_a_key_gets_while_its_request_is_under_way_is_counted_right
         await played.play(300)
         await played.stop()
         await asyncio.sleep(60)
-        (lane,) = played.exporter._lanes.values()
-        assert lane.own_budget is not None
-        assert lane.own_budget.used(now()) == 0
+        (credential,) = played.exporter._credentials.values()
+        assert credential.own_budget is not None
+        assert credential.own_budget.used(now()) == 0
 
     run(main())
 
@@ -588,17 +588,17 @@ def test_secrets_that_were_read_before_a_reload_do_not_take_the_place_of_its_own
     async def main() -> None:
         played = stage()
         await played.play(1)
-        lane = played.exporter._lanes["main"]
-        before, read = lane.secrets, CredentialSource.read
+        credential = played.exporter._credentials["main"]
+        before, read = credential.secrets, CredentialSettings.read
 
-        def reloaded_meanwhile(source: CredentialSource) -> Secrets:
-            lane.source = source.model_copy()
-            return dataclasses.replace(read(source), api_key=SecretStr("from before the reload"))
+        def reloaded_meanwhile(settings: CredentialSettings) -> Secrets:
+            credential.settings = settings.model_copy()
+            return dataclasses.replace(read(settings), api_key=SecretStr("from before the reload"))
 
         with monkeypatch.context() as patch:
-            patch.setattr(CredentialSource, "read", reloaded_meanwhile)
-            await lane.read_secrets_again()
-        assert lane.secrets == before
+            patch.setattr(CredentialSettings, "read", reloaded_meanwhile)
+            await credential.read_secrets_again()
+        assert credential.secrets == before
         await played.stop()
 
     run(main())

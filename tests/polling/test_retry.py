@@ -81,7 +81,7 @@ INF = math.inf
         (Reaction.RETRY, 86_400.0, False, (3700.0, 3700.0)),
         (Reaction.SLOW_DOWN, 600.0, False, (700.0, INF)),
         (Reaction.BACK_OFF, 600.0, False, (700.0, INF)),
-        # Their gates know how long.
+        # Their pauses know how long.
         (Reaction.PAUSE_ALL, 30.0, False, (-INF, INF)),
         (Reaction.PAUSE_CREDENTIAL, 30.0, False, (-INF, INF)),
         (Reaction.LOCK_OUT, 30.0, False, (-INF, INF)),

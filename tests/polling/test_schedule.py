@@ -77,11 +77,11 @@ def test_who_gives_way_goes_only_where_no_other_wants_to() -> None:
     polls = made(slow=60.0, other=60.0)
     slow, other = polls.entries
     slow.is_slow = True
-    lanes = {"key": Turn(0.0, slow_turn_at=90.0)}
-    assert polls.next(0.0, lanes)[0] is other
-    assert polls.next(90.0, lanes)[0] is slow
+    turns = {"key": Turn(0.0, slow_turn_at=90.0)}
+    assert polls.next(0.0, turns)[0] is other
+    assert polls.next(90.0, turns)[0] is slow
     other.is_sending = True
-    assert polls.next(0.0, lanes)[0] is slow
+    assert polls.next(0.0, turns)[0] is slow
 
 
 def test_a_target_that_had_to_wait_is_not_read_less_often_for_it() -> None:

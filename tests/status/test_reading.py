@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from exporter.config import parse
 from exporter.metrics.state import Failure, TargetState
-from exporter.polling.gate import Refusal
+from exporter.polling.pause import Cause
 from exporter.simulator import moods
 from exporter.status.model import KeyBudget, State, Status, TargetStatus
 from exporter.status.reading import state_of, status_of
@@ -227,13 +227,13 @@ def test_credentials_tell_what_of_their_requests_had_no_answer() -> None:
     options = {"credentials": credentials, "credential_of": lambda n: "main" if n else "other"}
     main_key, other_key = seen(playing(30), **options).credentials
     assert (main_key.credential, main_key.organizations) == ("main", ("org-main",))
-    assert (main_key.unanswered, main_key.since, main_key.why) == (0, None, None)
+    assert (main_key.unanswered, main_key.since, main_key.cause) == (0, None, None)
     assert not main_key.is_silent
     main_key, other_key = seen(hang, **options).credentials
     assert main_key.is_silent
     assert main_key.unanswered >= 2
     assert main_key.since == pytest.approx(BEGINNING + 61, abs=2)
-    assert main_key.why == Refusal("transport/timeout", "no complete answer within 10 s")
+    assert main_key.cause == Cause("transport/timeout", "no complete answer within 10 s")
     assert (other_key.credential, other_key.is_key_shared) == ("other", False)
 
 

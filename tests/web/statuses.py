@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.metrics.state import Failure, PollResult, TargetState, balances_of
-from exporter.polling.gate import Refusal
+from exporter.polling.pause import Cause
 from exporter.status.model import (
     BudgetStatus,
     CredentialStatus,
     ExporterStatus,
     KeyBudget,
-    Pause,
+    PauseStatus,
     Status,
     TargetStatus,
 )
@@ -30,8 +30,8 @@ NOW = 1_795_262_400.0
 EVIL = "<script>alert('x')</script>\"&'"
 COLD = replace(vault_target("cold"), id="VW44KPQC4C62K6")
 FAILURE = Failure("http/502", 502, "Bad Gateway", NOW - 90)
-PAUSE = Pause(None, NOW - 12, NOW + 78, "http/429", "Slow down.")
-REFUSED = Pause(
+PAUSE = PauseStatus(None, NOW - 12, NOW + 78, "http/429", "Slow down.")
+REFUSED = PauseStatus(
     "treasury", NOW - 200, NOW + 40, "InvalidKey", "The key is not known.", ("acme", "beta")
 )
 SILENT = CredentialStatus(
@@ -39,7 +39,7 @@ SILENT = CredentialStatus(
     ("acme", "beta"),
     unanswered=7,
     since=NOW - 75,
-    why=Refusal("transport/timeout", "no complete answer within 10 s"),
+    cause=Cause("transport/timeout", "no complete answer within 10 s"),
     is_silent=True,
 )
 OWN_LIMIT = KeyBudget("treasury", 10, 20.0, 7)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from exporter.config import ConfigError, CredentialSource, SecretError, Secrets
+from exporter.config import ConfigError, CredentialSettings, SecretError, Secrets
 from exporter.config.secret_text import unusual
 from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError
 from exporter.logs import get_logger
 from exporter.polling.budget import Budget
-from exporter.polling.gate import Gate
 from exporter.polling.nonce_watch import NonceWatch
+from exporter.polling.pause import Pause
 from exporter.polling.schedule import Entry
 from exporter.polling.silence import Silence
 
@@ -24,8 +24,8 @@ SLOW_SHARE: Final = 0.1
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
-    """The state of one credential.
+class Credential:
+    """One credential at work.
 
     own_budget: the limit of the key's own, besides the common one, if it has any. slow_turn_at: when targets that are
     slow to fail have their turn again, whoever else wants it, in monotonic seconds. generation: counts the secrets and
@@ -34,11 +34,11 @@ class Lane:
     """
 
     name: str
-    source: CredentialSource
+    settings: CredentialSettings
     secrets: Secrets
     connect: Callable[[Secrets], CustodyClient]
     client: CustodyClient
-    gate: Gate
+    pause: Pause
     own_budget: Budget | None
     in_flight: int = 0
     slow_turn_at: float = 0.0
@@ -50,11 +50,11 @@ class Lane:
     def ready_at(self, now: float) -> float:
         """Return when a request may go: infinity where that takes an answer first."""
         # One after the other while nothing is answered, until something is.
-        most = 1 if self.silence.is_total else self.source.max_in_flight
+        most = 1 if self.silence.is_total else self.settings.max_in_flight
         if self.in_flight >= most:
             return math.inf
         own = self.own_budget.ready_at(now) if self.own_budget else now
-        return max(own, self.gate.ready_at())
+        return max(own, self.pause.ends_at())
 
     def deprioritise_slow(self, entry: Entry, sent_at: float, now: float) -> None:
         """Let a target that took long to fail give way to the others of its key.
@@ -72,7 +72,7 @@ class Lane:
 
         watch: the one from before the request. Of several requests under way, a later one may overtake.
         """
-        if not error.refuses_nonce or (watch.has_accepted and self.source.max_in_flight > 1):
+        if not error.refuses_nonce or (watch.has_accepted and self.settings.max_in_flight > 1):
             return
         if not watch.refused(now):
             return
@@ -95,34 +95,34 @@ class Lane:
                 "shows what it showed when it was ahead, or create a new key",
             )
 
-    def become(self, other: "Lane", now: float, *, is_renewed: bool) -> None:
-        """Go on as `other`, which was built for the same credential after a reload.
+    def reload(self, new: "Credential", now: float, *, is_renewed: bool) -> None:
+        """Go on as `new`, which was built for the same credential after a reload.
 
         What is under way stays counted. A pause goes on, unless what it was about is not what it was. A lockout is
         about the key, whatever its secret.
         """
         if is_renewed:
-            if not self.gate.is_locked_out or self.secrets.api_key != other.secrets.api_key:
-                self.gate = other.gate
-            self.nonce_watch = other.nonce_watch
-            self.silence = other.silence
+            if not self.pause.is_lockout or self.secrets.api_key != new.secrets.api_key:
+                self.pause = new.pause
+            self.nonce_watch = new.nonce_watch
+            self.silence = new.silence
             self.generation += 1
-        if self.own_budget and other.own_budget:
-            self.own_budget.change(other.own_budget.requests, other.own_budget.window, now)
+        if self.own_budget and new.own_budget:
+            self.own_budget.change(new.own_budget.requests, new.own_budget.window, now)
         else:
-            self.own_budget = other.own_budget
-        self.name = other.name
-        self.source, self.secrets, self.secrets_problem = other.source, other.secrets, ""
-        self.connect, self.client = other.connect, other.client
+            self.own_budget = new.own_budget
+        self.name = new.name
+        self.settings, self.secrets, self.secrets_problem = new.settings, new.secrets, ""
+        self.connect, self.client = new.connect, new.client
 
     async def read_secrets_again(self) -> None:
         """Use what the secret files hold now: they may have been put right since the API refused what they held.
 
         Files that cannot be used leave everything as it is.
         """
-        source = self.source
+        settings = self.settings
         try:
-            secrets = await asyncio.to_thread(source.read)
+            secrets = await asyncio.to_thread(settings.read)
         except (SecretError, ConfigError) as error:
             # Asked at each refusal: said once for as long as it is the same.
             if str(error) != self.secrets_problem:
@@ -131,7 +131,7 @@ class Lane:
             return
         self.secrets_problem = ""
         # A reload may have read them meanwhile, from elsewhere.
-        if source is self.source and secrets != self.secrets:
+        if settings is self.settings and secrets != self.secrets:
             old, self.secrets, self.client = self.client, secrets, self.connect(secrets)
             self.generation += 1
             self.nonce_watch = NonceWatch()
@@ -140,36 +140,38 @@ class Lane:
             warn_of_unusual_secret(self.name, secrets)
 
 
-def lanes_that_stay(old: Mapping[str, Lane], new: Mapping[str, Lane]) -> dict[str, Lane]:
-    """Return the lanes of `old` that go on where a reload wants those of `new`, by the name that each has there.
+def credentials_that_stay(
+    old: Mapping[str, Credential], new: Mapping[str, Credential]
+) -> dict[str, Credential]:
+    """Return the credentials of `old` that a reload to `new` keeps, by the name that each has there.
 
     All keys come before any name: where an old name goes to a new key, the old key may have a name of its own, and
     what is under way with it must stay counted there.
     """
-    by_key = {lane.secrets.api_key: lane for lane in old.values()}
-    going = {
+    by_key = {credential.secrets.api_key: credential for credential in old.values()}
+    staying = {
         name: by_key.pop(key)
-        for name, lane in new.items()
-        if (key := lane.secrets.api_key) in by_key
+        for name, credential in new.items()
+        if (key := credential.secrets.api_key) in by_key
     }
-    for name, lane in old.items():
-        if lane not in going.values():
-            going.setdefault(name, lane)
-    return going
+    for name, credential in old.items():
+        if credential not in staying.values():
+            staying.setdefault(name, credential)
+    return staying
 
 
-def warn_of_unusual_secret(credential: str, secrets: Secrets) -> None:
+def warn_of_unusual_secret(name: str, secrets: Secrets) -> None:
     """Log that a secret cannot be one of Kraken's, and nothing of it."""
     if problem := unusual(secrets):
-        log.warning("secret_unusual", credential=credential, problem=f"the API secret {problem}")
+        log.warning("secret_unusual", credential=name, problem=f"the API secret {problem}")
 
 
-def warn_of_open_files(credential: str, source: CredentialSource) -> None:
+def warn_of_open_files(name: str, settings: CredentialSettings) -> None:
     """Log which secret files every user of this machine can read."""
-    for field_, file in source.files_open_to_all().items():
+    for field_, file in settings.files_open_to_all().items():
         log.warning(
             "secret_file_readable",
-            credential=credential,
+            credential=name,
             field=field_,
             file=str(file),
             problem="every user of this machine can read it: chmod 600, or 640 with the exporter's group",
