@@ -15,7 +15,6 @@ from exporter import __version__
 from exporter.assembly import Exporter, World
 from exporter.config import Settings, read_both
 from exporter.logs import get_logger
-from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
 from exporter.polling.plan import Plan, log_warnings
 from exporter.reload import Reloader
@@ -73,7 +72,7 @@ async def serve(
         bound = ListenAddress(*listener.getsockname()[:2])
         world = World()
         exporter = Exporter(settings, world, _shown(config_file))
-        reloader = Reloader(exporter, load, web_config, world.wall, hung_up)
+        reloader = Reloader(load, exporter.reload, exporter.loading, web_config, hung_up)
         site = Site(
             exporter,
             web.telemetry_path,
@@ -179,7 +178,7 @@ async def poll_once(settings: Settings, signals: Signals, paint: Paint = PLAIN) 
         signals.stop = partial(loop.call_soon_threadsafe, polling.cancel)
         await polling
         signals.stop = None
-    page = b"".join(Exposition(exporter.store, exporter.registry).plain(Format.TEXT_0_0_4))
+    page = b"".join(exporter.exposition().plain(Format.TEXT_0_0_4))
     states = list(exporter.store.states())
     succeeded = all(state.is_up for state in states)
     return Once(page.decode(), poll_report(states, paint), succeeded)

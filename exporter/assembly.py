@@ -26,6 +26,7 @@ from exporter.custody.transport import Find, Transport
 from exporter.custody.vault_query import VaultQuery
 from exporter.logs import hide_with
 from exporter.metrics import catalog
+from exporter.metrics.exposition import Exposition
 from exporter.metrics.state import TargetState
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
@@ -38,11 +39,14 @@ from exporter.polling.credential import (
 )
 from exporter.polling.on_demand import OnDemand
 from exporter.polling.pause import Pause
-from exporter.polling.plan import plan_of
+from exporter.polling.plan import Plan, plan_of
 from exporter.polling.poller import Parts, Poller
 from exporter.polling.results import Results
 from exporter.polling.schedule import Schedule
 from exporter.polling.usage import Usage
+from exporter.reload import Loading
+from exporter.status.model import ExporterStatus, Status
+from exporter.status.reading import status_of
 from exporter.version import revision
 
 LONGEST_RATE_LIMIT_PAUSE_SECONDS = 300.0
@@ -71,34 +75,11 @@ class World:
         return Moment(self.monotonic(), self.boottime(), self.wall())
 
 
-@dataclass(slots=True)
-class Loading:
-    """How the configuration was loaded.
-
-    file: where it stands, None for the demo. at: Unix seconds of the last success; error: why the last attempt failed.
-    web_error: why what changed on disk of the web configuration does not hold.
-    """
-
-    file: str | None
-    at: float
-    error: str | None = None
-    web_error: str | None = None
-
-    @property
-    def problem(self) -> str | None:
-        """What is wrong with what is on disk, None where it holds, as far as it was read."""
-        problems = [problem for problem in (self.error, self.web_error) if problem]
-        # A failed reload has told what is wrong with the web configuration already.
-        lines = dict.fromkeys("\n".join(problems).splitlines())
-        # It names files, and a name may have bytes that are no text, which no page can carry.
-        return "\n".join(lines).encode(errors="replace").decode() or None
-
-
 class Exporter:
     """The parts that work together; they outlive every reload.
 
     plan: what the settings ask for. store: what is exposed. poller: what fills it, of its parts. loading: of the
-    settings. began: seconds of `clocks.boottime`. wall: Unix seconds.
+    settings.
     """
 
     def __init__(self, settings: Settings, world: World, config_file: str | None = None) -> None:
@@ -112,16 +93,16 @@ class Exporter:
         hide_with(self._cleaner.hide)
         self._reading = Reading()
         self._telemetry = Telemetry()
-        self.wall = world.wall
-        self.loading = Loading(config_file, at=world.wall())
+        self.loading = Loading(config_file, world.wall)
         self.plan = plan_of(settings)
         self.store = Store(
             self.plan.targets,
             stale_after=self.plan.stale_after,
             max_series=settings.polling.max_series,
         )
+        self._exposition = Exposition(self.store, self._telemetry.registry)
         self._results = Results(self.store, self._telemetry, world.wall)
-        self.began = world.boottime()
+        self._began = world.boottime()
         now = world.monotonic()
         self._credentials = self._credentials_for(settings, _Files.of(settings))
         in_flight = sum(
@@ -149,8 +130,37 @@ class Exporter:
         """The exporter's own metrics."""
         return self._telemetry.registry
 
-    async def reload(self, settings: Settings) -> None:
-        """Go on with other settings. Raises as the constructor does, and changes nothing then.
+    @property
+    def is_ready(self) -> bool:
+        """Whether polling has begun."""
+        return self.poller.has_begun
+
+    def trouble(self) -> str | None:
+        """Return why polling makes no progress, None while it does."""
+        return self.poller.trouble()
+
+    def exposition(self) -> Exposition:
+        """Return what is exposed, brought up to date."""
+        self.poller.bring_up_to_date()
+        return self._exposition
+
+    def status(self) -> Status:
+        """Return how everything is now."""
+        self.poller.bring_up_to_date()
+        now, loading = self._world.moment(), self.loading
+        exporter = ExporterStatus(
+            version=__version__,
+            started_at=self._began + now.lead,
+            config_file=loading.file,
+            loaded_at=loading.at,
+            load_error=loading.problem,
+            is_ready=self.is_ready,
+            trouble=self.trouble(),
+        )
+        return status_of(exporter, self.plan, self.parts, self.store, now)
+
+    async def reload(self, settings: Settings) -> Plan:
+        """Go on with other settings; return their plan. Raises as the constructor does, and changes nothing then.
 
         Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
         """
@@ -174,6 +184,7 @@ class Exporter:
         self._settings = settings
         self.poller.reconsider()
         await asyncio.gather(*(client.close() for client in retired))
+        return plan
 
     def poll_now(self, ids: Collection[str]) -> OnDemand | None:
         """Poll these targets as soon as may be, without `ids` all that are failing or paused.

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from exporter.assembly import Exporter
 from exporter.config import ConfigError, SecretError, Settings, read_both
 from exporter.custody.environment import EnvironmentMistakeError
 from exporter.logs import get_logger
-from exporter.polling.plan import log_warnings
+from exporter.polling.plan import Plan, log_warnings
 from exporter.web.access.file import WebConfigFile
 
 LOOK_SECONDS: Final = 1.0
@@ -20,24 +19,54 @@ _Answer = asyncio.Future[str | None]
 log = get_logger()
 
 
-class Reloader:
-    """Reloads `exporter` from what `load` returns, and the web configuration.
+class Loading:
+    """How the configuration was loaded.
 
-    asked: set by whoever wants a reload and needs no answer. wall: Unix seconds.
+    file: where it stands, None for the demo. at: Unix seconds of the last success; error: why the last attempt failed.
+    web_error: why what changed on disk of the web configuration does not hold. wall: Unix seconds.
+    """
+
+    def __init__(self, file: str | None, wall: Callable[[], float]) -> None:
+        self.file = file
+        self.at = wall()
+        self.error: str | None = None
+        self.web_error: str | None = None
+        self._wall = wall
+
+    def succeeded(self) -> None:
+        """Take note that what is on disk holds from now on."""
+        self.at, self.error = self._wall(), None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with what is on disk, None where it holds, as far as it was read."""
+        problems = [problem for problem in (self.error, self.web_error) if problem]
+        # A failed reload has told what is wrong with the web configuration already.
+        lines = dict.fromkeys("\n".join(problems).splitlines())
+        # It names files, and a name may have bytes that are no text, which no page can carry.
+        return "\n".join(lines).encode(errors="replace").decode() or None
+
+
+class Reloader:
+    """Has `apply` go on with what `load` returns, and the web configuration with what is on disk.
+
+    apply: returns the plan of other settings once they hold; raises ConfigError, SecretError or EnvironmentMistakeError
+    where it changed nothing. loading: where it is noted how that went. asked: set by whoever wants a reload and needs
+    no answer.
     """
 
     def __init__(
         self,
-        exporter: Exporter,
         load: Callable[[], Settings],
+        apply: Callable[[Settings], Awaitable[Plan]],
+        loading: Loading,
         web_config: WebConfigFile,
-        wall: Callable[[], float],
         asked: asyncio.Event | None = None,
     ) -> None:
-        self._exporter = exporter
         self._load = load
+        self._apply = apply
+        self._loading = loading
         self._web_config = web_config
-        self._wall = wall
         self._asked = asked or asyncio.Event()
         self._under_way: _Answer | None = None
         self._next: _Answer | None = None
@@ -78,13 +107,13 @@ class Reloader:
             self._under_way.set_result(problem)
 
     async def _reload(self) -> str | None:
-        loading = self._exporter.loading
+        loading = self._loading
         try:
             # Reading a large file takes a moment, and polling goes on meanwhile.
             settings, reading = await asyncio.to_thread(
                 read_both, self._load, self._web_config.read
             )
-            await self._exporter.reload(settings)
+            plan = await self._apply(settings)
             self._web_config.hold(reading)
         except (ConfigError, SecretError, EnvironmentMistakeError) as error:
             loading.error = str(error)
@@ -93,9 +122,9 @@ class Reloader:
             loading.error = f"defect: {type(error).__name__}"
             log.exception("reload_crashed")
         else:
-            loading.at, loading.error = self._wall(), None
-            log.info("reloaded", targets=len(self._exporter.plan.targets))
-            log_warnings(self._exporter.plan)
+            loading.succeeded()
+            log.info("reloaded", targets=len(plan.targets))
+            log_warnings(plan)
         loading.web_error = self._web_config.problem
         return loading.problem
 
@@ -104,4 +133,4 @@ class Reloader:
             await self._web_config.look()
         except Exception:
             log.exception("web_config_crashed")
-        self._exporter.loading.web_error = self._web_config.problem
+        self._loading.web_error = self._web_config.problem

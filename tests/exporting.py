@@ -1,17 +1,19 @@
 """Configurations for an exporter of the simulator's portfolio, and one that has polled everything once."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from exporter.assembly import Exporter, World
-from exporter.config import parse
+from exporter.config import Settings, parse
 from exporter.reload import Reloader
 from exporter.simulator.portfolio import Portfolio
 from exporter.simulator.server import SimulatorThread
 from exporter.simulator.simulator import R3, Simulator
+from exporter.web.access.file import WebConfigFile
 from tests.simulator.calling import API_KEY, API_SECRET, PORTFOLIO, make_simulator
 
 ENVIRON = {
@@ -76,6 +78,17 @@ def polled(simulated: Simulator) -> Exporter:
         exporter = exporter_of(base_url)
         asyncio.run(exporter.poller.run_once(lambda _: None))
     return exporter
+
+
+def reloader_of(
+    exporter: Exporter,
+    load: Callable[[], Settings],
+    web_config: WebConfigFile | None = None,
+    asked: asyncio.Event | None = None,
+) -> Reloader:
+    """Return what reloads `exporter` from what `load` returns."""
+    web_config = web_config or WebConfigFile(None)
+    return Reloader(load, exporter.reload, exporter.loading, web_config, asked)
 
 
 async def reloaded(reloader: Reloader) -> str | None:

@@ -12,10 +12,9 @@ from structlog.testing import capture_logs
 from exporter import reload
 from exporter.assembly import Exporter
 from exporter.config import ConfigError, Mistake, Settings, parse
-from exporter.reload import Reloader
 from exporter.threads import Loop
 from exporter.web.access.file import WebConfigFile
-from tests.exporting import ENVIRON, configuration, exporter_of, reloaded
+from tests.exporting import ENVIRON, configuration, exporter_of, reloaded, reloader_of
 from tests.web.access.files import HASH, OTHER_HASH, write
 
 ALICE = {"basic_auth_users": {"alice": HASH}}
@@ -35,7 +34,7 @@ async def watched(
     def never() -> Settings:
         raise AssertionError
 
-    watching = asyncio.create_task(Reloader(exporter, never, file, lambda: 0.0).run())
+    watching = asyncio.create_task(reloader_of(exporter, never, file).run())
     does()
     async with asyncio.timeout(10):
         while not until():  # noqa: ASYNC110 - what is waited for is no event
@@ -106,7 +105,7 @@ def test_the_mistakes_of_both_files_are_told_at_once_and_each_once(
     def bad() -> Settings:
         raise ConfigError("config.yaml", [Mistake(("polling",), "required")])
 
-    problem = asyncio.run(reloaded(Reloader(exporter, bad, file, lambda: 0.0)))
+    problem = asyncio.run(reloaded(reloader_of(exporter, bad, file)))
     assert problem is not None
     main, *web = problem.splitlines()
     assert main == "config.yaml: polling: required"
@@ -125,7 +124,7 @@ def test_a_reload_tells_that_the_budget_has_become_too_small(exporter: Exporter)
     document = configuration("http://127.0.0.1:1")
     document["api"]["rate_limit"] = {"requests": 2, "window": "60s", "share": 1}
     small = parse(yaml.safe_dump(document), directory=Path(), environ=ENVIRON)
-    reloader = Reloader(exporter, lambda: small, WebConfigFile(None), lambda: 0.0)
+    reloader = reloader_of(exporter, lambda: small)
     with capture_logs() as events:
         assert asyncio.run(reloaded(reloader)) is None
     assert [event["event"] for event in events] == ["reloaded", "budget_too_small"]
@@ -164,7 +163,7 @@ def test_any_number_of_reloads_that_are_asked_for_meanwhile_are_one(
     exporter: Exporter, loads: Loads
 ) -> None:
     hung_up = asyncio.Event()
-    reloader = Reloader(exporter, loads, WebConfigFile(None), lambda: 0.0, hung_up)
+    reloader = reloader_of(exporter, loads, asked=hung_up)
 
     async def main() -> list[str | None]:
         running = asyncio.create_task(reloader.run())
@@ -192,7 +191,7 @@ def test_a_hangup_reloads_though_nobody_waits_for_it(exporter: Exporter, loads: 
     loads.release.set()
 
     async def main() -> None:
-        reloader = Reloader(exporter, loads, WebConfigFile(None), lambda: 0.0, hung_up)
+        reloader = reloader_of(exporter, loads, asked=hung_up)
         running = asyncio.create_task(reloader.run())
         hung_up.set()
         await under_way(loads)
@@ -207,7 +206,7 @@ def test_a_hangup_reloads_though_nobody_waits_for_it(exporter: Exporter, loads: 
 def test_who_waits_for_a_reload_when_the_exporter_stops_is_told_so(
     exporter: Exporter, loads: Loads
 ) -> None:
-    reloader = Reloader(exporter, loads, WebConfigFile(None), lambda: 0.0)
+    reloader = reloader_of(exporter, loads)
 
     async def main() -> list[str | None]:
         running = asyncio.create_task(reloader.run())

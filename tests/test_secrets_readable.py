@@ -12,9 +12,8 @@ from structlog.testing import capture_logs
 
 from exporter.assembly import Exporter, World
 from exporter.config import parse
-from exporter.reload import Reloader
 from exporter.web.access.file import WebConfigFile
-from tests.exporting import ENVIRON, configuration, reloaded, write
+from tests.exporting import ENVIRON, configuration, reloaded, reloader_of, write
 from tests.logfmt import read_line
 from tests.processes import run
 from tests.simulator.calling import API_KEY, API_SECRET
@@ -111,7 +110,7 @@ def test_a_web_configuration_that_has_become_readable_is_told_when_it_is_read_ag
             await web_config.look()
         assert told() == 1
         exporter = Exporter(settings, World())
-        await reloaded(Reloader(exporter, lambda: settings, web_config, lambda: 0.0))
+        await reloaded(reloader_of(exporter, lambda: settings, web_config))
         assert told() == 2
 
     with capture_logs() as events:

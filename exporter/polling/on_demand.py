@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from exporter.clocks import Moment
 from exporter.polling.credential import Credential
 from exporter.polling.pause import Pause
 from exporter.polling.schedule import Entry
@@ -18,10 +19,12 @@ MOST_NAMED: Final = 10
 class OnDemand:
     """What came of asking for polls. Times are monotonic seconds.
 
-    polled: what is polled as soon as the budget allows, or is under way. too_soon: what was asked for less than a
-    minute ago. paused: why targets are not polled, with when that ends (None while a request tries), and how many.
+    to_wall: Unix seconds less monotonic ones. polled: what is polled as soon as the budget allows, or is under way.
+    too_soon: what was asked for less than a minute ago. paused: why targets are not polled, with when that ends (None
+    while a request tries), and how many.
     """
 
+    to_wall: float = 0.0
     polled: list[Target] = field(default_factory=list)
     too_soon: list[Target] = field(default_factory=list)
     paused: dict[tuple[str, float | None], int] = field(default_factory=dict)
@@ -37,28 +40,29 @@ class OnDemand:
         key = why, until if until < math.inf else None
         self.paused[key] = self.paused.get(key, 0) + 1
 
-    def lines(self, to_wall: float) -> Iterable[str]:
-        """Yield what came of it, for people. to_wall: Unix seconds less monotonic ones."""
+    def lines(self) -> Iterable[str]:
+        """Yield what came of it, for people."""
         if self.polled:
             yield f"Polled as soon as the budget allows: {_names(self.polled)}."
         if self.too_soon:
             yield f"Not polled, as asked for less than a minute ago: {_names(self.too_soon)}."
         for (why, until), targets in self.paused.items():
-            ends = "" if until is None else f" until {_clock(until + to_wall)}"
+            ends = "" if until is None else f" until {_clock(until + self.to_wall)}"
             yield f"Not polled, as {why}{ends}: {targets} target{'s' if targets > 1 else ''}."
         if not (self.polled or self.too_soon or self.paused):
             yield "Nothing is failing or paused."
 
 
 def poll_on_demand(
-    entries: Iterable[Entry], credentials: Mapping[str, Credential], pause_of_all: Pause, now: float
+    entries: Iterable[Entry], credentials: Mapping[str, Credential], pause_of_all: Pause, at: Moment
 ) -> OnDemand:
     """Let `entries` be polled before all others, in spite of their back-off and of the pause of a refused credential.
 
     That pause ends early, for one trial request. A pause of everything and a lockout go on: what the API asked
     for is not ours to shorten. Each target, and each credential's pause, at most once a minute.
     """
-    asked = OnDemand()
+    now = at.monotonic
+    asked = OnDemand(to_wall=at.wall - now)
     ended: dict[str, bool] = {}
     for entry in entries:
         name = entry.target.credential

@@ -127,7 +127,7 @@ class Poller:
         """Poll the targets with these keys as soon as may be; return which are, and which are not and why."""
         parts = self._parts
         entries = [entry for entry in parts.schedule.entries if entry.target.key in keys]
-        asked = poll_on_demand(entries, parts.credentials, parts.pause_of_all, parts.monotonic())
+        asked = poll_on_demand(entries, parts.credentials, parts.pause_of_all, parts.moment())
         if asked.polled:
             log.info("poll_requested", targets=len(asked.polled))
         self.reconsider()

@@ -1,11 +1,11 @@
-"""Reads how everything is from the parts of an exporter; it changes none of them."""
+"""Reads how everything is from the parts that poll; it changes none of them."""
 
 import math
 from collections.abc import Iterator, Mapping
 
-from exporter import __version__
-from exporter.assembly import Exporter
+from exporter.clocks import Moment
 from exporter.metrics.state import TargetState
+from exporter.metrics.store import Store
 from exporter.polling.pause import Pause
 from exporter.polling.plan import Plan
 from exporter.polling.poller import Parts
@@ -26,33 +26,24 @@ Organizations = Mapping[str, tuple[str, ...]]
 """By the name of the credential that they are read with."""
 
 
-def status_of(exporter: Exporter) -> Status:
-    """Return how everything is now."""
-    parts, plan = exporter.parts, exporter.plan
-    now, wall = parts.monotonic(), exporter.wall()
+def status_of(
+    exporter: ExporterStatus, plan: Plan, parts: Parts, store: Store, at: Moment
+) -> Status:
+    """Return how everything is at the moment `at`. exporter: how the process is."""
+    now = at.monotonic
     # What is planned by the one clock is told by the other, at the difference they have at this moment.
-    to_wall = wall - now
+    to_wall = at.wall - now
     organizations = organizations_of(plan.targets)
     pauses = {pause.credential: pause for pause in _pauses(parts, organizations, to_wall)}
     return Status(
-        at=wall,
-        exporter=ExporterStatus(
-            version=__version__,
-            started_at=exporter.began + wall - parts.moment().boottime,
-            config_file=exporter.loading.file,
-            loaded_at=exporter.loading.at,
-            load_error=exporter.loading.problem,
-            is_ready=exporter.poller.has_begun,
-            trouble=exporter.poller.trouble(),
-        ),
+        at=at.wall,
+        exporter=exporter,
         budget=_budget(parts, plan, now, to_wall, tuple(pauses.values())),
         targets=tuple(
-            _target(
-                exporter.store[entry.target], entry, parts, plan, to_wall=to_wall, pauses=pauses
-            )
+            _target(store[entry.target], entry, parts, plan, to_wall=to_wall, pauses=pauses)
             for entry in parts.schedule.entries
         ),
-        series=exporter.store.series,
+        series=store.series,
         credentials=tuple(_credentials(parts, organizations, now, to_wall)),
     )
 

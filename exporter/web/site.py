@@ -2,9 +2,9 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from importlib.resources import files
-from typing import Final
+from typing import Final, Protocol
 
 from isal import isal_zlib
 from starlette.applications import Starlette
@@ -12,11 +12,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from exporter.assembly import Exporter
 from exporter.metrics.exposition import GZIP_LEVEL, Exposition
 from exporter.metrics.negotiation import accepts_gzip, negotiate
 from exporter.status.model import Status
-from exporter.status.reading import status_of
 from exporter.targets import Kind
 from exporter.threads import Worker
 from exporter.web.pages import Pages
@@ -36,8 +34,39 @@ STATIC_FILES: Final = {
 _WHOLE_GZIP: Final = 16 + isal_zlib.MAX_WBITS
 
 
+class Asked(Protocol):
+    """What came of asking for polls."""
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether there was something to poll, and none of it may be polled now."""
+
+    def lines(self) -> Iterable[str]:
+        """Yield what came of it, for people."""
+
+
+class Exporter(Protocol):
+    """What a site tells of, and may ask for."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether polling has begun."""
+
+    def trouble(self) -> str | None:
+        """Return why polling makes no progress, None while it does."""
+
+    def exposition(self) -> Exposition:
+        """Return what is exposed now."""
+
+    def status(self) -> Status:
+        """Return how everything is now."""
+
+    def poll_now(self, ids: Collection[str]) -> Asked | None:
+        """Poll these targets as soon as may be, without `ids` all that need it; None where an id is not a target's."""
+
+
 class Site:
-    """Answers from what the exporter knows.
+    """Answers from what `exporter` knows.
 
     reload: reloads the configuration and returns what is wrong with it, if anything; None where nobody may do that
     over HTTP.
@@ -53,7 +82,6 @@ class Site:
         self._exporter = exporter
         self._telemetry_path = telemetry_path
         self._reload_configuration = reload
-        self._exposition = Exposition(exporter.store, exporter.registry)
         self._pages = Pages(telemetry_path)
         # A page of thousands of targets takes a while to make. One thread, so that many readers never are many threads.
         self._maker = Worker("pages")
@@ -80,23 +108,25 @@ class Site:
         return app
 
     async def _metrics(self, request: Request) -> Response:
-        self._exporter.poller.bring_up_to_date()
+        exposition = self._exporter.exposition()
         format_ = negotiate(_header(request, "accept"))
         gzip = accepts_gzip(_header(request, "accept-encoding"))
         headers = {"content-type": format_.value, "vary": "accept, accept-encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-            compressed = await self._exposition.gzip(format_)
+            compressed = await exposition.gzip(format_)
             headers["content-length"] = str(sum(map(len, compressed)))
             return StreamingResponse(_in_turns(compressed), headers=headers)
-        return StreamingResponse(_in_turns(self._exposition.plain(format_)), headers=headers)
+        return StreamingResponse(_in_turns(exposition.plain(format_)), headers=headers)
 
     async def _status(self, request: Request) -> Response:
-        make = functools.partial(self._pages.status, self._now(), View.of(request.query_params))
+        make = functools.partial(
+            self._pages.status, self._exporter.status(), View.of(request.query_params)
+        )
         return await self._made(request, HTML, make)
 
     async def _target(self, kind: Kind, request: Request) -> Response:
-        status, sought = self._now(), (kind, request.path_params["id"])
+        status, sought = self._exporter.status(), (kind, request.path_params["id"])
         for target in status.targets:
             of = target.known.target
             if (of.kind, name_in_path(of.id)) == sought:
@@ -109,7 +139,9 @@ class Site:
         return await self._made(request, HTML, self._pages.help)
 
     async def _targets(self, request: Request) -> Response:
-        return await self._made(request, JSON, functools.partial(targets_json, self._now()))
+        return await self._made(
+            request, JSON, functools.partial(targets_json, self._exporter.status())
+        )
 
     async def _static(self, request: Request) -> Response:
         path = request.scope["path"]
@@ -117,12 +149,12 @@ class Site:
         return await self._made(request, STATIC_FILES[path], file.read_bytes)
 
     async def _healthy(self, _request: Request) -> Response:
-        if trouble := self._exporter.poller.trouble():
+        if trouble := self._exporter.trouble():
             return PlainTextResponse(f"Unhealthy: {trouble}.\n", 503)
         return PlainTextResponse("Healthy: polling goes on.\n")
 
     async def _ready(self, _request: Request) -> Response:
-        if not self._exporter.poller.has_begun:
+        if not self._exporter.is_ready:
             return PlainTextResponse("Not ready: polling has not begun.\n", 503)
         return PlainTextResponse("Ready: polling has begun.\n")
 
@@ -146,14 +178,9 @@ class Site:
         if asked is None:
             text = "No target has this id: /api/v1/targets has all of them.\n"
             return PlainTextResponse(text, 404)
-        to_wall = self._exporter.wall() - self._exporter.parts.monotonic()
-        text = "".join(f"{line}\n" for line in asked.lines(to_wall))
+        text = "".join(f"{line}\n" for line in asked.lines())
         # Too Many Requests: nothing of what was asked for may be done now.
         return PlainTextResponse(text, 429 if asked.is_in_vain else 200)
-
-    def _now(self) -> Status:
-        self._exporter.poller.bring_up_to_date()
-        return status_of(self._exporter)
 
     async def _made(
         self,

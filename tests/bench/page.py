@@ -11,7 +11,6 @@ import httpx
 from exporter.assembly import Exporter, World
 from exporter.metrics.state import Failure, PollResult, TargetState
 from exporter.simulator.portfolio import large_portfolio
-from exporter.status.reading import status_of
 from exporter.web.pages import Pages
 from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
@@ -29,9 +28,9 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
     gc.freeze()
     _poll_all(exporter)
     pages = Pages("/metrics")
-    status = status_of(exporter)
+    status = exporter.status()
     cases: dict[str, Callable[[], object]] = {
-        "in the event loop: to read how everything is": lambda: status_of(exporter),
+        "in the event loop: to read how everything is": exporter.status,
         "beside it: the page": lambda: pages.status(status, View()).encode(),
         "the page, filtered to 1 target": lambda: pages.status(status, View(text="vault-1234")),
         "`/api/v1/targets`": lambda: targets_json(status),

@@ -115,10 +115,9 @@ async def site() -> Site:
     async def reload() -> None:
         pass
 
-    made = Site(exporter, "/metrics", reload=reload)
     # The exporter's own metrics are not what is tried, and would take most of the time.
-    made._exposition = Exposition(exporter.store, CollectorRegistry())
-    return made
+    exporter._exposition = Exposition(exporter.store, CollectorRegistry())
+    return Site(exporter, "/metrics", reload=reload)
 
 
 REQUEST_LINE: Final = Surface("request line", request_line, _open_to_all)

@@ -15,7 +15,7 @@ def ask(played: Stage, *vaults: str) -> list[str]:
     """Ask for these vaults, or for whatever is in trouble; return what the operator reads."""
     asked = played.exporter.poll_now([played.vault_id(vault) for vault in vaults])
     assert asked is not None
-    return list(asked.lines(0.0))
+    return list(asked.lines())
 
 
 def names(vaults: Iterable[str]) -> str:
@@ -192,7 +192,7 @@ def test_many_targets_are_named_in_a_line_that_can_be_read() -> None:
         played = stage(vaults=30)
         asked = played.exporter.poll_now([played.vault_id(f"v{number}") for number in range(30)])
         assert asked is not None
-        (line,) = asked.lines(0.0)
+        (line,) = asked.lines()
         assert line.endswith(" and 20 more.")
 
     run(main())

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,7 +14,7 @@ from exporter.metrics.state import Failure, TargetState
 from exporter.polling.pause import Cause
 from exporter.simulator import moods
 from exporter.status.model import KeyBudget, State, Status, TargetStatus
-from exporter.status.reading import state_of, status_of
+from exporter.status.reading import state_of
 from tests.metrics.answers import HOT, make_store, put, row, vault_answer
 from tests.polling.world import BEGINNING, Stage, run, stage
 
@@ -29,7 +28,7 @@ def seen(play: Callable[[Stage], Awaitable[object]], **options: Any) -> Status:
     async def main() -> Status:
         played = stage(**options)
         await play(played)
-        status = status_of(played.exporter)
+        status = played.exporter.status()
         await played.stop()
         return status
 
@@ -272,11 +271,9 @@ def test_a_limit_of_a_credentials_own_is_told_with_its_use() -> None:
 def test_the_process_tells_since_when_it_runs_and_how_its_configuration_was_loaded(
     file: str,
 ) -> None:
-    problem: dict[str, Any] = {file: "organizations: required"}
-
     async def reloaded(played: Stage) -> None:
         await played.play(40)
-        played.exporter.loading = replace(played.exporter.loading, **problem)
+        setattr(played.exporter.loading, file, "organizations: required")
 
     told = seen(reloaded).exporter
     assert told.started_at == BEGINNING
@@ -302,8 +299,9 @@ def test_a_clock_that_was_set_moves_every_moment_with_it() -> None:
         ahead = [0.0]
         played = stage(wall=lambda: BEGINNING + asyncio.get_running_loop().time() + ahead[0])
         await played.play(10)
-        ahead[0] = 3600.0
-        status = status_of(played.exporter)
+        # By more, it would make targets due.
+        ahead[0] = 30.0
+        status = played.exporter.status()
         await played.stop()
         return status
 

@@ -18,13 +18,11 @@ from starlette.routing import Route
 from exporter.assembly import Exporter, World
 from exporter.config import load
 from exporter.polling.poller import STUCK_AFTER_SECONDS
-from exporter.reload import Reloader
 from exporter.simulator import moods
-from exporter.web.access.file import WebConfigFile
 from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS
 from exporter.web.pages import Pages
 from exporter.web.site import STATIC_FILES, Site
-from tests.exporting import exporter_of, polled, reloaded, simulator
+from tests.exporting import exporter_of, polled, reloaded, reloader_of, simulator
 from tests.simulator.calling import ORGANIZATION, VAULT
 
 Headers = Mapping[str, str] | list[tuple[bytes, bytes]]
@@ -267,7 +265,7 @@ def test_what_is_wrong_with_a_file_is_told_also_where_its_name_is_no_text(tmp_pa
     file = tmp_path / os.fsdecode(b"\xff.yaml")
     file.write_text("{}")
     exporter = exporter_of("http://127.0.0.1:1")
-    reloader = Reloader(exporter, lambda: load(file, {}), WebConfigFile(None), time.time)
+    reloader = reloader_of(exporter, lambda: load(file, {}))
     site = Site(exporter, "/metrics", reload=lambda: reloaded(reloader))
     for path, method in (("/-/reload", "POST"), ("/", "GET"), ("/api/v1/targets", "GET")):
         assert (

@@ -15,7 +15,6 @@ from jsonschema.protocols import Validator
 
 from exporter.simulator import moods
 from exporter.status.model import CredentialStatus, Status
-from exporter.status.reading import status_of
 from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
 from tests.exporting import polled, simulator
@@ -259,8 +258,8 @@ def test_the_answers_of_an_exporter_are_as_documented(schema: Validator) -> None
 def test_from_its_start_to_a_pause_an_exporter_says_what_is_documented(schema: Validator) -> None:
     async def main() -> list[Any]:
         played = stage(credentials={"main": {"rate_limit": {"requests": 9, "window": "9s"}}})
-        documents = [document(status_of(played.exporter))]
-        documents += [document(status_of(played.exporter)) async for _ in scenes(played)]
+        documents = [document(played.exporter.status())]
+        documents += [document(played.exporter.status()) async for _ in scenes(played)]
         await played.stop()
         return documents
 
