@@ -22,10 +22,10 @@ from exporter.report import plan_report, poll_report
 from exporter.signals import Signals
 from exporter.terminal import PLAIN, Paint
 from exporter.web.access.control import Access
-from exporter.web.access.exposure import warn_of_exposure
 from exporter.web.access.file import WebConfigFile
+from exporter.web.access.host import OwnNames
 from exporter.web.address import ListenAddress
-from exporter.web.host import OwnNames
+from exporter.web.exposure import warn_of_exposure
 from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.server import serving
 from exporter.web.site import Site

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from exporter.web.access.host import host_name
 from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS, ListenAddress
-from exporter.web.host import host_name
 from exporter.web.limits import DEFAULT_LIMITS, number, seconds
 
 Value = TypeVar("Value")

@@ -9,9 +9,9 @@ from exporter.config.models import (
     RateLimit,
     Vault,
 )
-from exporter.config.reading import load, parse, read_both
+from exporter.config.reading import read_both
 from exporter.config.secret_text import SecretError, Secrets
-from exporter.config.settings import Settings
+from exporter.config.settings import Settings, load, parse
 
 __all__ = [
     "ALL_CREDENTIALS",

@@ -1,4 +1,4 @@
-"""From a configuration file to settings: everything is looked at before anything is refused."""
+"""From a file to what it says: everything is looked at before anything is refused."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,8 +17,6 @@ from exporter.config.mistakes import (
     ProblemError,
 )
 from exporter.config.models import Document
-from exporter.config.relations import relation_mistakes
-from exporter.config.settings import Settings
 from exporter.config.translation import value_mistakes
 from exporter.config.values import Surroundings
 
@@ -28,25 +26,14 @@ Second = TypeVar("Second")
 Relations = Callable[[object, Surroundings], Iterable[Mistake]]
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """Read a configuration file and the files it names.
+def load_document(
+    path: Path, environ: Mapping[str, str], document: type[Read], relations: Relations
+) -> Read:
+    """Read a file and the files it names; `relations` finds what is wrong between its values.
 
     Relative paths in it start at its directory; `environ` holds the variables it may name.
     Raises ConfigError with every mistake.
     """
-    return load_document(path, environ, Settings, relation_mistakes)
-
-
-def parse(text: str, *, directory: Path, environ: Mapping[str, str]) -> Settings:
-    """Read a configuration from text, as `load` does from a file in that directory."""
-    surroundings = Surroundings(directory, environ)
-    return _read(text, "configuration", surroundings, Settings, relation_mistakes)
-
-
-def load_document(
-    path: Path, environ: Mapping[str, str], document: type[Read], relations: Relations
-) -> Read:
-    """Read a file of another kind in the same way; `relations` finds what is wrong between its values."""
     text, mistakes = _text(path)
     if mistakes:
         raise ConfigError(path, mistakes)
@@ -64,6 +51,13 @@ def read_both(first: Callable[[], First], second: Callable[[], Second]) -> tuple
             raise ConfigFilesError(error, other) from None
         raise
     return read, second()
+
+
+def parse_document(
+    text: str, surroundings: Surroundings, document: type[Read], relations: Relations
+) -> Read:
+    """Read a document from text, as `load_document` does from a file."""
+    return _read(text, "configuration", surroundings, document, relations)
 
 
 # Errors are raised outside of `except`: what they would carry along holds parts of the file.

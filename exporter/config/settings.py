@@ -1,13 +1,16 @@
-"""The settings as a whole, and what one part of them inherits from another."""
+"""The settings as a whole, what one part of them inherits from another, and how they are read."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from exporter.config.credentials import CredentialSettings
 from exporter.config.models import Api, Document, Organization, Polling
-from exporter.config.values import Name
+from exporter.config.reading import load_document, parse_document
+from exporter.config.relations import relation_mistakes
+from exporter.config.values import Name, Surroundings
 
 Fields = dict[str, object]
 
@@ -56,3 +59,17 @@ def _each(entries: object, change: Callable[[Fields], Fields]) -> object:
     if not isinstance(entries, list):
         return entries
     return [change(entry) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read a configuration file and the files it names.
+
+    Relative paths in it start at its directory; `environ` holds the variables it may name.
+    Raises ConfigError with every mistake.
+    """
+    return load_document(path, environ, Settings, relation_mistakes)
+
+
+def parse(text: str, *, directory: Path, environ: Mapping[str, str]) -> Settings:
+    """Read a configuration from text, as `load` does from a file in that directory."""
+    return parse_document(text, Surroundings(directory, environ), Settings, relation_mistakes)

@@ -15,8 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from exporter.web.access.control import Access
+from exporter.web.access.headers import bad_request
 from exporter.web.access.passwords import CONNECTION
-from exporter.web.headers import bad_request
 from exporter.web.limits import Limits
 
 LAST_ANSWERS_SECONDS: Final = 1

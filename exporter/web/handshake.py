@@ -12,9 +12,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from exporter.logs import get_logger
+from exporter.web.access.headers import bad_request
 from exporter.web.access.tls import TlsServerConfig, refuse
 from exporter.web.connection import Connection, State, network_of
-from exporter.web.headers import bad_request
 
 _NO_TLS: Final = "Client sent an HTTP request to an HTTPS server."
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 from starlette.types import ASGIApp
 
 from exporter.web.access.control import Access
+from exporter.web.access.headers import SECURITY
 from exporter.web.connection import Connection, State
-from exporter.web.headers import SECURITY
 from exporter.web.limits import DEFAULT_LIMITS
 from exporter.web.server import configuration
 from tests.fuzzing.surface import DefectError

@@ -20,10 +20,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.web.access.control import Access
+from exporter.web.access.headers import SECURITY
 from exporter.web.access.models import WebConfiguration
 from exporter.web.access.passwords import Passwords
 from exporter.web.address import ListenAddress
-from exporter.web.headers import SECURITY
 from exporter.web.server import serving
 from tests.waiting import DEADLINE_SECONDS, until
 from tests.web.access.files import HASH

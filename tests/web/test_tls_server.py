@@ -19,10 +19,10 @@ from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from exporter.web.access.control import Access
+from exporter.web.access.headers import SECURITY
 from exporter.web.access.models import WebConfiguration
 from exporter.web.connection import State
 from exporter.web.handshake import Handshake
-from exporter.web.headers import SECURITY
 from exporter.web.limits import Limits
 from tests.waiting import DEADLINE_SECONDS, until
 from tests.web.access.files import read

@@ -11,12 +11,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.web.access.browsers import is_forged
+from exporter.web.access.headers import HeaderPairs, security_headers, with_headers
+from exporter.web.access.host import OwnNames, host_of, in_origin_form
 from exporter.web.access.models import WebConfiguration
 from exporter.web.access.passwords import CONNECTION, Asker, Passwords, Stranger
 from exporter.web.access.rate import TokenBucket
 from exporter.web.access.tls import TlsServerConfig
-from exporter.web.headers import HeaderPairs, security_headers, with_headers
-from exporter.web.host import OwnNames, host_of, in_origin_form
 
 _DEFECT: Final = PlainTextResponse("Internal Server Error\n", 500)
 _CLOSE: Final = {"connection": "close"}

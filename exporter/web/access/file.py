@@ -7,14 +7,16 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.config import ConfigError, Mistake
+import structlog
+from structlog.typing import FilteringBoundLogger
+
 from exporter.config.files import answer_of, is_open_to_all
+from exporter.config.mistakes import ConfigError, Mistake
 from exporter.config.reading import load_document
-from exporter.logs import get_logger
 from exporter.web.access.models import WebConfiguration
 from exporter.web.access.relations import relation_mistakes
 
-log = get_logger()
+log: FilteringBoundLogger = structlog.get_logger()
 
 Signature = tuple[tuple[int, ...], ...]
 

@@ -13,10 +13,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from exporter.web.access.control import Access
+from exporter.web.access.headers import SECURITY
+from exporter.web.access.host import OwnNames
 from exporter.web.access.models import HttpServerConfig, RateLimit, WebConfiguration
 from exporter.web.access.passwords import Passwords
-from exporter.web.headers import SECURITY
-from exporter.web.host import OwnNames
 from tests.web.access.files import HASH, PASSWORD
 
 USERS = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH), "böb": SecretStr(HASH)})

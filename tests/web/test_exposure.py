@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.web.access.exposure import is_loopback, warn_of_exposure
 from exporter.web.access.file import WebConfigFile
 from exporter.web.address import ListenAddress
+from exporter.web.exposure import is_loopback, warn_of_exposure
 from tests.web.access.files import HASH, write
 
 TLS = {"tls_server_config": {"cert_file": "server.pem", "key_file": "server-key.pem"}}

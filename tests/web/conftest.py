@@ -1,4 +1,4 @@
-"""What tests of the access share."""
+"""What tests of the web side share."""
 
 from pathlib import Path
 

@@ -3,7 +3,7 @@
 import pytest
 from starlette.types import Scope
 
-from exporter.web.host import OwnNames, host_name, host_of, in_origin_form
+from exporter.web.access.host import OwnNames, host_name, host_of, in_origin_form
 
 NAMES = OwnNames.of("Custody-7.example.net", {"custody.example.org"})
 

@@ -1,0 +1,152 @@
+"""Which part of the program may know which: read from the import statements of every module."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import exporter
+
+ROOT: Final = Path(exporter.__file__).parent
+ROOMS: Final[Mapping[str, str]] = {
+    "exporter": "app",
+    **dict.fromkeys(
+        (
+            "exporter.clocks",
+            "exporter.logs",
+            "exporter.signals",
+            "exporter.terminal",
+            "exporter.threads",
+            "exporter.turns",
+            "exporter.version",
+        ),
+        "foundation",
+    ),
+    "exporter.config": "config",
+    "exporter.custody": "custody",
+    "exporter.metrics": "metrics",
+    "exporter.polling": "polling",
+    "exporter.resources": "resources",
+    "exporter.simulator": "simulator",
+    "exporter.state": "state",
+    "exporter.status": "status",
+    "exporter.targets": "targets",
+    "exporter.web": "web",
+    "exporter.web.access": "access",
+    "exporter.assembly": "assembly",
+    "exporter.reload": "reload",
+    "exporter.__main__": "cli",
+    "exporter.cli": "cli",
+    "exporter.flags": "cli",
+    "exporter.healthcheck": "cli",
+}
+"""The room of a module is that of the longest of these names that it is in."""
+
+ARROWS: Final[Mapping[str, frozenset[str]]] = {
+    room: frozenset(("foundation", *below.split()))
+    for room, below in {
+        "config": "",
+        "access": "config",
+        "custody": "config",
+        "targets": "config",
+        "metrics": "custody targets",
+        "resources": "config custody metrics targets",
+        "state": "custody metrics resources targets",
+        "polling": "config custody metrics resources state targets",
+        "status": "metrics polling resources state targets",
+        "web": "access custody metrics polling resources state status targets",
+        "simulator": "config web",
+        "reload": "access config custody polling",
+        "assembly": "config custody metrics polling reload resources state status targets",
+        "app": "access assembly config metrics polling reload resources state targets web",
+        "cli": "access app config custody simulator web",
+    }.items()
+} | {"foundation": frozenset()}
+"""What each room may import besides itself."""
+
+GENERIC: Final = (
+    "exporter.config.document",
+    "exporter.config.files",
+    "exporter.config.mistakes",
+    "exporter.config.models",
+    "exporter.config.reading",
+    "exporter.config.secret_text",
+    "exporter.config.translation",
+    "exporter.config.values",
+    "exporter.threads",
+    "exporter.web.access",
+)
+"""A strict reader of YAML and an exporter-toolkit, so that they can be published for themselves one day."""
+
+
+def name_of(file: Path) -> str:
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES: Final = {name_of(file): file for file in sorted(ROOT.rglob("*.py"))}
+
+
+def is_in(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
+
+
+def room_of(module: str) -> str:
+    return ROOMS[max((name for name in ROOMS if is_in(module, name)), key=len)]
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Return the modules of the program that a module imports, wherever in it, for its annotations too."""
+    return frozenset(_imports(ast.parse(FILES[module].read_text())))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if is_in(alias.name, "exporter"))
+        elif isinstance(node, ast.ImportFrom) and is_in(node.module or "", "exporter"):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in FILES else str(node.module)
+
+
+def imports_at(module: str) -> Iterator[str]:
+    """Yield what a module imports besides the version number, which is everybody's."""
+    return (it for it in imports(module) if it != "exporter")
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_module_imports_only_what_its_room_may_know(module: str) -> None:
+    room = room_of(module)
+    may = ARROWS[room] | {room}
+    assert {it: room_of(it) for it in imports_at(module) if room_of(it) not in may} == {}
+
+
+def test_the_arrows_between_rooms_form_no_circle() -> None:
+    assert set(TopologicalSorter(ARROWS).static_order()) == set(ARROWS)
+
+
+def test_the_imports_of_modules_form_no_circle() -> None:
+    graph = {module: set(imports_at(module)) - {module} for module in FILES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_only_app_imports_the_builder() -> None:
+    assert {module for module in FILES if "exporter.assembly" in imports(module)} == {
+        "exporter.app"
+    }
+
+
+@pytest.mark.parametrize("module", [it for it, of in product(FILES, GENERIC) if is_in(it, of)])
+def test_what_is_generic_imports_nothing_of_this_product(module: str) -> None:
+    strange = {it for it in imports(module) if not any(is_in(it, of) for of in GENERIC)}
+    assert strange == set()
