@@ -32,16 +32,19 @@ UNKNOWN_BREAKAGE = "broken YAML: check the quotes, brackets and indentation here
 PLAIN_WORDS = {
     r"'\t' that cannot start": "a tab: use spaces",
     "cannot start any token": "text that begins with this character: put it in quotes",
-    "mapping values are not allowed": "a ':' that cannot stand here: indent this line as its "
-    "neighbours are, or put text with a ':' in quotes",
-    "could not find expected ':'": "a key without a ':' after it",
-    "found unexpected end of stream": "a quote that is never closed",
+    "mapping values are not allowed": "a ':' that cannot stand here: check the indentation and the ':' of the line "
+    "above, or put text with a ':' in quotes",
     "found unknown escape character": "a backslash that begins no known escape: use single quotes",
     "found undefined alias": "an alias without its anchor: put text that begins with '*' in quotes",
     "second occurrence": "an anchor that is defined a second time",
     "expected <block end>": "a line that does not fit those above it: check the indentation",
-    "expected ',' or": "a bracket that is never closed, or a missing comma",
     "found another document": "a second document: the configuration is only one",
+}
+# Found only where something else begins, lines below, or at the end of the file: the place is where it was begun.
+UNFINISHED = {
+    "could not find expected ':'": "a key without ': ' after it",
+    "found unexpected end of stream": "a quote that is never closed",
+    "expected ',' or": "a bracket that is not closed, or lacks a comma, before {found}",
 }
 
 
@@ -129,8 +132,7 @@ def _compose(text: str) -> yaml.Node | None:
     try:
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or loader.get_mark()
-        raise ProblemError(f"{_place(mark.line, mark.column)}: {_plain_words(error)}") from None
+        raise ProblemError(_broken(error, loader.get_mark())) from None
     except (ValueError, OverflowError):  # from chr(), for an escape such as "\UFFFFFFFF"
         mark = loader.get_mark()
         raise ProblemError(
@@ -144,9 +146,17 @@ def _place(line: int, column: int) -> str:
     return f"line {line + 1}, column {column + 1}"
 
 
-def _plain_words(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or ""
-    return next((words for part, words in PLAIN_WORDS.items() if part in problem), UNKNOWN_BREAKAGE)
+def _broken(error: yaml.MarkedYAMLError, read_to: yaml.Mark) -> str:
+    """Say where a document is broken, and how. read_to: where reading ended, for an error that has no place."""
+    problem, mark = error.problem or "", error.problem_mark or read_to
+    found = _place(mark.line, mark.column)
+    for part, words in UNFINISHED.items():
+        if part in problem and (begun := error.context_mark):
+            return f"{_place(begun.line, begun.column)}: {words.format(found=found)}"
+    words = next(
+        (words for part, words in PLAIN_WORDS.items() if part in problem), UNKNOWN_BREAKAGE
+    )
+    return f"{found}: {words}"
 
 
 class _Reader:

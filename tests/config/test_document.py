@@ -123,12 +123,14 @@ def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None
         (
             "api: timeout: 1s",
             (
-                "line 1, column 13: a ':' that cannot stand here: indent this line as its neighbours "
-                "are, or put text with a ':' in quotes"
+                "line 1, column 13: a ':' that cannot stand here: check the indentation and the ':' of the line "
+                "above, or put text with a ':' in quotes"
             ),
         ),
-        ("api: 1\ntimeout\n", "line 3, column 1: a key without a ':' after it"),
-        ("api: 'x", "line 1, column 8: a quote that is never closed"),
+        ("api: 1\ntimeout\n", "line 2, column 1: a key without ': ' after it"),
+        ("api: 1\ntimeout:10s\npolling: {}\n", "line 2, column 1: a key without ': ' after it"),
+        ("api: 'x", "line 1, column 6: a quote that is never closed"),
+        ('api: "x\npolling: {}\n', "line 1, column 6: a quote that is never closed"),
         (
             'api: "\\q"',
             "line 1, column 8: a backslash that begins no known escape: use single quotes",
@@ -142,7 +144,14 @@ def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None
             "- a\nb: 1",
             "line 2, column 1: a line that does not fit those above it: check the indentation",
         ),
-        ("api: [1", "line 1, column 8: a bracket that is never closed, or a missing comma"),
+        (
+            "api: [1",
+            "line 1, column 6: a bracket that is not closed, or lacks a comma, before line 1, column 8",
+        ),
+        (
+            "api: {timeout: 1s\npolling: {}\n",
+            "line 1, column 6: a bracket that is not closed, or lacks a comma, before line 2, column 8",
+        ),
         (
             "api: 1\n---\napi: 2",
             "line 2, column 1: a second document: the configuration is only one",
