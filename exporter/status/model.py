@@ -20,8 +20,8 @@ class PauseStatus:
     """A pause of polling.
 
     credential: whose, None where it is everybody's. organizations: that are read with it. since: when the first of the
-    pauses in a row began. until: when one request may try, None while it does. type, message: of the error that brought
-    it about, or of the last request that tried and had no answer.
+    pauses in a row began. until: when one request may try, None while it does. type, message, status: of the error that
+    brought it about, or of the last request that tried and had no answer.
     """
 
     credential: str | None
@@ -30,6 +30,7 @@ class PauseStatus:
     type: str
     message: str
     organizations: tuple[str, ...] = ()
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

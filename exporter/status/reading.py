@@ -121,6 +121,7 @@ def _pauses(parts: Parts, organizations: Organizations, to_wall: float) -> Itera
                 type=pause.cause.type,
                 message=pause.cause.message,
                 organizations=organizations.get(name, ()) if name else (),
+                status=pause.cause.status,
             )
 
 

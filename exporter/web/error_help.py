@@ -49,7 +49,14 @@ ADVICE: Final = (
         f"{RUNBOOKS}KrakenCustodyBlocked.md",
     ),
     Advice(
-        ("permissiondenied", "badrequest", "http403", "http404"),
+        (
+            "permissiondenied",
+            "badrequest",
+            "invalidarguments",
+            "unknownmethod",
+            "http403",
+            "http404",
+        ),
         "PermissionDenied, BadRequest, http/403, http/404",
         "The API does not let this key see the organization or vault, or does not know its id. "
         "Check the id in the configuration and the rights of the API user.",
@@ -90,7 +97,14 @@ ADVICE: Final = (
 """The first that fits counts."""
 
 
-def advice(type_: str) -> Advice:
-    """Return what there is to say about errors of `type_`."""
+def advice(type_: str, status: int | None = None) -> Advice:
+    """Return what there is to say about errors of `type_`; where that is unknown, about their HTTP status."""
+    found = _entry_for(type_)
+    if found is ADVICE[-1] and status is not None:
+        found = _entry_for("BadRequest" if status == 400 else f"http/{status}")
+    return found
+
+
+def _entry_for(type_: str) -> Advice:
     letters = f"^{''.join(filter(str.isalnum, type_.lower()))}$"
     return next(entry for entry in ADVICE if any(word in letters for word in entry.words))

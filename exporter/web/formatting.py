@@ -45,11 +45,6 @@ def lasting(seconds: float) -> str:
     return f"for {_whole(int(seconds))}" if seconds >= 1 else "just now"
 
 
-def since(seconds: float) -> str:
-    """Return since how long ago something is so."""
-    return f"since {_whole(int(seconds))}" if seconds >= 1 else "just now"
-
-
 def wait(seconds: float) -> str:
     """Return how long until something may happen."""
     return f"in {_whole(int(seconds))}" if seconds >= 1 else "now"
@@ -99,7 +94,6 @@ FILTERS: dict[str, Callable[..., object]] = {
     "span": span,
     "age": age,
     "lasting": lasting,
-    "since": since,
     "wait": wait,
     "moment": moment,
     "amount": amount,

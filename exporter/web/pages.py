@@ -31,7 +31,9 @@ class Pages:
             view=view,
             verdict=verdict(status),
             polling=polling(status),
-            pauses=[(pause, advice(pause.type).meaning) for pause in status.budget.pauses],
+            pauses=[
+                (pause, advice(pause.type, pause.status).meaning) for pause in status.budget.pauses
+            ],
             silence=silence_of(status),
             shared=[credential for credential in status.credentials if credential.is_key_shared],
             advice_on_nonces=advice("nonce").meaning,
@@ -53,7 +55,7 @@ class Pages:
             target=target,
             row=row_of(target, status.at),
             statement=known.balances and balance_table_of(known.target.kind, known.balances),
-            advice=known.failure and advice(known.failure.type),
+            advice=known.failure and advice(known.failure.type, known.failure.status),
         )
 
     def help(self) -> str:

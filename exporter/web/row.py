@@ -70,7 +70,7 @@ def row_of(target: TargetStatus, now: float) -> Row:
         latency=UNKNOWN if latency is None else span(latency),
         polls=polls_of(tuple(result.error for result in known.results)),
         error=failure.type if failure else "",
-        message=failure.message if failure else "",
+        message=failure.message if failure and failure.message != failure.type else "",
         failing=moment(failure.since) if failure else None,
         failing_text=lasting(now - failure.since) if failure else "",
         paused=moment(pause.since) if pause else None,

@@ -38,7 +38,7 @@ def states(page: Page) -> list[str]:
 def test_the_page_answers_in_one_look(opened: Open, mode: dict[str, bool]) -> None:
     page = opened(**mode)
     expect(page.locator("h1")).to_have_text("1 stale, 1 failing, 1 waiting, 9 of 12 up; 12 paused")
-    expect(page.locator("#alerts")).to_contain_text("Polling pauses for everything: http/429")
+    expect(page.locator("#alerts")).to_contain_text("Polling is paused for all targets: http/429")
     expect(page.locator("#budget svg.chart")).to_be_visible()
     assert states(page) == ["stale", "failing", "waiting", *["up"] * 9]
     assert rows(page)[:3] == [STALE, DENIED, WAITING]
@@ -98,7 +98,7 @@ def test_a_count_shows_the_targets_in_that_state(opened: Open) -> None:
 def test_a_filter_that_nothing_passes_says_so(opened: Open) -> None:
     page = opened()
     page.get_by_label("Name, id or error").fill("nowhere")
-    expect(page.locator("#rows")).to_contain_text("No target is like that.")
+    expect(page.locator("#rows")).to_contain_text("No target matches.")
     page.locator("#none").get_by_role("link").click()
     expect(page.locator("caption")).to_have_text("12 of 12 targets")
 
@@ -246,7 +246,7 @@ def test_a_failing_target_says_what_to_do(opened: Open) -> None:
     page.get_by_role("link", name=DENIED).click()
     failure, pause = page.locator(".alert").all()
     expect(failure).to_contain_text("KrakenCustodyPermissionDenied.md")
-    expect(pause).to_contain_text("Polling pauses for everything: http/429")
+    expect(pause).to_contain_text("Polling is paused for all targets: http/429")
 
 
 def test_hostile_names_do_nothing(visit: Callable[..., Page]) -> None:

@@ -31,6 +31,8 @@ ROOT = Path(__file__).parents[2]
         ("PermissionDenied", "PermissionDenied"),
         ("BadRequest", "PermissionDenied"),
         ("http/404", "PermissionDenied"),
+        ("EGeneral:Invalid arguments", "PermissionDenied"),
+        ("EGeneral:Unknown method", "PermissionDenied"),
         *((type_, "TargetFailing") for type_ in TRANSPORT_TYPES),
         *((type_, "TargetFailing") for type_ in RESPONSE_TYPES),
         (SERIES_LIMIT_TYPE, "TargetFailing"),
@@ -45,6 +47,24 @@ ROOT = Path(__file__).parents[2]
 )
 def test_each_type_leads_to_its_runbook(type_: str, runbook: str) -> None:
     assert advice(type_).runbook == f"{RUNBOOKS}KrakenCustody{runbook}.md"
+
+
+@pytest.mark.parametrize(
+    ("type_", "status", "runbook"),
+    [
+        ("Unauthorized", 401, "CredentialRefused"),
+        ("Slow", 429, "RateLimited"),
+        ("Forbidden", 403, "PermissionDenied"),
+        ("SomethingNew", 400, "PermissionDenied"),
+        ("SomethingNew", 500, "TargetFailing"),
+        ("SomethingNew", None, "TargetFailing"),
+        ("EAPI:Invalid nonce", 401, "NonceTrouble"),
+    ],
+)
+def test_the_status_decides_where_the_type_is_unknown(
+    type_: str, status: int | None, runbook: str
+) -> None:
+    assert advice(type_, status).runbook == f"{RUNBOOKS}KrakenCustody{runbook}.md"
 
 
 @pytest.mark.parametrize("entry", ADVICE, ids=lambda entry: entry.examples)

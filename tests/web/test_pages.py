@@ -141,7 +141,7 @@ def test_the_demo_has_no_configuration_file() -> None:
         (replace(EXPORTER, trouble="it hangs"), "Polling makes no progress: it hangs."),
         (
             replace(EXPORTER, load_error="api.timeout: 'x' is wrong\npolling: unknown key"),
-            "the one before goes on: api.timeout: 'x' is wrong polling: unknown key",
+            "the previous one stays in use: api.timeout: 'x' is wrong polling: unknown key",
         ),
     ],
 )
@@ -154,12 +154,12 @@ def test_pauses_are_told_with_their_reason_and_their_end() -> None:
     trying = replace(REFUSED, until=None, message="No.")
     text = shown(status(budget=replace(BUDGET, pauses=(PAUSE, trying))))
     assert (
-        "Polling pauses for everything: http/429 Slow down. since 12 s ; "
-        "one request tries in 1 min 18 s" in text
+        "Polling is paused for all targets: http/429 Slow down. for 12 s ; next try in 1 min 18 s"
+        in text
     )
     assert (
-        "Polling pauses for credential treasury (acme, beta): InvalidKey No. since 3 min 20 s ; "
-        "one request tries now" in text
+        "Polling is paused for credential treasury (acme, beta): InvalidKey No. for 3 min 20 s ; trying now"
+        in text
     )
 
 
@@ -169,13 +169,13 @@ def test_an_api_that_does_not_answer_is_told_with_the_credential_since_when_and_
     text = shown(status(credentials=(SILENT,)))
     assert (
         "The API does not answer requests with credential treasury (acme, beta): none of the last 7. "
-        "transport/timeout no complete answer within 10 s since 1 min 15 s ; "
+        "transport/timeout no complete answer within 10 s for 1 min 15 s ; "
         "targets are tried one at a time No answer came. Check name resolution, proxy," in text
     )
     other = replace(SILENT, credential="other", organizations=(), unanswered=2, since=NOW - 100)
     assert (
         "The API does not answer requests with credentials treasury (acme, beta), other : none of the last 9. "
-        "transport/timeout no complete answer within 10 s since 1 min 40 s ;"
+        "transport/timeout no complete answer within 10 s for 1 min 40 s ;"
     ) in shown(status(credentials=(SILENT, other)))
     many = tuple(replace(other, credential=f"key-{number}") for number in range(50))
     assert "key-19 and 30 more: none of the last 100." in shown(status(credentials=many))
@@ -210,15 +210,15 @@ def test_paused_targets_are_counted_and_say_since_when_and_why() -> None:
     assert "paused" not in cells[2]
     text = text_of(PAGES.target(seen, seen.targets[0]))
     assert (
-        "Polling pauses for credential treasury (acme, beta): InvalidKey The key is not known. "
-        "since 3 min 20 s ; one request tries in 40 s" in text
+        "Polling is paused for credential treasury (acme, beta): InvalidKey The key is not known. "
+        "for 3 min 20 s ; next try in 40 s" in text
     )
 
 
-def test_the_page_of_a_target_that_fails_without_a_poll_says_that_it_cannot_be_read() -> None:
+def test_the_page_of_a_target_that_fails_without_a_poll_says_for_how_long() -> None:
     seen = status(told(failure=FAILURE))
     text = text_of(PAGES.target(seen, seen.targets[0]))
-    assert "It cannot be read since 1 min 30 s : http/502 (HTTP status 502) Bad Gateway" in text
+    assert "Failing for 1 min 30 s : http/502 (HTTP status 502) Bad Gateway" in text
     assert "polls failed" not in text
 
 
@@ -331,7 +331,7 @@ def test_a_filter_leaves_out_the_others_and_keeps_the_order() -> None:
 def test_a_filter_that_nothing_passes_says_so_and_leads_back() -> None:
     text = shown(status(), View(text="nowhere"))
     assert "0 of 2 targets" in text
-    assert "No target is like that. Show all" in text
+    assert "No target matches. Show all" in text
 
 
 def test_counts_lead_to_the_targets_in_each_state() -> None:
@@ -402,8 +402,29 @@ def test_the_page_of_a_failing_target_says_what_to_do() -> None:
     assert "2 polls failed, the first 1 min 30 s ago" in text
     assert "PermissionDenied (HTTP status 403) Permission denied." in text
     assert "Check the id in the configuration and the rights of the API user." in text
-    assert "It is polled less often while it is refused, down to once in 15 minutes." in text
+    assert "It is polled less often until a poll succeeds." in text
     assert "Runbook: deploy/runbooks/KrakenCustodyPermissionDenied.md" in text
+
+
+def test_an_error_whose_message_is_its_type_is_written_once() -> None:
+    name = "EAPI:Rate limit exceeded"
+    limited = failing(failure=Failure(name, 429, name, NOW - 90))
+    pause = replace(PAUSE, type=name, message=name)
+    seen = status(replace(limited, pause=pause), budget=replace(BUDGET, pauses=(pause,)))
+    page = PAGES.status(seen, View())
+    assert rows_of(page)[0].split(" | ")[8].endswith(f"{name} for 1 min 30 s paused for 12 s")
+    assert f"all targets: {name} for 12 s" in text_of(page)
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert f"{name} (HTTP status 429) More requests" in text
+    assert f"all targets: {name} for 12 s" in text
+
+
+def test_the_advice_on_a_key_that_is_refused_under_an_unknown_name_is_about_the_key() -> None:
+    refused = failing(failure=Failure("Unauthorized", 401, "No.", NOW - 90))
+    pause = replace(REFUSED, type="Unauthorized", status=401)
+    seen = status(replace(refused, pause=pause), budget=replace(BUDGET, pauses=(pause,)))
+    assert "The API refuses the key." in text_of(PAGES.status(seen, View()))
+    assert "The API refuses the key." in text_of(PAGES.target(seen, seen.targets[0]))
 
 
 def test_the_page_of_a_stale_target_says_that_the_balances_were_withdrawn() -> None:
