@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from exporter.durations import read_duration
 from exporter.web.access.host import host_name
 from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS, ListenAddress
-from exporter.web.limits import DEFAULT_LIMITS, number, seconds
+from exporter.web.limits import DEFAULT_LIMITS, number
 
 Value = TypeVar("Value")
 
@@ -137,7 +138,7 @@ def flag_parser() -> argparse.ArgumentParser:
         "--web.read-timeout",
         dest="read_timeout",
         metavar="DURATION",
-        type=_argument(seconds),
+        type=_argument(_duration),
         default=f"{DEFAULT_LIMITS.read_timeout:g}s",
         help="Maximum time to read request headers (default: %(default)s).",
     )
@@ -145,7 +146,7 @@ def flag_parser() -> argparse.ArgumentParser:
         "--web.write-timeout",
         dest="write_timeout",
         metavar="DURATION",
-        type=_argument(seconds),
+        type=_argument(_duration),
         default=f"{DEFAULT_LIMITS.write_timeout:g}s",
         help="Maximum time to write a response (default: %(default)s).",
     )
@@ -183,6 +184,13 @@ def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return checked
+
+
+def _duration(text: str) -> float:
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} {error}") from None
 
 
 def _telemetry_path(text: str) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from exporter.config import RateLimit, Settings
+from exporter.durations import duration
 from exporter.metrics.state import Failure, TargetState
 from exporter.polling.plan import Plan, Shortage, plan_of, sending_rate
 from exporter.targets import Kind, Target
@@ -121,17 +122,3 @@ def _with_gap(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         yield ""
         yield line
-
-
-def duration(seconds: float) -> str:
-    """Return `seconds` as Prometheus writes durations, but seconds below a minute with a decimal where there is one."""
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f}ms"
-    if (tenths := round(seconds, 1)) < 60:
-        return f"{tenths:g}s"
-    text = ""
-    left = round(seconds)
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, left = divmod(left, length)
-        text += f"{count}{unit}" if count else ""
-    return text

@@ -115,6 +115,10 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
             ["--web.telemetry-path", "/metrics/"],
             "argument --web.telemetry-path: '/metrics/' is not a path, such as /metrics",
         ),
+        (
+            ["--web.read-timeout", "10"],
+            "argument --web.read-timeout: '10' has no unit: write a duration such as 500ms, 30s, 5m or 1h30m",
+        ),
         (["--log.level", "loud"], "argument --log.level: invalid choice: 'loud'"),
         (["--log.format", "xml"], "argument --log.format: invalid choice: 'xml'"),
         (

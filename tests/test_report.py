@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
 from exporter.config import parse
 from exporter.custody.models import vault_balances
 from exporter.custody.values import parse_json
 from exporter.metrics.state import Failure, TargetState, balances_of
-from exporter.report import duration, plan_report, poll_report
+from exporter.report import plan_report, poll_report
 from exporter.targets import Target
 from exporter.terminal import Paint
 from tests.exporting import ENVIRON
@@ -166,27 +164,3 @@ def test_on_a_terminal_a_failure_is_red_and_a_half_success_yellow() -> None:
     assert poll_report(states[:1], Paint(colours=True)).endswith(
         "\n\x1b[32m1 of 1 targets were read.\x1b[0m\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.05, "50ms"),
-        (0.9994, "999ms"),
-        (0.9996, "1s"),
-        (1.0, "1s"),
-        (1.25, "1.2s"),
-        (59.94, "59.9s"),
-        (59.96, "1m"),
-        (60.0, "1m"),
-        (90.0, "1m30s"),
-        (3600.0, "1h"),
-        (60.4, "1m"),
-        (3661.5, "1h1m2s"),
-        (7215.018, "2h15s"),
-        (86400.0, "1d"),
-        (31622400.0, "366d"),
-    ],
-)
-def test_a_duration_is_written_as_prometheus_writes_it(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -19,22 +19,11 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from exporter.config.document import Unquoted, kind
 from exporter.config.files import answer_of, contents
 from exporter.config.mistakes import ProblemError
+from exporter.durations import FORM, read_duration
 
 LONGEST_NAME = 128
-LONGEST_DURATION = 366 * 86_400_000
 LARGEST_CA_FILE = 16 * 1024 * 1024
 
-MILLISECONDS = {
-    "y": 365 * 86_400_000,
-    "w": 7 * 86_400_000,
-    "d": 86_400_000,
-    "h": 3_600_000,
-    "m": 60_000,
-    "s": 1000,
-    "ms": 1,
-}
-DURATION = re.compile("".join(f"(?:([0-9]{{1,15}}){unit})?" for unit in MILLISECONDS))
-DURATION_FORM = "write a duration such as 500ms, 30s, 5m or 1h30m"
 WHOLE = re.compile(r"[1-9][0-9]{0,8}")
 # No leading zeros, which other readers of YAML take for octal numbers, and no exponent that would
 # make a number of a million digits.
@@ -90,22 +79,16 @@ def name(value: object) -> str:
     return written
 
 
-def duration(value: object) -> float:
-    """Read a duration as Prometheus writes them, in seconds; raises ProblemError."""
+def duration(value: object, *, may_be_zero: bool = False) -> float:
+    """Read a duration, in seconds; raises ProblemError."""
     if isinstance(value, int | float):
         return value
     if not isinstance(value, str):
-        raise ProblemError(f"must be a duration, not {kind(value)}: {DURATION_FORM}")
-    if re.fullmatch(r"[0-9.]+", value):
-        raise ProblemError(f"{{value}} has no unit: {DURATION_FORM}")
-    match = DURATION.fullmatch(value)
-    if not match or not value:
-        raise ProblemError(f"{{value}} is not a duration: {DURATION_FORM}")
-    units = zip(match.groups(default="0"), MILLISECONDS.values(), strict=True)
-    milliseconds = sum(int(count) * size for count, size in units)
-    if not 0 < milliseconds <= LONGEST_DURATION:
-        raise ProblemError(f"must be more than 0s and at most 366d: {DURATION_FORM}")
-    return milliseconds / 1000
+        raise ProblemError(f"must be a duration, not {kind(value)}: {FORM}")
+    try:
+        return read_duration(value, may_be_zero=may_be_zero)
+    except ValueError as error:
+        raise ProblemError(f"{{value}} {error}") from None
 
 
 def whole_number(value: object) -> int:

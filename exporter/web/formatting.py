@@ -1,4 +1,4 @@
-"""How pages write spans of time, moments and amounts: short where that is enough, and never as a wrong figure."""
+"""How pages write ages, moments and amounts: short where that is enough, and never as a wrong figure."""
 
 import functools
 import time
@@ -6,48 +6,30 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from exporter.durations import duration, whole_duration
 from exporter.targets import listed
 
 UNKNOWN = "–"  # noqa: RUF001 - a dash is what tables have where there is nothing
 MOST_PLACES: Final = 70
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-
-
-def span(seconds: float) -> str:
-    """Return a span as people say it: in the two largest units that it has, or with a decimal where it is short."""
-    if seconds < 0.9995:
-        return f"{max(0.0, seconds) * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    return _whole(round(seconds))
-
-
-# Thousands of targets are told of at once, and most of what is told of them lies within the same few minutes.
-@functools.lru_cache(maxsize=4096)
-def _whole(seconds: int) -> str:
-    left, parts = seconds, list[str]()
-    for unit, length in _UNITS:
-        count, left = divmod(left, length)
-        if count or parts:
-            parts.append(f"{count} {unit}" if count else "")
-        if len(parts) == 2:
-            break
-    return " ".join(part for part in parts if part)
 
 
 def age(seconds: float) -> str:
-    """Return how long ago something was; whole seconds are enough there."""
-    return f"{_whole(int(seconds))} ago" if seconds >= 1 else "just now"
+    """Return how long ago something was; whole seconds are enough there, in two units."""
+    return f"{_whole(seconds)} ago" if seconds >= 1 else "just now"
 
 
 def lasting(seconds: float) -> str:
     """Return for how long something has been so."""
-    return f"for {_whole(int(seconds))}" if seconds >= 1 else "just now"
+    return f"for {_whole(seconds)}" if seconds >= 1 else "just now"
 
 
 def wait(seconds: float) -> str:
     """Return how long until something may happen."""
-    return f"in {_whole(int(seconds))}" if seconds >= 1 else "now"
+    return f"in {_whole(seconds)}" if seconds >= 1 else "now"
+
+
+def _whole(seconds: float) -> str:
+    return whole_duration(int(seconds), most_units=2)
 
 
 class Moment(NamedTuple):
@@ -91,7 +73,7 @@ def _is_usual(value: Decimal) -> bool:
 
 FILTERS: dict[str, Callable[..., object]] = {
     "listed": listed,
-    "span": span,
+    "duration": duration,
     "age": age,
     "lasting": lasting,
     "wait": wait,

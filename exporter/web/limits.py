@@ -7,7 +7,6 @@ from typing import Final
 
 SPARE_FILES: Final = 384
 """Open files beside the connections that count: those of polling, and of connections that are just being accepted."""
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,6 @@ class Limits:
 
 
 DEFAULT_LIMITS: Final = Limits()
-
-
-def seconds(text: str) -> float:
-    """Read a duration such as 500ms, 10s or 5m. Raises ValueError."""
-    match = re.fullmatch(r"([0-9]{1,6})(ms|s|m)", text)
-    if not match or not int(match[1]):
-        raise ValueError(f"{text!r} is not a duration, such as 500ms, 10s or 5m")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def number(text: str, *, least: int) -> int:

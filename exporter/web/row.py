@@ -4,9 +4,10 @@ import functools
 from collections import Counter
 from typing import NamedTuple
 
+from exporter.durations import duration
 from exporter.status.model import State, TargetStatus
 from exporter.web.drawing import Strip, strip
-from exporter.web.formatting import UNKNOWN, Moment, age, lasting, moment, span, wait
+from exporter.web.formatting import UNKNOWN, Moment, age, lasting, moment, wait
 from exporter.web.paths import name_in_path, path_of
 
 
@@ -62,12 +63,12 @@ def row_of(target: TargetStatus, now: float) -> Row:
         success_text="never" if success is None else age(now - success),
         next_poll=None if next_poll is None else moment(next_poll),
         next_poll_text=next_poll_text(target, now),
-        interval=UNKNOWN if interval is None else span(interval),
-        planned_interval=span(target.interval),
+        interval=UNKNOWN if interval is None else duration(interval),
+        planned_interval=duration(target.interval),
         rows=UNKNOWN if known.rows is None else known.rows,
         invalid_rows=known.invalid_rows or 0,
         series=target.series,
-        latency=UNKNOWN if latency is None else span(latency),
+        latency=UNKNOWN if latency is None else duration(latency),
         polls=polls_of(tuple(result.error for result in known.results)),
         error=failure.type if failure else "",
         message=failure.message if failure and failure.message != failure.type else "",

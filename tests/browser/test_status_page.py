@@ -43,7 +43,7 @@ def test_the_page_answers_in_one_look(opened: Open, mode: dict[str, bool]) -> No
     assert states(page) == ["stale", "failing", "waiting", *["up"] * 9]
     assert rows(page)[:3] == [STALE, DENIED, WAITING]
     row = page.locator("#rows tr", has_text=STALE)
-    expect(row).to_contain_text("http/502 Bad Gateway for 25 min 12 s")
+    expect(row).to_contain_text("http/502 Bad Gateway for 25m12s")
     assert row.locator("time").first.get_attribute("title") == "2026-11-21 11:34:30 UTC"
 
 

@@ -10,7 +10,7 @@ from exporter.config import RateLimit
 from tests.config.documents import document, mistakes, read
 
 FORM = "write a duration such as 500ms, 30s, 5m or 1h30m"
-OUT_OF_RANGE = f"must be more than 0s and at most 366d: {FORM}"
+OUT_OF_RANGE = f"the value must be more than 0s and at most 366d: {FORM}"
 WHOLE = "is not a whole number from 1 to 999999999"
 SHARE = "is not a number above 0 and up to 1, such as 0.5"
 AMOUNT = 'is not a number of 0 or more, such as "0.5"'
@@ -44,12 +44,11 @@ def one_mistake(text: str, directory: Path) -> str:
         ("1y1d", 31_622_400.0),
         ("1w2d3h4m5s6ms", 788_645.006),
         ("'30s'", 30.0),
+        ("1.5h", 5400.0),
         ("null", 10.0),
     ],
 )
-def test_durations_are_read_as_prometheus_writes_them(
-    written: str, seconds: float, directory: Path
-) -> None:
+def test_durations_are_read(written: str, seconds: float, directory: Path) -> None:
     assert read(document(api=f"timeout: {written}"), directory).api.timeout == seconds
 
 
@@ -62,9 +61,6 @@ def test_durations_are_read_as_prometheus_writes_them(
         ("1:30", f"1:30 is not a duration: {FORM}"),
         ("yes", f"yes is not a duration: {FORM}"),
         ("-5s", f"the value is not a duration: {FORM}"),
-        ("1.5h", f"the value is not a duration: {FORM}"),
-        ("30m1h", f"the value is not a duration: {FORM}"),
-        ("1s1s", f"the value is not a duration: {FORM}"),
         ("30 s", f"the value is not a duration: {FORM}"),
         ("30S", f"the value is not a duration: {FORM}"),
         ("''", f"the value is not a duration: {FORM}"),

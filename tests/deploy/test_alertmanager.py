@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from exporter.config.values import duration
+from exporter.durations import read_duration as duration
 from tests.deploy.rules import DEPLOY, alerts
 from tests.programs import program
 

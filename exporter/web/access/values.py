@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from exporter.config.document import Unquoted, kind
 from exporter.config.files import contents
 from exporter.config.mistakes import ProblemError
-from exporter.config.values import FilePath, text, whole_number
+from exporter.config.values import FilePath, duration, text, whole_number
 
 LARGEST_PEM: Final = 1024 * 1024
 DEAREST_COST: Final = 14
@@ -64,10 +64,6 @@ _BOOLEANS: Final = {
 _BCRYPT: Final = re.compile(
     r"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}"
 )
-_SPAN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h)")
-_SPANS: Final = re.compile(f"(?:{_SPAN.pattern})+")
-_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_INTERVAL_FORM: Final = "write a duration such as 100ms, 1.5s or 1m30s, or 0 for no limit"
 
 
 def _boolean(value: object) -> bool:
@@ -215,14 +211,8 @@ def burst(value: object) -> int:
 
 
 def interval(value: object) -> float:
-    """Read a duration as Go writes them, in seconds."""
-    if isinstance(value, int | float):
-        return value
-    if value == "0":
-        return 0.0
-    if not isinstance(value, str) or not _SPANS.fullmatch(value):
-        raise ProblemError(f"is not a duration: {_INTERVAL_FORM}")
-    return sum(float(count) * _SECONDS[unit] for count, unit in _SPAN.findall(value))
+    """Read a duration, in seconds, 0 for no limit; raises ProblemError."""
+    return duration(value, may_be_zero=True)
 
 
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
