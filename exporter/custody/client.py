@@ -198,7 +198,9 @@ class CustodyClient:
         if failure := self._shared.classifier.failure(answer, self._clean):
             raise failure
         if isinstance(answer.document, Unreadable):
-            raise self._useless(answer.status, answer.document)
+            # A portal or proxy on the way says who it is in its page's title. Other text may be a part of balances.
+            title = answer.text if answer.is_html else ""
+            raise self._useless(answer.status, answer.document, title)
         try:
             return await in_turns(read(answer.document))
         except InvalidAnswerError as error:
@@ -213,9 +215,9 @@ class CustodyClient:
             heard = heard[:-LONGEST_FORM_SENT]
         return self._without_secrets(heard, length)
 
-    def _useless(self, status: int, why: Unreadable) -> CustodyError:
-        message = self._clean(f"the answer {why.problem}", MESSAGE_LENGTH)
-        return CustodyError(why.type, status=status, message=message)
+    def _useless(self, status: int, why: Unreadable, title: str = "") -> CustodyError:
+        words = f"the answer {why.problem}: {title}" if title else f"the answer {why.problem}"
+        return CustodyError(why.type, status=status, message=self._clean(words, MESSAGE_LENGTH))
 
     async def _exchange(
         self, id_: str, target: str, take: Callable[[int], None]

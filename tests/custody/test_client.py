@@ -168,6 +168,8 @@ def test_no_other_failure_says_anything_about_the_parameters(status: int, docume
     ("document", "message"),
     [
         (b"<html>", "the answer is not JSON"),
+        (b"<!doctype html><title>Log in</title>", "the answer is not JSON: Log in"),
+        (b'[{"asset": "BTC", "balance": "1.5"', "the answer is not JSON"),
         (b"", "the answer is not JSON"),
         (b"\xff", "the answer is not JSON"),
         (b"[" * 50_000, "the answer is not JSON"),
