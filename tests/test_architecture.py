@@ -18,6 +18,7 @@ ROOMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
             "exporter.clocks",
+            "exporter.durations",
             "exporter.logs",
             "exporter.signals",
             "exporter.terminal",
@@ -78,6 +79,7 @@ GENERIC: Final = (
     "exporter.config.secret_text",
     "exporter.config.translation",
     "exporter.config.values",
+    "exporter.durations",
     "exporter.threads",
     "exporter.web.access",
 )
