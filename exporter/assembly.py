@@ -33,10 +33,10 @@ from exporter.metrics.telemetry import Telemetry
 from exporter.polling.budget import Budget
 from exporter.polling.credential import (
     Credential,
-    credentials_that_stay,
     warn_of_open_files,
     warn_of_unusual_secret,
 )
+from exporter.polling.difference import Loaded, difference_of
 from exporter.polling.on_demand import OnDemand
 from exporter.polling.pause import Pause
 from exporter.polling.plan import Plan, plan_of
@@ -78,14 +78,14 @@ class World:
 class Exporter:
     """The parts that work together; they outlive every reload.
 
-    plan: what the settings ask for. store: what is exposed. poller: what fills it, of its parts. loading: of the
-    settings.
+    store: what is exposed. poller: what fills it, of its parts. loading: of the settings.
     """
 
     def __init__(self, settings: Settings, world: World, config_file: str | None = None) -> None:
         """Build all parts, not running yet. Raises ConfigError, SecretError and EnvironmentMistakeError."""
+        files = _Files.of(settings)
         self._world = world
-        self._settings = settings
+        self._loaded = Loaded(settings, plan_of(settings), files.secrets)
         self._nonces = Nonces(world.wall_ns)
         self._classifier = Classifier()
         self._vault_query = VaultQuery()
@@ -94,7 +94,6 @@ class Exporter:
         self._reading = Reading()
         self._telemetry = Telemetry()
         self.loading = Loading(config_file, world.wall)
-        self.plan = plan_of(settings)
         self.store = Store(
             self.plan.targets,
             stale_after=self.plan.stale_after,
@@ -104,7 +103,7 @@ class Exporter:
         self._results = Results(self.store, self._telemetry, world.wall)
         self._began = world.boottime()
         now = world.monotonic()
-        self._credentials = self._credentials_for(settings, _Files.of(settings))
+        self._credentials = self._credentials_for(settings, files)
         in_flight = sum(
             credential.settings.max_in_flight for credential in self._credentials.values()
         )
@@ -124,6 +123,11 @@ class Exporter:
         )
         self.poller = Poller(self.parts)
         self._show()
+
+    @property
+    def plan(self) -> Plan:
+        """What the settings ask for."""
+        return self._loaded.plan
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -164,27 +168,45 @@ class Exporter:
 
         Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
         """
-        plan = plan_of(settings)
-        credentials = self._credentials_for(settings, await asyncio.to_thread(_Files.of, settings))
+        files = await asyncio.to_thread(_Files.of, settings)
+        loaded = Loaded(settings, plan_of(settings), files.secrets)
+        credentials = self._credentials_for(settings, files)
         # From here on nothing can fail, and nothing else runs before all is changed.
-        now = self._world.monotonic()
-        self.plan = plan
-        self.store.retarget(
-            plan.targets,
-            stale_after=plan.stale_after,
-            max_series=settings.polling.max_series,
-        )
-        limit = settings.api.rate_limit
-        self._budget.change(limit.budget, limit.window, now)
-        pause, new = self.parts.pause_of_all, _rate_limit_pause(limit)
-        pause.first, pause.longest = new.first, new.longest
-        is_elsewhere = _way_to_api(settings) != _way_to_api(self._settings)
-        renewed, retired = self._exchange_credentials(credentials, now, is_elsewhere=is_elsewhere)
-        self.parts.schedule.retarget(plan.targets, now, renewed)
-        self._settings = settings
-        self.poller.reconsider()
+        retired = [credential.client for credential in self._credentials.values()]
+        self._apply(loaded, credentials)
         await asyncio.gather(*(client.close() for client in retired))
-        return plan
+        return loaded.plan
+
+    def _apply(self, loaded: Loaded, credentials: Mapping[str, Credential]) -> None:
+        """Go on with what was loaded. credentials: as they were built for it."""
+        now, olds = self._world.monotonic(), dict(self._credentials)
+        # Secrets may have been read again since they were loaded.
+        secrets = {name: credential.secrets for name, credential in olds.items()}
+        difference = difference_of(self._loaded._replace(secrets=secrets), loaded)
+        self._loaded = loaded
+        self.store.reload(
+            difference.targets,
+            difference.gone,
+            stale_after=loaded.plan.stale_after,
+            max_series=loaded.settings.polling.max_series,
+        )
+        if limit := difference.rate_limit:
+            self._budget.change(limit.budget, limit.window, now)
+            pause, new = self.parts.pause_of_all, _rate_limit_pause(limit)
+            pause.first, pause.longest = new.first, new.longest
+        self._credentials.clear()
+        renewed = set()
+        for change in difference.credentials:
+            credential = credentials[change.new]
+            if change.old is not None:
+                olds[change.old].reload(credential, change, now)
+                credential = olds[change.old]
+            self._credentials[change.new] = credential
+            # Whoever reloads has put something right, maybe at the API.
+            if change.is_renewed or credential.pause.end_early(now):
+                renewed.add(change.new)
+        self.parts.schedule.reload(difference, renewed, now)
+        self.poller.reconsider()
 
     def poll_now(self, ids: Collection[str]) -> OnDemand | None:
         """Poll these targets as soon as may be, without `ids` all that are failing or paused.
@@ -201,32 +223,6 @@ class Exporter:
     def _is_troubled(self, state: TargetState) -> bool:
         pauses = self.parts.pause_of_all, self._credentials[state.target.credential].pause
         return bool(state.failure or state.is_stale) or any(pause.is_active for pause in pauses)
-
-    def _exchange_credentials(
-        self, credentials: dict[str, Credential], now: float, *, is_elsewhere: bool
-    ) -> tuple[set[str], list[CustodyClient]]:
-        """Replace the credentials by `credentials`; those with the same key go on under their new names.
-
-        Returns the names of those to be tried at once, with secrets or a way to the API (`is_elsewhere`) that were not
-        tried before or with a pause that ends here, and the clients that nobody will ask again.
-        """
-        staying = credentials_that_stay(self._credentials, credentials)
-        retired = [credential.client for credential in self._credentials.values()]
-        self._credentials.clear()
-        renewed = set()
-        for name, credential in credentials.items():
-            old = staying.get(name)
-            if old is None:
-                self._credentials[name] = credential
-                renewed.add(name)
-                continue
-            is_renewed = is_elsewhere or old.secrets != credential.secrets
-            old.reload(credential, now, is_renewed=is_renewed)
-            # Whoever reloads has put something right, maybe at the API.
-            if is_renewed or old.pause.end_early(now):
-                renewed.add(name)
-            self._credentials[name] = old
-        return renewed, retired
 
     def _credentials_for(self, settings: Settings, files: "_Files") -> dict[str, Credential]:
         surroundings = Surroundings(
@@ -341,12 +337,6 @@ def _squeezed(id_: str) -> str:
 
 def _budget(limit: RateLimit, in_flight: int, now: float) -> Budget:
     return Budget(limit.budget, limit.window, in_flight=in_flight, now=now)
-
-
-def _way_to_api(settings: Settings) -> tuple[object, ...]:
-    """Return what of the settings may have been why requests failed."""
-    api = settings.api
-    return api.base_url, api.timeout, api.ca_file, api.organization_id_format
 
 
 def _rate_limit_pause(limit: RateLimit) -> Pause:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from exporter.config import Settings
 
@@ -33,6 +33,22 @@ class Target:
     def key(self) -> tuple[Kind, str]:
         """What stays the same when the configuration calls it something else."""
         return self.kind, self.id
+
+
+class TargetChange(NamedTuple):
+    """A target, and what it was until now: the same resource, None for a new one."""
+
+    new: Target
+    old: Target | None = None
+
+
+def compare(
+    old: Iterable[Target], new: Iterable[Target]
+) -> tuple[tuple[TargetChange, ...], tuple[Target, ...]]:
+    """Return what becomes of each target of `new`, in its order, and which of `old` are gone."""
+    known = {target.key: target for target in old}
+    changes = tuple(TargetChange(target, known.pop(target.key, None)) for target in new)
+    return changes, tuple(known.values())
 
 
 def organizations_of(targets: Iterable[Target]) -> dict[str, tuple[str, ...]]:

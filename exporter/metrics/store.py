@@ -24,7 +24,7 @@ from exporter.metrics.state import (
     paused_lines,
     target_lines,
 )
-from exporter.targets import Target
+from exporter.targets import Target, TargetChange
 
 StaleAfter = Callable[[Target], float]
 
@@ -48,16 +48,23 @@ class Store:
         self._oldest_try_at = math.inf
         self._paused: frozenset[str] = frozenset()
         self.series = 0
-        self.retarget(targets, stale_after=stale_after, max_series=max_series)
+        self.reload(map(TargetChange, targets), stale_after=stale_after, max_series=max_series)
 
-    def retarget(
-        self, targets: Iterable[Target], *, stale_after: StaleAfter, max_series: int
+    def reload(
+        self,
+        targets: Iterable[TargetChange],
+        gone: Iterable[Target] = (),
+        *,
+        stale_after: StaleAfter,
+        max_series: int,
     ) -> None:
-        """Go on with `targets`: those that stay keep their states under their new names, the others' are gone."""
-        known = {state.target.key: state for state in self._states.values()}
-        states = [moved(known.pop(target.key, TargetState(target)), target) for target in targets]
-        for state in known.values():
-            self._assets.exchange(_assets(state.balances), ())
+        """Go on with `targets`: those that stay keep their states under their new names."""
+        states = [
+            moved(self._states[old], target) if old else TargetState(target)
+            for target, old in targets
+        ]
+        for target in gone:
+            self._assets.exchange(_assets(self._states[target].balances), ())
         self._states = {state.target: state for state in states}
         self._target_lines = {state.target: target_lines(state) for state in states}
         self._info_lines = info_lines(self._states)

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +12,7 @@ from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError
 from exporter.logs import get_logger
 from exporter.polling.budget import Budget
+from exporter.polling.difference import CredentialChange
 from exporter.polling.nonce_watch import NonceWatch
 from exporter.polling.pause import Pause
 from exporter.polling.schedule import Entry
@@ -95,21 +96,21 @@ class Credential:
                 "shows what it showed when it was ahead, or create a new key",
             )
 
-    def reload(self, new: "Credential", now: float, *, is_renewed: bool) -> None:
+    def reload(self, new: "Credential", change: CredentialChange, now: float) -> None:
         """Go on as `new`, which was built for the same credential after a reload.
 
         What is under way stays counted. A pause goes on, unless what it was about is not what it was. A lockout is
         about the key, whatever its secret.
         """
-        if is_renewed:
-            if not self.pause.is_lockout or self.secrets.api_key != new.secrets.api_key:
+        if change.is_renewed:
+            if not self.pause.is_lockout or change.is_another_key:
                 self.pause = new.pause
             self.nonce_watch = new.nonce_watch
             self.silence = new.silence
             self.generation += 1
-        if self.own_budget and new.own_budget:
+        if self.own_budget and new.own_budget and change.has_another_limit:
             self.own_budget.change(new.own_budget.requests, new.own_budget.window, now)
-        else:
+        elif change.has_another_limit:
             self.own_budget = new.own_budget
         self.name = new.name
         self.settings, self.secrets, self.secrets_problem = new.settings, new.secrets, ""
@@ -138,26 +139,6 @@ class Credential:
             await old.close()
             log.info("secrets_changed", credential=self.name)
             warn_of_unusual_secret(self.name, secrets)
-
-
-def credentials_that_stay(
-    old: Mapping[str, Credential], new: Mapping[str, Credential]
-) -> dict[str, Credential]:
-    """Return the credentials of `old` that a reload to `new` keeps, by the name that each has there.
-
-    All keys come before any name: where an old name goes to a new key, the old key may have a name of its own, and
-    what is under way with it must stay counted there.
-    """
-    by_key = {credential.secrets.api_key: credential for credential in old.values()}
-    staying = {
-        name: by_key.pop(key)
-        for name, credential in new.items()
-        if (key := credential.secrets.api_key) in by_key
-    }
-    for name, credential in old.items():
-        if credential not in staying.values():
-            staying.setdefault(name, credential)
-    return staying
 
 
 def warn_of_unusual_secret(name: str, secrets: Secrets) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from exporter.polling.difference import Difference
 from exporter.polling.pause import BETWEEN_TRIES_SECONDS
 from exporter.polling.retry import Poll, back_off
 from exporter.targets import Target
@@ -137,19 +138,19 @@ class Schedule:
     def __init__(self, targets: Iterable[Target], now: float) -> None:
         self.entries = [Entry(target, due=now, ready_at=now) for target in targets]
 
-    def retarget(self, targets: Iterable[Target], now: float, renewed: Container[str] = ()) -> None:
-        """Go on with `targets`: those that stay keep their places, new ones are due at once, the others are dropped.
+    def reload(self, difference: Difference, renewed: Container[str], now: float) -> None:
+        """Go on with other targets: those that stay keep their places, new ones are due at once, others are dropped.
 
-        renewed: the credentials whose secrets are others now: what failed with the old ones is tried again at once.
+        renewed: the credentials that what failed with them is tried again at once with.
         """
-        known = {entry.target.key: entry for entry in self.entries}
+        known = {entry.target: entry for entry in self.entries}
         self.entries = []
-        for target in targets:
-            entry = known.pop(target.key, None) or Entry(target, due=now, ready_at=now)
+        for target, old in difference.targets:
+            entry = known[old] if old else Entry(target, due=now, ready_at=now)
             entry.keep(target, now, is_renewed=target.credential in renewed)
             self.entries.append(entry)
-        for entry in known.values():
-            entry.is_dropped = True
+        for target in difference.gone:
+            known[target].is_dropped = True
 
     def hurry(self, now: float) -> None:
         """Make every target due at once, but for those whose poll is under way."""

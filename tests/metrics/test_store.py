@@ -9,6 +9,7 @@ import pytest
 from exporter.custody.errors import CustodyError
 from exporter.metrics.state import TargetState
 from exporter.metrics.store import Store
+from exporter.targets import TargetChange, compare
 from tests.metrics.answers import (
     COLD,
     HOT,
@@ -63,7 +64,8 @@ def test_the_targets_of_a_paused_credential_are_shown_as_paused_also_after_a_rel
     store = make_store(HOT, COLD)
     other = replace(COLD, credential="other")
     for targets in ((HOT, other), (other, HOT)):
-        store.retarget(targets, stale_after=lambda _: 300.0, max_series=10)
+        changes, gone = compare([state.target for state in store.states()], targets)
+        store.reload(changes, gone, stale_after=lambda _: 300.0, max_series=10)
         for credentials, paused in (
             (("other",), ["cold"]),
             (("treasury",), ["hot"]),
@@ -156,7 +158,7 @@ def test_a_reload_may_make_balances_stale_at_once() -> None:
     store = make_store(HOT, stale_after=300.0)
     put(store, HOT, vault_answer(row("BTC")), read_at=1000.0)
     assert store.withdraw_stale(1200.0, lead=LEAD) == []
-    store.retarget([HOT], stale_after=lambda _: 100.0, max_series=10)
+    store.reload([TargetChange(HOT, HOT)], stale_after=lambda _: 100.0, max_series=10)
     assert [state.target for state in store.withdraw_stale(1200.0, lead=LEAD)] == [HOT]
 
 

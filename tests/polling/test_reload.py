@@ -22,6 +22,7 @@ from tests.polling.world import API_KEY, API_SECRET, OTHER_KEY, Stage, now, run,
 
 Document = dict[str, Any]
 
+OWN_LIMIT = {"requests": 11, "window": "10s", "share": 1}
 OTHER_SECRET = base64.b64encode(b"another secret").decode()
 
 
@@ -404,6 +405,22 @@ def test_reloads_under_full_load_cost_no_poll_no_nonce_and_no_budget() -> None:
         assert guard.largest_in_flight == {API_KEY: 1}
         assert guard.arrivals >= 0.97 * now() * 200 / 30
         assert all(state.failure is None for state in played.exporter.store.states())
+
+    run(main())
+
+
+@pytest.mark.parametrize("reloads", [0, 3])
+def test_a_reload_right_after_the_start_shortens_no_wait_for_requests_of_the_process_before(
+    reloads: int,
+) -> None:
+    async def main() -> None:
+        played = stage(credentials={"main": {"max_in_flight": 5, "rate_limit": OWN_LIMIT}})
+        for _ in range(reloads):
+            await played.exporter.reload(changed(played, nothing))
+        await played.play(12)
+        await played.stop()
+        # Of its 11 places in 10 s, five stay empty.
+        assert played.wire.sent[0][0] == pytest.approx(6, abs=0.1)
 
     run(main())
 

@@ -1,0 +1,103 @@
+"""What a reload changes: one difference of what holds and what was read, as a value that is applied in one place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter.config import RateLimit, Secrets, Settings
+from exporter.polling.plan import Plan
+from exporter.targets import Target, TargetChange, compare
+
+
+class Loaded(NamedTuple):
+    """A configuration as it was read. secrets: what it names, by the name of the credential."""
+
+    settings: Settings
+    plan: Plan
+    secrets: Mapping[str, Secrets]
+
+
+class CredentialChange(NamedTuple):
+    """A credential as it goes on.
+
+    old: its name until now, None for a new one. is_renewed: whether its requests are tried at once, as their secrets or
+    way to the API were not tried before. is_another_key: whether a lockout is not about its key. has_another_limit:
+    whether the limit of its own is not what it was.
+    """
+
+    new: str
+    old: str | None = None
+    is_renewed: bool = False
+    is_another_key: bool = False
+    has_another_limit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Everything in which one configuration differs from the one before.
+
+    targets: what is polled from now on, in order. gone: what is polled no more. credentials: those from now on; the
+    others leave. rate_limit: the one for all, where it is not what it was.
+    """
+
+    targets: tuple[TargetChange, ...]
+    gone: tuple[Target, ...]
+    credentials: tuple[CredentialChange, ...]
+    rate_limit: RateLimit | None = None
+
+
+def difference_of(old: Loaded, new: Loaded) -> Difference:
+    """Return what changes from `old` to `new`."""
+    targets, gone = compare(old.plan.targets, new.plan.targets)
+    limit, is_elsewhere = new.settings.api.rate_limit, _way(old.settings) != _way(new.settings)
+    names = _names(old.secrets, new.secrets)
+    return Difference(
+        targets,
+        gone,
+        tuple(
+            _change(name, names.get(name), old, new, is_elsewhere=is_elsewhere)
+            for name in new.secrets
+        ),
+        None if limit == old.settings.api.rate_limit else limit,
+    )
+
+
+def _change(
+    name: str, old_name: str | None, old: Loaded, new: Loaded, *, is_elsewhere: bool
+) -> CredentialChange:
+    if old_name is None:
+        return CredentialChange(name, is_renewed=True)
+    before, secrets = old.secrets[old_name], new.secrets[name]
+    limits = (
+        old.settings.credentials[old_name].rate_limit,
+        new.settings.credentials[name].rate_limit,
+    )
+    return CredentialChange(
+        name,
+        old_name,
+        is_renewed=is_elsewhere or before != secrets,
+        is_another_key=before.api_key != secrets.api_key,
+        has_another_limit=limits[0] != limits[1],
+    )
+
+
+def _names(old: Mapping[str, Secrets], new: Mapping[str, Secrets]) -> dict[str, str]:
+    """Return the name that each credential of `new` had until now, if it was there.
+
+    All keys come before any name: where an old name goes to a new key, the old key may have a name of its own, and
+    what is under way with it must stay counted there.
+    """
+    by_key = {secrets.api_key: name for name, secrets in old.items()}
+    names = {
+        name: by_key.pop(secrets.api_key)
+        for name, secrets in new.items()
+        if secrets.api_key in by_key
+    }
+    left = old.keys() - names.values()
+    return {name: name for name in new if name in left} | names
+
+
+def _way(settings: Settings) -> tuple[object, ...]:
+    """Return what of the settings may have been why requests failed."""
+    api = settings.api
+    return api.base_url, api.timeout, api.ca_file, api.organization_id_format
