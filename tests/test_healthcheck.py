@@ -45,7 +45,7 @@ def answering(status: int, text: str, tls: ssl.SSLContext | None = None) -> Iter
 @pytest.mark.parametrize(
     ("status", "text", "expected"),
     [
-        (200, "Healthy: polling goes on.\n", 0),
+        (200, "Healthy: polling is in progress.\n", 0),
         (401, "Unauthorized\n", 0),
         (429, "Too Many Requests\n", 0),
         (503, "Unhealthy: no poll for a while.\n", 1),

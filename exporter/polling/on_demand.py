@@ -45,10 +45,10 @@ class OnDemand:
         if self.polled:
             yield f"Polled as soon as the budget allows: {_names(self.polled)}."
         if self.too_soon:
-            yield f"Not polled, as asked for less than a minute ago: {_names(self.too_soon)}."
+            yield f"Not polled, requested less than a minute ago: {_names(self.too_soon)}."
         for (why, until), targets in self.paused.items():
             ends = "" if until is None else f" until {_clock(until + self.to_wall)}"
-            yield f"Not polled, as {why}{ends}: {targets} target{'s' if targets > 1 else ''}."
+            yield f"Not polled, {why}{ends}: {targets} target{'s' if targets > 1 else ''}."
         if not (self.polled or self.too_soon or self.paused):
             yield "Nothing is failing or paused."
 
@@ -75,7 +75,7 @@ def poll_on_demand(
             is_now = entry.is_sending or entry.hurry(now)
             (asked.polled if is_now else asked.too_soon).append(entry.target)
         elif pause.is_lockout:
-            asked.leave_paused(f"the API has locked credential {name!r} out", pause)
+            asked.leave_paused(f"credential {name!r} is locked out by the API", pause)
         else:
             why = f"credential {name!r} is paused and was tried less than a minute ago"
             asked.leave_paused(why, pause)

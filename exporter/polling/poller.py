@@ -111,16 +111,16 @@ class Poller:
         if self._heartbeat is None:
             return "polling has not begun"
         if (silence := now - self._heartbeat) > STUCK_AFTER_SECONDS:
-            return f"the polling loop has not come round for {silence:.0f} s"
+            return f"the polling loop has been stuck for {silence:.0f} s"
         overdue = now - min(self._deadlines.values(), default=now)
         if overdue > STUCK_AFTER_SECONDS:
-            return f"a request is under way {overdue:.0f} s after its deadline"
+            return f"a request is still in progress {overdue:.0f} s after its deadline"
         pauses = (
             self._parts.pause_of_all,
             *(credential.pause for credential in self._parts.credentials.values()),
         )
         if not self._deadlines and any(pause.ends_at() == math.inf for pause in pauses):
-            return "a pause waits for a request that nobody makes"
+            return "a pause waits for a request that is never sent"
         return None
 
     def poll_now(self, keys: Container[tuple[Kind, str] | None]) -> OnDemand:

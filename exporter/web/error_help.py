@@ -22,30 +22,30 @@ ADVICE: Final = (
     Advice(
         ("nonce",),
         "EAPI:Invalid nonce",
-        "The API has seen a larger nonce from this key: another program uses it, or the clock was ahead before; the "
-        "log says which (key_shared, nonce_behind). Give the exporter a key of its own.",
+        "The API has seen a larger nonce from this key: another program uses it, or the clock was ahead before. "
+        "The log says which (key_shared, nonce_behind). Create a key for the exporter alone.",
         f"{RUNBOOKS}KrakenCustodyNonceTrouble.md",
     ),
     Advice(
         ("ratelimit", "throttled", "toomanyrequests", "http429"),
         "http/429, EAPI:Rate limit exceeded, EService:Throttled",
-        "More requests were sent from this address than the API allows. Polling pauses by itself; "
+        "More requests were sent from this address than the API allows. Polling pauses and resumes automatically; "
         "lower api.rate_limit.share if others share the address.",
         f"{RUNBOOKS}KrakenCustodyRateLimited.md",
     ),
     Advice(
         ("invalidkey", "signature", "lockout", "http401"),
         "http/401, InvalidKey, EAPI:Invalid key, EAPI:Invalid signature, EGeneral:Temporary lockout",
-        "The API refuses the key. Check that key and secret belong together and are not revoked; "
-        "the secret files are read again at each refusal and before each try.",
+        "The API refuses the key. Check that key and secret belong together and are not revoked. "
+        "The secret files are read again after each refusal and before each try.",
         f"{RUNBOOKS}KrakenCustodyCredentialRefused.md",
     ),
     Advice(
         ("httpblocked",),
         "http/blocked",
-        "A gateway or firewall in front of the API refused the request: the key was not looked at. "
-        "Check that the API may be reached from this address, and what a proxy on the way lets through; "
-        "two different targets in a row pause all polling.",
+        "A gateway or firewall in front of the API refused the request before the key was checked. "
+        "Check that this address may reach the API, and what a proxy in between allows. "
+        "If two different targets in a row are blocked, all polling pauses.",
         f"{RUNBOOKS}KrakenCustodyBlocked.md",
     ),
     Advice(
@@ -65,32 +65,33 @@ ADVICE: Final = (
     Advice(
         ("transport",),
         "transport/timeout, transport/connect, transport/tls, transport/protocol",
-        "No answer came. Check name resolution, proxy, certificates and firewall between this machine and the API.",
+        "The API did not answer. Check name resolution, proxy, certificates and firewalls between "
+        "this machine and the API.",
         f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
     ),
     Advice(
         ("responseinvalid", "responsetoolarge"),
         "response/invalid, response/too_large",
-        "The answer is not what the API documents. A proxy may have sent it; otherwise the API has changed.",
+        "The answer is not what the API documents. A proxy may have sent it; otherwise, the API has changed.",
         f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
     ),
     Advice(
         ("limitseries",),
         "limit/series",
-        "Its balances would exceed polling.max_series. Raise that, or export fewer vaults.",
+        "The target's balances would exceed polling.max_series. Raise that limit, or export fewer vaults.",
         f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
     ),
     Advice(
         ("^internal$",),
         "internal",
-        "A defect of this exporter, not of the API: its log has the traceback. Please report it.",
+        "A defect in this exporter, not in the API. The log has the traceback; please report it.",
         f"{RUNBOOKS}KrakenCustodyDefect.md",
     ),
     Advice(
         ("",),
         "gateway/…, Unknown, http/5…, anything else",
-        "The API, or a gateway in front of it, has failed or is under maintenance. It is tried again by itself; "
-        "see status.kraken.com if it lasts.",
+        "The API or a gateway in front of it has failed or is under maintenance. Requests are retried automatically; "
+        "if this lasts, see status.kraken.com.",
         f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
     ),
 )

@@ -81,7 +81,7 @@ class Verdict(NamedTuple):
 def verdict(status: Status) -> Verdict:
     """Return the first thing to know."""
     if status.exporter.trouble and status.exporter.is_ready:
-        return Verdict("Polling stands still", "stale")
+        return Verdict("Polling is stuck", "stale")
     counts, total = status.counts(), len(status.targets)
     told = [f"{counts[state]} {state}" for state in STATES if state != "up" and counts[state]]
     text = f"{', '.join(told)}, {counts['up']} of {total} up"

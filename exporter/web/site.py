@@ -151,7 +151,7 @@ class Site:
     async def _healthy(self, _request: Request) -> Response:
         if trouble := self._exporter.trouble():
             return PlainTextResponse(f"Unhealthy: {trouble}.\n", 503)
-        return PlainTextResponse("Healthy: polling goes on.\n")
+        return PlainTextResponse("Healthy: polling is in progress.\n")
 
     async def _ready(self, _request: Request) -> Response:
         if not self._exporter.is_ready:
@@ -161,22 +161,22 @@ class Site:
     async def _reload(self, _request: Request) -> Response:
         if self._reload_configuration is None:
             return PlainTextResponse(
-                "Reloading over HTTP is off: start with --web.enable-lifecycle, or send SIGHUP.\n",
+                "Reload over HTTP is disabled: start with --web.enable-lifecycle, or send SIGHUP.\n",
                 403,
             )
         if problem := await self._reload_configuration():
-            return PlainTextResponse(f"Nothing was changed.\n{problem}\n", 500)
+            return PlainTextResponse(f"Not reloaded, nothing changed.\n{problem}\n", 500)
         return PlainTextResponse("Reloaded.\n")
 
     async def _poll(self, request: Request) -> Response:
         """Poll one target, or all that are failing or paused, as soon as may be."""
         if self._reload_configuration is None:
-            text = "Polling on demand is off: start with --web.enable-lifecycle.\n"
+            text = "Polling on demand is disabled: start with --web.enable-lifecycle.\n"
             return PlainTextResponse(text, 403)
         ids = request.query_params.getlist("target")
         asked = self._exporter.poll_now(ids)
         if asked is None:
-            text = "No target has this id: /api/v1/targets has all of them.\n"
+            text = "No target has this id; /api/v1/targets lists all.\n"
             return PlainTextResponse(text, 404)
         text = "".join(f"{line}\n" for line in asked.lines())
         # Too Many Requests: nothing of what was asked for may be done now.

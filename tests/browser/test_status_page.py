@@ -17,7 +17,7 @@ from tests.simulator.calling import PORTFOLIO
 from tests.web.statuses import EVIL
 
 REFRESH_MILLISECONDS, TYPING_MILLISECONDS = 5_000, 150
-OLD = "What is shown is old: the exporter does not answer."
+OLD = "Data may be out of date: the exporter is not responding."
 WITHOUT_SCRIPTS = {"java_script_enabled": False}
 MODES = pytest.mark.parametrize(
     "mode", [{}, WITHOUT_SCRIPTS], ids=["with scripts", "without scripts"]
@@ -156,7 +156,7 @@ def test_a_filter_that_could_not_be_fetched_is_tried_again(
         expect(page.get_by_role("status")).to_have_text(OLD)
         page.clock.run_for(REFRESH_MILLISECONDS)
         expect(page.locator("caption")).to_have_text("1 of 12 targets")
-        expect(page.get_by_role("status")).to_have_text("The exporter answers again.")
+        expect(page.get_by_role("status")).to_have_text("The exporter is responding again.")
         assert page.url.endswith("/?q=equit")
     assert all("ERR_FAILED" in message for message in messages)
     messages.clear()

@@ -47,7 +47,7 @@ def test_a_target_is_polled_on_demand_once_a_minute() -> None:
         ask(played, "v1")
         await played.play(5)
         assert ask(played, "v1") == [
-            f"Not polled, as asked for less than a minute ago: {names(['v1'])}."
+            f"Not polled, requested less than a minute ago: {names(['v1'])}."
         ]
         await played.play(55)
         assert ask(played, "v1") == [f"Polled as soon as the budget allows: {names(['v1'])}."]
@@ -118,7 +118,7 @@ def test_the_pause_of_a_refused_key_ends_for_one_request_once_a_minute() -> None
         assert len(played.wire.sent) == sent + 1
         (line,) = ask(played, "v1")
         assert line.startswith(
-            "Not polled, as credential 'main' is paused and was tried less than a minute ago until"
+            "Not polled, credential 'main' is paused and was tried less than a minute ago until"
         )
         await played.play(30)
         assert len(played.wire.sent) == sent + 1
@@ -151,7 +151,7 @@ def test_a_key_that_was_put_right_at_the_api_works_as_soon_as_somebody_asks() ->
         (moods.rate_limited(600), "everything is paused until"),
         (
             moods.legacy("EGeneral:Temporary lockout"),
-            "the API has locked credential 'main' out until",
+            "credential 'main' is locked out by the API until",
         ),
     ],
     ids=["a rate limit", "a lockout"],
@@ -166,7 +166,7 @@ def test_a_pause_that_the_api_asked_for_goes_on_whoever_asks(mood: moods.Mood, w
         await played.play(120)
         sent = len(played.wire.sent)
         (line,) = ask(played)
-        assert line.startswith(f"Not polled, as {why}")
+        assert line.startswith(f"Not polled, {why}")
         assert line.endswith("UTC: 4 targets.")
         await played.play(120)
         await played.stop()

@@ -454,7 +454,7 @@ def test_the_poller_says_what_keeps_it_from_making_progress() -> None:
         assert played.exporter.poller.trouble() is None
         await played.stop()
         await asyncio.sleep(30.5)
-        assert played.exporter.poller.trouble() == "the polling loop has not come round for 31 s"
+        assert played.exporter.poller.trouble() == "the polling loop has been stuck for 31 s"
 
     run(main())
 

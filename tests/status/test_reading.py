@@ -289,7 +289,7 @@ def test_a_poller_that_stands_still_is_told() -> None:
 
     trouble = seen(stopped).exporter.trouble
     assert trouble is not None
-    assert trouble.startswith("the polling loop has not come round")
+    assert trouble.startswith("the polling loop has been stuck")
 
 
 def test_a_clock_that_was_set_moves_every_moment_with_it() -> None:

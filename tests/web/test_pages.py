@@ -96,7 +96,7 @@ def cell(page: str, column: int) -> str:
         ),
         (
             status(up(), exporter=replace(EXPORTER, trouble="the loop has not come round")),
-            "Polling stands still",
+            "Polling is stuck",
             "stale",
         ),
         (
@@ -138,7 +138,7 @@ def test_the_demo_has_no_configuration_file() -> None:
 @pytest.mark.parametrize(
     ("exporter", "told"),
     [
-        (replace(EXPORTER, trouble="it hangs"), "Polling makes no progress: it hangs."),
+        (replace(EXPORTER, trouble="it hangs"), "Polling is stuck: it hangs."),
         (
             replace(EXPORTER, load_error="api.timeout: 'x' is wrong\npolling: unknown key"),
             "the previous one stays in use: api.timeout: 'x' is wrong polling: unknown key",
@@ -187,7 +187,7 @@ def test_a_key_that_another_program_uses_is_told_until_the_evidence_is_old() -> 
     told = "Another program uses the key of credential treasury (acme, beta):"
     text = shown(status(credentials=(shared,)))
     assert told in text
-    assert "Give the exporter a key of its own." in text
+    assert "Create a key for the exporter alone." in text
     assert told not in shown(status(credentials=(replace(shared, is_key_shared=False),)))
 
 
@@ -242,13 +242,13 @@ def test_a_budget_that_is_too_small_is_told_with_the_numbers() -> None:
     )
     text = shown(status(budget=small))
     assert (
-        "The budget is too small for the intervals: they ask for 5.000 of 4.000 requests per second "
-        "and are stretched by 1.25. Make them longer, or raise api.rate_limit.share"
+        "The budget is too small for the intervals: they need 5.000 requests per second, but only "
+        "4.000 are allowed, so they are stretched by 1.25. Use longer intervals, or raise api.rate_limit.share"
     ) in text
     assert (
-        "The limit of credential treasury is too small for the intervals: they ask for 1.000 of 0.400 "
-        "requests per second and are stretched by 2.50. "
-        "Make them longer, or raise credentials.treasury.rate_limit ."
+        "The limit of credential treasury is too small for the intervals: they need 1.000 requests per second, but "
+        "only 0.400 are allowed, so they are stretched by 2.50. "
+        "Use longer intervals, or raise credentials.treasury.rate_limit ."
     ) in text
     assert "Intervals stretched by up to 2.50" in text
     assert "Credential treasury 7 of 10 in any 20s" in text

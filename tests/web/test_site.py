@@ -287,7 +287,7 @@ def test_a_target_is_polled_when_somebody_posts_its_id() -> None:
         assert first.status_code == 200
         assert first.text.startswith("Polled as soon as the budget allows: vault ")
         assert second.status_code == 429
-        assert second.text.startswith("Not polled, as asked for less than a minute ago: vault ")
+        assert second.text.startswith("Not polled, requested less than a minute ago: vault ")
 
     asyncio.run(visits())
 
@@ -296,8 +296,8 @@ def test_a_target_is_polled_when_somebody_posts_its_id() -> None:
     ("query", "status", "text"),
     [
         ("", 200, "Nothing is failing or paused.\n"),
-        ("?target=nonsense", 404, "No target has this id: /api/v1/targets has all of them.\n"),
-        ("?target=", 404, "No target has this id: /api/v1/targets has all of them.\n"),
+        ("?target=nonsense", 404, "No target has this id; /api/v1/targets lists all.\n"),
+        ("?target=", 404, "No target has this id; /api/v1/targets lists all.\n"),
     ],
 )
 def test_what_is_polled_on_demand_is_said(query: str, status: int, text: str) -> None:
@@ -348,7 +348,7 @@ def test_while_the_poller_makes_progress_the_exporter_is_ready_and_healthy() -> 
         site = site_of(await begun(Clock()))
         ready, healthy = await aask(site, "/-/ready"), await aask(site, "/-/healthy")
         assert (ready.status_code, ready.text) == (200, "Ready: polling has begun.\n")
-        assert (healthy.status_code, healthy.text) == (200, "Healthy: polling goes on.\n")
+        assert (healthy.status_code, healthy.text) == (200, "Healthy: polling is in progress.\n")
 
     asyncio.run(check())
 
@@ -359,7 +359,7 @@ def test_a_poller_that_stands_still_is_unhealthy() -> None:
         site = site_of(await begun(clock))
         clock.passed = STUCK_AFTER_SECONDS + 10
         healthy = await aask(site, "/-/healthy")
-        reason = "the polling loop has not come round for 40 s"
+        reason = "the polling loop has been stuck for 40 s"
         assert (healthy.status_code, healthy.text) == (503, f"Unhealthy: {reason}.\n")
         assert (await aask(site, "/-/ready")).status_code == 200
 

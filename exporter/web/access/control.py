@@ -110,15 +110,18 @@ class Access:
         if current.tls_server_config or current.basic_auth_users or host in self._names:
             return None
         problem = (
-            f"Without TLS or a password this exporter does not answer to the name {host}, so that no page in a browser "
-            f"can read balances by pointing a name of its own here. Start it with --web.allowed-host={host}, set a "
-            "password (--web.config.file), or let the proxy in front send Host: 127.0.0.1.\n"
+            f"Without TLS or a password this exporter does not answer to the name {host}, because a page in a browser "
+            "could read balances by pointing its own name here. Start the exporter with "
+            f"--web.allowed-host={host}, set a password (--web.config.file), or let the reverse proxy send "
+            "Host: 127.0.0.1.\n"
         )
         return PlainTextResponse(problem, 421)
 
     def _refusal_of_page(self, method: str, headers: Headers) -> Response | None:
         if is_forged(method, headers):
-            return PlainTextResponse("Refused: a page of another origin asks for this.\n", 403)
+            return PlainTextResponse(
+                "Refused: this request comes from a page of another origin.\n", 403
+            )
         return None
 
     def _refusal_by_rate(self, current: WebConfiguration) -> Response | None:

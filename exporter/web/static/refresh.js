@@ -31,11 +31,11 @@ async function show(wanted) {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (asking !== mine) return;
     exchange(page);
-    if (failing) announce("The exporter answers again.");
+    if (failing) announce("The exporter is responding again.");
     failing = false;
   } catch (error) {
     if (mine.signal.aborted) return;
-    if (!failing) announce("What is shown is old: the exporter does not answer.");
+    if (!failing) announce("Data may be out of date: the exporter is not responding.");
     failing = true;
   }
   document.body.classList.toggle("old", failing);

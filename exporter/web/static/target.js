@@ -8,14 +8,14 @@ let failing = false;
 
 async function refresh() {
   clearTimeout(refreshing);
-  let told = "What is shown is old: the exporter does not answer.";
+  let told = "Data may be out of date: the exporter is not responding.";
   try {
     const answer = await fetch(location.origin + location.pathname);
-    if (answer.status === 404) told = "What is shown is old: the configuration has no such target any more.";
+    if (answer.status === 404) told = "Data may be out of date: this target was removed from the configuration.";
     if (!answer.ok) throw new Error(`the exporter answered ${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!failing) page.getElementById("announcement").textContent = document.getElementById("announcement").textContent;
-    else page.getElementById("announcement").textContent = "The exporter answers again.";
+    else page.getElementById("announcement").textContent = "The exporter is responding again.";
     renew(document.getElementById("main"), page.getElementById("main"));
     failing = false;
   } catch {

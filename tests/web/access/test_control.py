@@ -221,7 +221,7 @@ def test_a_page_of_another_origin_changes_nothing() -> None:
     evil = {"origin": "https://evil.example"}
     answer = guarded.ask("/-/reload", "POST", evil)
     assert answer.status_code == 403
-    assert answer.text == "Refused: a page of another origin asks for this.\n"
+    assert answer.text == "Refused: this request comes from a page of another origin.\n"
     assert guarded.asked == 0
     own = {"origin": "http://exporter"}
     assert guarded.ask("/-/reload", "POST", own).status_code == 200
