@@ -169,7 +169,8 @@ def test_an_api_that_does_not_answer_is_told_with_the_credential_since_when_and_
     assert (
         "The API does not answer requests with credential treasury (acme, beta): none of the last 7. "
         "transport/timeout no complete answer within 10 s for 1m15s ; "
-        "targets are tried one at a time No answer came. Check name resolution, proxy," in text
+        "targets are tried one at a time The API did not answer. Check name resolution, proxy,"
+        in text
     )
     other = replace(SILENT, credential="other", organizations=(), unanswered=2, since=NOW - 100)
     assert (
@@ -427,7 +428,7 @@ def test_the_page_of_a_stale_target_says_that_the_balances_were_withdrawn() -> N
     seen = status(failing(is_stale=True))
     text = text_of(PAGES.target(seen, seen.targets[0]))
     assert "The balances were withdrawn: they were not read again for 5m (" in text
-    assert "There are none to show." in text
+    assert "No balances to show." in text
     assert '<table class="balances">' not in PAGES.target(seen, seen.targets[0])
 
 
