@@ -54,9 +54,8 @@ def may_be_secret(field: str, written: str) -> bool:
         return not USUAL_VARIABLE.fullmatch(written)
     parts = written.split("/")
     # Base64 has slashes too, but seldom begins with one.
-    for part in parts if written.startswith("/") else [written]:
-        if LONG_BASE64.fullmatch(part):
-            return True
+    if any(map(LONG_BASE64.fullmatch, parts if written.startswith("/") else (written, *parts))):
+        return True
     if not all(map(PATH_PART.fullmatch, parts)):
         return True
     # What stands in a directory is a path; a word alone only if it looks like those that people give to files. A
@@ -67,11 +66,12 @@ def may_be_secret(field: str, written: str) -> bool:
 def unusual(secrets: Secrets) -> str | None:
     """Return why a secret cannot be one of Kraken's, None where it can; shows nothing of it, and not its length."""
     decoded = secrets.api_secret.get_secret_value()
+    is_key = base64.b64encode(decoded).decode() == secrets.api_key.get_secret_value()
     if len(decoded) == SECRET_BYTES:
-        return None
+        return "is also where the API key belongs: put the key there" if is_key else None
+    if is_key:
+        return "is the API key: put the secret there, which Kraken shows beside the key"
     with contextlib.suppress(ValueError):
-        if base64.b64encode(decoded).decode() == secrets.api_key.get_secret_value():
-            return "is the API key: put the secret there, which Kraken shows beside the key"
         if len(base64.b64decode(decoded, validate=True)) == SECRET_BYTES:
             return "is in base64 twice: decode it once"
     return "is not as long as Kraken's secrets, which are 88 characters: copy the whole secret, and not the key"

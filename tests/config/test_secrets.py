@@ -381,6 +381,7 @@ SECRET_OF_KRAKEN = base64.b64encode(bytes(range(64))).decode()
     [
         ("api_key_file", KEY_OF_KRAKEN),
         ("api_key_file", f"/{KEY_OF_KRAKEN[1:]}"),
+        ("api_key_file", f"./{KEY_OF_KRAKEN.replace('/', '')}"),
         ("api_secret_file", SECRET_OF_KRAKEN),
         ("api_secret_file", SECRET_OF_KRAKEN[:44]),
         ("api_secret_file", "MARKER"),
@@ -461,6 +462,11 @@ def test_a_secret_that_cannot_be_krakens_is_told_without_it(
     problem = unusual(secrets_of(decoded))
     assert (problem is None) == (says is None)
     assert (says or "") in (problem or "")
+
+
+def test_the_secret_in_the_place_of_the_key_too_is_told_before_it_is_sent_as_the_key() -> None:
+    problem = unusual(secrets_of(bytes(range(64)), key=SECRET_OF_KRAKEN))
+    assert problem == "is also where the API key belongs: put the key there"
 
 
 def test_a_secret_that_cannot_be_krakens_is_logged_with_its_credential_and_nothing_of_it() -> None:
