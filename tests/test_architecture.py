@@ -36,6 +36,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "exporter.simulator": "simulator",
     "exporter.state": "state",
     "exporter.status": "status",
+    "exporter.strict_yaml": "strict_yaml",
     "exporter.targets": "targets",
     "exporter.web": "web",
     "exporter.web.access": "access",
@@ -51,9 +52,10 @@ ROOMS: Final[Mapping[str, str]] = {
 ARROWS: Final[Mapping[str, frozenset[str]]] = {
     room: frozenset(("foundation", *below.split()))
     for room, below in {
-        "config": "",
-        "access": "config",
-        "custody": "config",
+        "strict_yaml": "",
+        "config": "strict_yaml",
+        "access": "strict_yaml",
+        "custody": "config strict_yaml",
         "targets": "config",
         "metrics": "custody targets",
         "resources": "config custody metrics targets",
@@ -71,15 +73,8 @@ ARROWS: Final[Mapping[str, frozenset[str]]] = {
 """What each room may import besides itself."""
 
 GENERIC: Final = (
-    "exporter.config.document",
-    "exporter.config.files",
-    "exporter.config.mistakes",
-    "exporter.config.models",
-    "exporter.config.reading",
-    "exporter.config.secret_text",
-    "exporter.config.translation",
-    "exporter.config.values",
     "exporter.durations",
+    "exporter.strict_yaml",
     "exporter.threads",
     "exporter.web.access",
 )

@@ -1,17 +1,22 @@
 """The configuration: YAML in, frozen settings out, or every mistake at once."""
 
-from exporter.config.credentials import ALL_CREDENTIALS, CredentialSettings
-from exporter.config.mistakes import ConfigError, Mistake
-from exporter.config.models import (
-    Api,
-    Organization,
-    Polling,
+from exporter.config.credentials import (
+    ALL_CREDENTIALS,
+    CredentialSettings,
     RateLimit,
-    Vault,
+    SecretError,
+    Secrets,
 )
-from exporter.config.reading import read_both
-from exporter.config.secret_text import SecretError, Secrets
-from exporter.config.settings import Settings, load, parse
+from exporter.config.loading import load, parse
+from exporter.config.settings import (
+    Api,
+    OrganizationSettings,
+    Polling,
+    Settings,
+    VaultSettings,
+)
+from exporter.strict_yaml.document import read_both
+from exporter.strict_yaml.mistakes import ConfigError, Mistake
 
 __all__ = [
     "ALL_CREDENTIALS",
@@ -19,13 +24,13 @@ __all__ = [
     "ConfigError",
     "CredentialSettings",
     "Mistake",
-    "Organization",
+    "OrganizationSettings",
     "Polling",
     "RateLimit",
     "SecretError",
     "Secrets",
     "Settings",
-    "Vault",
+    "VaultSettings",
     "load",
     "parse",
     "read_both",

@@ -1,29 +1,106 @@
-"""Where an API key's secrets are, how the key is used, and reading the secrets again."""
+"""API keys: where their secrets are, how each key is used and limited, and reading the secrets again."""
 
+import base64
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn, Self, TypeVar
 
-from pydantic import AfterValidator, PrivateAttr, SecretBytes, SecretStr, ValidationInfo
-
-from exporter.config.files import is_open_to_all
-from exporter.config.mistakes import ProblemError
-from exporter.config.models import Model, RateLimit
-from exporter.config.secret_text import (
-    SecretError,
-    Secrets,
-    base32_text,
-    base64_bytes,
-    header_text,
-    secret_text,
+from pydantic import (
+    AfterValidator,
+    PrivateAttr,
+    SecretBytes,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
 )
-from exporter.config.values import FilePath, Surroundings, Text, WholeNumber
+
+from exporter.strict_yaml.files import is_open_to_all
+from exporter.strict_yaml.mistakes import ProblemError
+from exporter.strict_yaml.model import Model
+from exporter.strict_yaml.secret_text import base32_text, base64_bytes, header_text, secret_text
+from exporter.strict_yaml.values import Duration, FilePath, Surroundings, Text, WholeNumber, number
 
 Decoded = TypeVar("Decoded")
 
 ALL_CREDENTIALS: Final = "all"
 """What metrics and the log call all credentials together, so that none of them may have that name."""
+
+
+SECRET_BYTES: Final = 64
+"""Of a secret of Kraken's, decoded."""
+
+Share = Annotated[
+    Decimal, number("a number above 0 and up to 1, such as 0.5", lambda share: 0 < share <= 1)
+]
+
+
+class SecretError(Exception):
+    """A secret cannot be read now: says which, where it was looked for, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a request is signed with; its repr shows nothing of it.
+
+    api_key: as sent in the header.
+    api_secret: the key of the signature, decoded.
+    otp: a one-time password that never changes, if there is one.
+    totp_seed: the base32 seed of one-time passwords that change with time, if there is one.
+    """
+
+    api_key: SecretStr
+    api_secret: SecretBytes
+    otp: SecretStr | None = None
+    totp_seed: SecretStr | None = None
+
+
+def unusual(secrets: Secrets) -> str | None:
+    """Return why a secret cannot be one of Kraken's, None where it can; shows nothing of it, and not its length."""
+    decoded = secrets.api_secret.get_secret_value()
+    is_key = base64.b64encode(decoded).decode() == secrets.api_key.get_secret_value()
+    if len(decoded) == SECRET_BYTES:
+        return "is also where the API key belongs: put the key there" if is_key else None
+    if is_key:
+        return "is the API key: put the secret there, which Kraken shows beside the key"
+    with contextlib.suppress(ValueError):
+        if len(base64.b64decode(decoded, validate=True)) == SECRET_BYTES:
+            return "is in base64 twice: decode it once"
+    return "is not as long as Kraken's secrets, which are 88 characters: copy the whole secret, and not the key"
+
+
+class RateLimit(Model):
+    """A limit the API sets, and the part of it that is ours.
+
+    requests: what the API allows in one window.
+    window: seconds.
+    share: the part this process may use, above 0 and up to 1.
+    """
+
+    requests: WholeNumber = 200
+    window: Duration = 30.0
+    share: Share = Decimal("0.5")
+
+    @property
+    def budget(self) -> int:
+        """The whole requests this process may send in one window, at least 1."""
+        return _budget(self.requests, self.share)
+
+    @field_validator("share")
+    @classmethod
+    def _leave_a_request(cls, share: Decimal, info: ValidationInfo) -> Decimal:
+        requests = info.data.get("requests")
+        if requests is not None and _budget(requests, share) < 1:
+            raise ProblemError("requests times share must be at least 1", of_parent=True)
+        return share
+
+
+def _budget(requests: int, share: Decimal) -> int:
+    # Decimal's own product would be rounded to 28 digits.
+    numerator, denominator = share.as_integer_ratio()
+    return requests * numerator // denominator
 
 
 def _holds(decode: Callable[[str], object]) -> AfterValidator:

@@ -1,18 +1,156 @@
-"""The settings as a whole, what one part of them inherits from another, and how they are read."""
+"""The settings: every key of the configuration, what it must be, and what one part inherits from another."""
 
+import ipaddress
+import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import ClassVar
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from exporter.config.credentials import CredentialSettings
-from exporter.config.models import Api, Document, Organization, Polling
-from exporter.config.reading import load_document, parse_document
-from exporter.config.relations import relation_mistakes
-from exporter.config.values import Name, Surroundings
+from exporter.config.credentials import CredentialSettings, RateLimit
+from exporter.strict_yaml.mistakes import ProblemError
+from exporter.strict_yaml.model import Document, Model
+from exporter.strict_yaml.values import (
+    CaFile,
+    Duration,
+    Fields,
+    Name,
+    WholeNumber,
+    number,
+    text,
+)
 
-Fields = dict[str, object]
+VAULT_ID = re.compile(r"V[A-Z2-7]{12}[ACEGIKMOQSUWY246]")
+ORGANIZATION_ID = re.compile(r"[A-Za-z0-9]{16}")
+# A longer label makes the resolver raise an error that is none of the network's.
+LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+BASE_URL = re.compile(
+    rf"(?P<scheme>https?)://(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<host>{LABEL}(?:\.{LABEL})*))"
+    r"(?::(?P<port>[0-9]{1,5}))?/?",
+    re.IGNORECASE,
+)
+
+
+def vault_id(value: object) -> str:
+    """Read a vault id; raises ProblemError."""
+    written = text(value)
+    if not VAULT_ID.fullmatch(written):
+        raise ProblemError(
+            "is not a vault id: V, 12 characters of A-Z and 2-7, and one of ACEGIKMOQSUWY246, "
+            "such as VABCDEF234567A"
+        )
+    return written
+
+
+def organization_id(value: object) -> str:
+    """Read an organization id into its form in groups of four; raises ProblemError."""
+    compact = text(value).replace(" ", "")
+    if not ORGANIZATION_ID.fullmatch(compact):
+        raise ProblemError(
+            "is not an organization id: 16 letters or digits, such as ABCD EFGH IJKL MNOP"
+        )
+    return " ".join(re.findall("....", compact.upper()))
+
+
+def base_url(value: object) -> str:
+    """Read the address of the API, without a slash at its end; raises ProblemError."""
+    match = BASE_URL.fullmatch(text(value))
+    if not match or not _has_address(match):
+        raise ProblemError(
+            "must be https:// and a host, perhaps a port, and nothing else, "
+            "such as https://api.kraken.com"
+        )
+    if match["scheme"].lower() == "http" and not _is_loopback(match["ipv6"] or match["host"]):
+        raise ProblemError("must begin with https://: http:// is for loopback addresses only")
+    return match[0].removesuffix("/")
+
+
+def _has_address(url: re.Match[str]) -> bool:
+    return (not url["port"] or 0 < int(url["port"]) <= 65535) and (
+        not url["ipv6"] or _address(url["ipv6"]) is not None
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+Amount = Annotated[
+    Decimal, number('a number of 0 or more, such as "0.5"', lambda amount: amount >= 0)
+]
+VaultId = Annotated[str, BeforeValidator(vault_id)]
+OrganizationId = Annotated[str, BeforeValidator(organization_id)]
+BaseUrl = Annotated[str, BeforeValidator(base_url)]
+
+
+class Api(Model):
+    """How the API is reached.
+
+    base_url: without a slash at its end.
+    timeout: seconds for a whole request.
+    ca_file: certificates to trust besides the system's.
+    rate_limit: the limit by IP address.
+    organization_id_format: how organization ids are written in paths.
+    """
+
+    base_url: BaseUrl = "https://api.kraken.com"
+    timeout: Duration = 10.0
+    ca_file: CaFile | None = None
+    rate_limit: RateLimit = RateLimit()
+    organization_id_format: Literal["spaced", "compact"] = "spaced"
+
+
+class Polling(Model):
+    """What holds for every target.
+
+    interval: seconds between two polls of a target that has no interval of its own.
+    stale_after: seconds after which balances that were not read again are withdrawn; None: for each target the longer
+    of five minutes and three of its planned refresh intervals.
+    max_series: balance series above which a target's balances are withheld.
+    """
+
+    interval: Duration = 60.0
+    stale_after: Duration | None = None
+    max_series: WholeNumber = 500_000
+
+
+class VaultSettings(Model):
+    """A vault whose balances are polled.
+
+    name: the value of label `vault`; the id where none was given.
+    interval: seconds between two polls.
+    min_available: for some assets, the available balance that is expected at least.
+    """
+
+    id: VaultId
+    name: Name = Field(default_factory=lambda fields: str(fields.get("id")))
+    interval: Duration
+    min_available: Mapping[Name, Amount] = {}
+
+
+class OrganizationSettings(Model):
+    """An organization whose total is polled, and its vaults.
+
+    id: in four groups of four.
+    name: the value of label `org`; the id where none was given.
+    credentials: the name of the credentials that its requests are signed with.
+    interval: seconds between two polls of the total.
+    """
+
+    id: OrganizationId
+    name: Name = Field(default_factory=lambda fields: str(fields.get("id")))
+    credentials: Name
+    interval: Duration
+    vaults: tuple[VaultSettings, ...] = ()
 
 
 class Settings(Document):
@@ -27,7 +165,7 @@ class Settings(Document):
     api: Api = Api()
     polling: Polling = Polling()
     credentials: Mapping[Name, CredentialSettings] = Field(min_length=1)
-    organizations: tuple[Organization, ...] = Field(min_length=1)
+    organizations: tuple[OrganizationSettings, ...] = Field(min_length=1)
 
     @field_validator("organizations", mode="before")
     @classmethod
@@ -59,17 +197,3 @@ def _each(entries: object, change: Callable[[Fields], Fields]) -> object:
     if not isinstance(entries, list):
         return entries
     return [change(entry) if isinstance(entry, dict) else entry for entry in entries]
-
-
-def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """Read a configuration file and the files it names.
-
-    Relative paths in it start at its directory; `environ` holds the variables it may name.
-    Raises ConfigError with every mistake.
-    """
-    return load_document(path, environ, Settings, relation_mistakes)
-
-
-def parse(text: str, *, directory: Path, environ: Mapping[str, str]) -> Settings:
-    """Read a configuration from text, as `load` does from a file in that directory."""
-    return parse_document(text, Surroundings(directory, environ), Settings, relation_mistakes)

@@ -13,7 +13,7 @@ from urllib.request import getproxies
 
 import httpx
 
-from exporter.config.files import answer_of
+from exporter.strict_yaml.files import answer_of
 
 
 class EnvironmentMistakeError(Exception):

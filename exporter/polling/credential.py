@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from exporter.config import ConfigError, CredentialSettings, SecretError, Secrets
-from exporter.config.secret_text import unusual
+from exporter.config.credentials import unusual
 from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError
 from exporter.logs import get_logger

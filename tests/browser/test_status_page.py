@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
 
 from exporter.assembly import Exporter
+from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
-from exporter.web.access.models import WebConfiguration
 from tests.browser.conftest import Open
 from tests.browser.scene import Scene, every_state
 from tests.simulator.calling import PORTFOLIO

@@ -14,17 +14,25 @@ from exporter.config import (
     Api,
     ConfigError,
     CredentialSettings,
-    Organization,
+    OrganizationSettings,
     Polling,
     RateLimit,
     Settings,
-    Vault,
+    VaultSettings,
     parse,
 )
 from tests.config.documents import ENVIRON, FILES, write_secrets
 
 EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_text()
-MODELS = (Settings, Api, RateLimit, Polling, CredentialSettings, Organization, Vault)
+MODELS = (
+    Settings,
+    Api,
+    RateLimit,
+    Polling,
+    CredentialSettings,
+    OrganizationSettings,
+    VaultSettings,
+)
 KEYS = sorted({key for model in MODELS for key in model.model_fields} | {"treasury", "<<"})
 VALUES = ["30s", "key", "secret", "KEY", "VABCDEF234567A", "ABCD EFGH IJKL MNOP", "treasury", "/"]
 

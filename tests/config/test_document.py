@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import ConfigError, load
-from exporter.config.mistakes import MOST_MISTAKES
+from exporter.strict_yaml.mistakes import MOST_MISTAKES
 from tests.config.documents import ENVIRON, document, mistakes, read
 
 

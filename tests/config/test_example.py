@@ -8,11 +8,11 @@ import pytest
 from exporter.config import (
     Api,
     CredentialSettings,
-    Organization,
+    OrganizationSettings,
     Polling,
     RateLimit,
     Settings,
-    Vault,
+    VaultSettings,
     load,
 )
 from tests.config.documents import FILES, document, read
@@ -38,10 +38,19 @@ def test_the_example_is_a_good_configuration(filled_in: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Settings, Api, RateLimit, Polling, CredentialSettings, Organization, Vault]
+    "model",
+    [Settings, Api, RateLimit, Polling, CredentialSettings, OrganizationSettings, VaultSettings],
 )
 def test_the_example_mentions_every_key(
-    model: type[Settings | Api | RateLimit | Polling | CredentialSettings | Organization | Vault],
+    model: type[
+        Settings
+        | Api
+        | RateLimit
+        | Polling
+        | CredentialSettings
+        | OrganizationSettings
+        | VaultSettings
+    ],
 ) -> None:
     mentioned = set(re.findall(r"^[ #-]*(\w+):", EXAMPLE.read_text(), re.MULTILINE))
     assert set(model.model_fields) <= mentioned

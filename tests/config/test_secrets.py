@@ -13,9 +13,10 @@ from pydantic import SecretBytes, SecretStr
 from structlog.testing import capture_logs
 
 from exporter.config import ConfigError, CredentialSettings, SecretError, Secrets, Settings, parse
-from exporter.config.files import is_open_to_all
-from exporter.config.secret_text import IN_ITS_PLACE, unusual
+from exporter.config.credentials import unusual
 from exporter.polling.credential import warn_of_unusual_secret
+from exporter.strict_yaml.files import is_open_to_all
+from exporter.strict_yaml.secret_text import IN_ITS_PLACE
 from tests.config.documents import (
     API_KEY,
     API_SECRET,

@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from exporter.config.models import Polling
+from exporter.config import Polling
 from exporter.polling.plan import SHORTEST_STALE_AFTER_SECONDS
 from exporter.simulator.holdings import Amounts, Holding
 from exporter.simulator.portfolio import Portfolio

@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 from exporter.assembly import World
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
+from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
-from exporter.web.access.models import WebConfiguration
 from exporter.web.site import Site
 from tests.exporting import exporter_of, simulator
 from tests.fuzzing.mutation import in_pieces

@@ -53,8 +53,8 @@ def getaddrinfo(host, *arguments, **options):
 socket.getaddrinfo = getaddrinfo
 """
 FILES_HANG = f"""{HANG}
-import exporter.config.files
-exporter.config.files.ANSWER_SECONDS = PATIENCE
+import exporter.strict_yaml.files
+exporter.strict_yaml.files.ANSWER_SECONDS = PATIENCE
 stat = Path.stat
 
 def hanging(path, **options):

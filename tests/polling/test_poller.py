@@ -14,10 +14,10 @@ from starlette.responses import Response
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from exporter.config import files
 from exporter.simulator import moods
 from exporter.simulator.guard import Refusal
 from exporter.simulator.simulator import R4
+from exporter.strict_yaml import files
 from tests.polling.world import API_KEY, Stage, now, run, stage
 
 WHOLE = {"rate_limit": {"share": 1}}

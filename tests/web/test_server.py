@@ -19,9 +19,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
 from exporter.web.access.headers import SECURITY
-from exporter.web.access.models import WebConfiguration
 from exporter.web.access.passwords import Passwords
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving

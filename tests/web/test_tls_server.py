@@ -18,9 +18,9 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
 from exporter.web.access.headers import SECURITY
-from exporter.web.access.models import WebConfiguration
 from exporter.web.connection import State
 from exporter.web.handshake import Handshake
 from exporter.web.limits import Limits

@@ -4,23 +4,23 @@ import base64
 import binascii
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.web.access.browsers import is_forged
+from exporter.web.access.configuration import RequestRateLimit, WebConfiguration
 from exporter.web.access.headers import HeaderPairs, security_headers, with_headers
 from exporter.web.access.host import OwnNames, host_of, in_origin_form
-from exporter.web.access.models import WebConfiguration
 from exporter.web.access.passwords import CONNECTION, Asker, Passwords, Stranger
-from exporter.web.access.rate import TokenBucket
 from exporter.web.access.tls import TlsServerConfig
 
 _DEFECT: Final = PlainTextResponse("Internal Server Error\n", 500)
 _CLOSE: Final = {"connection": "close"}
 _CHALLENGE: Final = {"www-authenticate": 'Basic realm="kraken-custody-exporter", charset="UTF-8"'}
+_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class Access:
@@ -154,3 +154,46 @@ def _credentials(authorization: str) -> tuple[str, bytes] | None:
     if scheme.lower() != "basic" or not colon:
         return None
     return user.decode(errors="surrogateescape"), password
+
+
+def is_forged(method: str, headers: Headers) -> bool:
+    """Whether a request that could change something comes from a page of another origin.
+
+    As Go's http.CrossOriginProtection tells it: browsers say where a request comes from, and other clients do not.
+    """
+    if method in _SAFE_METHODS:
+        return False
+    if site := headers.get("sec-fetch-site"):
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return (
+        origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()
+    )
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """Holds at most `limit.burst` tokens and gets one more each `limit.interval`; each request takes one.
+
+    tokens: there were at `at`, in monotonic seconds.
+    """
+
+    limit: RequestRateLimit
+    tokens: float
+    at: float
+
+    @classmethod
+    def full(cls, limit: RequestRateLimit, now: float) -> "TokenBucket":
+        """Return a bucket that nobody has taken from."""
+        return cls(limit, limit.burst, now)
+
+    def take(self, now: float) -> bool:
+        """Take a token; return whether there was one."""
+        if not self.limit.interval:
+            return True
+        earned = (now - self.at) / self.limit.interval
+        self.tokens, self.at = min(self.limit.burst, self.tokens + earned), now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True

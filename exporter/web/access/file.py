@@ -10,11 +10,10 @@ from pathlib import Path
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from exporter.config.files import answer_of, is_open_to_all
-from exporter.config.mistakes import ConfigError, Mistake
-from exporter.config.reading import load_document
-from exporter.web.access.models import WebConfiguration
-from exporter.web.access.relations import relation_mistakes
+from exporter.strict_yaml.document import load_document
+from exporter.strict_yaml.files import answer_of, is_open_to_all
+from exporter.strict_yaml.mistakes import ConfigError, Mistake
+from exporter.web.access.configuration import WebConfiguration, relation_mistakes
 
 log: FilteringBoundLogger = structlog.get_logger()
 

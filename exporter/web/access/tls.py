@@ -11,11 +11,11 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from exporter.config.files import answer_of
-from exporter.config.mistakes import ProblemError
-from exporter.config.models import Model
-from exporter.config.values import CaFile, Text
-from exporter.web.access.values import (
+from exporter.strict_yaml.files import answer_of
+from exporter.strict_yaml.mistakes import ProblemError
+from exporter.strict_yaml.model import Model
+from exporter.strict_yaml.values import CaFile, Text
+from exporter.web.access.fields import (
     CURVES,
     NOTHING,
     TLS_1_2_SUITES,

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from exporter.config import ConfigError
+from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.file import WebConfigFile
-from exporter.web.access.models import WebConfiguration
 from tests.config.documents import without_places
 
 PASSWORD = b"MARKER-password"

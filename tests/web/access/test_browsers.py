@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from exporter.web.access.browsers import is_forged
+from exporter.web.access.control import is_forged
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from exporter.config import ConfigError
+from exporter.web.access.control import TokenBucket
+from exporter.web.access.fields import CURVES, TLS_1_2_SUITES, TLS_1_3_SUITES
 from exporter.web.access.file import WebConfigFile
-from exporter.web.access.rate import TokenBucket
 from exporter.web.access.tls import TlsServerConfig
-from exporter.web.access.values import CURVES, TLS_1_2_SUITES, TLS_1_3_SUITES
 from tests.web.access.files import HASH, OTHER_HASH, mistakes, read, write
 from tests.web.certificates import Authority
 

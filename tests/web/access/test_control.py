@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from exporter.web.access.configuration import HttpServerConfig, RequestRateLimit, WebConfiguration
 from exporter.web.access.control import Access
 from exporter.web.access.headers import SECURITY
 from exporter.web.access.host import OwnNames
-from exporter.web.access.models import HttpServerConfig, RateLimit, WebConfiguration
 from exporter.web.access.passwords import Passwords
 from tests.web.access.files import HASH, PASSWORD
 
@@ -140,7 +140,7 @@ def answers(guarded: Guarded, count: int) -> list[int]:
 
 
 def test_requests_above_the_rate_are_refused_on_every_path() -> None:
-    guarded = Guarded(WebConfiguration(rate_limit=RateLimit(interval=1.0, burst=2)))
+    guarded = Guarded(WebConfiguration(rate_limit=RequestRateLimit(interval=1.0, burst=2)))
     assert answers(guarded, 3) == [200, 200, 429]
     assert {guarded.ask(path).status_code for path in PATHS} == {429}
     guarded.now = 1.0
@@ -149,18 +149,18 @@ def test_requests_above_the_rate_are_refused_on_every_path() -> None:
 
 
 def test_the_rate_can_change_and_a_change_of_something_else_gives_nothing_away() -> None:
-    guarded = Guarded(WebConfiguration(rate_limit=RateLimit(interval=1.0, burst=2)))
+    guarded = Guarded(WebConfiguration(rate_limit=RequestRateLimit(interval=1.0, burst=2)))
     assert answers(guarded, 3) == [200, 200, 429]
-    guarded.configuration = WebConfiguration(rate_limit=RateLimit(interval=1.0, burst=2))
+    guarded.configuration = WebConfiguration(rate_limit=RequestRateLimit(interval=1.0, burst=2))
     assert answers(guarded, 1) == [429]
-    guarded.configuration = WebConfiguration(rate_limit=RateLimit(interval=1.0, burst=3))
+    guarded.configuration = WebConfiguration(rate_limit=RequestRateLimit(interval=1.0, burst=3))
     assert answers(guarded, 4) == [200, 200, 200, 429]
     guarded.configuration = OPEN
     assert answers(guarded, 4) == [200] * 4
 
 
 def test_a_request_too_many_is_refused_before_its_password_is_looked_at() -> None:
-    configuration = USERS.model_copy(update={"rate_limit": RateLimit(interval=1.0, burst=1)})
+    configuration = USERS.model_copy(update={"rate_limit": RequestRateLimit(interval=1.0, burst=1)})
     assert answers(Guarded(configuration), 2) == [401, 429]
 
 
@@ -170,7 +170,7 @@ EVERY_REFUSAL: list[tuple[int, WebConfiguration, dict[str, Any]]] = [
     (401, USERS, {}),
     (403, OPEN, {"method": "POST", "headers": {"origin": "https://evil.example"}}),
     (421, OPEN, {"headers": {"host": "evil.example"}}),
-    (429, WebConfiguration(rate_limit=RateLimit(interval=1.0, burst=1)), {}),
+    (429, WebConfiguration(rate_limit=RequestRateLimit(interval=1.0, burst=1)), {}),
 ]
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from exporter.web.access.configuration import HttpServerConfig, RequestRateLimit, WebConfiguration
+from exporter.web.access.fields import HEADERS
 from exporter.web.access.file import WebConfigFile
-from exporter.web.access.models import HttpServerConfig, RateLimit, WebConfiguration
 from exporter.web.access.passwords import Passwords
 from exporter.web.access.tls import TlsServerConfig
-from exporter.web.access.values import HEADERS
 from tests.web.certificates import Authority
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "web-config.example.yml"
@@ -28,7 +28,9 @@ def test_the_example_is_valid_and_has_every_section(configuration: WebConfigurat
     assert configuration.model_fields_set == set(WebConfiguration.model_fields)
 
 
-@pytest.mark.parametrize("model", [WebConfiguration, TlsServerConfig, HttpServerConfig, RateLimit])
+@pytest.mark.parametrize(
+    "model", [WebConfiguration, TlsServerConfig, HttpServerConfig, RequestRateLimit]
+)
 def test_the_example_names_every_key(model: type[BaseModel]) -> None:
     text = EXAMPLE.read_text()
     assert [key for key in model.model_fields if key not in text] == []

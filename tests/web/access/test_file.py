@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.config import ConfigError, files
+from exporter.config import ConfigError
+from exporter.strict_yaml import files
 from exporter.web.access.file import WebConfigFile
 from tests.web.access.files import HASH, OTHER_HASH, write
 from tests.web.certificates import Authority

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.web.access.models import RateLimit
-from exporter.web.access.rate import TokenBucket
+from exporter.web.access.configuration import RequestRateLimit
+from exporter.web.access.control import TokenBucket
 
 
 @pytest.mark.parametrize(
@@ -19,10 +19,10 @@ from exporter.web.access.rate import TokenBucket
 def test_a_request_may_come_at_each_interval_and_some_at_once(
     burst: int, times: list[float], answers: str
 ) -> None:
-    bucket = TokenBucket.full(RateLimit(interval=1.0, burst=burst), now=times[0])
+    bucket = TokenBucket.full(RequestRateLimit(interval=1.0, burst=burst), now=times[0])
     assert "".join("+" if bucket.take(now) else "-" for now in times) == answers
 
 
 def test_without_an_interval_there_is_no_limit() -> None:
-    bucket = TokenBucket.full(RateLimit(), now=0)
+    bucket = TokenBucket.full(RequestRateLimit(), now=0)
     assert all(bucket.take(0) for _ in range(1000))

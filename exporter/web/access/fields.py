@@ -8,10 +8,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
-from exporter.config.document import Unquoted, kind
-from exporter.config.files import contents
-from exporter.config.mistakes import ProblemError
-from exporter.config.values import FilePath, duration, text, whole_number
+from exporter.strict_yaml.files import contents
+from exporter.strict_yaml.mistakes import ProblemError
+from exporter.strict_yaml.values import FilePath, Unquoted, duration, kind, text, whole_number
 
 LARGEST_PEM: Final = 1024 * 1024
 DEAREST_COST: Final = 14

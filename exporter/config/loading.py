@@ -1,26 +1,42 @@
-"""Mistakes that take several places of the document to see: repetitions, references, choices.
+"""Loads the settings, and finds the mistakes that take several places of a file to see.
 
-They are looked for in the document as it was written, past anything of the wrong type, so that
-they are told together with the mistakes of single values.
+Those are repetitions, references and choices. They are looked for in the document as it was written, past anything of
+the wrong type, so that they are told together with the mistakes of single values.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from exporter.config.credentials import ALL_CREDENTIALS
-from exporter.config.mistakes import Location, Mistake, ProblemError, names_text, path
-from exporter.config.secret_text import secret_text
-from exporter.config.values import Surroundings, organization_id, text
+from exporter.config.settings import Settings, organization_id
+from exporter.strict_yaml.document import load_document, parse_document
+from exporter.strict_yaml.mistakes import Location, Mistake, ProblemError, names_text, path
+from exporter.strict_yaml.secret_text import secret_text
+from exporter.strict_yaml.values import Fields, Surroundings, text
 
-Fields = dict[str, object]
-Entry = tuple[Location, Fields]
+Located = tuple[Location, Fields]
 
 REPEATED = "is used already at {first}: it must be unique"
 NOT_A_NAME = "is what metrics and the log call all credentials together: choose another name"
 SAME_KEY = "holds the same API key as {first}: two users of one key spoil each other's nonces"
 
 
-def relation_mistakes(tree: object, surroundings: Surroundings) -> Iterator[Mistake]:
+def load(file: Path, environ: Mapping[str, str]) -> Settings:
+    """Read a configuration file and the files it names.
+
+    Relative paths in it start at its directory; `environ` holds the variables it may name.
+    Raises ConfigError with every mistake.
+    """
+    return load_document(file, environ, Settings, _relation_mistakes)
+
+
+def parse(text: str, *, directory: Path, environ: Mapping[str, str]) -> Settings:
+    """Read a configuration from text, as `load` does from a file in that directory."""
+    return parse_document(text, Surroundings(directory, environ), Settings, _relation_mistakes)
+
+
+def _relation_mistakes(tree: object, surroundings: Surroundings) -> Iterator[Mistake]:
     """Find what is wrong between the values of a document."""
     document = tree if isinstance(tree, dict) else {}
     organizations = _entries((), document, "organizations")
@@ -31,7 +47,7 @@ def relation_mistakes(tree: object, surroundings: Surroundings) -> Iterator[Mist
     yield from _repetitions(organizations)
 
 
-def _choices(credentials: list[Entry]) -> Iterator[Mistake]:
+def _choices(credentials: list[Located]) -> Iterator[Mistake]:
     for at, source in credentials:
         if at[-1] == ALL_CREDENTIALS:
             yield Mistake(at, NOT_A_NAME)
@@ -45,7 +61,7 @@ def _choices(credentials: list[Entry]) -> Iterator[Mistake]:
 
 
 def _api_keys(
-    credentials: list[Entry], surroundings: Surroundings
+    credentials: list[Located], surroundings: Surroundings
 ) -> Iterator[tuple[Location, str]]:
     for at, source in credentials:
         file, variable = _text(source, "api_key_file"), _text(source, "api_key_env")
@@ -56,7 +72,7 @@ def _api_keys(
                     yield at, secret_text(where, surroundings.environ)
 
 
-def _references(credentials: object, organizations: list[Entry]) -> Iterator[Mistake]:
+def _references(credentials: object, organizations: list[Located]) -> Iterator[Mistake]:
     if not isinstance(credentials, dict) or not organizations:
         return
     known = names_text(credentials)
@@ -78,7 +94,7 @@ def _references(credentials: object, organizations: list[Entry]) -> Iterator[Mis
             yield Mistake(("credentials", name), "is used by no organization: remove or use it")
 
 
-def _repetitions(organizations: list[Entry]) -> Iterator[Mistake]:
+def _repetitions(organizations: list[Located]) -> Iterator[Mistake]:
     vaults = [_entries(at, organization, "vaults") for at, organization in organizations]
     for siblings in (organizations, *vaults):
         yield from _repeated(map(_name, siblings), REPEATED)
@@ -97,12 +113,12 @@ def _repeated(values: Iterable[tuple[Location, str | None]], problem: str) -> It
             yield Mistake(at, problem.format(first=path(first[value])))
 
 
-def _name(entry: Entry) -> tuple[Location, str | None]:
+def _name(entry: Located) -> tuple[Location, str | None]:
     at, fields = entry
     return ((*at, "name"), _text(fields, "name")) if _given(fields, "name") else _id(entry)
 
 
-def _id(entry: Entry) -> tuple[Location, str | None]:
+def _id(entry: Located) -> tuple[Location, str | None]:
     at, fields = entry
     written = _text(fields, "id")
     if written is not None:
@@ -111,7 +127,7 @@ def _id(entry: Entry) -> tuple[Location, str | None]:
     return (*at, "id"), written
 
 
-def _entries(at: Location, parent: Fields, key: str) -> list[Entry]:
+def _entries(at: Location, parent: Fields, key: str) -> list[Located]:
     children = parent.get(key)
     named = children.items() if isinstance(children, dict) else ()
     listed = enumerate(children) if isinstance(children, list) else named

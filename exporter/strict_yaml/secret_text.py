@@ -4,18 +4,13 @@ import base64
 import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretBytes, SecretStr
-
-from exporter.config.files import contents
-from exporter.config.mistakes import NamedProblemError, ProblemError
+from exporter.strict_yaml.files import contents
+from exporter.strict_yaml.mistakes import NamedProblemError, ProblemError
 
 LARGEST_SECRET = 64 * 1024
 
-SECRET_BYTES = 64
-"""Of a secret of Kraken's, decoded."""
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 USUAL_VARIABLE = re.compile(r"(?=.{3,40}$)[A-Z]+(?:_[A-Z0-9]+)+")
 LONG_BASE64 = re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9+/_-]{20,}")
@@ -26,26 +21,6 @@ IN_ITS_PLACE = (
     "or into an environment variable and write its name"
 )
 HEADER_TEXT = re.compile(r"[!-~]+")
-
-
-class SecretError(Exception):
-    """A secret cannot be read now: says which, where it was looked for, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """What a request is signed with; its repr shows nothing of it.
-
-    api_key: as sent in the header.
-    api_secret: the key of the signature, decoded.
-    otp: a one-time password that never changes, if there is one.
-    totp_seed: the base32 seed of one-time passwords that change with time, if there is one.
-    """
-
-    api_key: SecretStr
-    api_secret: SecretBytes
-    otp: SecretStr | None = None
-    totp_seed: SecretStr | None = None
 
 
 def may_be_secret(field: str, written: str) -> bool:
@@ -61,20 +36,6 @@ def may_be_secret(field: str, written: str) -> bool:
     # What stands in a directory is a path; a word alone only if it looks like those that people give to files. A
     # password that never changes is chosen by people, and may be any word.
     return len(parts) == 1 and (field == "otp_file" or not WORDS.fullmatch(written))
-
-
-def unusual(secrets: Secrets) -> str | None:
-    """Return why a secret cannot be one of Kraken's, None where it can; shows nothing of it, and not its length."""
-    decoded = secrets.api_secret.get_secret_value()
-    is_key = base64.b64encode(decoded).decode() == secrets.api_key.get_secret_value()
-    if len(decoded) == SECRET_BYTES:
-        return "is also where the API key belongs: put the key there" if is_key else None
-    if is_key:
-        return "is the API key: put the secret there, which Kraken shows beside the key"
-    with contextlib.suppress(ValueError):
-        if len(base64.b64decode(decoded, validate=True)) == SECRET_BYTES:
-            return "is in base64 twice: decode it once"
-    return "is not as long as Kraken's secrets, which are 88 characters: copy the whole secret, and not the key"
 
 
 # The decoders raise outside of `except`: the context of such an error would carry the secret.

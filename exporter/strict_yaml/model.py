@@ -1,24 +1,25 @@
-"""From pydantic's errors to an operator's words."""
+"""A model that a document is read into, and an operator's words for what pydantic finds wrong with one."""
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import TypeGuard, get_args, get_origin
+from typing import ClassVar, TypeGuard, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from exporter.config.document import Unquoted, kind
-from exporter.config.mistakes import (
+from exporter.strict_yaml.mistakes import (
     LONGEST_KEY,
     MOST_MISTAKES,
     Location,
     Mistake,
     NamedProblemError,
     ProblemError,
+    cut,
 )
-from exporter.config.models import Document, Model
-from exporter.config.secret_text import IN_ITS_PLACE, may_be_secret
+from exporter.strict_yaml.secret_text import IN_ITS_PLACE, may_be_secret
+from exporter.strict_yaml.values import Unquoted, kind
 
 LONGEST_SHOWN = 40
 # What pydantic adds to the location of a key that is wrong itself, not its value.
@@ -27,6 +28,55 @@ KEY_MARK = "[key]"
 SOURCE = re.compile(r"(.*(?:key|secret|otp))_(?:file|env)")
 FILE_OR_VARIABLE = re.compile(r"f[il]+e?|path|env|var", re.IGNORECASE)
 SECRET_WORDS = re.compile("key|secret|otp|token|pass", re.IGNORECASE)
+
+
+class Model(BaseModel):
+    """A part of the settings; a key that has no value counts as left out."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nothing(cls, raw: object) -> object:
+        if not isinstance(raw, dict):
+            return raw
+        return {
+            key: value
+            for key, value in raw.items()
+            if value is not None or key not in cls.model_fields
+        }
+
+
+class Document(Model):
+    """A configuration file as a whole.
+
+    example: the file that shows what may be in it. hidden: the sections whose values no message repeats. never_inline:
+    what to say of an unknown key that looks like a secret. lists: of things with names: what a message calls each.
+    """
+
+    example: ClassVar[str]
+    hidden: ClassVar[frozenset[str]]
+    never_inline: ClassVar[str] = ""
+    lists: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def named_around(cls, location: Location, tree: object) -> str:
+        """Return the innermost named thing around a place in the document `tree`, such as `vault "hot"`, or nothing."""
+        found, above = "", ""
+        for step in location:
+            match tree, step:
+                case (dict(), str()) if step in tree:
+                    tree, above = tree[step], step
+                case (list(), int()):
+                    tree = tree[step]
+                    name = tree.get("name") if isinstance(tree, dict) else None
+                    if above in cls.lists and isinstance(name, str) and name.isprintable():
+                        found = f"{cls.lists[above]} {json.dumps(cut(name), ensure_ascii=False)}"
+                case _:
+                    break
+        return found
 
 
 def value_mistakes(errors: ValidationError, document: type[Document]) -> Iterator[Mistake]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.config.mistakes import NamedProblemError, UnansweredError
+from exporter.strict_yaml.mistakes import NamedProblemError, UnansweredError
 from exporter.threads import begin
 
 ANSWER_SECONDS = 5.0

@@ -1,15 +1,35 @@
-"""From YAML text to plain mappings, lists and text, before anything is known of the settings.
+"""From a file to what it says, before anything is known of it but its model: everything is looked at before a refusal.
 
 Every scalar stays the text that was written: numbers are read later, exactly, by the field that
 expects one, and none of YAML's own readings (`NO` as false, `010` as eight, `1:30` as ninety)
 happens behind the operator's back.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import yaml
+from pydantic import ValidationError
 
-from exporter.config.mistakes import Location, Mistake, Place, ProblemError
+from exporter.strict_yaml.files import contents
+from exporter.strict_yaml.mistakes import (
+    MOST_MISTAKES,
+    ConfigError,
+    ConfigFilesError,
+    Location,
+    Mistake,
+    NamedProblemError,
+    Place,
+    ProblemError,
+)
+from exporter.strict_yaml.model import Document, value_mistakes
+from exporter.strict_yaml.values import Surroundings, Unquoted, kind
+
+Read = TypeVar("Read", bound=Document)
+First = TypeVar("First")
+Second = TypeVar("Second")
+Relations = Callable[[object, Surroundings], Iterable[Mistake]]
 
 LONGEST_DOCUMENT = 1024 * 1024
 # More values than a document of that size holds without aliases that multiply each other.
@@ -48,30 +68,88 @@ UNFINISHED = {
 }
 
 
-class Unquoted(str):
-    """Text that stands without quotes where YAML reads it as something else than text.
+def load_document(
+    path: Path, environ: Mapping[str, str], document: type[Read], relations: Relations
+) -> Read:
+    """Read a file and the files it names; `relations` finds what is wrong between its values.
 
-    reads_as: what YAML reads, such as `a number`.
+    Relative paths in it start at its directory; `environ` holds the variables it may name.
+    Raises ConfigError with every mistake.
     """
+    text, mistakes = _text(path)
+    if mistakes:
+        raise ConfigError(path, mistakes)
+    return _read(text, path, Surroundings(path.parent, environ), document, relations)
 
-    __slots__ = ("reads_as",)
 
-    reads_as: str
+def read_both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+    """Read two files. Raises ConfigError with what is wrong with either, or with both."""
+    try:
+        read = first()
+    except ConfigError as error:
+        try:
+            second()
+        except ConfigError as other:
+            raise ConfigFilesError(error, other) from None
+        raise
+    return read, second()
 
 
-def kind(value: object) -> str:
-    """Say what a value of the document is, without showing it."""
-    match value:
-        case None:
-            return "nothing"
-        case Unquoted():
-            return value.reads_as
-        case str():
-            return "text"
-        case list():
-            return "a list"
-        case _:
-            return "a mapping"
+def parse_document(
+    text: str, surroundings: Surroundings, document: type[Read], relations: Relations
+) -> Read:
+    """Read a document from text, as `load_document` does from a file."""
+    return _read(text, "configuration", surroundings, document, relations)
+
+
+# Errors are raised outside of `except`: what they would carry along holds parts of the file.
+
+
+def _text(path: Path) -> tuple[str, list[Mistake]]:
+    try:
+        return contents(path, at_most=LONGEST_DOCUMENT).decode("utf-8-sig"), []
+    except NamedProblemError as problem:
+        # Where it was looked for is to be seen already in a path that begins at the root.
+        return "", [Mistake((), str(problem) if path.is_absolute() else problem.in_full)]
+    except UnicodeDecodeError:
+        return "", [Mistake((), "is not UTF-8 text: save it in that encoding")]
+
+
+def _read(
+    text: str,
+    file: Path | str,
+    surroundings: Surroundings,
+    document: type[Read],
+    relations: Relations,
+) -> Read:
+    read, mistakes = _examine(text, surroundings, document, relations)
+    if read is None or mistakes:
+        raise ConfigError(file, mistakes[:MOST_MISTAKES], len(mistakes[MOST_MISTAKES:]))
+    return read
+
+
+def _examine(
+    text: str, surroundings: Surroundings, document: type[Read], relations: Relations
+) -> tuple[Read | None, list[Mistake]]:
+    try:
+        written = read_document(text, example=document.example)
+    except ProblemError as problem:
+        return None, [Mistake((), str(problem))]
+    read, mistakes = None, written.mistakes
+    try:
+        read = document.model_validate(written.tree, context=surroundings)
+    except ValidationError as errors:
+        mistakes += value_mistakes(errors, document)
+    mistakes += relations(written.tree, surroundings)
+    # One value can be seen to be wrong in two ways that come to the same.
+    found = list(dict.fromkeys(mistakes))
+    for number, mistake in enumerate(found[:MOST_MISTAKES]):
+        place = written.place(mistake.location)
+        within = place and place._replace(
+            within=document.named_around(mistake.location, written.tree)
+        )
+        found[number] = mistake.placed(within)
+    return read, found
 
 
 class Written(NamedTuple):
