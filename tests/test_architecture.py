@@ -147,3 +147,20 @@ def test_only_app_imports_the_builder() -> None:
 def test_what_is_generic_imports_nothing_of_this_product(module: str) -> None:
     strange = {it for it in imports(module) if not any(is_in(it, of) for of in GENERIC)}
     assert strange == set()
+
+
+def test_only_one_module_builds_on_what_uvicorn_does_not_promise() -> None:
+    assert {module for module, file in FILES.items() if "uvicorn" in _libraries(file)} == {
+        "exporter.web.on_uvicorn"
+    }
+
+
+def _libraries(file: Path) -> set[str]:
+    """Return the packages that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module).partition(".")[0])
+    return found

@@ -50,9 +50,6 @@ class Acceptor:
         if self._again:
             self._again.cancel()
 
-    async def wait_closed(self) -> None:
-        """Wait for nothing: uvicorn asks its servers to."""
-
     def _go_on(self) -> None:
         self._again = None
         self._loop.add_reader(self._listener, self._accept)

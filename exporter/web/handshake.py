@@ -6,15 +6,15 @@ gets the context that holds when it comes, so that a new certificate needs no ot
 
 import asyncio
 import ssl
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Final, cast
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from exporter.logs import get_logger
 from exporter.web.access.headers import bad_request
 from exporter.web.access.tls import TlsServerConfig, refuse
-from exporter.web.connection import Connection, State, network_of
+from exporter.web.clients import Clients, network_of
 
 _NO_TLS: Final = "Client sent an HTTP request to an HTTPS server."
 
@@ -22,21 +22,16 @@ log = get_logger()
 
 
 class Handshake(asyncio.Protocol):
-    """Becomes a Connection, or nothing."""
+    """Becomes a connection that can be asked, or nothing."""
 
     transport: asyncio.Transport
 
     def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: State,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
+        self, clients: Clients, then: Callable[[ASGIApp | None], asyncio.Protocol]
     ) -> None:
-        self._config = config
-        self._state = server_state
-        self._app_state = app_state
-        self._loop = _loop
+        """Begin once there is a connection. then: what goes on with it, in which an app answers if one is given."""
+        self._clients = clients
+        self._then = then
         self.network = ""
         self.is_queueing = False
         self._early = bytearray()
@@ -47,8 +42,7 @@ class Handshake(asyncio.Protocol):
         """Begin; asyncio calls this."""
         self.transport = cast("asyncio.Transport", transport)
         self.network = network_of(transport)
-        self._state.connections.add(self)  # type: ignore[arg-type]  # for uvicorn it is enough that it can shut down
-        self._state.comes(self)
+        self._clients.comes(self)
         if self.transport.is_closing():
             # There was no room. asyncio would wait for the end of a handshake that cannot begin any more.
             self._leave()
@@ -60,12 +54,12 @@ class Handshake(asyncio.Protocol):
         self._early += data
 
     def shutdown(self) -> None:
-        """End, since the server does; uvicorn calls this."""
+        """End, since the server does."""
         self.transport.abort()
 
     async def _shake_hands(self) -> None:
         # Whether there is TLS stays as it was at the start.
-        access = self._state.access
+        access = self._clients.access
         tls = cast("TlsServerConfig", access.tls)
         secured = await self._secured(tls)
         self._leave()
@@ -79,7 +73,7 @@ class Handshake(asyncio.Protocol):
 
     async def _secured(self, tls: TlsServerConfig) -> asyncio.Transport | None:
         """Return the transport to go on with, None where the client does not agree, or not in time, or leaves."""
-        limits = self._state.limits
+        limits = self._clients.limits
         refuse.set(self._refuse)
         try:
             return await asyncio.get_running_loop().start_tls(
@@ -99,12 +93,11 @@ class Handshake(asyncio.Protocol):
     def _refuse(self, error: ssl.SSLError, alert: bytes) -> None:
         if error.reason == "HTTP_REQUEST":
             # As Go's servers do, so that Prometheus's page of targets shows more than a connection that was closed.
-            alert = bad_request(_NO_TLS, self._state.access.headers)
+            alert = bad_request(_NO_TLS, self._clients.access.headers)
         self.transport.write(alert)
 
     def _leave(self) -> None:
-        self._state.connections.discard(self)
-        self._state.goes(self)
+        self._clients.goes(self)
 
     def _tell(self, problem: str) -> None:
         # At no higher level: clients could fill the disk with it.
@@ -112,9 +105,7 @@ class Handshake(asyncio.Protocol):
         log.debug("tls_handshake_failed", client=client, problem=problem)
 
     def _hand_over(self, secured: asyncio.Transport, app: ASGIApp | None) -> None:
-        connection = Connection(self._config, self._state, self._app_state, self._loop)
-        if app:
-            connection.app = app
+        connection = self._then(app)
         secured.set_protocol(connection)
         connection.connection_made(secured)
         if self._early:

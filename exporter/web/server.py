@@ -1,32 +1,25 @@
 """Serves an ASGI application on a socket, within the event loop that is running.
 
-uvicorn closes connections that are idle between requests. What it knows no limit for has one here and in connection.py:
+uvicorn closes connections that are idle between requests. What it knows no limit for has one here and in on_uvicorn.py:
 handshakes and requests that are never complete, answers that are not taken, bodies without end, and how many there are
 of connections and of requests.
 """
 
 import asyncio
 import contextlib
-import math
 import socket
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator
 from typing import Final
 
-import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.web.acceptor import Acceptor
 from exporter.web.access.control import Access
 from exporter.web.access.passwords import CONNECTION
-from exporter.web.connection import Connection, State
-from exporter.web.handshake import Handshake
+from exporter.web.clients import Clients
 from exporter.web.limits import DEFAULT_LIMITS, Limits
+from exporter.web.on_uvicorn import Connection, Server
 
-GRACEFUL_SECONDS: Final = 2
-"""More than LAST_ANSWERS_SECONDS: uvicorn would log a traceback for each connection that is still there."""
-HEAD_BYTES: Final = 16 * 1024
-DATE_SECONDS: Final = 1.0
 PIECE_BYTES: Final = 64 * 1024
 """Of an answer: uvicorn would copy all of a large one for a client that may never take it."""
 
@@ -93,65 +86,10 @@ class _AtMost:
         return True
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, but signals are the process's business."""
-
-    def __init__(self, config: uvicorn.Config, state: State) -> None:
-        super().__init__(config)
-        self.server_state = self._state = state
-        self._stopping = asyncio.Event()
-
-    def stop(self) -> None:
-        """Have `serve` end, once those who wait for an answer have it."""
-        self.should_exit = True
-        self._stopping.set()
-
-    async def main_loop(self) -> None:
-        """Renew the `Date` header each second until stopped; uvicorn wakes ten times as often to look for that."""
-        # Of the numbers that uvicorn counts through, 0 is one with which it renews the header.
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DATE_SECONDS):
-                    await self._stopping.wait()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections; uvicorn would have asyncio do that."""
-
-        async def serve(client: socket.socket) -> None:
-            loop = asyncio.get_running_loop()
-            await loop.connect_accepted_socket(
-                lambda: self.config.http_protocol_class(self.config, self._state, {}, loop),  # type: ignore[call-arg]  # as uvicorn calls it
-                client,
-            )
-
-        # uvicorn closes them at the end, and asks no more of them.
-        self.servers = [Acceptor(one, serve, self._state.make_room) for one in sockets or ()]  # type: ignore[misc]
-        self.started = True
-
-
-def configuration(app: ASGIApp, limits: Limits, access: Access) -> uvicorn.Config:
-    """Return how uvicorn serves `app`, once the guard of `access` lets a request through."""
-    return uvicorn.Config(
-        # Those who may not ask take no place from those who may.
-        access.guarding(_AtMost(limits.requests, app).app),
-        http=Handshake if access.tls else Connection,
-        ws="none",
-        # Guessed otherwise, and wrongly.
-        interface="asgi3",
-        # A client that names another address in a header is still itself.
-        proxy_headers=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        h11_max_incomplete_event_size=HEAD_BYTES,
-        timeout_keep_alive=math.ceil(limits.idle_timeout),
-        timeout_graceful_shutdown=GRACEFUL_SECONDS,
-    )
+def server_of(app: ASGIApp, clients: Clients) -> Server:
+    """Return what serves `app`, once the guard of `clients.access` lets a request through."""
+    # Those who may not ask take no place from those who may.
+    return Server(clients.access.guarding(_AtMost(clients.limits.requests, app).app), clients)
 
 
 @contextlib.asynccontextmanager
@@ -166,7 +104,7 @@ async def serving(
     access: who may ask, and whether it is over TLS; everybody, without, where there is none.
     """
     access = access or Access()
-    server = _Server(configuration(app, limits, access), State(limits, access))
+    server = server_of(app, Clients(limits, access))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield task

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.custody.client import CustodyClient
 from exporter.web.access.passwords import Passwords
-from exporter.web.connection import Connection
+from exporter.web.on_uvicorn import Connection
 from tests.fuzzing.surface import Feed, Surface, fuzz
 from tests.fuzzing.surfaces import SURFACES
 from tests.fuzzing.web import AUTHORIZATION, REQUEST_LINE

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp
 
 from exporter.web.access.control import Access
 from exporter.web.access.headers import SECURITY
-from exporter.web.connection import Connection, State
+from exporter.web.clients import Clients
 from exporter.web.limits import DEFAULT_LIMITS
-from exporter.web.server import configuration
+from exporter.web.server import server_of
 from tests.fuzzing.surface import DefectError
 
 HANGS_AFTER_SECONDS: Final = 10.0
@@ -66,10 +66,8 @@ class Wire:
     """Connections to one server, one after the other."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._access = access
-        self._config = configuration(app, DEFAULT_LIMITS, access)
-        self._config.load()
-        self._state = State(DEFAULT_LIMITS, access)
+        self._server = server_of(app, Clients(DEFAULT_LIMITS, access))
+        self._state = self._server.server_state
         self._errors = _Errors()
 
     @contextlib.asynccontextmanager
@@ -87,7 +85,7 @@ class Wire:
 
     async def say(self, pieces: Sequence[bytes]) -> bytes:
         """Send the pieces over a connection of their own, close it, and return what was answered."""
-        connection = Connection(self._config, self._state, {}, asyncio.get_running_loop())
+        connection = self._server.connection()
         transport = _Transport(lambda: connection.connection_lost(None))
         connection.connection_made(transport)
         for piece in pieces:

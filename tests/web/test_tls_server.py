@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -21,7 +20,7 @@ from structlog.testing import capture_logs
 from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
 from exporter.web.access.headers import SECURITY
-from exporter.web.connection import State
+from exporter.web.clients import Clients
 from exporter.web.handshake import Handshake
 from exporter.web.limits import Limits
 from tests.waiting import DEADLINE_SECONDS, until
@@ -201,11 +200,11 @@ class Plug(asyncio.Transport):
 
 def test_a_connection_that_finds_no_room_takes_none(site: Site) -> None:
     """asyncio does not end a handshake on a transport that has ended before it."""
-    state = State(Limits(connections=0), site.access)
-    handshake = Handshake(uvicorn.Config(hello, log_config=None), state, {})
+    clients = Clients(Limits(connections=0), site.access)
+    handshake = Handshake(clients, lambda _: asyncio.Protocol())
     handshake.connection_made(Plug())
     assert handshake.transport.is_closing()
-    assert state.connections == set()
+    assert clients.open == set()
 
 
 def test_the_end_does_not_wait_for_handshakes(site: Site, caplog: pytest.LogCaptureFixture) -> None:

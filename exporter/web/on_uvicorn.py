@@ -1,24 +1,34 @@
-"""One connection of a client: uvicorn's, with a deadline at every moment, whatever the client does or does not."""
+"""Everything that builds on what uvicorn has and does not promise to keep: its connections, and its server's insides.
+
+A connection here has a deadline at every moment, whatever the client does or does not. tests/web/test_on_uvicorn.py
+names what this needs of uvicorn, and pyproject.toml has the last version that was seen to have it.
+"""
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
-from collections import Counter
-from collections.abc import Iterator
+import math
+import socket
+from collections.abc import Generator, Iterator
 from enum import Enum, auto
-from typing import Any, Final, Protocol
+from typing import Final
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from exporter.web.access.control import Access
+from exporter.web.acceptor import Acceptor
 from exporter.web.access.headers import bad_request
 from exporter.web.access.passwords import CONNECTION
-from exporter.web.limits import Limits
+from exporter.web.clients import Clients, network_of
+from exporter.web.handshake import Handshake
 
+GRACEFUL_SECONDS: Final = 2
+"""More than LAST_ANSWERS_SECONDS: uvicorn would log a traceback for each connection that is still there."""
+HEAD_BYTES: Final = 16 * 1024
+DATE_SECONDS: Final = 1.0
 LAST_ANSWERS_SECONDS: Final = 1
 """For clients to take their answers when the server stops."""
 PIECE_BYTES: Final = 4 * 1024
@@ -37,101 +47,33 @@ class Stage(Enum):
     IDLE = auto()
 
 
-def network_of(transport: asyncio.BaseTransport) -> str:
-    """Return the network of a client, which has its share of what is scarce: an address, and of IPv6 a /64."""
-    host, *_ = transport.get_extra_info("peername") or ("",)
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        # It has left before anybody could see who it was.
-        return ""
-    if isinstance(address, ipaddress.IPv6Address):
-        # Where the listener takes both, this is how it shows clients that came with IPv4.
-        mapped = address.ipv4_mapped
-        return str(mapped or ipaddress.IPv6Network((address, 64), strict=False))
-    return str(address)
-
-
-class Client(Protocol):
-    """A connection as others see it. is_queueing: for a password to be checked. network: of the client."""
-
-    transport: asyncio.Transport
-    network: str
-    is_queueing: bool
-
-
-class State(ServerState):
-    """What the connections of a server share."""
-
-    def __init__(self, limits: Limits, access: Access) -> None:
-        super().__init__()
-        self.limits = limits
-        self.access = access
-        self.seconds = {
-            Stage.READING: limits.read_timeout,
-            Stage.ANSWERING: limits.write_timeout,
-            Stage.IDLE: limits.idle_timeout,
-        }
-        # The longest first.
-        self._waiting: dict[Client, None] = {}
-        self._connections_of = Counter[str]()
-
-    def comes(self, connection: Client) -> None:
-        """Count a connection, which waits for its client, and close another one if it is one too many."""
-        self._connections_of[connection.network] += 1
-        self.waits(connection)
-        if len(self.connections) > self.limits.connections:
-            self.make_room()
-
-    def goes(self, connection: Client) -> None:
-        """Forget a connection."""
-        self.waits_no_more(connection)
-        self._connections_of[connection.network] -= 1
-        if not self._connections_of[connection.network]:
-            del self._connections_of[connection.network]
-
-    def waits(self, connection: Client) -> None:
-        """Note that a connection waits from now on: for its client to ask or to read, or for its turn."""
-        self.waits_no_more(connection)
-        self._waiting[connection] = None
-
-    def waits_no_more(self, connection: Client) -> None:
-        """Note that an answer for a connection is being made, or that its client goes on to read."""
-        self._waiting.pop(connection, None)
-
-    def make_room(self) -> bool:
-        """Close the connection that has waited longest, of those of the client with most; return whether there was one.
-
-        So a client without end of connections closes its own only. One that waits for a password to be checked is not
-        closed for another one of the same client.
-        """
-        if not self._waiting:
-            return False
-        longest = max(
-            self._waiting,
-            key=lambda one: (self._connections_of[one.network], not one.is_queueing),
-        )
-        del self._waiting[longest]
-        longest.transport.abort()
-        return True
-
-
 class Connection(H11Protocol):
-    """Over TCP, or over TLS once the handshake is done."""
+    """Over TCP, or over TLS once the handshake is done.
+
+    app: answers in the place of the server's own, where there is one.
+    """
 
     def __init__(
         self,
         config: uvicorn.Config,
-        server_state: State,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
+        server_state: ServerState,
+        clients: Clients,
+        app: ASGIApp | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state | {CONNECTION: self}, _loop)
+        super().__init__(config, server_state, {CONNECTION: self}, asyncio.get_running_loop())
+        if app:
+            self.app = app
         self.logger = _log
         self.network = ""
         self.is_queueing = False
         self.unread_since: float | None = None
-        self._state = server_state
+        self._clients = clients
+        limits = clients.limits
+        self._seconds = {
+            Stage.READING: limits.read_timeout,
+            Stage.ANSWERING: limits.write_timeout,
+            Stage.IDLE: limits.idle_timeout,
+        }
         self._at: tuple[Stage, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._body_bytes = 0
@@ -141,13 +83,13 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self.network = network_of(transport)
         self._follow()
-        self._state.comes(self)
+        self._clients.comes(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         super().connection_lost(exc)
         self.unread_since = None
-        self._state.goes(self)
+        self._clients.goes(self)
         if self._deadline:
             self._deadline.cancel()
 
@@ -160,7 +102,7 @@ class Connection(H11Protocol):
             super().data_received(piece)
             unfinished = self.conn.their_state is h11.SEND_BODY
             self._body_bytes = self._body_bytes + len(piece) if unfinished else 0
-            if self._body_bytes > self._state.limits.body_bytes:
+            if self._body_bytes > self._clients.limits.body_bytes:
                 self.transport.abort()
         self._follow()
 
@@ -180,13 +122,13 @@ class Connection(H11Protocol):
         """Wait for the client to read."""
         super().pause_writing()
         self.unread_since = self.loop.time()
-        self._state.waits(self)
+        self._clients.waits(self)
 
     def resume_writing(self) -> None:
         """Go on with the answer, or from it where all of it was written."""
         super().resume_writing()
         self.unread_since = None
-        self._state.waits_no_more(self)
+        self._clients.waits_no_more(self)
         self._follow()
 
     @property
@@ -198,13 +140,13 @@ class Connection(H11Protocol):
     def queueing(self) -> Iterator[None]:
         """Let the connection wait for its turn while the block runs."""
         self.is_queueing = True
-        if self in self.connections:
-            self._state.waits(self)
+        if self in self._clients.open:
+            self._clients.waits(self)
         try:
             yield
         finally:
             self.is_queueing = False
-            self._state.waits_no_more(self)
+            self._clients.waits_no_more(self)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, with the headers of every answer, which uvicorn's own refusal lacks."""
@@ -212,7 +154,7 @@ class Connection(H11Protocol):
             # It was the body that is malformed: the head's answer is under way, and uvicorn would fail at a second one.
             self.transport.abort()
             return
-        self.transport.write(bad_request(msg, self._state.access.headers))
+        self.transport.write(bad_request(msg, self._clients.access.headers))
         self.transport.close()
 
     def shutdown(self) -> None:
@@ -225,14 +167,14 @@ class Connection(H11Protocol):
     def _follow(self) -> None:
         """Set the deadline for what the connection is at now, unless it was at that before."""
         at = self._stage(), self.cycle
-        if at == self._at or self not in self.connections:
+        if at == self._at or self not in self._clients.open:
             return
         self._at = at
         if at[0] is Stage.ANSWERING:
-            self._state.waits_no_more(self)
+            self._clients.waits_no_more(self)
         else:
-            self._state.waits(self)
-        self._set_deadline(self._state.seconds[at[0]])
+            self._clients.waits(self)
+        self._set_deadline(self._seconds[at[0]])
 
     def _stage(self) -> Stage:
         if self.flow.write_paused or (self.cycle and not self.cycle.response_complete):
@@ -247,3 +189,81 @@ class Connection(H11Protocol):
             self._deadline.cancel()
         # To close it would be to wait for the client to take the rest of its answer.
         self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but signals are the process's business, and so is who may connect.
+
+    app: with the guard of `clients.access` before it already.
+    """
+
+    def __init__(self, app: ASGIApp, clients: Clients) -> None:
+        super().__init__(_configuration(app, math.ceil(clients.limits.idle_timeout)))
+        # uvicorn ends what is in it, and waits for that.
+        self.server_state.connections = clients.open  # type: ignore[assignment]  # it is enough that they can shut down
+        self._clients = clients
+        self._acceptors = list[Acceptor]()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Have `serve` end, once those who wait for an answer have it."""
+        self.should_exit = True
+        self._stopping.set()
+
+    def connection(self, app: ASGIApp | None = None) -> Connection:
+        """Return a connection that has not been made yet. app: answers in the place of the server's own."""
+        return Connection(self.config, self.server_state, self._clients, app)
+
+    async def main_loop(self) -> None:
+        """Renew the `Date` header each second until stopped; uvicorn wakes ten times as often to look for that."""
+        # Of the numbers that uvicorn counts through, 0 is one with which it renews the header.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DATE_SECONDS):
+                    await self._stopping.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave them alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections; uvicorn would have asyncio do that."""
+        self.servers = []
+        self._acceptors = [
+            Acceptor(one, self._take, self._clients.make_room) for one in sockets or ()
+        ]
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and end."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown(sockets)
+
+    async def _take(self, client: socket.socket) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(self._protocol, client)
+
+    def _protocol(self) -> asyncio.Protocol:
+        # Whether there is TLS stays as it was at the start.
+        is_encrypted = self._clients.access.tls is not None
+        return Handshake(self._clients, self.connection) if is_encrypted else self.connection()
+
+
+def _configuration(app: ASGIApp, idle_seconds: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        # Guessed otherwise, and wrongly.
+        interface="asgi3",
+        # A client that names another address in a header is still itself.
+        proxy_headers=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        timeout_keep_alive=idle_seconds,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    )
