@@ -40,6 +40,8 @@ def flag_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
+        # All flags would hide the one line that says what is wrong.
+        usage="%(prog)s [--help] [FLAG ...]",
         description="Prometheus exporter for vault balances held with Kraken's Insto Custody.",
         allow_abbrev=False,
         add_help=False,
