@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format docs dashboards kubernetes-rules screenshots bench requirements sbom audit clean
+.PHONY: help demo test check format docs dashboards kubernetes-rules screenshots bench mutation requirements sbom audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -45,6 +45,9 @@ screenshots: $(READY) ## take the pictures of the documentation from the demo
 
 bench: $(READY) ## measure; the figures in docs/benchmarks.md come from here
 	$(BIN)/python -m tests.bench $(ARGS)
+
+mutation: $(READY) ## how much of each module its tests hold, by mutants; ARGS=polling/budget
+	$(BIN)/python -m tools.mutation $(ARGS)
 
 requirements: $(READY) ## pin what is shipped; ARGS=--upgrade takes the newest of everything
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \

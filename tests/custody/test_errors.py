@@ -160,3 +160,57 @@ def test_an_error_reads_as_its_type_and_its_message() -> None:
         "BadRequest: Invalid parameter."
     )
     assert str(CustodyError("http/502")) == "http/502"
+
+
+@pytest.mark.parametrize(
+    ("reaction", "status", "type_", "may_be_mended"),
+    [
+        (Reaction.PAUSE_CREDENTIAL, 401, "InvalidKey", True),
+        (Reaction.PAUSE_CREDENTIAL, 200, "EAPI:Invalid signature", True),
+        (Reaction.BACK_OFF, 403, "http/403", True),
+        (Reaction.BACK_OFF, 200, "EGeneral:Permission denied", True),
+        (Reaction.BACK_OFF, 400, "PERMISSION_DENIED", True),
+        (Reaction.BACK_OFF, 404, "http/404", False),
+        (Reaction.BACK_OFF, 400, "BadRequest", False),
+        (Reaction.SLOW_DOWN, 403, "http/blocked", False),
+        (Reaction.RETRY, 500, "PermissionService", False),
+        (Reaction.LOCK_OUT, 403, "EGeneral:Temporary lockout", False),
+        (Reaction.WAIT, None, "transport/timeout", False),
+    ],
+)
+def test_other_secrets_may_mend_a_refused_key_or_a_missing_permission(
+    reaction: Reaction,
+    status: int | None,
+    type_: str,
+    may_be_mended: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    error = CustodyError(type_, status=status, reaction=reaction)
+    assert error.may_be_mended_by_secrets is may_be_mended
+
+
+@pytest.mark.parametrize(
+    ("type_", "refuses"),
+    [
+        ("EAPI:Invalid nonce", True),
+        ("InvalidNonce", True),
+        ("NONCE_TOO_SMALL", True),
+        ("EAPI:Invalid key", False),
+        ("http/401", False),
+    ],
+)
+def test_an_error_that_names_the_nonce_refuses_it(
+    type_: str,
+    refuses: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    assert CustodyError(type_).refuses_nonce is refuses
+
+
+def test_an_answer_counts_as_the_apis_own_unless_told_otherwise() -> None:
+    assert reaction_to(404, "http/404") is Reaction.BACK_OFF
+    assert reaction_to(404, "http/404", is_from_api=False) is Reaction.SLOW_DOWN
+
+
+def test_64_names_that_nobody_foresaw_are_let_through_by_default() -> None:
+    bounded = BoundedNames()
+    names = [bounded(f"Name{number}") for number in range(65)]
+    assert names == [f"Name{number}" for number in range(64)] + ["other"]

@@ -1,0 +1,201 @@
+"""`make mutation`: how much of each module the tests of its own room hold.
+
+Prints for each module how many mutants were tried and how many of them the tests noticed, then those that no test
+noticed. Those in `equivalents.txt` are left out: they change nothing that anybody could notice. The mutants run in a
+copy of the tree. Outcomes are kept in .mutation/: while a module stays the same, only survivors are tried again.
+"""
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from tools.mutation.mutants import Mutant, mutants_of
+from tools.mutation.trial import Reached, look, start
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+KEPT: Final = ROOT / ".mutation"
+EQUIVALENTS: Final = Path(__file__).with_name("equivalents.txt")
+ROOMS: Final = ("custody", "metrics", "polling", "resources", "state")
+SLOW: Final = (
+    "anything or full_load or 400_vaults or third_of_the_targets or summer_time or two_exporters"
+)
+"""Words in the names of tests that take too long to hold anything here."""
+MOST_SECONDS: Final = 20.0
+"""Of processor time for the tests of one mutant: the quickest of those that reach it."""
+PATIENCE: Final = 5
+"""How many times as long as without a change they may take, and seconds besides."""
+LONGEST_WAIT_SECONDS: Final = 180.0
+"""Of the clock, for tests that wait for ever."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try the mutants that the command line asks for; 1 where a module is held less than it asks for."""
+    parser = argparse.ArgumentParser(prog="make mutation", description=__doc__)
+    parser.add_argument("modules", nargs="*", default=ROOMS, help="polling, polling/budget, …")
+    parser.add_argument("--sample", type=int, default=sys.maxsize, help="mutants of each module")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--at-least", type=float, default=0.0, help="percent of each module")
+    parser.add_argument("--brief", action="store_true", help="leave the survivors out")
+    asked = parser.parse_args(arguments)
+    os.nice(5)
+    equivalents = _equivalents()
+    is_held = True
+    print(f"{'module':24} mutants tried noticed equivalent  held")
+    with _copy_of_the_tree():
+        for path in _paths(asked.modules):
+            tried, total = _tried(path, asked.sample, asked.processes)
+            module = _module(path)
+            same = [name for name in tried if (module, name) in equivalents]
+            survivors = [
+                name for name, noticed in tried.items() if not noticed and name not in same
+            ]
+            noticed = len(tried) - len(same) - len(survivors)
+            held = 100 * noticed / max(1, noticed + len(survivors))
+            is_held = is_held and held >= asked.at_least
+            print(f"{module:24} {total:7} {len(tried):5} {noticed:7} {len(same):10} {held:4.0f}%")
+            if not asked.brief:
+                print("".join(f"    {name}\n" for name in survivors), end="", flush=True)
+    return int(not is_held)
+
+
+def _equivalents() -> set[tuple[str, str]]:
+    """Return the module and the name of each mutant that changes nothing."""
+    lines = EQUIVALENTS.read_text("utf-8").splitlines()
+    module, found = "", set()
+    for line in lines:
+        if line.startswith("# "):
+            continue
+        if line.startswith("[") and line.endswith("]"):
+            module = line[1:-1]
+        elif line and not line.startswith(" "):
+            found.add((module, line))
+    return found
+
+
+@contextlib.contextmanager
+def _copy_of_the_tree() -> Iterator[None]:
+    """Work in a copy, so that nobody's editing is in the way."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    files = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+    with tempfile.TemporaryDirectory() as copy:
+        for name in filter(None, files.decode().split("\0")):
+            if (ROOT / name).is_file():
+                (Path(copy) / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, Path(copy) / name)
+        os.chdir(copy)
+        sys.path.insert(0, copy)
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(Path(copy) / ".hypothesis")
+        yield
+        os.chdir(ROOT)
+
+
+def _paths(modules: Sequence[str]) -> list[Path]:
+    paths = []
+    for name in modules:
+        path = Path("exporter", name)
+        paths += [path.with_suffix(".py")] if "/" in name else sorted(path.glob("*.py"))
+    return [path for path in paths if path.name != "__init__.py"]
+
+
+def _module(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], int]:
+    """Return whether the tests noticed them, for `most` mutants of the module at `path`, and how many there are."""
+    source = path.read_text("utf-8")
+    mutants = mutants_of(source)
+    sample = set(sorted(mutant.rank for mutant in mutants)[:most])
+    kept = KEPT / f"{path.parent.name}.{path.stem}.{sha256(source.encode()).hexdigest()[:16]}.json"
+    noticed: dict[str, bool] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    chosen = [mutant for mutant in mutants if mutant.rank in sample]
+    reached = _reached(path.parent)
+    for library in sorted(reached.libraries):
+        with contextlib.suppress(Exception):
+            importlib.import_module(library)
+    open_ = [mutant for mutant in chosen if not noticed.get(mutant.name)]
+    for mutant, was_noticed in _outcomes(path, open_, reached, processes):
+        noticed[mutant.name] = was_noticed
+        kept.write_text(json.dumps(noticed, indent=0), "utf-8")
+    return {mutant.name: noticed[mutant.name] for mutant in chosen}, len(mutants)
+
+
+def _reached(room: Path) -> Reached:
+    """Return what the room's tests reach, file by file, anew for each file that is not what it was."""
+    KEPT.mkdir(exist_ok=True)
+    sources = b"".join(path.read_bytes() for path in sorted(room.glob("*.py")))
+    everything = Reached()
+    for tests in sorted(Path("tests", room.name).glob("test_*.py")):
+        digest = sha256(tests.read_bytes() + sources + SLOW.encode()).hexdigest()[:16]
+        kept = KEPT / f"{room.name}.{tests.stem}.{digest}.pickle"
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(look(room, tests, SLOW)))
+        reached: Reached = pickle.loads(kept.read_bytes())  # noqa: S301 - written above
+        everything.lines |= reached.lines
+        everything.seconds |= reached.seconds
+        everything.libraries |= reached.libraries
+    return everything
+
+
+def _outcomes(
+    path: Path, mutants: Sequence[Mutant], reached: Reached, processes: int
+) -> Iterator[tuple[Mutant, bool]]:
+    """Yield each mutant with whether the tests noticed it, as they end."""
+    waiting = list(mutants)
+    running: dict[int, tuple[Mutant, float]] = {}
+    while waiting or running:
+        while waiting and len(running) < processes:
+            mutant = waiting.pop(0)
+            tests = _tests_for(path, mutant, reached)
+            if not tests:
+                yield mutant, False
+                continue
+            seconds = PATIENCE + PATIENCE * sum(reached.seconds[test] for test in tests)
+            pid = start(path, mutant.source, tests, int(seconds))
+            running[pid] = mutant, time.monotonic() + LONGEST_WAIT_SECONDS
+        time.sleep(0.02)
+        for pid, (mutant, deadline) in list(running.items()):
+            if time.monotonic() > deadline:
+                os.killpg(pid, signal.SIGKILL)
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del running[pid]
+                yield mutant, status != 0
+
+
+def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> list[str]:
+    """Return the tests that reach the mutant, the quickest first, but those of its own file before all others."""
+    own = f"tests/{path.parent.name}/test_{path.stem}.py::"
+    found = [
+        test
+        for test, lines in reached.lines.items()
+        if any(
+            name == path.name and (not mutant.lines or line in mutant.lines) for name, line in lines
+        )
+    ]
+    found.sort(key=lambda test: (not test.startswith(own), reached.seconds[test]))
+    chosen: list[str] = []
+    seconds = 0.0
+    for test in found:
+        seconds += reached.seconds[test]
+        if chosen and seconds > MOST_SECONDS:
+            break
+        chosen.append(test)
+    return chosen
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

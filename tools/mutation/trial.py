@@ -1,0 +1,156 @@
+"""Runs tests of this project in forked processes: once as it is, then with a mutant in the place of a module."""
+
+import importlib.abc
+import importlib.util
+import os
+import pickle
+import resource
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from time import process_time
+from types import FrameType, ModuleType
+from typing import Any, Final
+
+import pytest
+
+QUIET: Final = ("-x", "-q", "-p", "no:cacheprovider", "-n", "0", "--hypothesis-seed=0")
+
+
+class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads one module from the given source, whatever its file holds."""
+
+    def __init__(self, path: Path, source: str) -> None:
+        self._path = path
+        self._name = ".".join(path.with_suffix("").parts)
+        self._source = source
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_file_location(fullname, self._path.absolute(), loader=self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._source, str(self._path), "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - a mutant is there to be run
+
+
+@dataclass
+class Reached:
+    """What tests reach when nothing is changed.
+
+    lines: (name of the file, line), by the test's id. seconds: of processor time, by the test's id. libraries: the
+    modules that were imported, but the project's.
+    """
+
+    lines: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    libraries: set[str] = field(default_factory=set)
+
+
+class _Watch:
+    """Fills `reached` during a run with what is reached of the modules in `room`."""
+
+    def __init__(self, reached: Reached, room: Path) -> None:
+        self._reached = reached
+        self._room = f"{room.absolute()}{os.sep}"
+        self._now: set[tuple[str, int]] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:  # noqa: ANN401 - pytest's own
+        self._now = self._reached.lines[item.nodeid] = set()
+        began = process_time()
+        threading.settrace(self._trace)
+        sys.settrace(self._trace)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)
+            self._reached.seconds[item.nodeid] = process_time() - began
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401 - its own type
+        del event, argument
+        return self._trace_lines if frame.f_code.co_filename.startswith(self._room) else None
+
+    def _trace_lines(self, frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401 - its own type
+        del event, argument
+        self._now.add((frame.f_code.co_filename.removeprefix(self._room), frame.f_lineno))
+        return self._trace_lines
+
+
+class _Chosen:
+    """Runs the chosen tests alone, in their order."""
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        self._place = {test: place for place, test in enumerate(tests)}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        chosen = (item for item in items if item.nodeid in self._place)
+        items[:] = sorted(chosen, key=lambda item: self._place[item.nodeid])
+
+
+def look(room: Path, tests: Path, without: str) -> Reached:
+    """Return what the tests in the file `tests` reach of the modules in `room`.
+
+    without: what pytest's `-k` takes for those that are left out. Raises RuntimeError where one fails as it is.
+    """
+    libraries = set(sys.modules)
+
+    def watched() -> int:
+        reached = Reached()
+        chosen = ("-k", f"not ({without})") if without else ()
+        status = pytest.main([*QUIET, *chosen, str(tests)], plugins=[_Watch(reached, room)])
+        reached.libraries = {
+            name
+            for name in set(sys.modules) - libraries
+            if not name.startswith(("exporter", "tests", "tools", "deploy"))
+        }
+        with os.fdopen(report, "wb") as file:
+            pickle.dump(reached, file)
+        return status
+
+    with tempfile.TemporaryFile() as file:
+        report = os.dup(file.fileno())
+        _, status = os.waitpid(_forked(watched, sys.maxsize), 0)
+        os.close(report)
+        if os.waitstatus_to_exitcode(status) not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+            raise RuntimeError(f"{tests} fails before anything is changed")
+        file.seek(0)
+        return pickle.load(file)  # type: ignore[no-any-return]  # noqa: S301 - written above
+
+
+def start(path: Path, source: str, tests: Sequence[str], seconds: int) -> int:
+    """Start the tests with these ids, with `source` for the module at `path`; return the id of their process.
+
+    Its status is 0 where no test noticed. It is killed after `seconds` of processor time.
+    """
+
+    def mutated() -> int:
+        sys.meta_path.insert(0, _Mutated(path, source))
+        files = dict.fromkeys(test.partition("::")[0] for test in tests)
+        return pytest.main([*QUIET, *files], plugins=[_Chosen(tests)])
+
+    return _forked(mutated, seconds)
+
+
+def _forked(task: Callable[[], int], seconds: int) -> int:
+    if pid := os.fork():
+        return pid
+    status = 70
+    try:
+        os.setsid()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nowhere, stream)
+        if seconds < sys.maxsize:
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        status = task()
+    finally:
+        os._exit(status)
