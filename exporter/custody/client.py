@@ -330,8 +330,7 @@ def _refusal(error: BaseException | None) -> str:
         if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
             is_name = isinstance(error, socket.gaierror)
             return str(error.strerror if is_name else os.strerror(error.errno))
-        inner = error.__cause__ or error.__context__
-        error = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
+        error = error.__cause__ or error.__context__
     return ""
 
 

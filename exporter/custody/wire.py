@@ -245,6 +245,8 @@ def _by_turns(addresses: Iterable[Any]) -> list[Any]:
     return [address for turn in turns for address in turn if address is not None]
 
 
+# asyncio's own (happy_eyeballs_delay) leaves a connected socket open where it is cancelled just then, and before 3.12
+# says of several addresses only "Multiple exceptions", without their numbers.
 async def _first_to_connect(addresses: Iterable[Any]) -> socket.socket:
     attempts: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
