@@ -2,7 +2,8 @@
 
 A check takes as long as the hash says, so they queue. The line is as long as there are connections that wait in it, and
 clients take turns, however many connections and passwords each has: who guesses delays others by one check at the most.
-Among passwords from one client (one behind the same proxy, say) users take turns, then it is first come, first served.
+Among passwords from one client (one behind the same proxy, say) users take turns, and every second time it is first
+come, first served: so neither guesses for one user nor for users without end keep another one's password out.
 
 What a check costs tells nobody whether there is such a user: a name that nobody has is checked as well, against the
 hash of somebody who is there.
@@ -51,19 +52,22 @@ class Stranger:
 
 @dataclass(slots=True)
 class _Check:
-    """A password in the line. is_match: None where all who asked have gone before its turn."""
+    """A password in the line.
+
+    came: the last turn but one when it came. is_match: None where all who asked have gone before its turn.
+    """
 
     user: str
     password: bytes
     hashed: bytes
+    came: int
     is_match: asyncio.Future[bool | None]
     askers: list[Asker] = field(default_factory=list)
 
     @property
-    def turns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What takes turns: networks, and users within each."""
-        network = self.askers[0].network
-        return (network,), (network, self.user)
+    def network(self) -> str:
+        """Whose turn it takes."""
+        return self.askers[0].network
 
 
 def bcrypt_check(password: bytes, hashed: bytes) -> bool:
@@ -87,9 +91,11 @@ class Passwords:
         self._work: asyncio.Task[None] | None = None
         # Of its own: what others run in a thread may hang.
         self._thread = Worker("passwords")
-        # When it was whose turn, of those who are in the line.
+        # When it was whose turn last, of networks and of their users that are in the line.
         self._turn = 0
         self._last_turns: dict[tuple[str, ...], int] = {}
+        # Networks in which users take turns next time, not passwords.
+        self._users_next: set[str] = set()
 
     async def is_right(
         self,
@@ -107,7 +113,8 @@ class Passwords:
         check = self._line.get(digest)
         if check is None:
             answer: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
-            check = self._line[digest] = _Check(user, password, hashed, answer)
+            came = self._turn - 1
+            check = self._line[digest] = _Check(user, password, hashed, came, answer)
         check.askers.append(asker)
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._check_in_turn())
@@ -138,17 +145,25 @@ class Passwords:
             if all(asker.is_gone for asker in check.askers):
                 check.is_match.set_result(None)
                 del self._line[digest]
-        in_line = {turn for check in self._line.values() for turn in check.turns}
+        waiting = self._line.values()
+        in_line = {turn for it in waiting for turn in ((it.network,), (it.network, it.user))}
         self._last_turns = {turn: at for turn, at in self._last_turns.items() if turn in in_line}
+        self._users_next = {network for network in self._users_next if (network,) in in_line}
         if not self._line:
             return None
-        digest = min(
-            self._line,
-            key=lambda one: [self._last_turns.get(turn, 0) for turn in self._line[one].turns],
-        )
+        # Who is new comes after those who wait: there may be no end of new ones.
+        network = min(waiting, key=lambda it: self._last_turns.get((it.network,), it.came)).network
+        line = {digest: it for digest, it in self._line.items() if it.network == network}
+        chosen = next(iter(line))
+        if network in self._users_next:
+            chosen = min(
+                line,
+                key=lambda one: self._last_turns.get((network, line[one].user), line[one].came),
+            )
+        self._users_next ^= {network}
         self._turn += 1
-        self._last_turns |= dict.fromkeys(self._line[digest].turns, self._turn)
-        return digest
+        self._last_turns |= dict.fromkeys(((network,), (network, line[chosen].user)), self._turn)
+        return chosen
 
     def _hash_for(self, users: Mapping[str, SecretStr], user: str) -> bytes:
         """Return the hash of `user`, or for a name that nobody has that of somebody, always the same for one name."""

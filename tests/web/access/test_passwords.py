@@ -222,6 +222,36 @@ def test_a_right_password_gets_its_turn_also_among_guesses_for_its_user_from_its
     assert line.checked.index(PASSWORD) == 17, "first come, first served"
 
 
+def test_guesses_for_users_without_end_keep_a_right_password_out_no_longer_than_its_line() -> None:
+    checked: list[bytes] = []
+
+    def check(password: bytes, _hashed: bytes) -> bool:
+        checked.append(password)
+        return password == PASSWORD
+
+    async def among_guesses() -> None:
+        passwords = Passwords(check)
+        is_in = asyncio.Event()
+
+        async def guess(guesser: int) -> None:
+            for number in range(200):
+                if is_in.is_set():
+                    break
+                user = f"user {guesser} {number}" if guesser % 2 else "alice"
+                guessed = f"{guesser} {number}".encode()
+                assert not await passwords.is_right(USERS, user, guessed, Client())
+
+        async with asyncio.TaskGroup() as tasks:
+            for guesser in range(40):
+                tasks.create_task(guess(guesser))
+            await asyncio.sleep(0)
+            assert await passwords.is_right(USERS, "alice", PASSWORD, Client())
+            is_in.set()
+
+    asyncio.run(among_guesses())
+    assert checked.index(PASSWORD) <= 2 * 40
+
+
 def test_a_known_scraper_does_not_queue() -> None:
     gate = threading.Event()
 
