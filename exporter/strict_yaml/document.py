@@ -58,6 +58,9 @@ PLAIN_WORDS = {
     "found undefined alias": "an alias without its anchor: put text that begins with '*' in quotes",
     "second occurrence": "an anchor that is defined a second time",
     "expected <block end>": "a line that does not fit those above it: check the indentation",
+    "expected the node content": "a value is missing, or a bracket is one too many",
+    "sequence entries are not allowed": "a '- ' that cannot stand here: begin a new line with it, indented as its "
+    "neighbours are",
     "found another document": "a second document: the configuration is only one",
 }
 # Found only where something else begins, lines below, or at the end of the file: the place is where it was begun.

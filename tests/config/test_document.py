@@ -152,6 +152,12 @@ def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None
             "api: {timeout: 1s\npolling: {}\n",
             "line 1, column 6: a bracket that is not closed, or lacks a comma, before line 2, column 8",
         ),
+        ("api: }", "line 1, column 6: a value is missing, or a bracket is one too many"),
+        ("api: {", "line 1, column 7: a value is missing, or a bracket is one too many"),
+        (
+            "api: - 1",
+            "line 1, column 6: a '- ' that cannot stand here: begin a new line with it, indented as its neighbours are",
+        ),
         (
             "api: 1\n---\napi: 2",
             "line 2, column 1: a second document: the configuration is only one",
