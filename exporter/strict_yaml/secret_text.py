@@ -45,7 +45,8 @@ def header_text(written: str) -> str:
     """Read what a header can carry; raises ProblemError."""
     if not HEADER_TEXT.fullmatch(written):
         raise ProblemError(
-            "holds a space, control or non-ASCII character, which no header can carry"
+            "holds a space, line break, byte order mark or other character that no header can carry: "
+            "put the value there alone, as one line of ASCII text"
         )
     return written
 
@@ -55,7 +56,9 @@ def base64_bytes(written: str) -> bytes:
     with contextlib.suppress(ValueError):
         if decoded := base64.b64decode(written, validate=True):
             return decoded
-    raise ProblemError("does not hold base64: copy the whole secret as Kraken showed it")
+    raise ProblemError(
+        "does not hold base64: copy the whole secret as Kraken showed it, on one line and without quotes"
+    )
 
 
 def base32_text(written: str) -> str:

@@ -209,7 +209,7 @@ organizations:
             f"credentials.treasury: {SECRET_CHOICE}",
             (
                 "credentials.spare.api_secret_file: does not hold base64: copy the whole secret as "
-                "Kraken showed it"
+                "Kraken showed it, on one line and without quotes"
             ),
             (
                 "credentials.spare: holds the same API key as "

@@ -29,8 +29,11 @@ from tests.config.documents import (
     read,
 )
 
-NO_HEADER = "holds a space, control or non-ASCII character, which no header can carry"
-NO_BASE64 = "does not hold base64: copy the whole secret as Kraken showed it"
+NO_HEADER = (
+    "holds a space, line break, byte order mark or other character that no header can carry: "
+    "put the value there alone, as one line of ASCII text"
+)
+NO_BASE64 = "does not hold base64: copy the whole secret as Kraken showed it, on one line and without quotes"
 NO_BASE32 = "does not hold base32: letters A-Z and digits 2-7"
 NO_TEXT = "holds no text: put the secret there as one line of text"
 EMPTY = "is empty: put the secret there"
