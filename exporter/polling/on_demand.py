@@ -43,7 +43,7 @@ class OnDemand:
     def lines(self) -> Iterable[str]:
         """Yield what came of it, for people."""
         if self.polled:
-            yield f"Polled as soon as the budget allows: {_names(self.polled)}."
+            yield f"Will be polled as soon as the budget allows: {_names(self.polled)}."
         if self.too_soon:
             yield f"Not polled, requested less than a minute ago: {_names(self.too_soon)}."
         for (why, until), targets in self.paused.items():

@@ -26,7 +26,7 @@ def test_a_target_that_backs_off_is_polled_as_soon_as_somebody_asks(tmp_path: Pa
             simulated.moods.clear()
             answer = post(exporter, f"?target={VAULT.id}")
             assert answer.status_code == 200
-            assert answer.text.startswith("Polled as soon as the budget allows: vault ")
+            assert answer.text.startswith("Will be polled as soon as the budget allows: vault ")
             exporter.wait_for("target_recovered")
             assert post(exporter, f"?target={VAULT.id}").status_code == 429
             assert post(exporter, "?target=nonsense").status_code == 404

@@ -29,7 +29,9 @@ def test_a_target_that_backs_off_is_polled_at_once_and_backs_off_further() -> No
         await played.play(300)
         before = len(played.times("v1"))
         asked_at = now()
-        assert ask(played, "v1") == [f"Polled as soon as the budget allows: {names(['v1'])}."]
+        assert ask(played, "v1") == [
+            f"Will be polled as soon as the budget allows: {names(['v1'])}."
+        ]
         await played.play(2)
         assert played.times("v1")[before:] == [pytest.approx(asked_at, abs=1)]
         # Two refusals came before, so the third waits for 480 s.
@@ -50,7 +52,9 @@ def test_a_target_is_polled_on_demand_once_a_minute() -> None:
             f"Not polled, requested less than a minute ago: {names(['v1'])}."
         ]
         await played.play(55)
-        assert ask(played, "v1") == [f"Polled as soon as the budget allows: {names(['v1'])}."]
+        assert ask(played, "v1") == [
+            f"Will be polled as soon as the budget allows: {names(['v1'])}."
+        ]
         await played.play(5)
         await played.stop()
         assert len(played.times("v1")) == 3
@@ -66,7 +70,9 @@ def test_without_a_target_all_that_fail_are_polled_and_no_others() -> None:
         await played.play(30)
         before = {vault: len(played.times(vault)) for vault in ("v0", "v1", "v2")}
         with capture_logs() as logs:
-            assert ask(played) == [f"Polled as soon as the budget allows: {names(['v0', 'v2'])}."]
+            assert ask(played) == [
+                f"Will be polled as soon as the budget allows: {names(['v0', 'v2'])}."
+            ]
         assert logs == [{"event": "poll_requested", "log_level": "info", "targets": 2}]
         await played.play(3)
         await played.stop()
@@ -113,7 +119,7 @@ def test_the_pause_of_a_refused_key_ends_for_one_request_once_a_minute() -> None
         await played.play(120)
         sent = len(played.wire.sent)
         (line,) = ask(played)
-        assert line.startswith("Polled as soon as the budget allows: ")
+        assert line.startswith("Will be polled as soon as the budget allows: ")
         await played.play(10)
         assert len(played.wire.sent) == sent + 1
         (line,) = ask(played, "v1")

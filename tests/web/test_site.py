@@ -285,7 +285,7 @@ def test_a_target_is_polled_when_somebody_posts_its_id() -> None:
         path = f"/-/poll?target={VAULT.id}"
         first, second = await aask(site, path, "POST"), await aask(site, path, "POST")
         assert first.status_code == 200
-        assert first.text.startswith("Polled as soon as the budget allows: vault ")
+        assert first.text.startswith("Will be polled as soon as the budget allows: vault ")
         assert second.status_code == 429
         assert second.text.startswith("Not polled, requested less than a minute ago: vault ")
 
