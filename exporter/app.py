@@ -5,11 +5,11 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TextIO
 
 from exporter import __version__
 from exporter.assembly import Exporter, World
@@ -18,9 +18,8 @@ from exporter.logs import get_logger
 from exporter.metrics.negotiation import Format
 from exporter.polling.plan import Plan, log_warnings
 from exporter.reload import Reloader
-from exporter.report import plan_report, poll_report
 from exporter.signals import Signals
-from exporter.terminal import PLAIN, Paint
+from exporter.terminal import is_terminal
 from exporter.web.access.control import Access
 from exporter.web.access.file import WebConfigFile
 from exporter.web.access.host import OwnNames
@@ -141,44 +140,57 @@ def _log_start(plan: Plan, bound: ListenAddress, telemetry_path: str, *, has_tls
     log_warnings(plan)
 
 
-def check(load: Callable[[], Settings], web_config_file: Path | None, paint: Paint = PLAIN) -> str:
-    """Return the polling plan, for people, once everything that a start builds was built.
+def check(
+    load: Callable[[], Settings],
+    web_config_file: Path | None,
+    stdout: TextIO | None,
+    environ: Mapping[str, str],
+) -> str:
+    """Return the polling plan, for people at `stdout`, once everything that a start builds was built.
 
     Raises ConfigError, SecretError and EnvironmentMistakeError.
     """
     settings, _ = read_both(load, lambda: WebConfigFile(web_config_file))
     Exporter(settings, World())
-    return plan_report(settings, paint)
+    from exporter.report import console_for, plan_report  # noqa: PLC0415 - only commands need it
+
+    return plan_report(settings, console_for(stdout, environ))
 
 
 class Once(NamedTuple):
-    """What came of polling once: the exposition, a table for people, and whether every poll succeeded."""
+    """What came of polling once: the exposition, a table for whoever looks, and whether every poll succeeded."""
 
     page: str
     report: str
     succeeded: bool
 
 
-async def poll_once(settings: Settings, signals: Signals, paint: Paint = PLAIN) -> Once:
-    """Poll every target once, and show the progress on stderr where that is a terminal.
+async def poll_once(
+    settings: Settings, signals: Signals, stderr: TextIO | None, environ: Mapping[str, str]
+) -> Once:
+    """Poll every target once, and show the progress at `stderr` if that is a terminal; elsewhere the log tells it all.
 
     Raises asyncio.CancelledError where a signal ends it.
     """
-    from tqdm import tqdm  # noqa: PLC0415 - only this way of running needs it, and every start would pay
-
     exporter = Exporter(settings, World())
-    # disable=None: no bar where stderr is not a terminal.
-    with tqdm(
-        total=len(exporter.plan.targets), unit="target", file=sys.stderr, disable=None
-    ) as bar:
-        loop = asyncio.get_running_loop()
-        polling = loop.create_task(
-            exporter.poller.run_once(lambda polled: bar.update(polled - bar.n))
-        )
-        signals.stop = partial(loop.call_soon_threadsafe, polling.cancel)
-        await polling
-        signals.stop = None
+    report = ""
+    if is_terminal(stderr):
+        from exporter.report import console_for, poll_report, progress  # noqa: PLC0415 - only commands need it
+
+        console = console_for(stderr, environ)
+        with progress(console, len(exporter.plan.targets)) as show:
+            await _poll_once(exporter, signals, show)
+        report = poll_report(list(exporter.store.states()), console)
+    else:
+        await _poll_once(exporter, signals, lambda _: None)
     page = b"".join(exporter.exposition().plain(Format.TEXT_0_0_4))
-    states = list(exporter.store.states())
-    succeeded = all(state.is_up for state in states)
-    return Once(page.decode(), poll_report(states, paint), succeeded)
+    succeeded = all(state.is_up for state in exporter.store.states())
+    return Once(page.decode(), report, succeeded)
+
+
+async def _poll_once(exporter: Exporter, signals: Signals, show: Callable[[int], object]) -> None:
+    loop = asyncio.get_running_loop()
+    polling = loop.create_task(exporter.poller.run_once(show))
+    signals.stop = partial(loop.call_soon_threadsafe, polling.cancel)
+    await polling
+    signals.stop = None

@@ -1,54 +1,126 @@
-"""What `--config.check` and `--once` print for people: the polling plan, and what came of each poll."""
+"""What `--config.check` and `--once` print for people: the polling plan, and what came of each poll.
 
+Only these import it: rich takes a while, which neither `--version` nor a start of the daemon is to wait for.
+"""
+
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 from exporter.config import RateLimit, Settings
 from exporter.durations import duration
 from exporter.metrics.state import Failure, TargetState
 from exporter.polling.plan import Plan, Shortage, plan_of, sending_rate
 from exporter.targets import Kind, Target
-from exporter.terminal import PLAIN, Colour, Paint, table
+from exporter.terminal import is_terminal, without_controls
+
+UNBROKEN: Final = 100_000
+"""Columns of what is not a terminal: whatever reads it finds each row in a line of its own."""
 
 
-def plan_report(settings: Settings, paint: Paint = PLAIN) -> str:
-    """Return the plan for `settings`: demand, budget, and how often each target will really be read."""
-    plan = plan_of(settings)
-    warnings = [
-        f"{paint.colour('warning:', Colour.YELLOW)} {text}"
-        for text in map(paint.text, _warnings(plan))
-    ]
-    return "\n".join(
-        [
-            *map(paint.text, _summary(plan, settings)),
-            "",
-            *table(_plan_rows(plan, paint)),
-            *_with_gap(warnings),
-            "",
-        ]
+class _Console(Console):
+    def show_cursor(self, show: bool = True) -> bool:  # noqa: FBT001, FBT002 - as rich has it
+        """Leave the cursor alone: a process that is killed could not show it again."""
+        del show
+        return False
+
+
+def console_for(stream: TextIO | None, environ: Mapping[str, str]) -> Console:
+    """Return what prints to `stream`, in colours if it is a terminal that has them and nobody asks for none.
+
+    See no-color.org. stream: None if it was closed before the start.
+    """
+    is_watched = is_terminal(stream)
+    has_colours = is_watched and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    return _Console(
+        file=stream,
+        force_terminal=is_watched,
+        color_system="standard" if has_colours else None,
+        width=None if is_watched else UNBROKEN,
+        markup=False,
+        emoji=False,
+        highlight=False,
     )
 
 
-def poll_report(states: Sequence[TargetState], paint: Paint = PLAIN) -> str:
+@contextlib.contextmanager
+def progress(console: Console, targets: int) -> Iterator[Callable[[int], object]]:
+    """Show how many of `targets` are polled, and lend what is told of it."""
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn("targets"), TimeRemainingColumn()
+    with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as bar:
+        task = bar.add_task("", total=targets)
+        yield lambda polled: bar.update(task, completed=polled)
+
+
+def plan_report(settings: Settings, console: Console) -> str:
+    """Return the plan for `settings`: demand, budget, and how often each target will really be read."""
+    plan = plan_of(settings)
+    table = _table("target", "interval", "refreshed every")
+    for target in plan.targets:
+        stretched = "yellow" if plan.stretch[target.credential] > 1 else ""
+        refreshed = _painted(duration(plan.refresh_interval(target)), stretched)
+        table.add_row(_name(target), duration(target.interval), refreshed)
+    with console.capture() as printed:
+        for line in _summary(plan, settings):
+            console.print(without_controls(line))
+        console.print()
+        console.print(table)
+        for text in _warnings(plan):
+            console.print()
+            console.print(_painted("warning:", "yellow"), without_controls(text))
+    return _without_padding(printed.get())
+
+
+def poll_report(states: Sequence[TargetState], console: Console) -> str:
     """Return what came of the poll of each target, and how many of them were read."""
-    rows = [tuple(map(paint.bold, ("target", "result", "rows", "series", "problem")))]
-    rows += [_poll_row(state, paint) for state in states]
+    table = _table("target", "result", "rows", "series", "problem")
+    for column in table.columns[2:4]:
+        column.justify = "right"
+    for state in states:
+        table.add_row(_name(state.target), *_poll_row(state))
     read = sum(state.is_up for state in states)
-    colour = Colour.GREEN if read == len(states) else Colour.RED
-    summary = paint.colour(f"{read} of {len(states)} targets were read.", colour)
-    return "\n".join([*table(rows), "", summary, ""])
+    summary = f"{read} of {len(states)} targets were read."
+    with console.capture() as printed:
+        console.print(table)
+        console.print()
+        console.print(_painted(summary, "green" if read == len(states) else "red"))
+    return _without_padding(printed.get())
 
 
-def _poll_row(state: TargetState, paint: Paint) -> tuple[str, ...]:
-    name = paint.text(_name(state.target))
+def _table(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for title in titles:
+        # What has no room in a narrow terminal goes on in the next line; no part of a name is left out.
+        table.add_column(_painted(title, "bold"), overflow="fold")
+    return table
+
+
+def _painted(text: str, style: str) -> Text:
+    # Only the text: a Text of that style would have its padding painted too.
+    return Text.assemble((text, style))
+
+
+def _without_padding(printed: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
+
+
+def _poll_row(state: TargetState) -> tuple[str | Text, ...]:
     if not state.is_up:
-        word, colour = ("failing", Colour.RED) if state.polls else ("not polled", Colour.YELLOW)
-        return name, paint.colour(word, colour), "", "", paint.text(_problem(state.failure))
+        word, colour = ("failing", "red") if state.polls else ("not polled", "yellow")
+        return _painted(word, colour), "", "", without_controls(_problem(state.failure))
     invalid = f"{state.invalid_rows} of {state.rows} rows are invalid" if state.invalid_rows else ""
-    result = paint.colour("up", Colour.YELLOW if invalid else Colour.GREEN)
-    rows = "" if state.rows is None else f"{state.rows:>4}"
-    series = f"{state.balances.series:>6}" if state.balances else ""
-    return name, result, rows, series, paint.colour(invalid, Colour.YELLOW) if invalid else ""
+    return (
+        _painted("up", "yellow" if invalid else "green"),
+        "" if state.rows is None else str(state.rows),
+        str(state.balances.series) if state.balances else "",
+        _painted(invalid, "yellow"),
+    )
 
 
 def _problem(failure: Failure | None) -> str:
@@ -80,18 +152,8 @@ def _limit(limit: RateLimit) -> str:
     return f"{sending_rate(limit):.3f} requests/s ({limit.budget} in any {duration(limit.window)})"
 
 
-def _plan_rows(plan: Plan, paint: Paint) -> list[tuple[str, ...]]:
-    rows = [tuple(map(paint.bold, ("target", "interval", "refreshed every")))]
-    for target in plan.targets:
-        refreshed = duration(plan.refresh_interval(target))
-        if plan.stretch[target.credential] > 1:
-            refreshed = paint.colour(refreshed, Colour.YELLOW)
-        rows.append((paint.text(_name(target)), duration(target.interval), refreshed))
-    return rows
-
-
 def _name(target: Target) -> str:
-    return f"{target.organization} / {target.vault or '(total)'}"
+    return without_controls(f"{target.organization} / {target.vault or '(total)'}")
 
 
 def _warnings(plan: Plan) -> Iterator[str]:
@@ -116,9 +178,3 @@ def _shortage(shortage: Shortage) -> str:
         f"{shortage.rate:.3f}: its {stretched}. "
         f"Make them longer, or raise credentials.{shortage.credential}.rate_limit."
     )
-
-
-def _with_gap(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
-        yield ""
-        yield line

@@ -381,6 +381,29 @@ def test_a_reader_that_has_left_is_no_failure(flag: str, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_neither_the_version_nor_the_daemon_loads_what_draws_tables(tmp_path: Path) -> None:
+    """What polls once for a pipe loads all that the daemon does."""
+    listing = (
+        "import atexit, runpy, sys\n"
+        "atexit.register(lambda: print(*(m for m in sys.modules if m in ('rich', 'pygments', 'structlog', 'httpx'))))\n"
+        "runpy.run_module('exporter', run_name='__main__', alter_sys=True)\n"
+    )
+    write(tmp_path, configuration("http://127.0.0.1:9"))
+    loaded = {}
+    for flag in ("--version", "--once"):
+        done = subprocess.run(
+            [COMMAND[0], "-c", listing, flag],
+            cwd=tmp_path,
+            env=environment({}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        loaded[flag] = set(done.stdout.splitlines()[-1].split())
+    assert loaded == {"--version": set(), "--once": {"structlog", "httpx"}}
+
+
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, list[bytes]]]:
     """The end of a terminal that a process writes to, and what it wrote."""
@@ -435,7 +458,7 @@ def test_once_shows_its_progress_and_a_table_on_a_terminal(
     assert done.stdout.startswith(b"# HELP ")
     until(lambda: summary in b"".join(written))
     assert b"12/12" in b"".join(written)
-    assert b" 0/12 " in b"".join(written)
+    assert b" 0/12" in b"".join(written)
 
 
 OTHER = ORGANIZATION.vaults[2]

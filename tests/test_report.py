@@ -1,15 +1,27 @@
 """The polling plan, and what came of polling once, as they are printed: whole pages, byte for byte."""
 
+import io
 from pathlib import Path
+
+import pytest
+from rich.console import Console
 
 from exporter.config import parse
 from exporter.custody.models import vault_balances
 from exporter.custody.values import parse_json
 from exporter.metrics.state import Failure, TargetState, balances_of
-from exporter.report import plan_report, poll_report
+from exporter.report import console_for, plan_report, poll_report, progress
 from exporter.targets import Target
-from exporter.terminal import Paint
 from tests.exporting import ENVIRON
+from tests.test_terminal import Terminal
+
+PIPE = console_for(io.StringIO(), {})
+
+
+def terminal(columns: int = 100, **environ: str) -> Console:
+    console = console_for(Terminal(), environ)
+    console.width = columns
+    return console
 
 
 def report(
@@ -26,7 +38,7 @@ credentials:
 organizations:
 - {{name: acme, id: ABCD EFGH IJKL MNOP, credentials: one, vaults: {vaults}}}
 {more}"""
-    return plan_report(parse(text, directory=Path(), environ=ENVIRON))
+    return plan_report(parse(text, directory=Path(), environ=ENVIRON), PIPE)
 
 
 HOT = "{name: hot, id: VABCDEF234567A}"
@@ -94,7 +106,7 @@ credentials: {{one: {{api_key_env: SIMULATOR_KEY, api_secret_env: SIMULATOR_SECR
 organizations: [{{name: acme, id: ABCD EFGH IJKL MNOP, vaults: [{HOT}]}}]
 """
     settings = parse(text, directory=Path(), environ=ENVIRON)
-    lines = plan_report(settings, Paint(colours=True)).splitlines()
+    lines = plan_report(settings, terminal()).splitlines()
     assert lines[4:7] == [
         "\x1b[1mtarget\x1b[0m          \x1b[1minterval\x1b[0m  \x1b[1mrefreshed every\x1b[0m",
         "acme / (total)  1m        \x1b[33m2m\x1b[0m",
@@ -133,7 +145,7 @@ def test_polling_once_is_told_target_by_target_with_what_is_wrong() -> None:
         TargetState(target("far"), polls=1, failure=Failure("transport/timeout", None, "", 0.0)),
         TargetState(target("late"), failure=Failure("InvalidKey", 401, "Unknown key.", 0.0)),
     ]
-    assert poll_report(states) == (
+    assert poll_report(states, PIPE) == (
         "target               result      rows  series  problem\n"
         "acme / hot           up             1       4\n"
         "acme / cold storage  up             2       4  1 of 2 rows are invalid\n"
@@ -152,7 +164,7 @@ def test_on_a_terminal_a_failure_is_red_and_a_half_success_yellow() -> None:
         TargetState(target("far"), polls=1, failure=Failure("transport/timeout", None, "", 0.0)),
         TargetState(target("late")),
     ]
-    lines = poll_report(states, Paint(colours=True)).splitlines()
+    lines = poll_report(states, terminal()).splitlines()
     results = [line.split("  ")[1].strip() for line in lines[1:5]]
     assert results == [
         "\x1b[32mup\x1b[0m",
@@ -161,6 +173,70 @@ def test_on_a_terminal_a_failure_is_red_and_a_half_success_yellow() -> None:
         "\x1b[33mnot polled\x1b[0m",
     ]
     assert lines[-1] == "\x1b[31m2 of 4 targets were read.\x1b[0m"
-    assert poll_report(states[:1], Paint(colours=True)).endswith(
+    assert poll_report(states[:1], terminal()).endswith(
         "\n\x1b[32m1 of 1 targets were read.\x1b[0m\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("stream", "environ", "is_painted"),
+    [
+        (Terminal(), {}, True),
+        (Terminal(), {"TERM": "xterm-256color"}, True),
+        (Terminal(), {"NO_COLOR": ""}, True),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {"TERM": "xterm-256color"}, False),
+        (None, {}, False),
+    ],
+    ids=["terminal", "xterm", "empty NO_COLOR", "NO_COLOR", "dumb terminal", "file", "closed"],
+)
+def test_a_report_has_colours_on_a_terminal_only_and_only_if_nobody_forbids_them(
+    stream: io.StringIO | None, environ: dict[str, str], *, is_painted: bool
+) -> None:
+    report = poll_report([read_vault("hot")], console_for(stream, environ))
+    assert ("\x1b[" in report) == is_painted
+
+
+def test_wide_characters_take_the_room_they_take_on_a_screen() -> None:
+    report = poll_report([read_vault("金庫"), read_vault("v🏦lt")], PIPE)
+    assert report.splitlines()[:3] == [
+        "target        result  rows  series  problem",
+        "acme / 金庫   up         1       4",
+        "acme / v🏦lt  up         1       4",
+    ]
+
+
+def test_a_narrow_terminal_breaks_cells_and_leaves_nothing_out() -> None:
+    failure = Failure("transport/timeout", None, "no complete answer within 10 s", 0.0)
+    states = [TargetState(target("cold storage"), polls=1, failure=failure)]
+    *lines, _, summary = poll_report(states, terminal(50, NO_COLOR="1")).splitlines()
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 50
+    assert summary == "0 of 1 targets were read."
+    words = " ".join(lines)
+    for word in ("cold", "storage", "failing", "complete", "within"):
+        assert word in words
+
+
+def test_a_pipe_gets_one_line_for_each_target_however_long_it_is() -> None:
+    failure = Failure("Unknown", 500, "x" * 5000, 0.0)
+    report = poll_report([TargetState(target("far"), polls=1, failure=failure)], PIPE)
+    assert len(report.splitlines()) == 4
+
+
+def test_what_a_terminal_obeys_is_spelled_out_in_a_report() -> None:
+    failure = Failure("Unknown", 500, "\x1b[2J\u202e\r[red]:bank:", 0.0)
+    states = [TargetState(target("\x9b2J"), polls=1, failure=failure)]
+    report = poll_report(states, terminal(NO_COLOR="1"))
+    assert r"acme / \x9b2J" in report
+    assert r"\x1b[2J\u202e\x0d[red]:bank:" in report
+
+
+def test_the_progress_counts_the_targets_and_leaves_the_cursor_alone() -> None:
+    stream = Terminal()
+    with progress(console_for(stream, {"NO_COLOR": "1"}), 12) as show:
+        assert " 0/12 " in stream.getvalue()
+        show(12)
+    assert "12/12 " in stream.getvalue()
+    assert "\x1b[?25l" not in stream.getvalue()

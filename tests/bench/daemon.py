@@ -79,13 +79,8 @@ def held_series(page: Iterable[str]) -> int:
 
 
 def command(*arguments: str) -> list[str]:
-    """Return what runs the exporter with `arguments` as it is shipped.
-
-    structlog and httpx load rich and Pygments where they find them, and only developers have these.
-    """
-    without = "".join(f"sys.modules[{name!r}] = None; " for name in ("rich", "pygments"))
-    run = "runpy.run_module('exporter', run_name='__main__', alter_sys=True)"
-    return [sys.executable, "-c", f"import runpy, sys; {without}{run}", *arguments]
+    """Return what runs the exporter with `arguments`."""
+    return [sys.executable, "-m", "exporter", *arguments]
 
 
 def free_port() -> int:
