@@ -34,8 +34,15 @@ ADVICE: Final = (
         f"{RUNBOOKS}KrakenCustodyRateLimited.md",
     ),
     Advice(
-        ("invalidkey", "signature", "lockout", "http401"),
-        "http/401, InvalidKey, EAPI:Invalid key, EAPI:Invalid signature, EGeneral:Temporary lockout",
+        ("lockout",),
+        "EGeneral:Temporary lockout",
+        "The API has locked the key out for a while, after too many refused requests. Wait: each try prolongs it. "
+        "Do not restart the exporter, and stop other programs that use the key.",
+        f"{RUNBOOKS}KrakenCustodyCredentialRefused.md",
+    ),
+    Advice(
+        ("invalidkey", "signature", "http401"),
+        "http/401, InvalidKey, EAPI:Invalid key, EAPI:Invalid signature",
         "The API refuses the key. Check that key and secret belong together and are not revoked. "
         "The secret files are read again after each refusal and before each try.",
         f"{RUNBOOKS}KrakenCustodyCredentialRefused.md",

@@ -78,6 +78,12 @@ def test_each_runbook_is_there_and_each_example_is_of_its_kind(entry: object) ->
     )
 
 
+def test_a_lockout_is_advised_to_wait_not_to_try_other_secrets() -> None:
+    meaning = advice("EGeneral:Temporary lockout").meaning
+    assert meaning != advice("EAPI:Invalid key").meaning
+    assert "Wait" in meaning
+
+
 def test_a_gateway_that_cannot_answer_is_no_answer_that_nobody_knows() -> None:
     assert advice("gateway/WriteResponse") is advice("gateway/ReadUpstream")
 
