@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 
 from exporter.config import Secrets
-from exporter.custody.auth import KeyAuth, Nonce, secret_texts, sign
+from exporter.custody.auth import KeyAuth, Nonce, Nonces, secret_texts, sign
 from tests.simulator.calling import API_SECRET, NOON
 from tests.simulator.test_guard import DERIVED, VECTORS
 
@@ -184,3 +184,53 @@ def test_a_seed_of_80_bits_is_good_enough() -> None:
 def test_every_secret_is_looked_for_in_what_the_api_says() -> None:
     assert secret_texts(secrets(otp=SecretStr("static"))) == ("a-key", API_SECRET, "static")
     assert secret_texts(secrets(totp_seed=SecretStr(RFC_SEED))) == ("a-key", API_SECRET, RFC_SEED)
+
+
+def test_the_nonces_of_a_key_go_on_when_its_client_is_made_anew() -> None:
+    clock = WallClock(NOON_NS)
+    nonces = Nonces(clock)
+    key, same_key, other = SecretStr("a-key"), SecretStr("a-key"), SecretStr("another-key")
+    assert nonces.of(key, "nanoseconds").next() == str(NOON_NS)
+    assert nonces.of(same_key, "nanoseconds").next() == str(NOON_NS + 1)
+    assert nonces.of(other, "nanoseconds").next() == str(NOON_NS)
+    # A coarser unit cannot go back below what the API has seen.
+    assert nonces.of(key, "milliseconds").next() == str(NOON_NS + 2)
+    assert nonces.of(SecretStr("a-third-key"), "milliseconds").next() == str(NOON_NS // 10**6)
+
+
+def test_signatures_and_one_time_passwords_that_were_sent_are_left_out_of_a_text() -> None:
+    given = secrets(totp_seed=SecretStr(RFC_SEED))
+    auth = KeyAuth(given, Nonce("nanoseconds", lambda: 1), lambda: 59.0)
+    request = httpx.Request("GET", "https://api.kraken.test/v0/insto/custody/vaults")
+    next(auth.auth_flow(request))
+    signature, password = request.headers["api-sign"], request.headers["api-otp"]
+    cleaned = auth.without_sent(f"refused: {signature} with {password}, please sign again")
+    assert signature not in cleaned
+    assert password not in cleaned
+    assert cleaned.startswith("refused: ")
+    assert cleaned.endswith(", please sign again")
+    assert auth.without_sent("nothing was sent with this") == "nothing was sent with this"
+
+
+def test_of_two_texts_that_were_sent_the_longer_is_left_out_first() -> None:
+    # A static password that is a part of the signature must not tear the signature into two halves that are shown.
+    request = httpx.Request("GET", "https://api.kraken.test/v0/insto/custody/vaults")
+    signature = sign(SECRET, b"/v0/insto/custody/vaults", "1")
+    auth = KeyAuth(
+        secrets(otp=SecretStr(signature[20:60])), Nonce("nanoseconds", lambda: 1), lambda: NOON
+    )
+    next(auth.auth_flow(request))
+    cleaned = auth.without_sent(f"<{signature}>")
+    assert signature[:20] not in cleaned
+    assert signature[60:] not in cleaned
+
+
+def test_the_last_sixteen_sent_texts_are_left_out_and_older_ones_forgotten() -> None:
+    auth = KeyAuth(secrets(), Nonce("nanoseconds", lambda: 1), lambda: NOON)
+    signatures = []
+    for _ in range(17):
+        request = httpx.Request("GET", "https://api.kraken.test/v0/insto/custody/vaults")
+        next(auth.auth_flow(request))
+        signatures.append(request.headers["api-sign"])
+    cleaned = auth.without_sent(" ".join(signatures))
+    assert [signature for signature in signatures if signature in cleaned] == signatures[:1]

@@ -33,6 +33,24 @@ def test_sends_are_paced_evenly_so_that_the_last_of_n_leaves_when_the_window_end
     assert [moment - first for moment in others] == pytest.approx([10.0, 20.0, 30.0])
 
 
+@pytest.mark.parametrize(
+    ("requests", "gap"), [(1, 30.0), (2, 30.0), (3, 15.0), (4, 10.0), (31, 1.0)]
+)
+def test_the_gap_spreads_n_requests_over_one_window(requests: int, gap: float) -> None:
+    assert fresh(requests).gap == gap
+
+
+def test_each_request_under_way_holds_a_slot_of_its_own() -> None:
+    budget = fresh(3)
+    for _ in range(3):
+        send_at(budget, 100.0)
+    assert budget.used(1000.0) == 3
+
+
+def test_a_request_without_an_answer_may_arrive_ten_seconds_later() -> None:
+    assert UNANSWERED_GRACE_SECONDS == 10.0
+
+
 def test_a_slot_is_held_until_one_window_after_the_answer() -> None:
     budget = fresh(2)
     send_at(budget, 30.0)

@@ -152,3 +152,62 @@ def test_a_trial_request_without_an_answer_is_the_cause_from_then_on() -> None:
     assert pause.cause == REFUSAL
     assert not pause.settle(send_trial(pause), answered=False, cause=silence)
     assert (pause.cause, pause.since) == (silence, 100.0)
+
+
+def test_a_pause_that_is_ended_early_lets_one_trial_request_go_at_once() -> None:
+    pause = active_pause()
+    assert pause.end_early(110.0)
+    assert pause.is_active
+    assert pause.ends_at() == 110.0
+    pause.request_sent()
+    assert pause.ends_at() == math.inf
+
+
+def test_a_pause_that_is_over_is_not_made_longer_by_ending_it_early() -> None:
+    pause = active_pause()
+    assert pause.end_early(200.0)
+    assert pause.ends_at() == 160.0
+
+
+@pytest.mark.parametrize(("again_at", "ends_early"), [(169.9, False), (170.0, True)])
+def test_a_pause_is_ended_early_at_most_once_a_minute(
+    again_at: float,
+    ends_early: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    pause = active_pause()
+    assert pause.end_early(110.0)
+    pause.request_sent()
+    pause.begin(REFUSAL, sent_at=110.0, now=110.5)
+    assert pause.ends_at() == 230.5
+    assert pause.end_early(again_at) is ends_early
+    assert pause.ends_at() == (again_at if ends_early else 230.5)
+
+
+def test_there_is_nothing_to_end_early_without_a_pause_in_its_trial_or_in_a_lockout() -> None:
+    assert not Pause(60.0, 900.0).end_early(100.0)
+    on_trial = active_pause()
+    send_trial(on_trial)
+    assert not on_trial.end_early(200.0)
+    locked_out = Pause(60.0, 900.0)
+    locked_out.begin(LOCKOUT, sent_at=100.0, now=100.0)
+    assert locked_out.is_lockout
+    assert not locked_out.end_early(200.0)
+    assert locked_out.ends_at() == 1000.0
+
+
+def test_a_refusal_is_no_lockout() -> None:
+    assert not active_pause().is_lockout
+    assert not Pause(60.0, 900.0).is_lockout
+
+
+def test_a_request_sent_at_the_moment_a_pause_began_counts() -> None:
+    pause = active_pause()
+    assert pause.begin(REFUSAL, sent_at=100.0, now=101.0)
+    assert pause.ends_at() == 221.0
+    assert active_pause().settle(100.0, answered=True)
+
+
+def test_a_trial_request_that_is_refused_makes_room_for_another_one() -> None:
+    pause = active_pause()
+    pause.begin(REFUSAL, send_trial(pause), now=161.0)
+    assert pause.ends_at() == 281.0

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from tools.mutation.mutants import Mutant, mutants_of
-from tools.mutation.trial import Reached, look, start
+from tools.mutation.trial import LONGEST_TEST_SECONDS, Reached, look, start
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 KEPT: Final = ROOT / ".mutation"
@@ -33,6 +33,18 @@ SLOW: Final = (
     "anything or full_load or 400_vaults or third_of_the_targets or summer_time or two_exporters"
 )
 """Words in the names of tests that take too long to hold anything here."""
+ALSO: Final = {
+    "custody/keeping": ("test_unasked",),
+    "custody/classify": ("test_client",),
+    "custody/connections": ("test_client", "test_unasked", "test_wire"),
+    "custody/departure": ("test_client", "test_unasked"),
+    "custody/transport": ("test_client", "test_unasked", "test_wire", "test_network"),
+    "custody/wire": ("test_unasked", "test_client"),
+    "polling/credential": ("test_nonce_watch", "test_reload", "test_outage"),
+    "polling/poller": ("test_doubt", "test_outage", "test_on_demand", "test_reload"),
+    "polling/silence": ("test_outage",),
+}
+"""Besides `test_<module>.py`, the files of tests that are to hold a module."""
 MOST_SECONDS: Final = 20.0
 """Of processor time for the tests of one mutant: the quickest of those that reach it."""
 PATIENCE: Final = 5
@@ -122,10 +134,11 @@ def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], int]
     kept = KEPT / f"{path.parent.name}.{path.stem}.{sha256(source.encode()).hexdigest()[:16]}.json"
     noticed: dict[str, bool] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
     chosen = [mutant for mutant in mutants if mutant.rank in sample]
-    reached = _reached(path.parent)
+    reached = _reached(path)
     for library in sorted(reached.libraries):
         with contextlib.suppress(Exception):
             importlib.import_module(library)
+    _check_tests(path, source, reached)
     open_ = [mutant for mutant in chosen if not noticed.get(mutant.name)]
     for mutant, was_noticed in _outcomes(path, open_, reached, processes):
         noticed[mutant.name] = was_noticed
@@ -133,12 +146,16 @@ def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], int]
     return {mutant.name: noticed[mutant.name] for mutant in chosen}, len(mutants)
 
 
-def _reached(room: Path) -> Reached:
-    """Return what the room's tests reach, file by file, anew for each file that is not what it was."""
+def _reached(path: Path) -> Reached:
+    """Return what the tests for a module reach, file by file, anew for each file that is not what it was."""
     KEPT.mkdir(exist_ok=True)
+    room = path.parent
     sources = b"".join(path.read_bytes() for path in sorted(room.glob("*.py")))
     everything = Reached()
-    for tests in sorted(Path("tests", room.name).glob("test_*.py")):
+    for name in (f"test_{path.stem}", *ALSO.get(_module(path), ())):
+        tests = Path("tests", room.name, f"{name}.py")
+        if not tests.exists():
+            continue
         digest = sha256(tests.read_bytes() + sources + SLOW.encode()).hexdigest()[:16]
         kept = KEPT / f"{room.name}.{tests.stem}.{digest}.pickle"
         if not kept.exists():
@@ -148,6 +165,15 @@ def _reached(room: Path) -> Reached:
         everything.seconds |= reached.seconds
         everything.libraries |= reached.libraries
     return everything
+
+
+def _check_tests(path: Path, source: str, reached: Reached) -> None:
+    """Raise RuntimeError where the tests notice a mutant that is none: they would notice all."""
+    nothing_changed = Mutant("", "", "", 1, frozenset(), source)
+    tests = _tests_for(path, nothing_changed, reached)
+    _, status = os.waitpid(start(path, source, tests, 600), 0)
+    if status:
+        raise RuntimeError(f"the tests of {path} fail in a forked process")
 
 
 def _outcomes(
@@ -191,7 +217,7 @@ def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> list[str]:
     seconds = 0.0
     for test in found:
         seconds += reached.seconds[test]
-        if chosen and seconds > MOST_SECONDS:
+        if reached.seconds[test] > LONGEST_TEST_SECONDS or (chosen and seconds > MOST_SECONDS):
             break
         chosen.append(test)
     return chosen

@@ -16,6 +16,7 @@ from libcst.metadata import (
 from mutmut.mutation.mutators import (
     mutation_operators,
     operator_arg_removal,
+    operator_assignment,
     operator_dict_arguments,
     operator_string,
 )
@@ -75,8 +76,18 @@ def _dropped_call(node: cst.Expr) -> Iterator[cst.CSTNode]:
         yield cst.Pass()
 
 
+def _is_flag(value: cst.BaseExpression) -> bool:
+    """Whether None in the place of `value` would be one more way to write False."""
+    return isinstance(value, cst.Name) and value.value in ("True", "False", "None")
+
+
+def _nothing_assigned(node: cst.Assign | cst.AnnAssign) -> Iterator[cst.CSTNode]:
+    if node.value is not None and not _is_flag(node.value):
+        yield from operator_assignment(node)
+
+
 def _nothing_returned(node: cst.Return) -> Iterator[cst.CSTNode]:
-    if node.value is not None:
+    if node.value is not None and not _is_flag(node.value):
         yield node.with_changes(value=cst.Name("None"))
 
 
@@ -87,13 +98,17 @@ def _negated(test: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
         yield cst.UnaryOperation(cst.Not(), bracketed)
 
 
+# Words are not behaviour: a test that repeats each of them holds nothing.
+REPLACED: Final = (
+    operator_string,
+    operator_arg_removal,
+    operator_dict_arguments,
+    operator_assignment,
+)
 OPERATORS: Final[tuple[Operator, ...]] = (
-    *(
-        (kind, operator)
-        for kind, operator in mutation_operators
-        # Words are not behaviour; a test that repeats each of them holds nothing.
-        if operator not in (operator_string, operator_arg_removal, operator_dict_arguments)
-    ),
+    *((kind, operator) for kind, operator in mutation_operators if operator not in REPLACED),
+    (cst.Assign, _nothing_assigned),
+    (cst.AnnAssign, _nothing_assigned),
     (cst.Call, _dropped_arguments),
     (cst.Expr, _dropped_call),
     (cst.Return, _nothing_returned),

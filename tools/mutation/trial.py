@@ -18,7 +18,15 @@ from typing import Any, Final
 
 import pytest
 
-QUIET: Final = ("-x", "-q", "-p", "no:cacheprovider", "-n", "0", "--hypothesis-seed=0")
+QUIET: Final = (
+    *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"),
+    # pytest finds its plugins imported before.
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
+
+
+LONGEST_TEST_SECONDS: Final = 4.0
+"""Of processor time; a slower test holds nothing, and is not watched any longer."""
 
 
 class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -61,11 +69,12 @@ class _Watch:
         self._reached = reached
         self._room = f"{room.absolute()}{os.sep}"
         self._now: set[tuple[str, int]] = set()
+        self._began = 0.0
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:  # noqa: ANN401 - pytest's own
         self._now = self._reached.lines[item.nodeid] = set()
-        began = process_time()
+        self._began = process_time()
         threading.settrace(self._trace)
         sys.settrace(self._trace)
         try:
@@ -73,10 +82,12 @@ class _Watch:
         finally:
             sys.settrace(None)
             threading.settrace(None)
-            self._reached.seconds[item.nodeid] = process_time() - began
+            self._reached.seconds[item.nodeid] = process_time() - self._began
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401 - its own type
         del event, argument
+        if process_time() - self._began > LONGEST_TEST_SECONDS:
+            sys.settrace(None)
         return self._trace_lines if frame.f_code.co_filename.startswith(self._room) else None
 
     def _trace_lines(self, frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401 - its own type
