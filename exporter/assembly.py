@@ -30,7 +30,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.state import TargetState
 from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
-from exporter.polling.budget import Budget
+from exporter.polling.budget import Budget, Usage
 from exporter.polling.credential import (
     Credential,
     warn_of_open_files,
@@ -43,7 +43,6 @@ from exporter.polling.plan import Plan, plan_of
 from exporter.polling.poller import Parts, Poller
 from exporter.polling.results import Results
 from exporter.polling.schedule import Schedule
-from exporter.polling.usage import Usage
 from exporter.reload import Loading
 from exporter.status.model import ExporterStatus, Status
 from exporter.status.reading import status_of

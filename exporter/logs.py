@@ -14,7 +14,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor
 from exporter.terminal import without_controls
 
 Level = Literal["debug", "info", "warn", "error"]
-Format = Literal["logfmt", "json"]
+LogFormat = Literal["logfmt", "json"]
 
 _LEVELS: Final[dict[Level, int]] = {
     "debug": logging.DEBUG,
@@ -38,7 +38,7 @@ def get_logger() -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger())
 
 
-def configure(level: Level, format_: Format) -> None:
+def configure(level: Level, format_: LogFormat) -> None:
     """Send the events of this process, and the warnings of its libraries, to stderr.
 
     Logging never blocks and never fails: what stderr does not take is left out, and its lines are counted.

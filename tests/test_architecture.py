@@ -164,3 +164,17 @@ def _libraries(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             found.add(str(node.module).partition(".")[0])
     return found
+
+
+ONE_IN_TWO_PLACES: Final = {"Exporter"}
+"""Names of a class that has a Protocol of the same name in the room that takes it."""
+
+
+def test_no_two_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for module, file in FILES.items():
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    shared = {name: modules for name, modules in places.items() if len(modules) > 1}
+    assert set(shared) == ONE_IN_TWO_PLACES, shared

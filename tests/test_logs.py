@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from exporter.logs import Format, Level, configure, get_logger
+from exporter.logs import Level, LogFormat, configure, get_logger
 from tests.logfmt import read_line
 
 
@@ -105,7 +105,7 @@ def test_what_is_less_severe_than_the_level_is_not_shown(
 
 @pytest.mark.parametrize("format_", ["logfmt", "json"])
 def test_an_exception_stays_on_one_line(
-    format_: Format, capsys: pytest.CaptureFixture[str]
+    format_: LogFormat, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure("info", format_)
     try:

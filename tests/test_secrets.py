@@ -19,7 +19,7 @@ import yaml
 from exporter.assembly import Exporter, World
 from exporter.config import SecretError, Settings, parse
 from exporter.custody.auth import KeyAuth, Nonce
-from exporter.logs import Format, configure, get_logger
+from exporter.logs import LogFormat, configure, get_logger
 from exporter.simulator.server import SimulatorThread
 from exporter.web.access.control import Access
 from exporter.web.access.file import WebConfigFile
@@ -191,7 +191,7 @@ def test_a_proxy_that_says_its_own_password_is_not_repeated(directory: Path) -> 
 
 
 @pytest.mark.parametrize("format_", ["logfmt", "json"])
-def test_a_traceback_shows_no_values(format_: Format, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_shows_no_values(format_: LogFormat, capfd: pytest.CaptureFixture[str]) -> None:
     def crash(secret: str) -> None:
         local = secret * 2
         raise RuntimeError(f"at {len(local)}")
@@ -208,7 +208,7 @@ def test_a_traceback_shows_no_values(format_: Format, capfd: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("format_", ["logfmt", "json"])
 def test_a_traceback_shows_no_secret_that_its_exception_names(
-    format_: Format, directory: Path, capfd: pytest.CaptureFixture[str]
+    format_: LogFormat, directory: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = yaml.safe_dump(document("http://127.0.0.1:1"))
     Exporter(parse(text, directory=directory, environ=ENVIRON), World())

@@ -19,9 +19,9 @@ from pydantic import (
 
 from exporter.strict_yaml.files import is_open_to_all
 from exporter.strict_yaml.mistakes import ProblemError
-from exporter.strict_yaml.model import Model
+from exporter.strict_yaml.scalars import Context, Duration, FilePath, Text, WholeNumber, number
 from exporter.strict_yaml.secret_text import base32_text, base64_bytes, header_text, secret_text
-from exporter.strict_yaml.values import Duration, FilePath, Surroundings, Text, WholeNumber, number
+from exporter.strict_yaml.validation import Model
 
 Decoded = TypeVar("Decoded")
 
@@ -107,7 +107,7 @@ def _holds(decode: Callable[[str], object]) -> AfterValidator:
     """Make a check that a source holds a secret of the right form now."""
 
     def check(where: Path | str, info: ValidationInfo) -> Path | str:
-        decode(secret_text(where, Surroundings.of(info.context).environ))
+        decode(secret_text(where, Context.of(info.context).environ))
         return where
 
     return AfterValidator(check)
@@ -151,7 +151,7 @@ class CredentialSettings(Model):
 
     def model_post_init(self, context: object, /) -> None:
         """Remember the environment for later reads; pydantic calls this."""
-        self._environment = _Environment(Surroundings.of(context).environ)
+        self._environment = _Environment(Context.of(context).environ)
 
     def read(self) -> Secrets:
         """Read the secrets as they are now; raises SecretError."""

@@ -12,8 +12,8 @@ from exporter.config.credentials import ALL_CREDENTIALS
 from exporter.config.settings import Settings, organization_id
 from exporter.strict_yaml.document import load_document, parse_document
 from exporter.strict_yaml.mistakes import Location, Mistake, ProblemError, names_text, path
+from exporter.strict_yaml.scalars import Context, Fields, text
 from exporter.strict_yaml.secret_text import secret_text
-from exporter.strict_yaml.values import Fields, Surroundings, text
 
 Located = tuple[Location, Fields]
 
@@ -33,16 +33,16 @@ def load(file: Path, environ: Mapping[str, str]) -> Settings:
 
 def parse(text: str, *, directory: Path, environ: Mapping[str, str]) -> Settings:
     """Read a configuration from text, as `load` does from a file in that directory."""
-    return parse_document(text, Surroundings(directory, environ), Settings, _relation_mistakes)
+    return parse_document(text, Context(directory, environ), Settings, _relation_mistakes)
 
 
-def _relation_mistakes(tree: object, surroundings: Surroundings) -> Iterator[Mistake]:
+def _relation_mistakes(tree: object, context: Context) -> Iterator[Mistake]:
     """Find what is wrong between the values of a document."""
     document = tree if isinstance(tree, dict) else {}
     organizations = _entries((), document, "organizations")
     credentials = _entries((), document, "credentials")
     yield from _choices(credentials)
-    yield from _repeated(_api_keys(credentials, surroundings), SAME_KEY)
+    yield from _repeated(_api_keys(credentials, context), SAME_KEY)
     yield from _references(document.get("credentials"), organizations)
     yield from _repetitions(organizations)
 
@@ -60,16 +60,14 @@ def _choices(credentials: list[Located]) -> Iterator[Mistake]:
             yield Mistake(at, "otp_file and totp_secret_file exclude each other: keep one")
 
 
-def _api_keys(
-    credentials: list[Located], surroundings: Surroundings
-) -> Iterator[tuple[Location, str]]:
+def _api_keys(credentials: list[Located], context: Context) -> Iterator[tuple[Location, str]]:
     for at, source in credentials:
         file, variable = _text(source, "api_key_file"), _text(source, "api_key_env")
-        for where in (file and surroundings.directory / file, variable):
+        for where in (file and context.directory / file, variable):
             # What cannot be read is told where the one value is validated.
             with contextlib.suppress(ProblemError):
                 if where is not None:
-                    yield at, secret_text(where, surroundings.environ)
+                    yield at, secret_text(where, context.environ)
 
 
 def _references(credentials: object, organizations: list[Located]) -> Iterator[Mistake]:

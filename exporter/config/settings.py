@@ -10,8 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from exporter.config.credentials import CredentialSettings, RateLimit
 from exporter.strict_yaml.mistakes import ProblemError
-from exporter.strict_yaml.model import Document, Model
-from exporter.strict_yaml.values import (
+from exporter.strict_yaml.scalars import (
     CaFile,
     Duration,
     Fields,
@@ -20,6 +19,7 @@ from exporter.strict_yaml.values import (
     number,
     text,
 )
+from exporter.strict_yaml.validation import Document, Model
 
 VAULT_ID = re.compile(r"V[A-Z2-7]{12}[ACEGIKMOQSUWY246]")
 ORGANIZATION_ID = re.compile(r"[A-Za-z0-9]{16}")
@@ -84,7 +84,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-Amount = Annotated[
+Threshold = Annotated[
     Decimal, number('a number of 0 or more, such as "0.5"', lambda amount: amount >= 0)
 ]
 VaultId = Annotated[str, BeforeValidator(vault_id)]
@@ -134,7 +134,7 @@ class VaultSettings(Model):
     id: VaultId
     name: Name = Field(default_factory=lambda fields: str(fields.get("id")))
     interval: Duration
-    min_available: Mapping[Name, Amount] = {}
+    min_available: Mapping[Name, Threshold] = {}
 
 
 class OrganizationSettings(Model):

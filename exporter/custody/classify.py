@@ -8,6 +8,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from exporter.custody.errors import (
@@ -19,7 +21,6 @@ from exporter.custody.errors import (
     CustodyError,
     reaction_to,
 )
-from exporter.custody.http_date import unix_time
 
 PROBLEM_TAG: Final = re.compile(r"tag:kraken\.com,\d{4}:(.+)", re.DOTALL)
 THROTTLED_UNTIL: Final = re.compile(r"^(EService:\s*Throttled):\s*(\d{9,11})$")
@@ -330,3 +331,13 @@ def _retry_after(answer: Answer) -> float | None:
             if 0 <= seconds < math.inf:
                 return seconds
     return None
+
+
+def unix_time(date: str) -> float | None:
+    """Return the Unix seconds of an HTTP date (RFC 9110, 5.6.7), None for anything else."""
+    try:
+        moment = parsedate_to_datetime(date)
+        # One without a zone would count as this machine's local time.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

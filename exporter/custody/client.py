@@ -28,11 +28,10 @@ from exporter.custody.classify import (
     Answer,
     Classifier,
     Unreadable,
+    unix_time,
 )
 from exporter.custody.connections import LOCATION
-from exporter.custody.departure import Departure
 from exporter.custody.errors import LONGEST_FORM, LONGEST_TEXT, CustodyError, Delivery, Reaction
-from exporter.custody.http_date import unix_time
 from exporter.custody.models import (
     InvalidAnswerError,
     OrganizationBalance,
@@ -109,6 +108,27 @@ class Surroundings:
     reading: Reading
     monotonic: Callable[[], float]
     wall: Callable[[], float]
+
+
+class _Departure:
+    """When a request left this machine for the API, or was about to: then it counts against a rate limit.
+
+    at: monotonic seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self.at = monotonic()
+        self._has_left = False
+
+    def leave(self) -> None:
+        """Note that the request is about to be sent to the API, the way to which is open."""
+        self.at = self._monotonic()
+        self._has_left = True
+
+    def delivery(self) -> Delivery:
+        """Return what became of a request that was not answered."""
+        return Delivery.UNANSWERED if self._has_left else Delivery.NEVER_SENT
 
 
 class CustodyClient:
@@ -227,7 +247,7 @@ class CustodyClient:
         They go from its sending to its last byte. The answer's document is not decoded yet. take: takes room for bytes
         of it.
         """
-        departure = Departure(self._shared.monotonic)
+        departure = _Departure(self._shared.monotonic)
         extensions = {ON_SEND: departure.leave, ASKED_FOR: id_}
         try:
             async with (
@@ -258,7 +278,7 @@ class CustodyClient:
         headers = {**response.headers, "location": response.extensions.get(LOCATION, "")}
         return Answer(response.status_code, headers, body, received_at), seconds
 
-    def _broken(self, error: httpx.HTTPError | OSError, departure: Departure) -> CustodyError:
+    def _broken(self, error: httpx.HTTPError | OSError, departure: _Departure) -> CustodyError:
         """Translate what the transport raises where no answer came, or none that can be relied on."""
         type_, reaction = "transport/protocol", Reaction.RETRY
         delivery = departure.delivery()

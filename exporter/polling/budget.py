@@ -17,9 +17,13 @@ without an answer: sends of both processes in any window number n - k at the mos
 """
 
 import heapq
-from typing import Final
+from collections import deque
+from typing import Final, NamedTuple
 
 from exporter.custody.errors import Delivery
+
+SAMPLE_SECONDS: Final = 5.0
+SAMPLES: Final = 120
 
 UNANSWERED_GRACE_SECONDS: Final = 10.0
 """How long after we gave up on it a request may still reach the server."""
@@ -75,3 +79,30 @@ class Budget:
             heapq.heappush(self._free_at, now + self.window)
         elif delivery is Delivery.UNANSWERED:
             heapq.heappush(self._free_at, now + self.window + UNANSWERED_GRACE_SECONDS)
+
+
+class Sample(NamedTuple):
+    """The most slots that were held within SAMPLE_SECONDS from `at` (monotonic seconds)."""
+
+    at: float
+    used: int
+
+
+class Usage:
+    """How much of the budget was in use over the last ten minutes; a gap is where nobody looked."""
+
+    def __init__(self) -> None:
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES)
+
+    def note(self, used: int, now: float) -> None:
+        """Note that `used` slots are held at `now`."""
+        last = self._samples[-1] if self._samples else None
+        if last is None or now - last.at >= SAMPLE_SECONDS:
+            self._samples.append(Sample(now, used))
+        elif used > last.used:
+            self._samples[-1] = Sample(last.at, used)
+
+    def samples(self, now: float) -> tuple[Sample, ...]:
+        """Return the samples that at `now` are not older than the minutes that are kept."""
+        oldest = now - SAMPLES * SAMPLE_SECONDS
+        return tuple(sample for sample in self._samples if sample.at >= oldest)

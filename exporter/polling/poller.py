@@ -22,14 +22,13 @@ from exporter.custody.errors import (
 )
 from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
-from exporter.polling.budget import Budget
+from exporter.polling.budget import Budget, Usage
 from exporter.polling.credential import Credential
 from exporter.polling.on_demand import OnDemand, poll_on_demand
 from exporter.polling.pause import Cause, Pause
 from exporter.polling.results import Results
 from exporter.polling.retry import Poll, asked_for, refusals_after
 from exporter.polling.schedule import Entry, Schedule, Turn
-from exporter.polling.usage import Usage
 from exporter.targets import Kind, Target, listed, organizations_of
 from exporter.turns import in_turns
 

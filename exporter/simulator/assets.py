@@ -6,7 +6,7 @@ from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asset:
+class SimulatedAsset:
     """What an asset row says about the asset itself (Kraken: List vault asset balances).
 
     `price` is the USD price around which the asset wanders, None where no rate exists;
@@ -47,8 +47,8 @@ class Asset:
         }
 
 
-def _coin(asset: str, name: str, price: str, volatility: float, color_code: str) -> Asset:
-    return Asset(
+def _coin(asset: str, name: str, price: str, volatility: float, color_code: str) -> SimulatedAsset:
+    return SimulatedAsset(
         asset=asset,
         name=name,
         price=Decimal(price),
@@ -58,8 +58,8 @@ def _coin(asset: str, name: str, price: str, volatility: float, color_code: str)
     )
 
 
-def _stablecoin(asset: str, name: str, color_code: str) -> Asset:
-    return Asset(
+def _stablecoin(asset: str, name: str, color_code: str) -> SimulatedAsset:
+    return SimulatedAsset(
         asset=asset,
         name=name,
         price=Decimal(1),
@@ -71,8 +71,8 @@ def _stablecoin(asset: str, name: str, color_code: str) -> Asset:
     )
 
 
-def _fiat(asset: str, name: str, price: str, volatility: float, color_code: str) -> Asset:
-    return Asset(
+def _fiat(asset: str, name: str, price: str, volatility: float, color_code: str) -> SimulatedAsset:
+    return SimulatedAsset(
         asset=asset,
         name=name,
         price=Decimal(price),
@@ -86,8 +86,8 @@ def _fiat(asset: str, name: str, price: str, volatility: float, color_code: str)
     )
 
 
-def _stock(asset: str, name: str, price: str, color_code: str) -> Asset:
-    return Asset(
+def _stock(asset: str, name: str, price: str, color_code: str) -> SimulatedAsset:
+    return SimulatedAsset(
         asset=asset,
         name=name,
         price=Decimal(price),
@@ -98,13 +98,13 @@ def _stock(asset: str, name: str, price: str, color_code: str) -> Asset:
     )
 
 
-def _by_code(assets: Iterable[Asset]) -> dict[str, Asset]:
+def _by_code(assets: Iterable[SimulatedAsset]) -> dict[str, SimulatedAsset]:
     return {asset.asset: asset for asset in assets}
 
 
 ASSETS = _by_code(
     (
-        Asset(
+        SimulatedAsset(
             asset="BTC",
             name="Bitcoin",
             price=Decimal(65000),
@@ -128,7 +128,7 @@ ASSETS = _by_code(
         _fiat("EUR", "Euro", "1.08", 0.1, "#003399"),
         _stock("AAPLX", "Apple xStock", "228", "#555555"),
         _stock("TSLAX", "Tesla xStock", "310", "#CC0000"),
-        Asset(
+        SimulatedAsset(
             asset="TIDE",
             name="Tidewater",
             price=Decimal("2.4"),
@@ -136,7 +136,7 @@ ASSETS = _by_code(
             color_code="#0FB5BA",
             launch_time=1_793_620_800,  # 2026-11-02
         ),
-        Asset(
+        SimulatedAsset(
             asset="NOVA",
             name="Nova Protocol (vesting)",
             price=None,
@@ -147,9 +147,9 @@ ASSETS = _by_code(
 )
 
 
-def invented_asset(number: int) -> Asset:
+def invented_asset(number: int) -> SimulatedAsset:
     """Return an asset for portfolios larger than the catalogue; equal numbers give equal assets."""
-    return Asset(
+    return SimulatedAsset(
         asset=f"T{number:04d}",
         name=f"Token {number}",
         price=Decimal(1 + number % 997),

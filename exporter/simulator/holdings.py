@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from exporter.simulator.assets import Asset
+from exporter.simulator.assets import SimulatedAsset
 from exporter.simulator.wander import DAY, Holds, Wander
 
 QUOTE_ASSET = "USD"
 _QUOTE_DECIMALS = 2
 
 
-class Amounts(NamedTuple):
+class HeldAmounts(NamedTuple):
     """Parts of one balance, in units of the asset, or in USD once valued. `hold` lies in `spot`."""
 
     spot: Decimal
@@ -29,25 +29,25 @@ class Amounts(NamedTuple):
         """What could be withdrawn now."""
         return self.spot - self.hold
 
-    def rounded(self, decimals: int) -> "Amounts":
+    def rounded(self, decimals: int) -> "HeldAmounts":
         """Return the parts rounded one by one, so that the sums stay exact after rounding."""
-        return Amounts(*(_rounded(part, decimals) for part in self))
+        return HeldAmounts(*(_rounded(part, decimals) for part in self))
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
     """An asset in a vault: the amounts around which it moves, and how it moves."""
 
-    asset: Asset
-    base: Amounts
+    asset: SimulatedAsset
+    base: HeldAmounts
     market: Wander
     flow: Wander
     holds: Holds
 
-    def amounts(self, now: float) -> Amounts:
+    def amounts(self, now: float) -> HeldAmounts:
         """Return the amounts at `now` (Unix seconds), with all decimals of the asset."""
         moved = Decimal(self.flow.at(now))
-        return Amounts(
+        return HeldAmounts(
             spot=self.base.spot * moved,
             # of the base, not of the moving spot: a withdrawal's amount does not change while it waits
             hold=self.base.spot * Decimal(self.holds.at(now)),
@@ -64,17 +64,17 @@ class Holding:
             self.asset.rate_decimals,
         )
 
-    def value(self, now: float) -> Amounts | None:
+    def value(self, now: float) -> HeldAmounts | None:
         """Return the amounts at `now` in USD, each rounded to the cent; None without a rate."""
         price = self.price(now)
         if price is None:
             return None
-        return Amounts(*(part * price for part in self.amounts(now))).rounded(_QUOTE_DECIMALS)
+        return HeldAmounts(*(part * price for part in self.amounts(now))).rounded(_QUOTE_DECIMALS)
 
     def row(self, now: float, *, full_precision: bool) -> dict[str, object]:
         """Return the row at `now` as JSON carries it (Kraken: List vault asset balances).
 
-        Amounts have all decimals of the asset with `full_precision`, else its funding decimals;
+        HeldAmounts have all decimals of the asset with `full_precision`, else its funding decimals;
         the quote fields value the unrounded amounts. Fiat rows leave out what only crypto has.
         """
         asset = self.asset

@@ -7,8 +7,8 @@ from decimal import Decimal
 from functools import cached_property
 from itertools import count
 
-from exporter.simulator.assets import ASSETS, Asset, invented_asset
-from exporter.simulator.holdings import QUOTE_ASSET, Amounts, Holding
+from exporter.simulator.assets import ASSETS, SimulatedAsset, invented_asset
+from exporter.simulator.holdings import QUOTE_ASSET, HeldAmounts, Holding
 from exporter.simulator.treasuries import TREASURIES, VaultPlan
 from exporter.simulator.wander import Holds, Wander
 
@@ -153,10 +153,10 @@ def large_portfolio(vaults: int, assets: int, seed: int = 1) -> Portfolio:
     )
 
 
-_Market = Mapping[str, tuple[Asset, Wander]]
+_Market = Mapping[str, tuple[SimulatedAsset, Wander]]
 
 
-def _market(seed: int, asset: Asset) -> tuple[Asset, Wander]:
+def _market(seed: int, asset: SimulatedAsset) -> tuple[SimulatedAsset, Wander]:
     return asset, Wander.seeded(f"{seed}/{asset.asset}", asset.volatility)
 
 
@@ -171,11 +171,13 @@ def _vault(seed: int, number: int, plan: VaultPlan, market: _Market) -> Vault:
     )
 
 
-def _holding(key: str, amounts: str, bustle: float, asset: Asset, market: Wander) -> Holding:
+def _holding(
+    key: str, amounts: str, bustle: float, asset: SimulatedAsset, market: Wander
+) -> Holding:
     spot, staked, pledged = (Decimal(amount) for amount in amounts.split())
     return Holding(
         asset,
-        Amounts(spot, Decimal(0), staked, pledged),
+        HeldAmounts(spot, Decimal(0), staked, pledged),
         market,
         Wander.seeded(key, _FLOW_SCALE),
         Holds(key, bustle),

@@ -23,13 +23,13 @@ from exporter.strict_yaml.mistakes import (
     Place,
     ProblemError,
 )
-from exporter.strict_yaml.model import Document, value_mistakes
-from exporter.strict_yaml.values import Surroundings, Unquoted, kind
+from exporter.strict_yaml.scalars import Context, Unquoted, kind
+from exporter.strict_yaml.validation import Document, value_mistakes
 
 Read = TypeVar("Read", bound=Document)
 First = TypeVar("First")
 Second = TypeVar("Second")
-Relations = Callable[[object, Surroundings], Iterable[Mistake]]
+Relations = Callable[[object, Context], Iterable[Mistake]]
 
 LONGEST_DOCUMENT = 1024 * 1024
 # More values than a document of that size holds without aliases that multiply each other.
@@ -82,7 +82,7 @@ def load_document(
     text, mistakes = _text(path)
     if mistakes:
         raise ConfigError(path, mistakes)
-    return _read(text, path, Surroundings(path.parent, environ), document, relations)
+    return _read(text, path, Context(path.parent, environ), document, relations)
 
 
 def read_both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
@@ -98,11 +98,9 @@ def read_both(first: Callable[[], First], second: Callable[[], Second]) -> tuple
     return read, second()
 
 
-def parse_document(
-    text: str, surroundings: Surroundings, document: type[Read], relations: Relations
-) -> Read:
+def parse_document(text: str, context: Context, document: type[Read], relations: Relations) -> Read:
     """Read a document from text, as `load_document` does from a file."""
-    return _read(text, "configuration", surroundings, document, relations)
+    return _read(text, "configuration", context, document, relations)
 
 
 # Errors are raised outside of `except`: what they would carry along holds parts of the file.
@@ -121,18 +119,18 @@ def _text(path: Path) -> tuple[str, list[Mistake]]:
 def _read(
     text: str,
     file: Path | str,
-    surroundings: Surroundings,
+    context: Context,
     document: type[Read],
     relations: Relations,
 ) -> Read:
-    read, mistakes = _examine(text, surroundings, document, relations)
+    read, mistakes = _examine(text, context, document, relations)
     if read is None or mistakes:
         raise ConfigError(file, mistakes[:MOST_MISTAKES], len(mistakes[MOST_MISTAKES:]))
     return read
 
 
 def _examine(
-    text: str, surroundings: Surroundings, document: type[Read], relations: Relations
+    text: str, context: Context, document: type[Read], relations: Relations
 ) -> tuple[Read | None, list[Mistake]]:
     try:
         written = read_document(text, example=document.example)
@@ -140,10 +138,10 @@ def _examine(
         return None, [Mistake((), str(problem))]
     read, mistakes = None, written.mistakes
     try:
-        read = document.model_validate(written.tree, context=surroundings)
+        read = document.model_validate(written.tree, context=context)
     except ValidationError as errors:
         mistakes += value_mistakes(errors, document)
-    mistakes += relations(written.tree, surroundings)
+    mistakes += relations(written.tree, context)
     # One value can be seen to be wrong in two ways that come to the same.
     found = list(dict.fromkeys(mistakes))
     for number, mistake in enumerate(found[:MOST_MISTAKES]):

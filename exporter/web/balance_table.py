@@ -23,7 +23,7 @@ class Cell(NamedTuple):
     unit: str
 
 
-class Row(NamedTuple):
+class BalanceRow(NamedTuple):
     """An asset and its amounts, or the total of an organization."""
 
     asset: str
@@ -37,7 +37,7 @@ class BalanceTable:
     """A table. worth: the sums of the quote balances. unpriced: how many rows have none."""
 
     titles: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BalanceRow, ...]
     worth: tuple[Cell, ...] = ()
     unpriced: int = 0
 
@@ -50,9 +50,9 @@ def balance_table_of(kind: Kind, balances: Balances) -> BalanceTable:
     if kind == "organization":
         (total,) = unpacked
         cells = tuple(Cell(amount, total.quote_asset) for amount in total.amounts)
-        return BalanceTable(titles, (Row("All", "all assets of all vaults", cells, ""),))
+        return BalanceTable(titles, (BalanceRow("All", "all assets of all vaults", cells, ""),))
     rows = tuple(
-        Row(asset.asset, asset.name or UNKNOWN, _cells(amounts), asset.asset_class)
+        BalanceRow(asset.asset, asset.name or UNKNOWN, _cells(amounts), asset.asset_class)
         for asset, amounts in zip(balances.assets, unpacked, strict=True)
     )
     worths = [row.cells[_WORTH] for row in rows]

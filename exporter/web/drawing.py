@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from exporter.metrics.state import MOST_RESULTS
-from exporter.polling.usage import SAMPLE_SECONDS, SAMPLES
+from exporter.polling.budget import SAMPLE_SECONDS, SAMPLES
 
 CHART_WIDTH: Final = 600
 CHART_HEIGHT: Final = 100

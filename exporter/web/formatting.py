@@ -32,14 +32,14 @@ def _whole(seconds: float) -> str:
     return whole_duration(int(seconds), most_units=2)
 
 
-class Moment(NamedTuple):
+class Timestamp(NamedTuple):
     """A moment, for machines (`2026-11-21T12:00:00Z`) and for people (`2026-11-21 12:00:00 UTC`)."""
 
     iso: str
     utc: str
 
 
-def moment(at: float) -> Moment:
+def moment(at: float) -> Timestamp:
     """Return a moment in Unix seconds, to the second."""
     return _second(int(at))
 
@@ -51,9 +51,9 @@ def rfc3339(at: float) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _second(at: int) -> Moment:
+def _second(at: int) -> Timestamp:
     utc = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
-    return Moment(f"{utc.replace(' ', 'T')}Z", f"{utc} UTC")
+    return Timestamp(f"{utc.replace(' ', 'T')}Z", f"{utc} UTC")
 
 
 def amount(value: Decimal) -> str:

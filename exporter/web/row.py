@@ -7,7 +7,7 @@ from typing import NamedTuple
 from exporter.durations import duration
 from exporter.status.model import State, TargetStatus
 from exporter.web.drawing import Strip, strip
-from exporter.web.formatting import UNKNOWN, Moment, age, lasting, moment, wait
+from exporter.web.formatting import UNKNOWN, Timestamp, age, lasting, moment, wait
 from exporter.web.paths import name_in_path, path_of
 
 
@@ -18,7 +18,7 @@ class Polls(NamedTuple):
     bars: Strip
 
 
-class Row(NamedTuple):
+class TargetRow(NamedTuple):
     """The cells of a target. Where there is no moment, the text beside it says why."""
 
     key: str
@@ -26,9 +26,9 @@ class Row(NamedTuple):
     path: str
     organization: str
     name: str
-    success: Moment | None
+    success: Timestamp | None
     success_text: str
-    next_poll: Moment | None
+    next_poll: Timestamp | None
     next_poll_text: str
     interval: str
     planned_interval: str
@@ -39,21 +39,21 @@ class Row(NamedTuple):
     polls: Polls
     error: str
     message: str
-    failing: Moment | None
+    failing: Timestamp | None
     failing_text: str
-    paused: Moment | None
+    paused: Timestamp | None
     paused_text: str
     paused_why: str
 
 
-def row_of(target: TargetStatus, now: float) -> Row:
+def row_of(target: TargetStatus, now: float) -> TargetRow:
     """Return the row of `target` at `now`, in Unix seconds."""
     known, failure = target.known, target.known.failure
     of = known.target
     success, next_poll, latency = known.last_success, target.next_poll, target.latency
     interval, pause = known.refresh_interval, target.pause
     is_told = pause is not None and failure is not None and failure.type == pause.type
-    return Row(
+    return TargetRow(
         key=f"{of.kind}-{name_in_path(of.id)}",
         state=target.state,
         path=path_of(of),

@@ -19,7 +19,7 @@ from exporter.status.model import (
 from exporter.web.formatting import rfc3339
 from exporter.web.paths import path_of
 
-Document = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
 
 def targets_json(status: Status) -> bytes:
@@ -44,11 +44,11 @@ def targets_json(status: Status) -> bytes:
     return f"{_encoded(document).removesuffix(end)}{targets}{end}".encode()
 
 
-def _encoded(document: Document) -> str:
+def _encoded(document: JsonObject) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def _exporter(exporter: ExporterStatus) -> Document:
+def _exporter(exporter: ExporterStatus) -> JsonObject:
     return {
         "version": exporter.version,
         "startTime": rfc3339(exporter.started_at),
@@ -60,7 +60,7 @@ def _exporter(exporter: ExporterStatus) -> Document:
     }
 
 
-def _budget(budget: BudgetStatus) -> Document:
+def _budget(budget: BudgetStatus) -> JsonObject:
     return {
         "requests": budget.requests,
         "windowSeconds": budget.window,
@@ -83,7 +83,7 @@ def _budget(budget: BudgetStatus) -> Document:
     }
 
 
-def _pause(pause: PauseStatus) -> Document:
+def _pause(pause: PauseStatus) -> JsonObject:
     return {
         "credential": pause.credential,
         "since": rfc3339(pause.since),
@@ -94,7 +94,7 @@ def _pause(pause: PauseStatus) -> Document:
     }
 
 
-def _credential(credential: CredentialStatus) -> Document:
+def _credential(credential: CredentialStatus) -> JsonObject:
     cause = credential.cause
     return {
         "credential": credential.credential,
@@ -110,7 +110,7 @@ def _credential(credential: CredentialStatus) -> Document:
     }
 
 
-def _target(target: TargetStatus) -> Document:
+def _target(target: TargetStatus) -> JsonObject:
     known = target.known
     of = known.target
     return {
@@ -143,7 +143,7 @@ def _target(target: TargetStatus) -> Document:
     }
 
 
-def _error(failure: Failure, failed_polls: int) -> Document:
+def _error(failure: Failure, failed_polls: int) -> JsonObject:
     return {
         "type": failure.type,
         "status": failure.status,

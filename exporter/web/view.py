@@ -16,7 +16,7 @@ SortKey = Callable[[TargetStatus], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SortColumn:
     """A column that targets can be sorted by. title: for its head. key: of a target."""
 
     name: str
@@ -35,15 +35,17 @@ def _error(target: TargetStatus) -> str | None:
 
 
 COLUMNS: Final = (
-    Column("state", "State", lambda target: STATES.index(target.state)),
-    Column("target", "Target", _names),
-    Column("success", "Last success", lambda target: _negative(target.known.last_success)),
-    Column("next", "Next poll", lambda target: target.next_poll),
-    Column("interval", "Interval", lambda target: target.known.refresh_interval, is_number=True),
-    Column("rows", "Rows", lambda target: target.known.rows, is_number=True),
-    Column("series", "Series", lambda target: target.series, is_number=True),
-    Column("latency", "Latency", lambda target: target.latency, is_number=True),
-    Column("error", "Last polls and error", _error),
+    SortColumn("state", "State", lambda target: STATES.index(target.state)),
+    SortColumn("target", "Target", _names),
+    SortColumn("success", "Last success", lambda target: _negative(target.known.last_success)),
+    SortColumn("next", "Next poll", lambda target: target.next_poll),
+    SortColumn(
+        "interval", "Interval", lambda target: target.known.refresh_interval, is_number=True
+    ),
+    SortColumn("rows", "Rows", lambda target: target.known.rows, is_number=True),
+    SortColumn("series", "Series", lambda target: target.series, is_number=True),
+    SortColumn("latency", "Latency", lambda target: target.latency, is_number=True),
+    SortColumn("error", "Last polls and error", _error),
 )
 _COLUMNS: Final = {column.name: column for column in COLUMNS}
 

@@ -13,8 +13,8 @@ import httpx
 
 from exporter.assembly import Exporter, World
 from exporter.metrics.state import Failure, PollResult, TargetState
+from exporter.polling.budget import Usage
 from exporter.polling.pause import Cause
-from exporter.polling.usage import Usage
 from exporter.simulator import moods
 from exporter.simulator.portfolio import Portfolio
 from exporter.web.access.control import Access

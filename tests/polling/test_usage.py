@@ -1,6 +1,6 @@
 """The samples of how full the budget was."""
 
-from exporter.polling.usage import SAMPLE_SECONDS, SAMPLES, Sample, Usage
+from exporter.polling.budget import SAMPLE_SECONDS, SAMPLES, Sample, Usage
 
 
 def test_one_sample_stands_for_five_seconds_and_has_the_most_of_them() -> None:

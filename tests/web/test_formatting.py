@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from exporter.web.formatting import Moment, age, amount, exact, lasting, moment, rfc3339, wait
+from exporter.web.formatting import Timestamp, age, amount, exact, lasting, moment, rfc3339, wait
 
 NOON = 1_795_262_400.0
 
@@ -29,7 +29,7 @@ def test_ages_and_waits_are_whole_seconds_that_have_passed(
 
 
 def test_moments_are_written_in_utc() -> None:
-    assert moment(NOON + 0.999) == Moment("2026-11-21T12:00:00Z", "2026-11-21 12:00:00 UTC")
+    assert moment(NOON + 0.999) == Timestamp("2026-11-21T12:00:00Z", "2026-11-21 12:00:00 UTC")
 
 
 @pytest.mark.parametrize(

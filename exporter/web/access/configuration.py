@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from exporter.strict_yaml.mistakes import Location, Mistake, ProblemError
-from exporter.strict_yaml.model import Document, Model
-from exporter.strict_yaml.values import Fields, Surroundings
+from exporter.strict_yaml.scalars import Context, Fields
+from exporter.strict_yaml.validation import Document, Model
 from exporter.web.access.fields import (
     NOTHING,
     TLS_1_2_SUITES,
@@ -68,7 +68,7 @@ class WebConfiguration(Document):
         return self.tls_server_config.files if self.tls_server_config else ()
 
 
-def relation_mistakes(tree: object, _surroundings: Surroundings) -> Iterator[Mistake]:
+def relation_mistakes(tree: object, _context: Context) -> Iterator[Mistake]:
     """Find what is wrong between the values of a document."""
     document = tree if isinstance(tree, dict) else {}
     tls = document.get("tls_server_config")

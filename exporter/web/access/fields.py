@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from exporter.strict_yaml.files import contents
 from exporter.strict_yaml.mistakes import ProblemError
-from exporter.strict_yaml.values import FilePath, Unquoted, duration, kind, text, whole_number
+from exporter.strict_yaml.scalars import FilePath, Unquoted, duration, kind, text, whole_number
 
 LARGEST_PEM: Final = 1024 * 1024
 DEAREST_COST: Final = 14

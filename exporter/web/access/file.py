@@ -21,7 +21,7 @@ Signature = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class WebConfigReading:
     """What was read.
 
     signature: how its files looked just before. open_to_all: those with secrets that every user of this
@@ -40,7 +40,7 @@ class WebConfigFile:
         """Read it. Raises ConfigError."""
         self._path = path
         self._problem: str | None = None
-        self._held = Reading(WebConfiguration(), ())
+        self._held = WebConfigReading(WebConfiguration(), ())
         self.hold(self._read())
         self._last_look = self._held.signature
 
@@ -54,7 +54,7 @@ class WebConfigFile:
         """What is wrong with what was read last, where that does not hold for it."""
         return self._problem
 
-    def read(self) -> Reading:
+    def read(self) -> WebConfigReading:
         """Read it anew, for `hold`. Raises ConfigError, also where TLS was switched on or off."""
         try:
             reading = self._read()
@@ -64,7 +64,7 @@ class WebConfigFile:
             raise
         return reading
 
-    def hold(self, reading: Reading) -> None:
+    def hold(self, reading: WebConfigReading) -> None:
         """Let what was read hold from now on, and warn of secrets in it that others can read."""
         self._held = reading
         self._problem = None
@@ -90,7 +90,7 @@ class WebConfigFile:
         else:
             log.info("web_config_reloaded")
 
-    def _read(self) -> Reading:
+    def _read(self) -> WebConfigReading:
         if self._path is None:
             return self._held
         # Once only to learn which files there are to look at before they are read.
@@ -100,7 +100,7 @@ class WebConfigFile:
         has_secrets = configuration.basic_auth_users or (tls and tls.key)
         files = (self._path if has_secrets else None, tls and tls.key_file)
         open_to_all = tuple(file for file in files if file and is_open_to_all(file))
-        return Reading(configuration, signature, open_to_all)
+        return WebConfigReading(configuration, signature, open_to_all)
 
     def _expect_same_scheme(self, configuration: WebConfiguration) -> None:
         if bool(configuration.tls_server_config) != bool(self.configuration.tls_server_config):

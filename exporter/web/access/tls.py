@@ -13,8 +13,8 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from exporter.strict_yaml.files import answer_of
 from exporter.strict_yaml.mistakes import ProblemError
-from exporter.strict_yaml.model import Model
-from exporter.strict_yaml.values import CaFile, Text
+from exporter.strict_yaml.scalars import CaFile, Text
+from exporter.strict_yaml.validation import Model
 from exporter.web.access.fields import (
     CURVES,
     NOTHING,

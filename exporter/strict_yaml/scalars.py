@@ -59,7 +59,7 @@ def kind(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Context:
     """What a document is read against.
 
     directory: where relative paths start.
@@ -70,7 +70,7 @@ class Surroundings:
     environ: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def of(cls, context: object) -> "Surroundings":
+    def of(cls, context: object) -> "Context":
         """Take them from a validation's context; a model built in code has none."""
         return context if isinstance(context, cls) else cls(Path(), {})
 
@@ -133,7 +133,7 @@ def number(form: str, fits: Callable[[Decimal], bool]) -> BeforeValidator:
 def file_path(value: object, info: ValidationInfo) -> Path:
     """Read the path of a file, which starts at the configuration file's directory."""
     written = value if isinstance(value, Path) else text(value)
-    return Surroundings.of(info.context).directory / written
+    return Context.of(info.context).directory / written
 
 
 def check_certificates(path: Path) -> Path:

@@ -18,8 +18,8 @@ from exporter.strict_yaml.mistakes import (
     ProblemError,
     cut,
 )
+from exporter.strict_yaml.scalars import Unquoted, kind
 from exporter.strict_yaml.secret_text import IN_ITS_PLACE, may_be_secret
-from exporter.strict_yaml.values import Unquoted, kind
 
 LONGEST_SHOWN = 40
 # What pydantic adds to the location of a key that is wrong itself, not its value.
