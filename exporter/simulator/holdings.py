@@ -74,7 +74,7 @@ class Holding:
     def row(self, now: float, *, full_precision: bool) -> dict[str, object]:
         """Return the row at `now` as JSON carries it (Kraken: List vault asset balances).
 
-        HeldAmounts have all decimals of the asset with `full_precision`, else its funding decimals;
+        Amounts have all decimals of the asset with `full_precision`, else its funding decimals;
         the quote fields value the unrounded amounts. Fiat rows leave out what only crypto has.
         """
         asset = self.asset

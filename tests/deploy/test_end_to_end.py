@@ -16,7 +16,7 @@ import pytest
 
 from exporter.config import Polling
 from exporter.polling.plan import SHORTEST_STALE_AFTER_SECONDS
-from exporter.simulator.holdings import Amounts, Holding
+from exporter.simulator.holdings import HeldAmounts, Holding
 from exporter.simulator.portfolio import Portfolio
 from exporter.simulator.server import SimulatorThread
 from tests.deploy.inbox import Inbox, inbox
@@ -39,7 +39,7 @@ NORTHWIND, HELIX = PORTFOLIO.organizations
 COLD, HOT, *_ = NORTHWIND.vaults
 ARCHIVE: Final = HELIX.vaults[-1]
 FULL: Final = COLD.holdings[0]
-ROBBED: Final = replace(FULL, base=Amounts(*(part * Decimal("0.6") for part in FULL.base)))
+ROBBED: Final = replace(FULL, base=HeldAmounts(*(part * Decimal("0.6") for part in FULL.base)))
 LOSS: Final = {
     "alertname": OUTFLOW,
     "severity": "critical",
