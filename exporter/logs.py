@@ -25,11 +25,11 @@ _LEVELS: Final[dict[Level, int]] = {
 
 
 _hide: Final[list[Callable[[str], str]]] = [str]
-"""What leaves secrets out of a traceback; the last that was given counts."""
+"""What leaves out secrets; the last that was given counts."""
 
 
 def hide_with(hide: Callable[[str], str]) -> None:
-    """Let no traceback be logged before `hide` has left the secrets out of it: its exception's message may name one."""
+    """Let no traceback, and no message of a library, be logged before `hide` has left out the secrets that it names."""
     _hide[0] = hide
 
 
@@ -72,7 +72,7 @@ def configure(level: Level, format_: LogFormat) -> None:
     handler = logging.StreamHandler(stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=processors,
+            foreign_pre_chain=[*processors, _message_without_secrets],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -85,6 +85,11 @@ def _without_secrets(_logger: object, _method: str, event: EventDict) -> EventDi
     if "exception" in event:
         return {**event, "exception": _hide[0](str(event["exception"]))}
     return event
+
+
+def _message_without_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Leave secrets out of a library's message: asyncio's has the `repr` of exceptions that nobody waited for."""
+    return {**event, "event": _hide[0](str(event["event"]))}
 
 
 def _level_as_in_flags(_logger: object, _method: str, event: EventDict) -> EventDict:

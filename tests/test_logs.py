@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from exporter.logs import Level, LogFormat, configure, get_logger
+from exporter.logs import Level, LogFormat, configure, get_logger, hide_with
 from tests.logfmt import read_line
 
 
@@ -133,6 +133,18 @@ def test_libraries_show_their_warnings_but_nothing_below_whatever_the_level(
     library.info("HTTP Request")
     library.warning("something odd")
     assert [json.loads(line)["event"] for line in lines(capsys)] == ["something odd"]
+
+
+def test_a_librarys_message_is_shown_without_the_secrets_that_it_repeats(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """asyncio writes the `repr` of an exception that nobody waited for."""
+    configure("info", "json")
+    hide_with(lambda text: text.replace("MARKER", "<secret>"))
+    logging.getLogger("asyncio").error("future: <Task exception=%r>", ValueError("MARKER"))
+    hide_with(str)
+    (line,) = lines(capsys)
+    assert json.loads(line)["event"] == "future: <Task exception=ValueError('<secret>')>"
 
 
 def test_a_logger_that_was_made_before_follows_the_configuration(
