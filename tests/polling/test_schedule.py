@@ -3,12 +3,14 @@
 import math
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from exporter.polling.difference import Difference
 from exporter.polling.retry import Poll
-from exporter.polling.schedule import Schedule, Turn
-from exporter.targets import Target
+from exporter.polling.schedule import Entry, Schedule, Turn
+from exporter.targets import Target, TargetChange
 
 
 def target(vault: str, interval: float = 60.0) -> Target:
@@ -186,3 +188,135 @@ def test_under_too_much_demand_equal_targets_are_polled_equally_often() -> None:
     counts = Counter(poll(polls, step * 0.3) for step in range(4321))
     assert max(counts.values()) - min(counts.values()) <= 1
     assert len(counts) == 400
+
+
+def test_what_somebody_asks_for_goes_before_all_others_once_a_minute() -> None:
+    polls = made(overdue=1.0, asked=60.0)
+    for now in (0.0, 0.0):
+        poll(polls, now)
+    overdue, asked = polls.entries
+    asked.is_slow = True
+    assert asked.hurry(10.0)
+    assert polls.next(10.0, {"key": Turn(0.0, slow_turn_at=99.0)})[0] is asked
+    asked.begin(poll_of, 10.0)
+    asked.finish()
+    assert not asked.hurry(69.9)
+    assert polls.next(69.9, FREE)[0] is overdue
+    assert asked.hurry(70.0)
+    assert polls.next(70.0, FREE)[0] is asked
+
+
+def test_a_hurry_of_all_makes_due_what_is_not_under_way() -> None:
+    polls = made(waiting=60.0, retrying=60.0, overdue=1.0)
+    for _ in range(3):
+        poll(polls, 0.0)
+    waiting, retrying, overdue = polls.entries
+    retrying.begin(poll_of, 60.0)
+    retrying.retry(90.0)
+    polls.hurry(50.0)
+    assert (waiting.due, waiting.ready_at) == (50.0, 50.0)
+    assert (retrying.due, retrying.ready_at) == (60.0, 90.0)
+    # It is not made to wait either.
+    assert (overdue.due, overdue.ready_at) == (1.0, 1.0)
+
+
+def test_a_retry_after_a_slow_failure_waits_its_turn_and_a_quick_one_goes_first() -> None:
+    polls = made(retrying=60.0, overdue=60.0)
+    for _ in range(2):
+        poll(polls, 0.0)
+    retrying, overdue = polls.entries
+    retrying.due = 100.0
+    retrying.begin(poll_of, 100.0)
+    retrying.retry(101.0)
+    assert polls.next(200.0, FREE)[0] is retrying
+    retrying.is_slow = True
+    assert polls.next(200.0, FREE)[0] is overdue
+
+
+def test_a_poll_that_fails_and_one_that_succeeds_leave_their_marks() -> None:
+    polls = made(a=60.0)
+    entry = polls.entries[0]
+    marks = []
+    for failed, refusals in ((True, 2), (False, 0)):
+        entry.begin(poll_of, entry.due)
+        assert (entry.is_sending, entry.poll is None) == (True, False)
+        entry.finish(failed=failed, refusals=refusals)
+        assert (entry.is_sending, entry.poll is None) == (False, True)
+        marks.append((entry.is_polled, entry.is_failing, entry.refusals))
+    assert marks == [(True, True, 2), (True, False, 0)]
+
+
+def after_reload(
+    *,
+    failed: bool = False,
+    renewed: bool = False,
+    interval: float = 60.0,
+    credential: str = "key",
+    refusals: int = 0,
+) -> Entry:
+    """Return the place of a target that was polled at 100 and found changed at 130."""
+    before = target("a")
+    polls = Schedule([before], now=100.0)
+    entry = polls.entries[0]
+    entry.begin(poll_of, 100.0)
+    entry.finish(failed=failed, refusals=refusals)
+    new = replace(before, interval=interval, credential=credential)
+    difference = Difference((TargetChange(new, before),), (), ())
+    polls.reload(difference, {credential} if renewed else set(), now=130.0)
+    assert polls.entries == [entry]
+    assert entry.target is new
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("options", "due"),
+    [
+        ({}, 160.0),
+        ({"failed": True}, 160.0),
+        ({"renewed": True}, 160.0),
+        ({"credential": "other"}, 160.0),
+        ({"failed": True, "renewed": True}, 130.0),
+        ({"failed": True, "credential": "other"}, 130.0),
+        ({"failed": True, "refusals": 3, "renewed": True}, 130.0),
+        ({"failed": True, "refusals": 1}, 220.0),
+        ({"interval": 20.0}, 120.0),
+        ({"interval": 90.0}, 190.0),
+        ({"interval": 90.0, "failed": True, "refusals": 1}, 280.0),
+    ],
+)
+def test_what_failed_is_tried_at_once_after_a_reload_with_other_secrets(
+    options: dict[str, Any], due: float
+) -> None:
+    entry = after_reload(**options)
+    assert (entry.due, entry.ready_at) == (due, due)
+    forgives = due == 130.0
+    assert entry.refusals == (0 if forgives else options.get("refusals", 0))
+
+
+@pytest.mark.parametrize("is_under_way", [True, False], ids=["under way", "never polled"])
+def test_a_reload_leaves_alone_what_is_under_way_or_was_never_polled(
+    is_under_way: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    polls = Schedule([target("a")], now=100.0)
+    entry = polls.entries[0]
+    if is_under_way:
+        entry.begin(poll_of, 100.0)
+    entry.is_failing = True
+    change = TargetChange(target("a", interval=5.0), target("a"))
+    polls.reload(Difference((change,), (), ()), {"key"}, now=130.0)
+    assert (entry.due, entry.ready_at) == (100.0, 100.0)
+    assert entry.target.interval == 5.0
+
+
+def test_after_a_reload_new_targets_are_due_at_once_and_those_that_left_are_dropped() -> None:
+    polls = made(stays=60.0, leaves=60.0)
+    stays, leaves = polls.entries
+    new = target("new")
+    difference = Difference(
+        (TargetChange(new), TargetChange(stays.target, stays.target)), (leaves.target,), ()
+    )
+    polls.reload(difference, set(), now=30.0)
+    fresh, kept = polls.entries
+    assert kept is stays
+    assert (fresh.target, fresh.due, fresh.ready_at) == (new, 30.0, 30.0)
+    assert [entry.is_dropped for entry in (fresh, stays, leaves)] == [False, False, True]

@@ -40,8 +40,8 @@ ALSO: Final = {
     "custody/departure": ("test_client", "test_unasked"),
     "custody/transport": ("test_client", "test_unasked", "test_wire", "test_network"),
     "custody/wire": ("test_unasked", "test_client"),
-    "polling/credential": ("test_nonce_watch", "test_reload", "test_outage"),
-    "polling/poller": ("test_doubt", "test_outage", "test_on_demand", "test_reload"),
+    "polling/credential": ("test_nonce_watch",),
+    "polling/poller": ("test_doubt", "test_outage", "test_on_demand"),
     "polling/silence": ("test_outage",),
 }
 """Besides `test_<module>.py`, the files of tests that are to hold a module."""

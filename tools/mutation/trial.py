@@ -29,6 +29,10 @@ LONGEST_TEST_SECONDS: Final = 4.0
 """Of processor time; a slower test holds nothing, and is not watched any longer."""
 
 
+MOST_BYTES: Final = 2**31
+"""Of the address space of a forked process."""
+
+
 class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Loads one module from the given source, whatever its file holds."""
 
@@ -160,6 +164,8 @@ def _forked(task: Callable[[], int], seconds: int) -> int:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(nowhere, stream)
+        # A mutant that never ends may take all of the memory before its time is over.
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
         if seconds < sys.maxsize:
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         status = task()
