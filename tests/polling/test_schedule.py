@@ -59,6 +59,18 @@ def test_the_most_overdue_in_terms_of_its_own_interval_goes_first() -> None:
     assert poll(polls, 3620.0) == "often"
 
 
+def test_a_target_that_was_never_polled_goes_before_the_most_overdue() -> None:
+    polls = made(often=1.0, hourly=3600.0)
+    assert poll(polls, 0.0) == "often"
+    assert poll(polls, 1000.0) == "hourly"
+
+
+def test_a_poll_succeeds_unless_said_otherwise() -> None:
+    polls = made(a=60.0)
+    poll(polls, 0.0)
+    assert not polls.entries[0].is_failing
+
+
 def test_a_target_is_not_polled_twice_at_the_same_time() -> None:
     polls = made(a=1.0)
     entry, _ = polls.next(0.0, FREE)

@@ -171,10 +171,12 @@ class _Finder(cst.CSTVisitor):
 
     def _place(self, node: cst.CSTNode) -> tuple[str, bool]:
         """Return the name of the outermost function or class around `node`, and whether it runs at import."""
-        names, is_run_at_import = [], True
+        names, is_run_at_import, is_default = [], True, False
         for parent in self._parents(node):
-            if isinstance(parent, cst.FunctionDef):
-                names, is_run_at_import = [parent.name.value], False
+            if isinstance(parent, cst.Parameters):
+                is_default = True
+            elif isinstance(parent, cst.FunctionDef):
+                names, is_run_at_import, is_default = [parent.name.value], is_default, False
             elif isinstance(parent, cst.ClassDef):
                 names.insert(0, parent.name.value)
         return ".".join(names), is_run_at_import

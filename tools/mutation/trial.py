@@ -1,5 +1,6 @@
 """Runs tests of this project in forked processes: once as it is, then with a mutant in the place of a module."""
 
+import gc
 import importlib.abc
 import importlib.util
 import os
@@ -20,6 +21,8 @@ import pytest
 
 QUIET: Final = (
     *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"),
+    # Who reads no report needs no rewritten asserts, and a forked process is not tidied up.
+    *("--assert=plain", "-p", "no:unraisableexception", "-p", "no:threadexception"),
     # pytest finds its plugins imported before.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
@@ -156,6 +159,7 @@ def start(path: Path, source: str, tests: Sequence[str], seconds: int) -> int:
 
 
 def _forked(task: Callable[[], int], seconds: int) -> int:
+    gc.freeze()
     if pid := os.fork():
         return pid
     status = 70
