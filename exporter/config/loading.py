@@ -18,7 +18,7 @@ from exporter.strict_yaml.secret_text import secret_text
 Located = tuple[Location, Fields]
 
 REPEATED = "is used already at {first}: it must be unique"
-NOT_A_NAME = "is what metrics and the log call all credentials together: choose another name"
+NOT_A_NAME = "stands for all credentials together in metrics and in the log: choose another name"
 SAME_KEY = "holds the same API key as {first}: two users of one key spoil each other's nonces"
 
 
@@ -55,9 +55,9 @@ def _choices(credentials: list[Located]) -> Iterator[Mistake]:
             if not _given(source, one) and not _given(source, other):
                 yield Mistake(at, f"{one} or {other} is required")
             if _given(source, one) and _given(source, other):
-                yield Mistake(at, f"{one} and {other} exclude each other: keep one")
+                yield Mistake(at, f"{one} and {other} are mutually exclusive: keep one")
         if _given(source, "otp_file") and _given(source, "totp_secret_file"):
-            yield Mistake(at, "otp_file and totp_secret_file exclude each other: keep one")
+            yield Mistake(at, "otp_file and totp_secret_file are mutually exclusive: keep one")
 
 
 def _api_keys(credentials: list[Located], context: Context) -> Iterator[tuple[Location, str]]:
@@ -85,7 +85,7 @@ def _references(credentials: object, organizations: list[Located]) -> Iterator[M
         else:
             used.update(credentials)  # any of them may be meant
             if name is None and len(credentials) > 1:
-                problem = f"is required where there are several credentials: write one of {known}"
+                problem = f"is required if there are several credentials: write one of {known}"
                 yield Mistake(here, problem)
     for name in credentials:
         if name not in used:

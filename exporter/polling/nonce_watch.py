@@ -25,7 +25,7 @@ class NonceWatch:
         self._is_told = False
 
     def accepted(self) -> None:
-        """Take note that the API has answered a request with what was asked for."""
+        """Note that the API has answered a request with what was asked for."""
         if not self.has_accepted:
             self.has_accepted = True
             # Those before say that our nonces were behind, nothing about anybody else.
@@ -33,7 +33,7 @@ class NonceWatch:
             self._is_told = False
 
     def refused(self, now: float) -> bool:
-        """Take note that the API refused a nonce, and return whether it is time to tell what that says.
+        """Note that the API refused a nonce, and return whether it is time to tell what that says.
 
         It says that the key is shared where a nonce was accepted before, else that all of ours are behind.
         """

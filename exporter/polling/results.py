@@ -26,7 +26,7 @@ MAX_LOGGED_ROWS = 10
 
 
 class Results:
-    """Takes note of what requests and polls came to.
+    """Notes what requests and polls came to.
 
     One log event for each change of a target's state, not for each poll: an API that is away for a night must not
     fill a disk. wall: Unix seconds.
@@ -40,12 +40,12 @@ class Results:
         self._seconds: dict[str, float | None] = {}
 
     def exchanged(self, exchange: Exchange) -> None:
-        """Take note of one request that has ended, whatever came of it."""
+        """Note one request that has ended, whatever came of it."""
         self._telemetry.exchanged(exchange)
         self._seconds[exchange.id] = exchange.seconds
 
     def request_failed(self, target: Target, error: CustodyError) -> None:
-        """Take note of one failed request, whether or not it is tried again."""
+        """Note one failed request, whether or not it is tried again."""
         self._telemetry.failed(ENDPOINT_OF[target.kind], error)
         log.debug("request_failed", **_names(target), **_facts(error))
 
@@ -98,13 +98,13 @@ class Results:
                 _log_rejected_field(target, field)
 
     def try_failed(self, target: Target, error: CustodyError, *, began: float) -> None:
-        """Take note of a failed request, sent at `began` (monotonic seconds), that is tried again in the same poll."""
+        """Note a failed request, sent at `began` (monotonic seconds), that is tried again in the same poll."""
         self._store.put(self._store[target].with_failed_try(self._failure(error), began))
 
     def poll_failed(
         self, target: Target, error: CustodyError, *, refresh_interval: float | None
     ) -> None:
-        """Take note of a poll that has failed for good: it changes no balance."""
+        """Note a poll that has failed for good: it changes no balance."""
         before = self._store[target]
         result = self._result(target, error.type)
         self._change(
@@ -168,7 +168,7 @@ class Results:
         log.warning("target_stale", **_names(state.target), age_seconds=round(age))
 
     def unasked_answer(self, credential: str, find: Find) -> None:
-        """Take note of bytes on a connection of `credential` that no request asked for."""
+        """Note bytes on a connection of `credential` that no request asked for."""
         state = next((it for it in self._store.states() if it.target.id == find.after), None)
         log.warning(
             "unasked_answer",

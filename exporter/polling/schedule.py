@@ -51,7 +51,7 @@ class Entry:
         return (now - self.due) / self.target.interval if self.is_polled else math.inf
 
     def begin(self, poll: Callable[[], Poll], now: float) -> None:
-        """Take note that a request goes out: the first of a new poll, or another try of the one under way."""
+        """Note that a request goes out: the first of a new poll, or another try of the one under way."""
         self.is_sending = True
         if self.poll is None:
             self.poll = poll()
@@ -74,7 +74,7 @@ class Entry:
         self.is_slow = False
 
     def retry(self, at: float) -> None:
-        """Take note that the poll goes on with another try; its place is free until then."""
+        """Note that the poll goes on with another try; its place is free until then."""
         self.is_sending = False
         self.ready_at = at
 
@@ -86,7 +86,7 @@ class Entry:
         no_earlier_than: float = -math.inf,
         no_later_than: float = math.inf,
     ) -> None:
-        """Take note that the poll has ended, and set the next one, between these moments where they are given.
+        """Note that the poll has ended, and set the next one, between these moments where they are given.
 
         It is an interval after this one began. A little lateness is made up for, so that a target which has to wait
         now and then is not read less often for it; to make up for more would favour some where all are late.

@@ -285,7 +285,7 @@ class _Reader:
                 continue
             key = _key(key_node)
             if key is None:
-                self._mistake(at, f"the key on line {line} is no plain text: write a name there")
+                self._mistake(at, f"the key on line {line} is not plain text: write a name there")
                 continue
             if key in lines:
                 problem = f"is written twice, on line {lines[key]} and on line {line}: keep one"

@@ -53,7 +53,7 @@ def _read(path: Path, size: int) -> bytes:
         if stat.S_ISDIR(mode):
             raise NamedProblemError("is a directory: name a file", path)
         if not stat.S_ISREG(mode):  # a pipe would block, and can be read only once
-            problem = "is no regular file: it must be one that can be read again"
+            problem = "is not a regular file: it must be one that can be read again"
             raise NamedProblemError(problem, path)
         with path.open("rb") as file:
             return file.read(size)

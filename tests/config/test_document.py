@@ -58,7 +58,7 @@ def test_a_directory_is_no_configuration(directory: Path) -> None:
 
 
 def test_a_device_is_no_configuration() -> None:
-    problem = "is no regular file: it must be one that can be read again"
+    problem = "is not a regular file: it must be one that can be read again"
     assert load_mistake(Path("/dev/zero")) == f"/dev/zero: {problem}"
 
 
@@ -198,7 +198,7 @@ def test_a_duplicate_empty_key_is_told_too(directory: Path) -> None:
 @pytest.mark.parametrize("key", ["? [a, b]\n", "? {a: b}\n", '"a\\nb"', '"\\ud800"', "? !tag a\n"])
 def test_a_key_is_plain_text(key: str, directory: Path) -> None:
     assert mistakes(f"{document()}{key}: 1\n", directory) == [
-        "the key on line 7 is no plain text: write a name there"
+        "the key on line 7 is not plain text: write a name there"
     ]
 
 

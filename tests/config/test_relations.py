@@ -30,13 +30,13 @@ def unique(path: str) -> str:
         (
             f"{SOURCES}, api_key_env: KEY, api_secret_env: SECRET",
             [
-                "api_key_file and api_key_env exclude each other: keep one",
-                "api_secret_file and api_secret_env exclude each other: keep one",
+                "api_key_file and api_key_env are mutually exclusive: keep one",
+                "api_secret_file and api_secret_env are mutually exclusive: keep one",
             ],
         ),
         (
             f"{SOURCES}, otp_file: otp, totp_secret_file: seed",
-            ["otp_file and totp_secret_file exclude each other: keep one"],
+            ["otp_file and totp_secret_file are mutually exclusive: keep one"],
         ),
     ],
 )
@@ -48,7 +48,7 @@ def test_each_secret_has_one_source(sources: str, problems: list[str], directory
 
 def test_no_credential_has_the_name_of_all_of_them(directory: Path) -> None:
     assert mistakes(document().replace("treasury", "all"), directory) == [
-        "credentials.all: is what metrics and the log call all credentials together: choose another name"
+        "credentials.all: stands for all credentials together in metrics and in the log: choose another name"
     ]
 
 
@@ -60,7 +60,7 @@ def test_one_of_several_credentials_must_be_named(directory: Path) -> None:
     text = f"{TWO_KEYS}- id: ABCD EFGH IJKL MNOP\n"
     assert mistakes(text, directory) == [
         (
-            "organizations[0].credentials: is required where there are several credentials: "
+            "organizations[0].credentials: is required if there are several credentials: "
             "write one of one, two"
         )
     ]
@@ -205,7 +205,7 @@ organizations:
                 "credentials.treasury.max_in_flight: the value is not a whole number from 1 to "
                 "999999999"
             ),
-            "credentials.treasury: api_key_file and api_key_env exclude each other: keep one",
+            "credentials.treasury: api_key_file and api_key_env are mutually exclusive: keep one",
             f"credentials.treasury: {SECRET_CHOICE}",
             (
                 "credentials.spare.api_secret_file: does not hold base64: copy the whole secret as "

@@ -160,7 +160,7 @@ def test_a_secret_of_64_kib_is_read(directory: Path) -> None:
         ("api_key_file: .", "api_key_file: is a directory: name a file ({})"),
         (
             "api_key_file: /dev/zero",
-            "api_key_file: is no regular file: it must be one that can be read again (/dev/zero)",
+            "api_key_file: is not a regular file: it must be one that can be read again (/dev/zero)",
         ),
         ("api_key_file: 12345678", "api_key_file: the value is a number to YAML: put it in quotes"),
         ("api_key_file: ''", "api_key_file: is empty: write some text"),
@@ -196,7 +196,7 @@ def test_a_pipe_does_not_block(directory: Path) -> None:
     text = document(sources="api_key_file: pipe, api_secret_file: secret")
     assert mistakes(text, directory) == [
         (
-            "credentials.treasury.api_key_file: is no regular file: "
+            "credentials.treasury.api_key_file: is not a regular file: "
             f"it must be one that can be read again ({directory}/pipe)"
         )
     ]

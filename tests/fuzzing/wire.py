@@ -72,7 +72,7 @@ class Wire:
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator["Wire"]:
-        """Take note of what goes wrong out of sight while the block runs."""
+        """Note what goes wrong out of sight while the block runs."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self._errors.texts.append(str(context)))
         root = logging.getLogger()

@@ -85,7 +85,7 @@ def _certificates(at: Location, tls: Fields) -> Iterator[Mistake]:
     for name in ("cert", "key", "client_ca"):
         file = f"{name}_file"
         if _given(tls, name) and _given(tls, file):
-            yield Mistake(at, f"{file} and {name} exclude each other: keep one")
+            yield Mistake(at, f"{file} and {name} are mutually exclusive: keep one")
         if name != "client_ca" and not _given(tls, name) and not _given(tls, file):
             yield Mistake(at, f"{file} or {name} is required for TLS")
 
@@ -97,7 +97,7 @@ def _clients(at: Location, tls: Fields) -> Iterator[Mistake]:
     if requires and not has_ca:
         yield Mistake(
             at,
-            "client_ca_file or client_ca is required with this client_auth_type: it says whose certificates count",
+            "client_ca_file or client_ca is required with this client_auth_type: it says whom to trust",
         )
     # Another value than those is told for itself.
     if not verifies and tls.get("client_auth_type") in (None, "", "NoClientCert"):
@@ -119,11 +119,12 @@ def _versions(at: Location, tls: Fields) -> Iterator[Mistake]:
         if has_1_2 and least == "TLS13":
             yield Mistake(
                 (*at, "cipher_suites"),
-                "those of TLS 1.2 have no effect with min_version TLS13, and TLS 1.3 always has all of its own",
+                "suites of TLS 1.2 have no effect with min_version TLS13; those of TLS 1.3 are always enabled",
             )
         if not has_1_2 and least == "TLS12":
             yield Mistake(
-                (*at, "cipher_suites"), "has none for TLS 1.2: add one, or write min_version: TLS13"
+                (*at, "cipher_suites"),
+                "has no suite for TLS 1.2: add one, or write min_version: TLS13",
             )
 
 

@@ -87,9 +87,7 @@ def _certificate(pem: str) -> str:
 
 def _private_key(pem: str) -> str:
     if "ENCRYPTED" in pem:
-        raise ProblemError(
-            "holds an encrypted key, and nobody is there to be asked for its password"
-        )
+        raise ProblemError("holds an encrypted key, for which no password can be given: decrypt it")
     if "PRIVATE KEY-----" not in pem:
         raise ProblemError("holds no private key: it must be in PEM format")
     return pem
@@ -123,7 +121,7 @@ def _version(value: object) -> str:
     written = text(value)
     if written in ("TLS10", "TLS11"):
         raise ProblemError(
-            "OpenSSL offers nothing older than TLS 1.2, as what is older is broken (RFC 8996): write TLS12 or TLS13"
+            "versions before TLS 1.2 are broken and not supported (RFC 8996): write TLS12 or TLS13"
         )
     if written not in VERSIONS:
         raise ProblemError(f"must be {' or '.join(VERSIONS)}")
@@ -134,7 +132,7 @@ def _client_auth_type(value: object) -> str:
     written = text(value)
     if written in NOT_VERIFYING:
         raise ProblemError(
-            f"Python's TLS asks for no certificate without verifying it, as {written} does: "
+            f"Python's TLS cannot request a certificate without verifying it, as {written} does: "
             "write RequireAndVerifyClientCert, VerifyClientCertIfGiven or NoClientCert"
         )
     if written not in (*VERIFYING, "NoClientCert"):
@@ -161,7 +159,7 @@ def _one_curve(curves: tuple[str, ...]) -> tuple[str, ...]:
     if set(curves) == set(CURVES):
         return ()
     if len(set(curves)) > 1:
-        raise ProblemError("Python's TLS can be given one curve, or all four: keep the first")
+        raise ProblemError("Python's TLS takes one curve, or all four: keep the first")
     return curves[:1]
 
 
@@ -194,7 +192,7 @@ def _bcrypt_hash(value: object) -> SecretStr:
     match = _BCRYPT.fullmatch(value) if isinstance(value, str) else None
     if not match:
         raise ProblemError(
-            "is no bcrypt hash, such as `htpasswd -nBC 10 USER` writes after the colon: "
+            "is not a bcrypt hash, such as `htpasswd -nBC 10 USER` writes after the colon: "
             "$2y$, a cost, $, and 53 characters"
         )
     if int(match["cost"]) > DEAREST_COST:
@@ -226,7 +224,9 @@ Version = Annotated[str, BeforeValidator(_version)]
 ClientAuthType = Annotated[str, BeforeValidator(_client_auth_type)]
 CipherSuite = Annotated[
     str,
-    _one_of((*TLS_1_2_SUITES, *TLS_1_3_SUITES), "is no cipher suite that may be used; those are"),
+    _one_of(
+        (*TLS_1_2_SUITES, *TLS_1_3_SUITES), "is not a cipher suite that can be used; these are"
+    ),
 ]
 Curves = Annotated[
     tuple[Annotated[str, _one_of(CURVES, "must be one of")], ...],

@@ -267,19 +267,19 @@ def test_an_interval_may_be_written_as_in_go(directory: Path, written: str, seco
 
 
 AUTH_TYPE = (
-    "Python's TLS asks for no certificate without verifying it, as {} does: "
+    "Python's TLS cannot request a certificate without verifying it, as {} does: "
     "write RequireAndVerifyClientCert, VerifyClientCertIfGiven or NoClientCert"
 )
 NO_EFFECT = (
     "has no effect without a certificate: write client_auth_type: RequireAndVerifyClientCert"
 )
-OLD = "OpenSSL offers nothing older than TLS 1.2, as what is older is broken (RFC 8996): write TLS12 or TLS13"
+OLD = "versions before TLS 1.2 are broken and not supported (RFC 8996): write TLS12 or TLS13"
 NO_HASH = (
-    "is no bcrypt hash, such as `htpasswd -nBC 10 USER` writes after the colon: "
+    "is not a bcrypt hash, such as `htpasswd -nBC 10 USER` writes after the colon: "
     "$2y$, a cost, $, and 53 characters"
 )
 USELESS_SUITES = (
-    "those of TLS 1.2 have no effect with min_version TLS13, and TLS 1.3 always has all of its own"
+    "suites of TLS 1.2 have no effect with min_version TLS13; those of TLS 1.3 are always enabled"
 )
 OTHER_HEADER = (
     "this header cannot be set; those that can are Content-Security-Policy, "
@@ -306,7 +306,7 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     (tls(key_file="other-key.pem"), f"{T}: the key is not that of the certificate"),
     (
         tls(key_file="encrypted.pem"),
-        f"{T}.key_file: holds an encrypted key, and nobody is there to be asked for its password",
+        f"{T}.key_file: holds an encrypted key, for which no password can be given: decrypt it",
     ),
     (
         tls(cert_file="broken.pem"),
@@ -315,7 +315,7 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     (tls(cert="x", cert_file=None), f"{T}.cert: holds no certificate: it must be in PEM format"),
     (
         tls(key="-----BEGIN PRIVATE KEY-----"),
-        f"{T}: key_file and key exclude each other: keep one",
+        f"{T}: key_file and key are mutually exclusive: keep one",
     ),
     (tls(key=["MARKER"], key_file=None), f"{T}.key: must be text in PEM format, not a list"),
     (
@@ -330,7 +330,7 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     (tls(client_allowed_sans=["x"]), f"{T}.client_allowed_sans: {NO_EFFECT}"),
     (
         tls(client_auth_type="RequireAndVerifyClientCert"),
-        f"{T}: client_ca_file or client_ca is required with this client_auth_type: it says whose certificates count",
+        f"{T}: client_ca_file or client_ca is required with this client_auth_type: it says whom to trust",
     ),
     *(
         (tls(client_auth_type=policy), f"{T}.client_auth_type: {AUTH_TYPE.format(policy)}")
@@ -357,7 +357,7 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     ),
     (
         tls(cipher_suites=["TLS_AES_128_GCM_SHA256"]),
-        f"{T}.cipher_suites: has none for TLS 1.2: add one, or write min_version: TLS13",
+        f"{T}.cipher_suites: has no suite for TLS 1.2: add one, or write min_version: TLS13",
     ),
     (
         tls(curve_preferences=["X448"]),
@@ -365,7 +365,7 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     ),
     (
         tls(curve_preferences=["X25519", "CurveP256"]),
-        f"{T}.curve_preferences: Python's TLS can be given one curve, or all four: keep the first",
+        f"{T}.curve_preferences: Python's TLS takes one curve, or all four: keep the first",
     ),
     (
         tls(prefer_server_cipher_suites="yes"),
