@@ -1,12 +1,6 @@
-"""What a scrape gets: joins what is rendered already, and compresses it; a scrape costs little more than copying.
-
-Balances are compressed once for each state of the store, so that a second Prometheus server costs no more than
-the sending. The exporter's own metrics differ at each scrape. Both are parts of one gzip member, put together as
-RFC 1952 allows: the deflate stream of the first ends on a byte without being final, and the checksums are combined.
-"""
+"""What a scrape gets: joins what is rendered already, and compresses it; a scrape costs little more than copying."""
 
 import asyncio
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -29,8 +23,7 @@ CHUNK_BYTES: Final = 512 * 1024
 GZIP_LEVEL: Final = 1
 """As fast as isal's level 0, and a third smaller; level 3 takes five times as long and saves nothing."""
 
-_RAW_DEFLATE: Final = -15
-_GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_GZIP: Final = 16 + isal_zlib.MAX_WBITS
 
 
 def _header(metric: Metric) -> bytes:
@@ -56,9 +49,8 @@ class Exposition:
     def __init__(self, store: Store, registry: CollectorRegistry) -> None:
         self._store = store
         self._registry = registry
-        # One thread, so that servers that come at the same time share its work.
+        # One thread, so that many scrapes never are many threads.
         self._compressor = Worker("compressor")
-        self._compressed: dict[Format, tuple[int, _Deflated]] = {}
 
     def plain(self, format_: Format) -> Iterator[bytes]:
         """Return the exposition of this moment, in chunks."""
@@ -67,40 +59,15 @@ class Exposition:
 
     async def gzip(self, format_: Format) -> list[bytes]:
         """Return the exposition of this moment, in pieces of one gzip member."""
-        snapshot = self._store.snapshot()
-        own = _deflate([_own_metrics(self._registry, format_)], isal_zlib.Z_FINISH)
+        # Anew for each scrape. To keep it for a second server that comes before anything else was polled would save
+        # 14 ms of processor time at 100,000 series, where something is polled every 0.3 s.
         loop = asyncio.get_running_loop()
-        stored = await loop.run_in_executor(self._compressor, self._stored, snapshot, format_)
-        checksum = isal_zlib.crc32_combine(stored.checksum, own.checksum, own.length)
-        trailer = struct.pack("<LL", checksum, (stored.length + own.length) & 0xFFFFFFFF)
-        return [_GZIP_HEADER, *stored.data, *own.data, trailer]
-
-    def _stored(self, snapshot: Snapshot, format_: Format) -> "_Deflated":
-        version, deflated = self._compressed.get(format_, (None, None))
-        if deflated is None or version != snapshot.version:
-            deflated = _deflate(_chunks(_stored(snapshot, format_)), isal_zlib.Z_FULL_FLUSH)
-            self._compressed[format_] = snapshot.version, deflated
-        return deflated
+        return await loop.run_in_executor(self._compressor, _compressed, self.plain(format_))
 
 
-@dataclass(frozen=True, slots=True)
-class _Deflated:
-    """A deflate stream, or the beginning of one. checksum, length: CRC-32 and bytes of what was compressed."""
-
-    data: tuple[bytes, ...]
-    checksum: int
-    length: int
-
-
-def _deflate(chunks: Iterable[bytes], flush: int) -> _Deflated:
-    compressor = isal_zlib.compressobj(GZIP_LEVEL, wbits=_RAW_DEFLATE)
-    data, checksum, length = [], 0, 0
-    for chunk in chunks:
-        data.append(compressor.compress(chunk))
-        checksum = isal_zlib.crc32(chunk, checksum)
-        length += len(chunk)
-    data.append(compressor.flush(flush))
-    return _Deflated(tuple(data), checksum, length)
+def _compressed(chunks: Iterable[bytes]) -> list[bytes]:
+    compressor = isal_zlib.compressobj(GZIP_LEVEL, wbits=_GZIP)
+    return [*map(compressor.compress, chunks), compressor.flush()]
 
 
 def _stored(snapshot: Snapshot, format_: Format) -> Iterator[bytes]:

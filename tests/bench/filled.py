@@ -113,7 +113,7 @@ def _samples(
         yield metric.name, metric.help, list(metric.labels), samples
 
 
-async def _serve_exporter(series: int, port: int, *, changes: bool) -> None:
+async def _serve_exporter(series: int, port: int) -> None:
     exporter = _filled_exporter(series)
     site = Site(exporter, "/metrics")
     stop = asyncio.Event()
@@ -121,8 +121,7 @@ async def _serve_exporter(series: int, port: int, *, changes: bool) -> None:
     with ListenAddress("127.0.0.1", port).listen() as listener:
         async with serving(site.app(), listener):
             while not stop.is_set():
-                if changes:
-                    exporter.store.put(next(iter(exporter.store.states())))
+                exporter.store.put(next(iter(exporter.store.states())))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CHANGE_SECONDS):
                         await stop.wait()
@@ -173,8 +172,7 @@ def _serve_registry(registry: CollectorRegistry, port: int) -> None:
 
 
 SERVERS: dict[str, Callable[[int, int], None]] = {
-    "exporter": lambda series, port: asyncio.run(_serve_exporter(series, port, changes=True)),
-    "unchanging": lambda series, port: asyncio.run(_serve_exporter(series, port, changes=False)),
+    "exporter": lambda series, port: asyncio.run(_serve_exporter(series, port)),
     "gauges": _serve_gauges,
     "collector": _serve_collector,
 }

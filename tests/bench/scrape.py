@@ -123,8 +123,6 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
         with ours("exporter", series) as server:
             page = _balances_page(server)
             _row("this exporter", server, runs)
-        with ours("unchanging", series) as server:
-            _row("this exporter, the same state again", server, runs)
         for name, peer in _peers(series, page).items():
             with peer as server:
                 _row(name, server, runs)
