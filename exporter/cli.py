@@ -37,8 +37,7 @@ def main(signals: Signals, arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if flags.version:
         python = platform.python_version()
-        _show(f"{PROGRAM} {__version__} (revision {revision()}, Python {python})\n")
-        return SUCCESS
+        return _show(f"{PROGRAM} {__version__} (revision {revision()}, Python {python})\n")
     if flags.demo and flags.config_file is not None:
         parser.error("--demo and --config.file are mutually exclusive")
     if flags.once and flags.config_check:
@@ -46,15 +45,22 @@ def main(signals: Signals, arguments: Sequence[str] | None = None) -> int:
     return _run(flags, signals)
 
 
-def _show(text: str) -> None:
-    """Write `text` to stdout; a reader that has left, as `head` does, wants no more of it."""
+def _show(text: str) -> int:
+    """Write `text` to stdout and return the exit status; a reader that has left, as `head` does, is no failure."""
+    if sys.stdout is None:
+        _tell(f"{PROGRAM}: cannot write to stdout: it is closed")
+        return RUNTIME_FAILURE
     try:
         # Whatever the terminal's encoding is: the exposition is UTF-8.
         sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # What could not be written would be tried, and complained of, again at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            _tell(f"{PROGRAM}: cannot write to stdout: {error.strerror}")
+            return RUNTIME_FAILURE
+    return SUCCESS
 
 
 def _tell(problem: str) -> None:
@@ -102,14 +108,13 @@ async def _go(flags: argparse.Namespace, signals: Signals) -> int:
         from exporter import app  # noqa: PLC0415 - see _run
 
         if flags.config_check:
-            _show(app.check(load, flags.web_config_file, sys.stdout, os.environ))
-            return SUCCESS
+            return _show(app.check(load, flags.web_config_file, sys.stdout, os.environ))
         if flags.once:
             once = await app.poll_once(load(), signals, sys.stderr, os.environ)
-            _show(fit_for(sys.stdout, once.page))
+            status = _show(fit_for(sys.stdout, once.page))
             if once.report:
                 print(f"\n{once.report}", end="", file=sys.stderr)
-            return SUCCESS if once.succeeded else RUNTIME_FAILURE
+            return status if once.succeeded else RUNTIME_FAILURE
         limits = Limits(
             connections=flags.max_connections,
             requests=flags.max_requests,

@@ -381,6 +381,30 @@ def test_a_reader_that_has_left_is_no_failure(flag: str, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("flag", ["--version", "--config.check", "--once"])
+@pytest.mark.parametrize(
+    ("redirection", "problem"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")]
+)
+def test_a_full_or_closed_stdout_is_a_failure_and_told_so(
+    flag: str, redirection: str, problem: str, tmp_path: Path
+) -> None:
+    """As in `kraken-custody-exporter --once > FILE`, for the node exporter's textfile collector."""
+    with SimulatorThread(simulator().app) as base_url:
+        write(tmp_path, configuration(base_url))
+        done = subprocess.run(
+            ["/bin/sh", "-c", f'"$@" {redirection}', "sh", *COMMAND, flag, "--log.level", "error"],
+            cwd=tmp_path,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    told = f"kraken-custody-exporter: cannot write to stdout: {problem}\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
 def test_neither_the_version_nor_the_daemon_loads_what_draws_tables(tmp_path: Path) -> None:
     """What polls once for a pipe loads all that the daemon does."""
     listing = (
