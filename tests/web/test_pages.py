@@ -13,7 +13,7 @@ from exporter.polling.plan import Shortage
 from exporter.status.model import ExporterStatus, State, Status
 from exporter.web.formatting import UNKNOWN
 from exporter.web.pages import Pages, Verdict, polling, verdict
-from exporter.web.view import View
+from exporter.web.view import COLUMNS, View
 from tests.metrics.answers import HOT, ORGANIZATION, row, vault_answer, vault_target
 from tests.web.statuses import (
     BUDGET,
@@ -311,6 +311,19 @@ def test_a_target_that_is_asked_just_now_says_so() -> None:
 def test_rows_that_were_left_out_are_told() -> None:
     seen = status(told(polls=1, rows=5, invalid_rows=2))
     assert cell(PAGES.status(seen, View()), 5) == "5 2 invalid"
+
+
+def test_each_cell_of_a_row_is_labelled_as_its_column_is() -> None:
+    """On a phone the columns have no heads, and each cell its own label."""
+    page = PAGES.status(status(up()), View())
+    (row,) = re.findall(r'<tr id="vault-.*?</tr>', page, re.DOTALL)
+    cells = re.findall(r"<t[dh]( [^>]*)?>", row)
+    assert len(cells) == len(COLUMNS)
+    for column, attributes in zip(COLUMNS, cells, strict=True):
+        label = re.search(r'data-label="([^"]*)"', attributes)
+        # The one cell without is the row's own head.
+        assert column.name == "target" if label is None else column.title.startswith(label[1])
+        assert ('class="number"' in attributes) is column.is_number
 
 
 def test_a_filter_leaves_out_the_others_and_keeps_the_order() -> None:
