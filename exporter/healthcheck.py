@@ -1,7 +1,7 @@
 """Asks the exporter of this container whether it works, for the image's HEALTHCHECK: there is no curl in it.
 
-Exit status 0: it works, or answers but does not say, for want of a password or because of a rate limit; 1: it does not
-work, or does not answer.
+Exit status 0: it works, or answers but does not say, for want of a password, because of a rate limit or to this name;
+1: it does not work, or does not answer.
 """
 
 import http.client
@@ -31,7 +31,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         return 1
     sys.stdout.write(f"{url[0]}: {status} {text}\n")
     # What answers like that is not dead, and nothing is known of the rest; a check that always fails would tell less.
-    return 0 if status in (200, 401, 429) else 1
+    return 0 if status in (200, 401, 421, 429) else 1
 
 
 def _ask(scheme: str, authority: str, path: str) -> tuple[int, str]:

@@ -47,6 +47,11 @@ def answering(status: int, text: str, tls: ssl.SSLContext | None = None) -> Iter
     [
         (200, "Healthy: polling is in progress.\n", 0),
         (401, "Unauthorized\n", 0),
+        (
+            421,
+            "Without TLS or a password this exporter does not answer to the name x.example.\n",
+            0,
+        ),
         (429, "Too Many Requests\n", 0),
         (503, "Unhealthy: no poll for a while.\n", 1),
         (404, "Not Found\n", 1),
