@@ -107,7 +107,7 @@ async def serve(
 
 
 def _log_late_stop() -> None:
-    log.warning("stopped", problem="what was under way did not end in time, and was left")
+    log.warning("stopped", problem="a task did not end in time and was abandoned")
 
 
 def _shown(config_file: Path | None) -> str | None:

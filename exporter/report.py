@@ -160,9 +160,9 @@ def _warnings(plan: Plan) -> Iterator[str]:
     yield from map(_shortage, plan.shortages)
     if late := plan.withdrawn_between_polls:
         yield (
-            f"{len(late)} of {len(plan.targets)} targets, such as {_name(late[0])}, are not read more often than "
+            f"{len(late)} of {len(plan.targets)} targets, such as {_name(late[0])}, are polled no more often than "
             f"polling.stale_after ({duration(plan.stale_after(late[0]))}): their balances will be withdrawn between "
-            "polls. Make it longer, or leave it out."
+            "polls. Increase or remove it."
         )
 
 
@@ -171,10 +171,10 @@ def _shortage(shortage: Shortage) -> str:
     if shortage.credential is None:
         return (
             f"demand exceeds the budget: {stretched}. "
-            "Make them longer, or raise api.rate_limit.share where nothing else shares the limit."
+            "Use longer intervals, or raise api.rate_limit.share if nothing else uses the rate limit."
         )
     return (
-        f"credential {shortage.credential} asks for {shortage.demand:.3f} requests/s, and its own limit allows "
+        f"credential {shortage.credential} needs {shortage.demand:.3f} requests/s, but its own limit allows "
         f"{shortage.rate:.3f}: its {stretched}. "
-        f"Make them longer, or raise credentials.{shortage.credential}.rate_limit."
+        f"Use longer intervals, or raise credentials.{shortage.credential}.rate_limit."
     )

@@ -290,8 +290,8 @@ def test_a_check_warns_of_what_the_plan_cannot_keep_but_passes(tmp_path: Path) -
         "acme / hot      1m30s     1m30s\n"
         "acme / cold     10m       10m\n"
         "\n"
-        "warning: 1 of 3 targets, such as acme / cold, are not read more often than polling.stale_after (5m): "
-        "their balances will be withdrawn between polls. Make it longer, or leave it out.\n"
+        "warning: 1 of 3 targets, such as acme / cold, are polled no more often than polling.stale_after (5m): "
+        "their balances will be withdrawn between polls. Increase or remove it.\n"
     )
     assert (done.returncode, done.stderr) == (0, "")
 

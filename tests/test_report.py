@@ -72,10 +72,10 @@ def test_a_demand_above_the_budget_is_warned_of_and_every_interval_grows_alike()
         "acme / cold storage  1h        2h15s\n"
         "\n"
         "warning: demand exceeds the budget: intervals are stretched by 2.00. "
-        "Make them longer, or raise api.rate_limit.share where nothing else shares the limit.\n"
+        "Use longer intervals, or raise api.rate_limit.share if nothing else uses the rate limit.\n"
         "\n"
-        "warning: 1 of 3 targets, such as acme / cold storage, are not read more often than polling.stale_after (1m): "
-        "their balances will be withdrawn between polls. Make it longer, or leave it out.\n"
+        "warning: 1 of 3 targets, such as acme / cold storage, are polled no more often than polling.stale_after (1m): "
+        "their balances will be withdrawn between polls. Increase or remove it.\n"
     )
 
 
@@ -93,8 +93,8 @@ def test_a_key_with_a_limit_of_its_own_slows_its_own_targets_alone() -> None:
         "acme / hot       1m        2m\n"
         "other / (total)  1m        1m\n"
         "\n"
-        "warning: credential one asks for 0.033 requests/s, and its own limit allows 0.017: "
-        "its intervals are stretched by 2.00. Make them longer, or raise credentials.one.rate_limit.\n"
+        "warning: credential one needs 0.033 requests/s, but its own limit allows 0.017: "
+        "its intervals are stretched by 2.00. Use longer intervals, or raise credentials.one.rate_limit.\n"
     )
 
 

@@ -64,10 +64,10 @@ def unusual(secrets: Secrets) -> str | None:
     if len(decoded) == SECRET_BYTES:
         return "is also where the API key belongs: put the key there" if is_key else None
     if is_key:
-        return "is the API key: put the secret there, which Kraken shows beside the key"
+        return "is the API key: use the secret, which Kraken shows beside the key"
     with contextlib.suppress(ValueError):
         if len(base64.b64decode(decoded, validate=True)) == SECRET_BYTES:
-            return "is in base64 twice: decode it once"
+            return "is encoded in base64 twice: decode it once"
     return "is not as long as Kraken's secrets, which are 88 characters: copy the whole secret, and not the key"
 
 

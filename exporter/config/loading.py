@@ -81,7 +81,7 @@ def _references(credentials: object, organizations: list[Located]) -> Iterator[M
         if isinstance(name, str):
             used.add(name)
             if credentials and name not in credentials:
-                yield Mistake(here, f"no credentials have this name: write one of {known}")
+                yield Mistake(here, f"no credentials have this name: use one of {known}")
         else:
             used.update(credentials)  # any of them may be meant
             if name is None and len(credentials) > 1:
@@ -89,7 +89,9 @@ def _references(credentials: object, organizations: list[Located]) -> Iterator[M
                 yield Mistake(here, problem)
     for name in credentials:
         if name not in used:
-            yield Mistake(("credentials", name), "is used by no organization: remove or use it")
+            yield Mistake(
+                ("credentials", name), "is not used by any organization: use or remove it"
+            )
 
 
 def _repetitions(organizations: list[Located]) -> Iterator[Mistake]:

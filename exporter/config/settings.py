@@ -58,8 +58,7 @@ def base_url(value: object) -> str:
     match = BASE_URL.fullmatch(text(value))
     if not match or not _has_address(match):
         raise ProblemError(
-            "must be https:// and a host, perhaps a port, and nothing else, "
-            "such as https://api.kraken.com"
+            "must be https://, a host and optionally a port, such as https://api.kraken.com"
         )
     if match["scheme"].lower() == "http" and not _is_loopback(match["ipv6"] or match["host"]):
         raise ProblemError("must begin with https://: http:// is for loopback addresses only")

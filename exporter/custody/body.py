@@ -125,7 +125,7 @@ class _Gzip:
 
     def _begin_member(self, first: int) -> None:
         if first != _MEMBER_BEGINS:
-            raise BodyEncodingError("gzip: goes on after its end")
+            raise BodyEncodingError("gzip: has trailing data")
         if self._members == MOST_MEMBERS:
             raise BodyEncodingError(f"gzip: has more than {MOST_MEMBERS} members")
         self._member = zlib.decompressobj(GZIP)
@@ -133,7 +133,7 @@ class _Gzip:
 
     def finish(self) -> None:
         if not self._member.eof:
-            raise BodyEncodingError("gzip: ends too early")
+            raise BodyEncodingError("gzip: is truncated")
 
 
 _DECODERS: Final[dict[str, type[_Decoder]]] = {
@@ -154,7 +154,7 @@ async def read_body(response: httpx.Response, limit: int, take: Callable[[int], 
     new_decoder = _DECODERS.get(encoding.lower())
     if new_decoder is None:
         # As it was written: a secret in lower case would not be found and left out.
-        raise BodyEncodingError(f"content-encoding {encoding} was not asked for")
+        raise BodyEncodingError(f"content-encoding {encoding} was not requested")
     decoder = new_decoder()
     body = bytearray()
     received = 0

@@ -181,9 +181,7 @@ def vault_steps(document: object) -> Steps[VaultBalances]:
         case list(elements):
             quote_asset = None
         case _:
-            raise InvalidAnswerError(
-                "is neither an array of rows nor an object with them as result"
-            )
+            raise InvalidAnswerError("is neither an array of rows nor an object with one as result")
     if len(elements) > MOST_ROWS:
         raise TooManyRowsError(f"has {len(elements)} rows, more than {MOST_ROWS}")
     rows: dict[tuple[str, str], AssetBalance] = {}
@@ -199,9 +197,7 @@ def vault_steps(document: object) -> Steps[VaultBalances]:
             continue
         key = (row.asset, row.asset_class)
         if key in rows:
-            invalid.append(
-                InvalidRow(position, "asset", "and its class stand in the answer before")
-            )
+            invalid.append(InvalidRow(position, "asset", "and its class appear more than once"))
             continue
         rows[key] = row
         for mistake in mistakes:

@@ -215,7 +215,7 @@ class Transport(httpx.AsyncBaseTransport):
         connected = await self._connect()
         if connected.unread:
             connected.abort()
-            raise httpx.RemoteProtocolError("the server answered before it was asked")
+            raise httpx.RemoteProtocolError("the server answered before a request was sent")
         now = self._clock()
         return _Connection(connected, now, is_for_one or not self._trust.keeps(now))
 
@@ -230,7 +230,7 @@ class Transport(httpx.AsyncBaseTransport):
         if find := connection.unasked(now):
             connection.close()
             self._report(find)
-            raise UnaskedAnswerError("more came than the answer")
+            raise UnaskedAnswerError("the server sent more than its answer")
         connection.given.append((now, connection.asked_for))
         seconds = idle_seconds(connection.made_at, connection.status, now)
         is_wanted = seconds and self._trust.keeps(now) and not self._is_closed

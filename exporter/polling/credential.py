@@ -83,7 +83,7 @@ class Credential:
                 credential=self.name,
                 type=error.type,
                 problem="the API has seen larger nonces from this key than this exporter has sent: another program "
-                "uses it; give the exporter a key of its own",
+                "uses it; create a key for the exporter alone",
             )
         else:
             log.warning(

@@ -116,7 +116,7 @@ def log_warnings(plan: Plan) -> None:
             example=f"{short[0].organization} / {short[0].vault or '(total)'}",
             stale_after_seconds=plan.stale_after(short[0]),
             planned_interval_seconds=round(plan.refresh_interval(short[0]), 1),
-            problem="their balances are withdrawn between polls: make polling.stale_after longer, or leave it out",
+            problem="their balances are withdrawn between polls: increase or remove polling.stale_after",
         )
 
 

@@ -177,9 +177,8 @@ class Results:
             bytes=find.size,
             **({"status": find.status} if find.status else {}),
             doubtful=len(find.doubtful),
-            problem="an answer came that nobody asked for, so answers on its connection may have been mixed up: the "
-            "doubtful targets are read again on new connections; look for the proxy or gateway on the way to the API "
-            "that repeats or delays answers",
+            problem="an unsolicited answer arrived, so answers on its connection may have been mixed up: the doubtful "
+            "targets are read again on new connections; look for a proxy or gateway that repeats or delays answers",
         )
 
     def _result(self, target: Target, error: str | None) -> PollResult:

@@ -52,16 +52,16 @@ UNKNOWN_BREAKAGE = "broken YAML: check the quotes, brackets and indentation here
 PLAIN_WORDS = {
     r"'\t' that cannot start": "a tab: use spaces",
     "cannot start any token": "text that begins with this character: put it in quotes",
-    "mapping values are not allowed": "a ':' that cannot stand here: check the indentation and the ':' of the line "
+    "mapping values are not allowed": "an unexpected ':': check the indentation and the ':' of the line "
     "above, or put text with a ':' in quotes",
-    "found unknown escape character": "a backslash that begins no known escape: use single quotes",
+    "found unknown escape character": "an unknown escape after a backslash: use single quotes",
     "found undefined alias": "an alias without its anchor: put text that begins with '*' in quotes",
     "second occurrence": "an anchor that is defined a second time",
     "expected <block end>": "a line that does not fit those above it: check the indentation",
-    "expected the node content": "a value is missing, or a bracket is one too many",
-    "sequence entries are not allowed": "a '- ' that cannot stand here: begin a new line with it, indented as its "
-    "neighbours are",
-    "found another document": "a second document: the configuration is only one",
+    "expected the node content": "a missing value, or one bracket too many",
+    "sequence entries are not allowed": "an unexpected '- ': begin a new line with it, indented like its "
+    "neighbours",
+    "found another document": "a second document: only one is allowed",
 }
 # Found only where something else begins, lines below, or at the end of the file: the place is where it was begun.
 UNFINISHED = {
@@ -215,7 +215,7 @@ def _compose(text: str) -> yaml.Node | None:
     except (ValueError, OverflowError):  # from chr(), for an escape such as "\UFFFFFFFF"
         mark = loader.get_mark()
         raise ProblemError(
-            f"{_place(mark.line, mark.column)}: an escape that stands for no character"
+            f"{_place(mark.line, mark.column)}: an escape that is not a character"
         ) from None
     finally:
         loader.dispose()

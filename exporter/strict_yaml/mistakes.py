@@ -110,7 +110,7 @@ class UnansweredError(ConfigError):
     """A file does not answer, as when the server that it is on is gone. seconds: for which it was waited for."""
 
     def __init__(self, file: Path, seconds: float) -> None:
-        problem = f"did not answer within {seconds:g} s: check the file system that it is on"
+        problem = f"did not answer within {seconds:g} s: check its file system"
         super().__init__(file, [Mistake((), problem)])
 
 

@@ -145,7 +145,7 @@ def check_certificates(path: Path) -> Path:
         answer_of(path, lambda: trust.load_verify_locations(cafile=path))
         if trust.cert_store_stats()["x509"]:
             return path
-    raise ProblemError("holds no certificates, or broken ones: they must be in PEM format")
+    raise ProblemError("has no valid certificates: they must be in PEM format")
 
 
 Text = Annotated[str, BeforeValidator(text)]

@@ -45,7 +45,7 @@ def header_text(written: str) -> str:
     """Read what a header can carry; raises ProblemError."""
     if not HEADER_TEXT.fullmatch(written):
         raise ProblemError(
-            "holds a space, line break, byte order mark or other character that no header can carry: "
+            "has a space, line break, byte order mark or other character that a header cannot contain: "
             "put the value there alone, as one line of ASCII text"
         )
     return written
@@ -57,7 +57,7 @@ def base64_bytes(written: str) -> bytes:
         if decoded := base64.b64decode(written, validate=True):
             return decoded
     raise ProblemError(
-        "does not hold base64: copy the whole secret as Kraken showed it, on one line and without quotes"
+        "is not base64: copy the whole secret as Kraken shows it, on one line and without quotes"
     )
 
 
@@ -67,7 +67,7 @@ def base32_text(written: str) -> str:
     with contextlib.suppress(ValueError):
         if base64.b32decode(seed + "=" * (-len(seed) % 8)):
             return seed
-    raise ProblemError("does not hold base32: letters A-Z and digits 2-7")
+    raise ProblemError("is not base32: letters A-Z and digits 2-7")
 
 
 def secret_text(where: Path | str, environ: Mapping[str, str]) -> str:
@@ -83,7 +83,7 @@ def _file_text(file: Path) -> str:
     read = contents(file, at_most=LARGEST_SECRET)
     with contextlib.suppress(UnicodeDecodeError):
         return read.decode()
-    raise ProblemError("holds no text: put the secret there as one line of text")
+    raise ProblemError("is not text: put the secret there as one line of text")
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:

@@ -83,7 +83,7 @@ class Acceptor:
         if now - self._told_at >= TELL_AGAIN_SECONDS:
             self._told_at = now
             problem = (
-                f"cannot accept a connection: {error.strerror}; those that wait longest are closed. "
+                f"cannot accept a connection: {error.strerror}; those idle longest are closed. "
                 "Raise the limit of open files (LimitNOFILE, ulimit -n), or lower --web.max-connections"
             )
             log.warning("web_accept_failed", problem=problem)

@@ -20,9 +20,9 @@ def warn_of_exposure(file: WebConfigFile, address: ListenAddress) -> None:
     if not is_loopback(address) and not configuration.tls_server_config:
         if configuration.basic_auth_users:
             problem = (
-                "passwords travel in plain text: add tls_server_config to the web configuration"
+                "passwords are sent in plain text: add tls_server_config to the web configuration"
             )
             log.warning("web_password_in_plain_text", address=str(address), problem=problem)
         else:
-            problem = "whoever reaches the address can read all balances: use --web.config.file, or listen on 127.0.0.1"
+            problem = "anyone who can reach it can read all balances: use --web.config.file, or listen on 127.0.0.1"
             log.warning("web_open_to_all", address=str(address), problem=problem)

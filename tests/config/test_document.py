@@ -123,7 +123,7 @@ def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None
         (
             "api: timeout: 1s",
             (
-                "line 1, column 13: a ':' that cannot stand here: check the indentation and the ':' of the line "
+                "line 1, column 13: an unexpected ':': check the indentation and the ':' of the line "
                 "above, or put text with a ':' in quotes"
             ),
         ),
@@ -133,7 +133,7 @@ def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None
         ('api: "x\npolling: {}\n', "line 1, column 6: a quote that is never closed"),
         (
             'api: "\\q"',
-            "line 1, column 8: a backslash that begins no known escape: use single quotes",
+            "line 1, column 8: an unknown escape after a backslash: use single quotes",
         ),
         (
             "api: *MARKER",
@@ -152,15 +152,15 @@ def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None
             "api: {timeout: 1s\npolling: {}\n",
             "line 1, column 6: a bracket that is not closed, or lacks a comma, before line 2, column 8",
         ),
-        ("api: }", "line 1, column 6: a value is missing, or a bracket is one too many"),
-        ("api: {", "line 1, column 7: a value is missing, or a bracket is one too many"),
+        ("api: }", "line 1, column 6: a missing value, or one bracket too many"),
+        ("api: {", "line 1, column 7: a missing value, or one bracket too many"),
         (
             "api: - 1",
             "line 1, column 6: a '- ' that cannot stand here: begin a new line with it, indented as its neighbours are",
         ),
         (
             "api: 1\n---\napi: 2",
-            "line 2, column 1: a second document: the configuration is only one",
+            "line 2, column 1: a second document: only one is allowed",
         ),
         (
             "api: !<x",
@@ -174,7 +174,7 @@ def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None
         ("a: \ud800", "line 1, column 4: a control character: remove it"),
         (
             'a: "\\UFFFFFFFF"',
-            "line 1, column 7: an escape that stands for no character",
+            "line 1, column 7: an escape that is not a character",
         ),
     ],
 )

@@ -53,9 +53,7 @@ def test_a_file_that_does_not_answer_is_given_up_and_named(
     hang(monkeypatch, tmp_path, release)
     with pytest.raises(UnansweredError) as caught:
         look(tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path}: did not answer within 0 s: check the file system that it is on"
-    )
+    assert str(caught.value) == (f"{tmp_path}: did not answer within 0 s: check its file system")
 
 
 def test_a_file_that_hangs_is_asked_once_and_again_when_it_has_answered(

@@ -17,7 +17,7 @@ SECRET_CHOICE = "api_secret_file or api_secret_env is required"
 
 
 def unique(path: str) -> str:
-    return f"is used already at {path}: it must be unique"
+    return f"is already used at {path}: it must be unique"
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_one_of_several_credentials_must_be_named(directory: Path) -> None:
 def test_credentials_that_do_not_exist_are_told_with_those_that_do(directory: Path) -> None:
     text = document(organization="credentials: tresury")
     assert mistakes(text, directory) == [
-        "organizations[0].credentials: no credentials have this name: write one of treasury",
-        "credentials.treasury: is used by no organization: remove or use it",
+        "organizations[0].credentials: no credentials have this name: use one of treasury",
+        "credentials.treasury: is not used by any organization: use or remove it",
     ]
 
 
 def test_credentials_that_nobody_uses_are_a_mistake(directory: Path) -> None:
     text = f"{TWO_KEYS}- {{id: ABCD EFGH IJKL MNOP, credentials: one}}\n"
     assert mistakes(text, directory) == [
-        "credentials.two: is used by no organization: remove or use it"
+        "credentials.two: is not used by any organization: use or remove it"
     ]
 
 
@@ -97,7 +97,7 @@ def test_two_credentials_cannot_share_an_api_key(directory: Path) -> None:
     assert mistakes(text, directory) == [
         (
             "credentials.two: holds the same API key as credentials.one: "
-            "two users of one key spoil each other's nonces"
+            "nonces of two users of one key collide"
         )
     ]
 
@@ -208,18 +208,18 @@ organizations:
             "credentials.treasury: api_key_file and api_key_env are mutually exclusive: keep one",
             f"credentials.treasury: {SECRET_CHOICE}",
             (
-                "credentials.spare.api_secret_file: does not hold base64: copy the whole secret as "
-                "Kraken showed it, on one line and without quotes"
+                "credentials.spare.api_secret_file: is not base64: copy the whole secret as "
+                "Kraken shows it, on one line and without quotes"
             ),
             (
                 "credentials.spare: holds the same API key as "
-                "credentials.treasury: two users of one key spoil each other's nonces"
+                "credentials.treasury: nonces of two users of one key collide"
             ),
-            "credentials.spare: is used by no organization: remove or use it",
+            "credentials.spare: is not used by any organization: use or remove it",
             "organizations[0]: must be a mapping (lines of 'key: value'), not a number",
             "organizations[1].id: 1234567890123456 is a number to YAML: put it in quotes",
             (
-                "organizations[1].credentials: no credentials have this name: write one of treasury, "
+                "organizations[1].credentials: no credentials have this name: use one of treasury, "
                 "spare"
             ),
             (

@@ -30,12 +30,14 @@ from tests.config.documents import (
 )
 
 NO_HEADER = (
-    "holds a space, line break, byte order mark or other character that no header can carry: "
+    "has a space, line break, byte order mark or other character that a header cannot contain: "
     "put the value there alone, as one line of ASCII text"
 )
-NO_BASE64 = "does not hold base64: copy the whole secret as Kraken showed it, on one line and without quotes"
-NO_BASE32 = "does not hold base32: letters A-Z and digits 2-7"
-NO_TEXT = "holds no text: put the secret there as one line of text"
+NO_BASE64 = (
+    "is not base64: copy the whole secret as Kraken shows it, on one line and without quotes"
+)
+NO_BASE32 = "is not base32: letters A-Z and digits 2-7"
+NO_TEXT = "is not text: put the secret there as one line of text"
 EMPTY = "is empty: put the secret there"
 
 
@@ -457,7 +459,7 @@ def secrets_of(decoded: bytes, key: str = KEY_OF_KRAKEN) -> Secrets:
         (bytes(128), "copy the whole secret"),
         (base64.b64decode(KEY_OF_KRAKEN), "is the API key"),
         (base64.b64decode(KEY_OF_KRAKEN[::-1]), "and not the key"),
-        (base64.b64encode(bytes(range(64))), "is in base64 twice"),
+        (base64.b64encode(bytes(range(64))), "is encoded in base64 twice"),
     ],
 )
 def test_a_secret_that_cannot_be_krakens_is_told_without_it(

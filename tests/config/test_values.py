@@ -14,9 +14,7 @@ OUT_OF_RANGE = f"the value must be more than 0s and at most 366d: {FORM}"
 WHOLE = "is not a whole number from 1 to 999999999"
 SHARE = "is not a number above 0 and up to 1, such as 0.5"
 AMOUNT = 'is not a number of 0 or more, such as "0.5"'
-URL = (
-    "must be https:// and a host, perhaps a port, and nothing else, such as https://api.kraken.com"
-)
+URL = "must be https://, a host and optionally a port, such as https://api.kraken.com"
 LOOPBACK_ONLY = "must begin with https://: http:// is for loopback addresses only"
 VAULT_ID = (
     "is not a vault id: V, 12 characters of A-Z and 2-7, and one of ACEGIKMOQSUWY246, "
@@ -406,7 +404,7 @@ def ca_mistake(directory: Path) -> str:
 def test_a_ca_file_without_certificates_is_refused(content: str, directory: Path) -> None:
     (directory / "ca.pem").write_text(content)
     assert ca_mistake(directory) == (
-        "api.ca_file: holds no certificates, or broken ones: they must be in PEM format"
+        "api.ca_file: has no valid certificates: they must be in PEM format"
     )
 
 
@@ -426,5 +424,5 @@ def test_a_ca_file_with_one_broken_certificate_is_refused(directory: Path) -> No
     broken = "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
     (directory / "ca.pem").write_text(certifi.contents() + broken)
     assert ca_mistake(directory) == (
-        "api.ca_file: holds no certificates, or broken ones: they must be in PEM format"
+        "api.ca_file: has no valid certificates: they must be in PEM format"
     )

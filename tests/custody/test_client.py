@@ -175,9 +175,9 @@ def test_no_other_failure_says_anything_about_the_parameters(status: int, docume
         (b"[" * 50_000, "the answer is not JSON"),
         (
             {},
-            "the answer is neither an array of rows nor an object with them as result",
+            "the answer is neither an array of rows nor an object with one as result",
         ),
-        (b"null", "the answer is neither an array of rows nor an object with them as result"),
+        (b"null", "the answer is neither an array of rows nor an object with one as result"),
     ],
     ids=repr,
 )
@@ -231,12 +231,12 @@ def test_a_compressed_answer_is_read() -> None:
         (
             compressed(gzip.compress(b"[]")[:-1]),
             "response/invalid",
-            "the answer cannot be decoded: gzip: ends too early",
+            "the answer cannot be decoded: gzip: is truncated",
         ),
         (
             compressed(b"[]", "br"),
             "response/invalid",
-            "the answer cannot be decoded: content-encoding br was not asked for",
+            "the answer cannot be decoded: content-encoding br was not requested",
         ),
     ],
     ids=["too large", "a bomb", "a torn gzip", "brotli"],

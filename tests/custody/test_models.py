@@ -376,7 +376,7 @@ def test_the_other_rows_count() -> None:
 def test_an_asset_and_class_count_once_and_the_first_time() -> None:
     answer = vault_balances(document([row(balance="1"), row(balance="2"), row(balance="3")]))
     assert [kept.balance for kept in answer.rows] == [Decimal(1)]
-    problem = "and its class stand in the answer before"
+    problem = "and its class appear more than once"
     assert answer.invalid == (InvalidRow(1, "asset", problem), InvalidRow(2, "asset", problem))
 
 

@@ -210,7 +210,7 @@ FAILURES: Final = (
     unreadable("nothing but null", b"null", "neither an array of rows"),
     unreadable("gzip that is none", zipped(b"[]"), "cannot be decoded"),
     unreadable("gzip that ends too early", zipped(gzip.compress(b"[]" * 999)[:-9]), "too early"),
-    unreadable("an encoding nobody asked for", zipped(b"[]", "br"), "br was not asked for"),
+    unreadable("an encoding nobody asked for", zipped(b"[]", "br"), "br was not requested"),
     Fault(
         situation="a bomb in gzip",
         by=moods.always(zipped(gzip.compress(bytes(64 * MEBIBYTE), 1))),

@@ -252,9 +252,7 @@ def test_a_file_that_does_not_answer_is_named_at_the_start(
     (with_a_key / "hang").touch()
     done = run(flag, directory=with_a_key, command=files_hang(name, patience=0.1))
     assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr == f"{name}: did not answer within 0.1 s: check the file system that it is on\n"
-    )
+    assert done.stderr == f"{name}: did not answer within 0.1 s: check its file system\n"
 
 
 def test_a_reload_whose_file_does_not_answer_holds_up_neither_scrapes_nor_the_stop(

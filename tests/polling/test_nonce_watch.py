@@ -129,7 +129,7 @@ def test_two_exporters_with_one_key_are_told_once(wall_ahead: float) -> None:
         "credential": "main",
         "type": "EAPI:Invalid nonce",
         "problem": "the API has seen larger nonces from this key than this exporter has sent: another program "
-        "uses it; give the exporter a key of its own",
+        "uses it; create a key for the exporter alone",
     }
 
 

@@ -150,6 +150,6 @@ def test_the_log_names_a_target_that_the_configured_age_is_too_short_for() -> No
             "example": "AAAA BBBB CCCC 0000 / (total)",
             "stale_after_seconds": 20.0,
             "planned_interval_seconds": 366 * 86400.0,
-            "problem": "their balances are withdrawn between polls: make polling.stale_after longer, or leave it out",
+            "problem": "their balances are withdrawn between polls: increase or remove polling.stale_after",
         }
     ]

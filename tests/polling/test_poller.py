@@ -290,9 +290,7 @@ def test_a_secret_file_that_does_not_answer_is_named_and_the_old_secrets_stay(
         await played.stop()
         assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
         told = [entry["problem"] for entry in logs if entry["event"] == "secrets_unusable"]
-        assert set(told) == {
-            f"{file}: did not answer within 0 s: check the file system that it is on"
-        }
+        assert set(told) == {f"{file}: did not answer within 0 s: check its file system"}
 
     run(main())
 

@@ -105,7 +105,7 @@ def _clients(at: Location, tls: Fields) -> Iterator[Mistake]:
             if _given(tls, name):
                 yield Mistake(
                     (*at, name),
-                    "has no effect without a certificate: write client_auth_type: RequireAndVerifyClientCert",
+                    "has no effect without client certificates: set client_auth_type: RequireAndVerifyClientCert",
                 )
 
 
@@ -140,10 +140,10 @@ def _rate(limit: Fields) -> Iterator[Mistake]:
     with contextlib.suppress(ProblemError):
         is_limited = _given(limit, "interval") and interval(limit["interval"]) > 0
     if is_limited and not _given(limit, "burst"):
-        problem = "burst is required: how many requests may come at once, at least 1"
+        problem = "burst is required: the number of requests allowed at once, at least 1"
         yield Mistake(("rate_limit",), problem)
     if is_limited and limit.get("burst") == "0":
-        problem = "refuses every request: write how many may come at once, at least 1"
+        problem = "refuses every request: must be at least 1"
         yield Mistake(("rate_limit", "burst"), problem)
     if limit.get("burst") not in (None, "0") and not _given(limit, "interval"):
         problem = (

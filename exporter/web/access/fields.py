@@ -81,7 +81,7 @@ def _pem(value: object) -> str:
 
 def _certificate(pem: str) -> str:
     if "-----BEGIN CERTIFICATE-----" not in pem:
-        raise ProblemError("holds no certificate: it must be in PEM format")
+        raise ProblemError("has no certificate: it must be in PEM format")
     return pem
 
 
@@ -89,7 +89,7 @@ def _private_key(pem: str) -> str:
     if "ENCRYPTED" in pem:
         raise ProblemError("holds an encrypted key, for which no password can be given: decrypt it")
     if "PRIVATE KEY-----" not in pem:
-        raise ProblemError("holds no private key: it must be in PEM format")
+        raise ProblemError("has no private key: it must be in PEM format")
     return pem
 
 
@@ -113,7 +113,7 @@ def _certificates(pem: str) -> str:
     try:
         trust.load_verify_locations(cadata=_certificate(pem))
     except (ssl.SSLError, ValueError):
-        raise ProblemError("holds broken certificates: they must be in PEM format") from None
+        raise ProblemError("has invalid certificates: they must be in PEM format") from None
     return pem
 
 
@@ -175,14 +175,14 @@ def _header_value(value: object) -> str:
     # As Go sends it: a block of YAML ends with a line feed, or has one in each line.
     written = _spelled(value.replace("\n", " ") if isinstance(value, str) else value)
     if not written.isascii():
-        raise ProblemError("has a character that no header can carry: write ASCII")
+        raise ProblemError("has a character that a header cannot contain: use ASCII")
     return written.strip()
 
 
 def _user(value: object) -> str:
     written = _spelled(value)
     if ":" in written:
-        raise ProblemError("a user name cannot have a colon: basic authentication ends it there")
+        raise ProblemError("a user name cannot contain a colon: basic authentication ends it there")
     return written
 
 
@@ -232,7 +232,7 @@ Curves = Annotated[
     tuple[Annotated[str, _one_of(CURVES, "must be one of")], ...],
     AfterValidator(_one_curve),
 ]
-HeaderName = Annotated[str, _one_of(HEADERS, "this header cannot be set; those that can are")]
+HeaderName = Annotated[str, _one_of(HEADERS, "this header cannot be set; allowed are")]
 HeaderValue = Annotated[str, BeforeValidator(_header_value)]
 User = Annotated[str, BeforeValidator(_user)]
 BcryptHash = Annotated[SecretStr, BeforeValidator(_bcrypt_hash)]

@@ -189,9 +189,7 @@ class TlsServerConfig(Model):
                 context.set_ciphers(":".join(wanted))
             offered = {cipher["name"] for cipher in context.get_ciphers()}
             if missing := [suite for suite in wanted if suite not in offered]:
-                raise ProblemError(
-                    f"cipher_suites: the OpenSSL here does not offer {', '.join(missing)}"
-                )
+                raise ProblemError(f"cipher_suites: OpenSSL does not support {', '.join(missing)}")
 
     def _trust(self, context: ssl.SSLContext) -> None:
         if self.client_ca:
@@ -200,9 +198,7 @@ class TlsServerConfig(Model):
             try:
                 answer_of(file, lambda: context.load_verify_locations(cafile=file))
             except OSError:
-                raise ProblemError(
-                    "client_ca_file has changed while it was read: try again"
-                ) from None
+                raise ProblemError("client_ca_file changed while it was read: try again") from None
         elif context.verify_mode == ssl.CERT_OPTIONAL:
             # As in Go. It keeps nobody out who would not come in without a certificate.
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
@@ -224,8 +220,10 @@ def _load(context: ssl.SSLContext, certificate: Path | str, key: Path | str) -> 
         answer_of(Path(certificate), lambda: context.load_cert_chain(certificate, key, password=""))
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            return "the key is not that of the certificate"
-        return f"certificate or key is broken, or neither will do (OpenSSL: {error.reason or 'no reason'})"
+            return "the key does not match the certificate"
+        return (
+            f"certificate or key is invalid or unsuitable (OpenSSL: {error.reason or 'no reason'})"
+        )
     except OSError as error:
         return f"certificate and key cannot be read: {error.strerror}"
     return ""

@@ -271,7 +271,7 @@ AUTH_TYPE = (
     "write RequireAndVerifyClientCert, VerifyClientCertIfGiven or NoClientCert"
 )
 NO_EFFECT = (
-    "has no effect without a certificate: write client_auth_type: RequireAndVerifyClientCert"
+    "has no effect without client certificates: set client_auth_type: RequireAndVerifyClientCert"
 )
 OLD = "versions before TLS 1.2 are broken and not supported (RFC 8996): write TLS12 or TLS13"
 NO_HASH = (
@@ -282,7 +282,7 @@ USELESS_SUITES = (
     "suites of TLS 1.2 have no effect with min_version TLS13; those of TLS 1.3 are always enabled"
 )
 OTHER_HEADER = (
-    "this header cannot be set; those that can are Content-Security-Policy, "
+    "this header cannot be set; allowed are Content-Security-Policy, "
     "X-Frame-Options, X-Content-Type-Options, X-XSS-Protection, Strict-Transport-Security"
 )
 FORM = "write a duration such as 500ms, 30s, 5m or 1h30m"
@@ -300,19 +300,19 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     (tls(cert_file="."), f"{T}.cert_file: is a directory: name a file (DIRECTORY)"),
     (
         tls(cert_file="server-key.pem"),
-        f"{T}.cert_file: holds no certificate: it must be in PEM format",
+        f"{T}.cert_file: has no certificate: it must be in PEM format",
     ),
-    (tls(key_file="server.pem"), f"{T}.key_file: holds no private key: it must be in PEM format"),
-    (tls(key_file="other-key.pem"), f"{T}: the key is not that of the certificate"),
+    (tls(key_file="server.pem"), f"{T}.key_file: has no private key: it must be in PEM format"),
+    (tls(key_file="other-key.pem"), f"{T}: the key does not match the certificate"),
     (
         tls(key_file="encrypted.pem"),
         f"{T}.key_file: holds an encrypted key, for which no password can be given: decrypt it",
     ),
     (
         tls(cert_file="broken.pem"),
-        f"{T}: certificate or key is broken, or neither will do (OpenSSL: no reason)",
+        f"{T}: certificate or key is invalid or unsuitable (OpenSSL: no reason)",
     ),
-    (tls(cert="x", cert_file=None), f"{T}.cert: holds no certificate: it must be in PEM format"),
+    (tls(cert="x", cert_file=None), f"{T}.cert: has no certificate: it must be in PEM format"),
     (
         tls(key="-----BEGIN PRIVATE KEY-----"),
         f"{T}: key_file and key are mutually exclusive: keep one",
@@ -320,11 +320,11 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     (tls(key=["MARKER"], key_file=None), f"{T}.key: must be text in PEM format, not a list"),
     (
         tls(client_ca_file="server-key.pem", client_auth_type="VerifyClientCertIfGiven"),
-        f"{T}.client_ca_file: holds no certificates, or broken ones: they must be in PEM format",
+        f"{T}.client_ca_file: has no valid certificates: they must be in PEM format",
     ),
     (
         tls(client_ca="-----BEGIN CERTIFICATE-----", client_auth_type="VerifyClientCertIfGiven"),
-        f"{T}.client_ca: holds broken certificates: they must be in PEM format",
+        f"{T}.client_ca: has invalid certificates: they must be in PEM format",
     ),
     (tls(client_ca_file="authority.pem"), f"{T}.client_ca_file: {NO_EFFECT}"),
     (tls(client_allowed_sans=["x"]), f"{T}.client_allowed_sans: {NO_EFFECT}"),
@@ -390,7 +390,7 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     ),
     (
         {H: {"headers": {"X-XSS-Protection": "ö"}}},
-        f"{H}.headers.X-XSS-Protection: has a character that no header can carry: write ASCII",
+        f"{H}.headers.X-XSS-Protection: has a character that a header cannot contain: use ASCII",
     ),
     ({"basic_auth_users": {"alice": "MARKER"}}, f"basic_auth_users.alice: {NO_HASH}"),
     ("basic_auth_users: {alice: 12345}", f"basic_auth_users.alice: {NO_HASH}"),
@@ -405,7 +405,7 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     ),
     (
         {"basic_auth_users": {"a:b": HASH}},
-        'basic_auth_users["a:b"]: a user name cannot have a colon: basic authentication ends it there',
+        'basic_auth_users["a:b"]: a user name cannot contain a colon: basic authentication ends it there',
     ),
     ("rate_limit: {interval: 5, burst: 1}", f"rate_limit.interval: 5 has no unit: {FORM}"),
     (
@@ -414,11 +414,11 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
     ),
     (
         "rate_limit: {interval: 1s, burst: 0}",
-        "rate_limit.burst: refuses every request: write how many may come at once, at least 1",
+        "rate_limit.burst: refuses every request: must be at least 1",
     ),
     (
         "rate_limit: {interval: 1s}",
-        "rate_limit: burst is required: how many requests may come at once, at least 1",
+        "rate_limit: burst is required: the number of requests allowed at once, at least 1",
     ),
     (
         "rate_limit: {burst: 5}",
@@ -447,7 +447,7 @@ def test_a_file_that_changes_while_it_is_read_is_a_mistake_and_no_traceback(
 
     # After the file was looked at, and before it is loaded.
     monkeypatch.setattr(TlsServerConfig, "_choose_ciphers", remove)
-    problem = f"{T}: client_ca_file has changed while it was read: try again"
+    problem = f"{T}: client_ca_file changed while it was read: try again"
     assert mistakes(directory, tls(**CLIENTS)) == [problem]
 
 

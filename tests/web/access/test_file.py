@@ -83,7 +83,7 @@ def test_a_certificate_whose_key_comes_later_is_taken_once_both_are_there(direct
     new_key = (directory / "server-key.pem").read_bytes()
     (directory / "server-key.pem").write_bytes(old_key)
     at = f"{directory}/web-config.yml: tls_server_config (line 1, column 1)"
-    problem = f"{at}: the key is not that of the certificate"
+    problem = f"{at}: the key does not match the certificate"
     assert look(file, 10) == [
         {"event": "web_config_failed", "log_level": "error", "problem": problem}
     ]
@@ -234,7 +234,7 @@ def test_files_that_do_not_answer_are_told_once_and_read_when_they_answer(
     with monkeypatch.context() as patch:
         patch.setattr(files, "ANSWER_SECONDS", 0.0)
         patch.setattr(files, "begin", begin)
-        problem = f"{path}: did not answer within 0 s: check the file system that it is on"
+        problem = f"{path}: did not answer within 0 s: check its file system"
         assert look(file, 3) == [
             {"event": "web_config_failed", "problem": problem, "log_level": "error"}
         ]
