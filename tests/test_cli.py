@@ -205,7 +205,7 @@ def test_further_names_of_the_host_may_be_many() -> None:
         (good(secret="api_secret_env: NOWHERE"), "credentials.treasury.api_secret_env"),
     ],
     ids=[
-        "broken YAML",
+        "a missing value",
         "empty",
         "unknown key",
         "bad id",

@@ -156,7 +156,7 @@ def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None
         ("api: {", "line 1, column 7: a missing value, or one bracket too many"),
         (
             "api: - 1",
-            "line 1, column 6: a '- ' that cannot stand here: begin a new line with it, indented as its neighbours are",
+            "line 1, column 6: an unexpected '- ': begin a new line with it, indented like its neighbours",
         ),
         (
             "api: 1\n---\napi: 2",
