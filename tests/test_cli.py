@@ -194,7 +194,7 @@ def test_further_names_of_the_host_may_be_many() -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("credentials: [", "line 1, column 15: a value is missing"),
+        ("credentials: [", "line 1, column 15: a missing value"),
         ("", "is empty"),
         (f"{good()}loudness: 11\n", "loudness"),
         (good(vault_id="VABCDEF234567B"), "organizations[0].vaults[0].id"),

@@ -17,9 +17,9 @@ from exporter.strict_yaml.secret_text import secret_text
 
 Located = tuple[Location, Fields]
 
-REPEATED = "is used already at {first}: it must be unique"
+REPEATED = "is already used at {first}: it must be unique"
 NOT_A_NAME = "stands for all credentials together in metrics and in the log: choose another name"
-SAME_KEY = "holds the same API key as {first}: two users of one key spoil each other's nonces"
+SAME_KEY = "holds the same API key as {first}: nonces of two users of one key collide"
 
 
 def load(file: Path, environ: Mapping[str, str]) -> Settings:
