@@ -1,6 +1,5 @@
 """Durations as people write them: one way to read them and one to write them, for files, flags, reports and pages."""
 
-import functools
 import re
 from decimal import Decimal
 from typing import Final
@@ -55,8 +54,6 @@ def duration(seconds: float) -> str:
     return whole_duration(round(seconds))
 
 
-# Pages write thousands of durations at once, most of them within the same few minutes.
-@functools.lru_cache(maxsize=4096)
 def whole_duration(seconds: int, *, most_units: int = len(_WRITTEN_UNITS)) -> str:
     """Write whole seconds, at least one, in the `most_units` largest units that they have."""
     left, parts = seconds, list[str]()
