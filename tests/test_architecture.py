@@ -1,14 +1,18 @@
 """Which part of the program may know which: read from the import statements of every module."""
 
 import ast
+import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from itertools import product
 from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.requirements import Requirement
 
 import exporter
 
@@ -149,32 +153,30 @@ def test_what_is_generic_imports_nothing_of_this_product(module: str) -> None:
     assert strange == set()
 
 
-def test_only_one_module_builds_on_what_uvicorn_does_not_promise() -> None:
-    assert {module for module, file in FILES.items() if "uvicorn" in _libraries(file)} == {
-        "exporter.web.on_uvicorn"
-    }
-
-
-def _libraries(file: Path) -> set[str]:
-    """Return the packages that a file imports."""
+def libraries(module: str) -> set[str]:
+    """Return the packages that a module imports, besides Python's own and this one."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found.add(str(node.module).partition(".")[0])
-    return found
+    return found - sys.stdlib_module_names - {"exporter"}
 
 
-ONE_IN_TWO_PLACES: Final = {"Exporter"}
-"""Names of a class that has a Protocol of the same name in the room that takes it."""
+def test_only_one_module_builds_on_what_uvicorn_does_not_promise() -> None:
+    assert {module for module in FILES if "uvicorn" in libraries(module)} == {
+        "exporter.web.on_uvicorn"
+    }
 
 
-def test_no_two_classes_share_a_name() -> None:
-    places: dict[str, list[str]] = {}
-    for module, file in FILES.items():
-        for node in ast.parse(file.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(module)
-    shared = {name: modules for name, modules in places.items() if len(modules) > 1}
-    assert set(shared) == ONE_IN_TWO_PLACES, shared
+def test_the_libraries_that_are_imported_are_those_that_are_declared() -> None:
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    declared = {Requirement(it).name for it in project["dependencies"]}
+    distributions = packages_distributions()
+    imported = {
+        distributions[library][0].lower().replace("_", "-")
+        for library in set().union(*map(libraries, FILES))
+    }
+    # It is named for its bounds alone.
+    assert declared - {"idna"} == imported
