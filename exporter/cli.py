@@ -94,7 +94,7 @@ def _run(flags: argparse.Namespace, signals: Signals) -> int:
 def _rich_hidden() -> Iterator[None]:
     """Keep structlog and httpx from loading rich and Pygments for what nobody uses here: 0.1 s of each start."""
     modules = cast("dict[str, ModuleType | None]", sys.modules)
-    hidden = ("rich", "pygments")
+    hidden = [name for name in ("rich", "pygments") if name not in modules]
     modules.update(dict.fromkeys(hidden))
     try:
         yield

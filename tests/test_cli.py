@@ -6,17 +6,19 @@ import pty
 import re
 import socket
 import subprocess
+import sys
 import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import rich
 import yaml
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from starlette.responses import JSONResponse
 
-from exporter import __version__
+from exporter import __version__, cli
 from exporter.cli import main
 from exporter.flags import flag_parser
 from exporter.signals import Signals
@@ -403,6 +405,12 @@ def test_a_full_or_closed_stdout_is_a_failure_and_told_so(
         )
     told = f"kraken-custody-exporter: cannot write to stdout: {problem}\n"
     assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_what_draws_tables_stays_loaded_where_it_is_already() -> None:
+    with cli._rich_hidden():
+        pass
+    assert sys.modules["rich"] is rich
 
 
 def test_neither_the_version_nor_the_daemon_loads_what_draws_tables(tmp_path: Path) -> None:
