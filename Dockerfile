@@ -8,8 +8,9 @@ ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 COPY deploy/requirements.txt /build/requirements.txt
 # Without pip: the environment holds what is needed to run, and nothing to install more with.
-RUN ["python", "-m", "venv", "--without-pip", "/app"]
-RUN ["python", "-m", "pip", "--python", "/app/bin/python", "install", "--no-cache-dir", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", "/build/requirements.txt"]
+RUN python -m venv --without-pip /app \
+ && python -m pip --python /app/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary :all: \
+      --requirement /build/requirements.txt
 COPY exporter /build/exporter
 ARG REVISION=unknown
 # Among the libraries, so that it is found from whatever directory; compiled, as the running root is read-only.

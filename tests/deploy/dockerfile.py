@@ -1,124 +1,91 @@
-"""The Dockerfile, read into instructions and, as far as that goes without an engine, carried out in a directory.
-
-Every step but FROM, COPY --from, LABEL and USER is tried: files are copied, the commands of RUN run, and what the image
-would start is started. The environment is /app in the image and `<root>/app` here.
-"""
+"""The Dockerfile: its lines, and the image that buildah makes of it on a machine that has buildah."""
 
 import json
 import os
-import re
-import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
-from fnmatch import fnmatch
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
 
 REPOSITORY: Final = Path(__file__).parents[2]
+LINES: Final = (REPOSITORY / "Dockerfile").read_text("utf-8").splitlines()
+
+BASE: Final = "localhost/python-of-this-machine"
+IMAGE: Final = "localhost/kraken-custody-exporter"
+MOUNTED: Final = tuple(
+    path
+    for path in (
+        *("/usr", "/etc/ssl", "/etc/pip.conf", sys.base_prefix),
+        os.environ.get("PIP_FIND_LINKS", "/usr"),
+    )
+    if Path(path).exists()
+)
+"""What the base image has from this machine without a copy: Python, a shell, and pip's way to packages."""
 
 
-@dataclass(frozen=True)
-class Instruction:
-    """One instruction, such as COPY; `text` is what follows its name, on one line."""
+class Buildah:
+    """Images and containers in a directory of their own, gone with it. Processes in them are this machine's."""
 
-    name: str
-    text: str
+    def __init__(self, store: Path) -> None:
+        self._command = ("buildah", "--root", str(store / "root"), "--runroot", str(store / "run"))
+        self._volumes = [f"--volume={path}:{path}:ro" for path in dict.fromkeys(MOUNTED)]
 
-    @property
-    def words(self) -> list[str]:
-        """What follows, as a list: written in JSON or not."""
-        if self.text.startswith("["):
-            words: list[str] = json.loads(self.text)
-            return words
-        return shlex.split(self.text)
+    def command(self, *arguments: str | Path) -> list[str]:
+        return [*self._command, *map(str, arguments)]
 
+    def do(self, *arguments: str | Path) -> str:
+        """Return what a command prints; fail with all that it says where it fails."""
+        done = _quietly(self.command(*arguments))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
 
-def read() -> list[Instruction]:
-    """Return the Dockerfile's instructions in their order."""
-    lines = (REPOSITORY / "Dockerfile").read_text("utf-8").splitlines()
-    text = "\n".join(line for line in lines if not line.startswith("#"))
-    joined = re.sub(r"\\\n\s*", "", text)
-    return [Instruction(*line.split(" ", 1)) for line in joined.splitlines() if line]
+    def build(self, *arguments: str | Path) -> None:
+        # A Dockerfile's HEALTHCHECK is kept in this format only.
+        self.do("build", "--isolation=chroot", "--format=docker", *self._volumes, *arguments)
 
+    def run(self, container: str, *arguments: str, **environ: str) -> list[str]:
+        """Return the command that runs another one in a container, as the image's user and in its directory."""
+        variables = [f"--env={name}={value}" for name, value in environ.items()]
+        isolated = ("run", "--isolation=chroot", *variables, *self._volumes)
+        return self.command(*isolated, container, "--", *arguments)
 
-def stages() -> list[list[Instruction]]:
-    """Return the instructions of each stage, without what comes before the first FROM."""
-    found: list[list[Instruction]] = []
-    for instruction in read():
-        if instruction.name == "FROM":
-            found.append([])
-        if found:
-            found[-1].append(instruction)
-    return found
+    def make_base(self, directory: Path) -> None:
+        """Make BASE, in which everything but a few links is mounted."""
+        for name in ("bin", "sbin", "lib", "lib64"):
+            Path(directory, name).symlink_to(f"usr/{name}")
+        Path(directory, "tmp").mkdir()
+        container = self.do("from", "scratch")
+        self.do("copy", "--quiet", container, directory, "/")
+        pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        for name, value in {**pip, "PATH": f"{sys.base_prefix}/bin:/usr/bin"}.items():
+            self.do("config", f"--env={name}={value}", container)
+        self.do("commit", "--quiet", container, BASE)
+        checked = _quietly(self.run(container, "/bin/sh", "-c", "python --version"))
+        if checked.returncode:
+            pytest.skip(f"buildah can run nothing on this machine: {checked.stderr}")
 
-
-def arguments() -> dict[str, str]:
-    """Return the defaults of the build's arguments."""
-    pairs = (step.text.partition("=") for step in read() if step.name == "ARG")
-    return {name: default for name, _, default in pairs}
-
-
-def is_in_context(path: str) -> bool:
-    """Whether .dockerignore lets a path of the repository through; the last pattern that fits decides."""
-    decided = True
-    for line in (REPOSITORY / ".dockerignore").read_text("utf-8").split():
-        pattern = line.removeprefix("!")
-        whole = re.sub(r"^\*\*/", "*", pattern)
-        if any(fnmatch(part, whole) for part in (path, *map(str, Path(path).parents[:-1]))):
-            decided = line.startswith("!")
-    return decided
+    def configuration(self) -> dict[str, Any]:
+        """Return what IMAGE says of itself to Docker."""
+        inspected = json.loads(self.do("inspect", "--type=image", IMAGE))
+        configuration: dict[str, Any] = inspected["Docker"]["config"]
+        return configuration
 
 
-def build(root: Path) -> None:
-    """Carry out the first stage below `root`, with the Python that runs this."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        # The machine's own way to packages stays; what a virtual environment adds does not.
-        if name not in {"VIRTUAL_ENV", "PYTHONPATH", "HOME"}
-    }
-    environment |= {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "REVISION": "abc1234",
-    }
-    for step in stages()[0]:
-        if step.name == "COPY":
-            *sources, target = step.words
-            for source in sources:
-                _copy(source, Path(f"{root}{target}"))
-        if step.name == "RUN":
-            shell_or_not = step.words if step.text.startswith("[") else ["sh", "-c", step.text]
-            subprocess.run(
-                [_below(root, word) for word in shell_or_not], env=environment, check=True
-            )
+@contextmanager
+def buildah(directory: Path) -> Iterator[Buildah]:
+    """Yield a Buildah; skip the test where the machine has none."""
+    if not shutil.which("buildah"):
+        pytest.skip("buildah is not installed: apt-get install buildah")
+    tool = Buildah(directory)
+    yield tool
+    tool.do("rm", "--all")
+    tool.do("rmi", "--all", "--force")
 
 
-def _copy(source: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    origin = REPOSITORY / source
-    if origin.is_file():
-        shutil.copy(origin, target)
-    else:
-        shutil.copytree(
-            origin,
-            target,
-            ignore=lambda directory, names: [
-                name
-                for name in names
-                if not is_in_context(str(Path(directory, name).relative_to(REPOSITORY)))
-            ],
-        )
-
-
-def _below(root: Path, text: str) -> str:
-    """Put what the Dockerfile has at the top of the image below `root`."""
-    return re.sub(r"(?<![\w./$])/(app|build)\b", rf"{root}/\1", text)
-
-
-def started(root: Path, name: str) -> list[str]:
-    """Return the command of ENTRYPOINT or HEALTHCHECK, with the environment that `build` made below `root`."""
-    (step,) = (step for step in stages()[-1] if step.name == name)
-    words: list[str] = json.loads(step.text[step.text.index("[") :])
-    return [_below(root, word) for word in words]
+def _quietly(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)

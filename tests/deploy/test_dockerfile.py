@@ -1,5 +1,6 @@
-"""The Dockerfile: what it may rely on, and its steps, carried out as far as that goes without an engine."""
+"""The Dockerfile: what its text promises, and what the image does that is built of it where there is buildah."""
 
+import os
 import re
 import signal
 import subprocess
@@ -10,162 +11,188 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
-from tests.deploy import dockerfile
-from tests.deploy.dockerfile import REPOSITORY, Instruction
+from tests.deploy.dockerfile import BASE, IMAGE, LINES, REPOSITORY, Buildah, buildah
 from tests.waiting import until
 
-BUILD, FINAL = dockerfile.stages()
+FINAL = LINES[LINES.index("FROM ${PYTHON_IMAGE}") :]
+IGNORED = (REPOSITORY / ".dockerignore").read_text("utf-8").splitlines()
 
 
-def of(name: str, stage: list[Instruction]) -> list[Instruction]:
-    return [step for step in stage if step.name == name]
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which the first stage was carried out."""
-    root = tmp_path_factory.mktemp("image")
-    dockerfile.build(root)
-    return root
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A directory in which nothing can be written."""
-    tmp_path.chmod(0o555)
-    yield tmp_path
-    tmp_path.chmod(0o755)
+def default(argument: str) -> str:
+    """Return the default of an argument of the build, which is the same wherever it stands."""
+    (value,) = {line.partition("=")[2] for line in LINES if line.startswith(f"ARG {argument}=")}
+    return value
 
 
 def test_both_stages_start_from_the_same_image_with_an_exact_version() -> None:
-    assert [stage[0].text for stage in (BUILD, FINAL)] == [
-        "${PYTHON_IMAGE} AS build",
-        "${PYTHON_IMAGE}",
-    ]
+    stages = [line for line in LINES if line.startswith("FROM ")]
+    assert stages == ["FROM ${PYTHON_IMAGE} AS build", "FROM ${PYTHON_IMAGE}"]
     assert re.fullmatch(
-        r"python:3\.\d+\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?",
-        dockerfile.arguments()["PYTHON_IMAGE"],
+        r"python:3\.\d+\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", default("PYTHON_IMAGE")
     )
 
 
 def test_python_in_the_image_is_one_that_the_project_supports() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     least = project["requires-python"].removeprefix(">=").split(".")
-    version = dockerfile.arguments()["PYTHON_IMAGE"].removeprefix("python:").split(".")
+    version = default("PYTHON_IMAGE").removeprefix("python:").split(".")
     assert tuple(map(int, version[:2])) >= tuple(map(int, least))
 
 
-@pytest.mark.parametrize(
-    "source", [source for step in of("COPY", BUILD) for source in step.words[:-1]]
-)
-def test_what_is_copied_exists_and_reaches_the_build(source: str) -> None:
-    assert (REPOSITORY / source).exists()
-    assert dockerfile.is_in_context(source)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "config.yaml",
-        "secrets/api-key",
-        ".git/config",
-        "tests/conftest.py",
-        "deploy/alertmanager/alertmanager.yml",
-        "exporter/__pycache__",
-        "exporter/web/__pycache__",
-        "exporter/REVISION",
-    ],
-)
-def test_what_does_not_belong_into_the_image_does_not_reach_the_build(path: str) -> None:
-    assert not dockerfile.is_in_context(path)
+def test_nothing_reaches_the_build_but_requirements_and_the_package() -> None:
+    assert IGNORED[0] == "*"
+    let_through = [line.removeprefix("!") for line in IGNORED if line.startswith("!")]
+    assert let_through == ["deploy/requirements.txt", "exporter"]
+    assert all((REPOSITORY / path).exists() for path in let_through)
 
 
 def test_packages_come_hashed_and_from_wherever_pip_is_told_to_look() -> None:
-    (install,) = (step.words for step in of("RUN", BUILD) if "install" in step.words)
-    assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(install)
-    assert "--index-url" not in install
+    (install,) = (line for line in LINES if "--no-deps" in line)
+    assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(install.split())
     requirements = (REPOSITORY / "deploy/requirements.txt").read_text("utf-8")
-    assert "://" not in requirements
+    assert "://" not in requirements + install
 
 
 def test_it_runs_as_somebody_who_owns_nothing() -> None:
-    assert [step.text for step in of("USER", FINAL)] == ["10063:10063"]
-    assert not any("--chown" in step.text for step in FINAL)
+    assert [line for line in LINES if line.startswith("USER ")] == ["USER 10063:10063"]
+    assert not any("--chown" in line for line in LINES)
 
 
 def test_nothing_runs_in_the_final_stage_and_what_starts_needs_no_shell() -> None:
-    assert of("RUN", FINAL) == []
-    for step in of("ENTRYPOINT", FINAL) + of("HEALTHCHECK", FINAL):
-        assert re.search(r'(^|CMD )\["/app/bin/python", "-I"', step.text), step
+    assert not any(line.startswith("RUN ") for line in FINAL)
+    (entrypoint,) = (line for line in FINAL if line.startswith("ENTRYPOINT "))
+    (healthcheck,) = (line for line in FINAL if line.startswith("  CMD "))
+    for line in (entrypoint, healthcheck):
+        assert line.partition("[")[2].startswith('"/app/bin/python", "-I"')
 
 
-def test_the_label_has_the_version_of_the_package() -> None:
-    assert dockerfile.arguments()["VERSION"] == __version__
-    labels = dict(word.split("=", 1) for step in of("LABEL", FINAL) for word in step.words)
-    assert labels["org.opencontainers.image.version"] == "${VERSION}"
-    assert labels["org.opencontainers.image.revision"] == "${REVISION}"
+def test_the_version_is_that_of_the_package() -> None:
+    assert default("VERSION") == __version__
 
 
-def test_it_knows_version_and_revision(image: Path, elsewhere: Path) -> None:
-    command = [*dockerfile.started(image, "ENTRYPOINT"), "--version"]
-    told = subprocess.run(
-        command, cwd=elsewhere, env={}, capture_output=True, text=True, check=True
+@pytest.fixture(scope="module")
+def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
+    with buildah(tmp_path_factory.mktemp("buildah")) as tool:
+        yield tool
+
+
+@pytest.fixture(scope="module")
+def image(tool: Buildah, tmp_path_factory: pytest.TempPathFactory) -> Buildah:
+    """A Buildah that has built the Dockerfile, on this machine's Python."""
+    tool.make_base(tmp_path_factory.mktemp("base"))
+    tool.build(
+        f"--build-arg=PYTHON_IMAGE={BASE}",
+        "--build-arg=REVISION=abc1234",
+        f"--tag={IMAGE}",
+        REPOSITORY,
     )
+    return tool
+
+
+@pytest.fixture
+def container(image: Buildah) -> str:
+    return image.do("from", IMAGE)
+
+
+def test_what_does_not_belong_into_the_image_does_not_reach_the_build(
+    tool: Buildah, tmp_path: Path
+) -> None:
+    context = tmp_path / "context"
+    taken = ["deploy/requirements.txt", "exporter/app.py", "exporter/web/static/page.css"]
+    left = [
+        *("config.yaml", "secrets/api-key", ".git/config", "tests/conftest.py"),
+        *("deploy/alertmanager/alertmanager.yml", "exporter/REVISION"),
+        *("exporter/__pycache__/app.pyc", "exporter/web/__pycache__/site.pyc"),
+    ]
+    for name in taken + left:
+        (context / name).parent.mkdir(parents=True, exist_ok=True)
+        (context / name).touch()
+    (context / ".dockerignore").write_text("\n".join(IGNORED))
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    tool.build(
+        f"--file={tmp_path / 'Dockerfile'}",
+        f"--output=type=local,dest={tmp_path / 'arrived'}",
+        context,
+    )
+    arrived = [path for path in (tmp_path / "arrived").rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to(tmp_path / "arrived")) for path in arrived) == taken
+
+
+def test_an_engine_reads_what_the_image_says_of_itself(image: Buildah) -> None:
+    said = image.configuration()
+    assert (said["User"], said["WorkingDir"]) == ("10063:10063", "/etc/kraken-custody-exporter")
+    assert "DEFAULT_LISTEN_ADDRESS=:10063" in said["Env"]
+    assert list(said["ExposedPorts"]) == ["10063/tcp"]
+    assert said["Labels"]["org.opencontainers.image.version"] == __version__
+    assert said["Labels"]["org.opencontainers.image.revision"] == "abc1234"
+
+
+def test_it_knows_version_and_revision(image: Buildah, container: str) -> None:
+    command = image.run(container, *image.configuration()["Entrypoint"], "--version")
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert told.stdout.startswith(f"kraken-custody-exporter {__version__} (revision abc1234,")
 
 
-def test_every_module_can_be_imported_and_was_compiled(image: Path, elsewhere: Path) -> None:
-    (package,) = image.glob("app/lib/python3.*/site-packages/exporter")
-    files = sorted(package.rglob("*.py"))
-    compiled = {path.name.split(".")[0] for path in package.rglob("__pycache__/*.pyc")}
-    assert {path.stem for path in files} <= compiled
-    names = [
-        ".".join(path.relative_to(package.parent).with_suffix("").parts)
-        for path in files
-        if path.name != "__main__.py"
-    ]
-    python = dockerfile.started(image, "ENTRYPOINT")[0]
-    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
-    subprocess.run([python, "-I", "-c", program, *names], cwd=elsewhere, env={}, check=True)
+def test_every_module_can_be_imported_and_was_compiled_and_there_is_no_pip(
+    image: Buildah, container: str
+) -> None:
+    program = """
+import importlib, importlib.util, pkgutil, exporter, os
+names = [found.name for found in pkgutil.walk_packages(exporter.__path__, "exporter.")]
+for name in names:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+    assert os.path.exists(importlib.util.find_spec(name).cached), name
+assert importlib.util.find_spec("pip") is None
+print(len(names), os.getuid())
+"""
+    python = image.configuration()["Entrypoint"][0]
+    command = image.run(container, python, "-I", "-c", program)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    modules, user = done.stdout.split()
+    packages = list((REPOSITORY / "exporter").rglob("*.py"))
+    # All but the package itself.
+    assert (int(modules), user) == (len(packages) - 1, "10063")
 
 
-def test_the_environment_has_no_pip(image: Path) -> None:
-    assert not list(image.glob("app/lib/*/site-packages/pip"))
+def innermost(process: int) -> int:
+    """Return what a process has started, or what that has started, and so on."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    for child in (child for task in tasks for child in task.read_text().split()):
+        return innermost(int(child))
+    return process
 
 
 def test_it_starts_without_a_home_and_is_found_healthy_until_it_stops(
-    image: Path, elsewhere: Path
+    image: Buildah, container: str, tmp_path: Path
 ) -> None:
-    entrypoint = dockerfile.started(image, "ENTRYPOINT")
-    check = dockerfile.started(image, "HEALTHCHECK")
-    log = image / "log"
+    said = image.configuration()
+    log = tmp_path / "log"
+    start = (*said["Entrypoint"], "--demo")
     with log.open("w") as stderr:
         exporter = subprocess.Popen(
-            [*entrypoint, "--demo"],
-            cwd=elsewhere,
-            env={"DEFAULT_LISTEN_ADDRESS": "127.0.0.1:0"},
-            stderr=stderr,
+            image.run(container, *start, DEFAULT_LISTEN_ADDRESS="127.0.0.1:0"), stderr=stderr
         )
     try:
         page = until(lambda: re.search(r"event=started .*page=(\S+)", log.read_text()))[1]
-        environment = {"HEALTHCHECK_URL": f"{page}-/healthy"}
-        subprocess.run(check, env=environment, check=True)
-        exporter.send_signal(signal.SIGTERM)
-        assert exporter.wait(timeout=10) == 0
-        assert subprocess.run(check, env=environment, check=False).returncode == 1
+        _, *healthcheck = said["Healthcheck"]["Test"]
+        check = image.run(container, *healthcheck, HEALTHCHECK_URL=f"{page}-/healthy")
+        assert subprocess.run(check, check=False).returncode == 0
+        os.kill(innermost(exporter.pid), signal.SIGTERM)
+        assert exporter.wait() == 0
+        assert subprocess.run(check, capture_output=True, check=False).returncode == 1
     finally:
-        exporter.kill()
-        exporter.wait()
+        # Were buildah killed, what it has started would go on.
+        if exporter.poll() is None:
+            os.kill(innermost(exporter.pid), signal.SIGKILL)
+            exporter.wait()
 
 
-def test_without_a_configuration_it_says_where_it_looked(image: Path, elsewhere: Path) -> None:
-    command = dockerfile.started(image, "ENTRYPOINT")
-    refused = subprocess.run(
-        command, cwd=elsewhere, env={}, capture_output=True, text=True, check=False
+def test_without_a_configuration_it_says_where_it_looked(image: Buildah, container: str) -> None:
+    command = image.run(container, *image.configuration()["Entrypoint"])
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(
+        "config.yaml: no such file: check the path (/etc/kraken-custody-exporter/config.yaml)\n"
     )
-    assert (refused.returncode, refused.stderr) == (
-        2,
-        f"config.yaml: no such file: check the path ({elsewhere.resolve()}/config.yaml)\n",
-    )
-    (directory,) = of("WORKDIR", FINAL)
-    assert directory.text == "/etc/kraken-custody-exporter"
