@@ -139,14 +139,22 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
     ],
 )
 def test_bad_usage_is_told_in_one_message(
-    arguments: list[str], message: str, tmp_path: Path
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = run(*arguments, directory=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    *usage, last = done.stderr.splitlines()
+    with pytest.raises(SystemExit) as ended:
+        main(Signals(status=0, may_reload=False), arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    *usage, last = said.err.splitlines()
     assert last.startswith(f"kraken-custody-exporter: error: {message}")
-    assert usage == ["usage: kraken-custody-exporter [--help] [FLAG ...]"]
+    assert usage[0].startswith("usage: kraken-custody-exporter ")
+
+
+def test_a_process_ends_on_bad_usage_without_a_traceback(tmp_path: Path) -> None:
+    done = run("--no-such-flag", directory=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("error: unrecognized arguments: --no-such-flag\n")
     assert "Traceback" not in done.stderr
 
 
@@ -193,34 +201,24 @@ def test_further_names_of_the_host_may_be_many() -> None:
     assert flags.allowed_hosts == ["a.example", "b"]
 
 
+UNKNOWN_KEY = (f"{good()}loudness: 11\n", "loudness")
+
+
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("flag", "text", "place"),
     [
-        ("credentials: [", "line 1, column 15: a missing value"),
-        ("", "is empty"),
-        (f"{good()}loudness: 11\n", "loudness"),
-        (good(vault_id="VABCDEF234567B"), "organizations[0].vaults[0].id"),
-        (good(interval="60"), "polling.interval"),
-        (good(secret="api_secret_file: nowhere"), "credentials.treasury.api_secret_file"),
-        (good(secret="api_secret_file: ."), "credentials.treasury.api_secret_file"),
-        (good(secret="api_secret_file: plain"), "credentials.treasury.api_secret_file"),
-        (good(secret="api_secret_env: NOWHERE"), "credentials.treasury.api_secret_env"),
+        ("--config.check", "credentials: [", "line 1, column 15: a missing value"),
+        (
+            "--config.check",
+            good(secret="api_secret_file: plain"),
+            "credentials.treasury.api_secret_file",
+        ),
+        *((flag, *UNKNOWN_KEY) for flag in ("--config.check", "--once", "--log.level=info")),
     ],
-    ids=[
-        "a missing value",
-        "empty",
-        "unknown key",
-        "bad id",
-        "duration without a unit",
-        "missing secret file",
-        "secret file that is a directory",
-        "secret that is not base64",
-        "variable that is not set",
-    ],
+    ids=["broken YAML", "a secret", "a check", "once", "the daemon"],
 )
-@pytest.mark.parametrize("flag", ["--config.check", "--once", "--log.level=info"])
 def test_a_bad_configuration_is_told_in_one_message(
-    text: str, place: str, flag: str, tmp_path: Path
+    flag: str, text: str, place: str, tmp_path: Path
 ) -> None:
     (tmp_path / "plain").write_text("MARKER, which is no base64\n")
     file = tmp_path / "custody.yaml"
@@ -577,15 +575,27 @@ def test_secrets_may_be_in_files_beside_the_configuration(tmp_path: Path) -> Non
     assert done.returncode == 0
 
 
+BAD_PROXY = ("HTTPS_PROXY", "notaurl://x", "HTTPS_PROXY in the environment: ")
+
+
 @pytest.mark.parametrize(
-    ("variable", "value", "message"),
+    ("arguments", "variable", "value", "message"),
     [
-        ("HTTPS_PROXY", "notaurl://x", "HTTPS_PROXY in the environment: "),
-        ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE (/nowhere) in the environment: "),
-        ("SSLKEYLOGFILE", "/nowhere/x", "SSLKEYLOGFILE (/nowhere/x) in the environment: "),
+        *(((*flag,), *BAD_PROXY) for flag in (["--config.check"], ["--once"], [])),
+        (
+            ("--config.check",),
+            "SSL_CERT_FILE",
+            "/nowhere",
+            "SSL_CERT_FILE (/nowhere) in the environment: ",
+        ),
+        (
+            ("--config.check",),
+            "SSLKEYLOGFILE",
+            "/nowhere/x",
+            "SSLKEYLOGFILE (/nowhere/x) in the environment: ",
+        ),
     ],
 )
-@pytest.mark.parametrize("arguments", [("--config.check",), ("--once",), ()], ids=" ".join)
 def test_an_environment_that_cannot_be_used_is_said_in_one_line(
     arguments: tuple[str, ...], variable: str, value: str, message: str, tmp_path: Path
 ) -> None:

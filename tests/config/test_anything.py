@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config import (
@@ -96,13 +96,11 @@ def test_the_example_is_accepted(accepts: Callable[[str], bool]) -> None:
 
 
 @given(tree=st.dictionaries(keys, trees, max_size=5) | trees)
-@settings(max_examples=200)
 def test_any_document_is_settings_or_mistakes(accepts: Callable[[str], bool], tree: object) -> None:
     accepts(yaml.safe_dump(tree))
 
 
 @given(data=st.data())
-@settings(max_examples=300)
 def test_the_example_with_anything_anywhere_is_settings_or_mistakes(
     accepts: Callable[[str], bool], data: st.DataObject
 ) -> None:
@@ -124,7 +122,6 @@ def test_the_example_with_anything_anywhere_is_settings_or_mistakes(
     written=st.text(max_size=10)
     | st.sampled_from(["\t", "- ", ": ", "{", "*a", "&a ", "!a ", "'"]),
 )
-@settings(max_examples=200)
 def test_the_example_with_any_text_anywhere_is_settings_or_mistakes(
     accepts: Callable[[str], bool], start: int, length: int, written: str
 ) -> None:

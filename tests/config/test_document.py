@@ -287,7 +287,7 @@ def test_a_mistake_is_told_with_where_it_stands_and_whose_it_is(
     assert mistake in str(caught.value)
 
 
-MANY = 20_000
+MANY = 4_000
 
 
 @pytest.mark.parametrize(

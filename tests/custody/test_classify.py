@@ -7,7 +7,7 @@ from email.utils import format_datetime
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.custody.classify import Answer, Classifier
@@ -398,7 +398,6 @@ def test_the_api_says_when_to_come_again(text: str, seconds: float | None, elsew
     assert error.retry_after == seconds
 
 
-@settings(max_examples=200)
 @given(text=st.text("0123456789 ,:+-JanMonGMT"))
 def test_no_retry_after_raises_or_asks_for_a_negative_pause(text: str) -> None:
     error = failure(Api(answer(b"", 503, {"retry-after": text})))
@@ -695,7 +694,6 @@ def test_the_header_goes_before_the_body() -> None:
     assert failure(api).retry_after == 7
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     body=st.lists(
         st.sampled_from(
@@ -720,7 +718,6 @@ def test_only_the_beginning_of_a_page_is_looked_at(page: bytes) -> None:
     assert error.type == "http/blocked"
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     document=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

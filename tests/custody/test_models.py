@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.custody.models import (
@@ -684,7 +684,6 @@ def amounts(model: AssetBalance | OrganizationBalance) -> list[float]:
     return [float(value) for _, value in model if isinstance(value, Decimal)]
 
 
-@settings(max_examples=300)
 @given(written=DOCUMENTS)
 def test_any_json_is_a_vault_of_finite_amounts_or_invalid(written: Any) -> None:
     try:
@@ -700,7 +699,6 @@ def test_any_json_is_a_vault_of_finite_amounts_or_invalid(written: Any) -> None:
         repr(kept.description()).encode()  # every text can go into an exposition
 
 
-@settings(max_examples=300)
 @given(written=DOCUMENTS)
 def test_any_json_is_a_total_of_finite_amounts_or_invalid(written: Any) -> None:
     try:

@@ -122,7 +122,6 @@ def may_name(head: Head, body: bytes) -> bool:
 @pytest.mark.parametrize("ask", [vault, organization])
 @given(head=HEADS, body=BODIES, cut=st.integers(0, 50))
 @example(head=(302, [("location", "mailto:x")]), body=b"", cut=0)
-@settings(max_examples=300)
 def test_any_answer_is_balances_or_an_error_of_a_documented_form(
     ask: Callable[[CustodyClient], Awaitable[list[float]]], head: Head, body: bytes, cut: int
 ) -> None:
@@ -198,7 +197,7 @@ def assert_sound(played: Stage) -> None:
     )
 )
 # Shrinking would take minutes.
-@settings(max_examples=30, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=settings().max_examples // 5, phases=[Phase.explicit, Phase.generate])
 def test_any_sequence_of_answers_leaves_a_sound_page_and_a_poller_that_goes_on(
     answers: list[tuple[int, bytes, str]],
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.custody.errors import Delivery
@@ -204,7 +204,6 @@ class Network:
             self.now = moment
 
 
-@settings(max_examples=300)
 @given(
     requests=st.integers(1, 12),
     in_flight=st.integers(1, 4),

@@ -151,7 +151,7 @@ def test_while_a_third_of_the_targets_fail_the_others_never_do(mood: moods.Mood)
         for vault in failing:
             played.simulator.moods[played.vault_id(vault)] = mood
         with capture_logs() as logs:
-            await played.play(3600)
+            await played.play(1200)
         await played.stop()
         assert set(failures(logs)) == failing
         silence = played.exporter.parts.credentials["main"].silence

@@ -383,9 +383,9 @@ def test_a_smaller_budget_counts_what_was_sent_under_the_larger_one() -> None:
 def test_reloads_under_full_load_cost_no_poll_no_nonce_and_no_budget() -> None:
     async def main() -> None:
         played = stage(
-            vaults=60,
-            limit=(200, 30.0),
-            api={"rate_limit": {"share": 1}},
+            vaults=24,
+            limit=(80, 30.0),
+            api={"rate_limit": {"requests": 80, "share": 1}},
             polling={"interval": "5s"},
             jitter=lambda: 0.1,
         )
@@ -400,10 +400,10 @@ def test_reloads_under_full_load_cost_no_poll_no_nonce_and_no_budget() -> None:
             await played.play(2.9)
         await played.stop()
         guard = played.simulator.guard
-        assert guard.largest_window <= 200
+        assert guard.largest_window <= 80
         assert not guard.refusals
         assert guard.largest_in_flight == {API_KEY: 1}
-        assert guard.arrivals >= 0.97 * now() * 200 / 30
+        assert guard.arrivals >= 0.97 * now() * 80 / 30
         assert all(state.failure is None for state in played.exporter.store.states())
 
     run(main())
