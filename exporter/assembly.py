@@ -23,12 +23,9 @@ from exporter.custody.connections import http_client, way_to
 from exporter.custody.environment import proxy_secrets, trust
 from exporter.custody.errors import Cleaner
 from exporter.custody.transport import Find, Transport
-from exporter.custody.vault_query import VaultQuery
 from exporter.logs import hide_with
 from exporter.metrics import catalog
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.state import TargetState
-from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.budget import Budget, Usage
 from exporter.polling.credential import (
@@ -44,8 +41,13 @@ from exporter.polling.poller import Parts, Poller
 from exporter.polling.results import Results
 from exporter.polling.schedule import Schedule
 from exporter.reload import Loading
+from exporter.resources import RESOURCES
+from exporter.resources.target import Key
+from exporter.state.state import TargetState
+from exporter.state.store import Renamed, Store
 from exporter.status.model import ExporterStatus, Status
 from exporter.status.reading import status_of
+from exporter.turns import in_turns
 from exporter.version import revision
 
 LONGEST_RATE_LIMIT_PAUSE_SECONDS = 300.0
@@ -87,11 +89,10 @@ class Exporter:
         self._loaded = Loaded(settings, plan_of(settings), files.secrets)
         self._nonces = Nonces(world.wall_ns)
         self._classifier = Classifier()
-        self._vault_query = VaultQuery()
         self._cleaner = Cleaner()
         hide_with(self._cleaner.hide)
         self._reading = Reading()
-        self._telemetry = Telemetry()
+        self._telemetry = Telemetry({it.endpoint: it.foreseen for it in RESOURCES.values()})
         self.loading = Loading(config_file, world.wall)
         self.store = Store(
             self.plan.targets,
@@ -110,6 +111,7 @@ class Exporter:
         self.parts = Parts(
             schedule=Schedule(self.plan.targets, now),
             credentials=self._credentials,
+            asking={kind: resource.asking() for kind, resource in RESOURCES.items()},
             budget=self._budget,
             pause_of_all=_rate_limit_pause(settings.api.rate_limit),
             usage=Usage(),
@@ -170,14 +172,20 @@ class Exporter:
         files = await asyncio.to_thread(_Files.of, settings)
         loaded = Loaded(settings, plan_of(settings), files.secrets)
         credentials = self._credentials_for(settings, files)
+        renamed = await in_turns(self.store.renamed(loaded.plan.targets))
         # From here on nothing can fail, and nothing else runs before all is changed.
         retired = [credential.client for credential in self._credentials.values()]
-        self._apply(loaded, credentials)
+        self._apply(loaded, credentials, renamed)
         await asyncio.gather(*(client.close() for client in retired))
         return loaded.plan
 
-    def _apply(self, loaded: Loaded, credentials: Mapping[str, Credential]) -> None:
-        """Go on with what was loaded. credentials: as they were built for it."""
+    def _apply(
+        self,
+        loaded: Loaded,
+        credentials: Mapping[str, Credential],
+        renamed: Mapping[Key, Renamed],
+    ) -> None:
+        """Go on with what was loaded. credentials: as they were built for it. renamed: what it gives other names."""
         now, olds = self._world.monotonic(), dict(self._credentials)
         # Secrets may have been read again since they were loaded.
         secrets = {name: credential.secrets for name, credential in olds.items()}
@@ -188,6 +196,7 @@ class Exporter:
             difference.gone,
             stale_after=loaded.plan.stale_after,
             max_series=loaded.settings.polling.max_series,
+            renamed=renamed,
         )
         if limit := difference.rate_limit:
             self._budget.change(limit.budget, limit.window, now)
@@ -212,12 +221,12 @@ class Exporter:
 
         Return what came of it, None where an id is not a target's. Spaces within an id do not count.
         """
-        keys = {_squeezed(target.id): target.key for target in self.plan.targets}
-        wanted = [keys.get(_squeezed(id_)) for id_ in ids]
-        if None in wanted:
+        sought = {_squeezed(id_) for id_ in ids}
+        wanted = [it for it in self.plan.targets if _squeezed(it.id) in sought]
+        if sought != {_squeezed(it.id) for it in wanted}:
             return None
         trouble = {state.target.key for state in self.store.states() if self._is_troubled(state)}
-        return self.poller.poll_now(wanted or trouble)
+        return self.poller.poll_now({it.key for it in wanted} or trouble)
 
     def _is_troubled(self, state: TargetState) -> bool:
         pauses = self.parts.pause_of_all, self._credentials[state.target.credential].pause
@@ -228,7 +237,6 @@ class Exporter:
             timeout=settings.api.timeout,
             id_format=settings.api.organization_id_format,
             classifier=self._classifier,
-            vault_query=self._vault_query,
             observe=self._results.exchanged,
             reading=self._reading,
             monotonic=self._world.monotonic,
@@ -274,8 +282,8 @@ class Exporter:
 
     def _found(self, credential: str, find: Find) -> None:
         self._results.unasked_answer(credential, find)
-        for id_ in find.doubtful:
-            self.poller.doubt(id_)
+        for key in find.doubtful:
+            self.poller.doubt(key)
 
     def _show(self) -> None:
         show = self._telemetry.show

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from exporter.config import RateLimit, Settings
 from exporter.durations import duration
-from exporter.metrics.state import Failure, TargetState
 from exporter.polling.plan import Plan, Shortage, plan_of, sending_rate
-from exporter.targets import Kind, Target
+from exporter.resources import RESOURCES, name_of
+from exporter.state.state import Failure, TargetState
 from exporter.terminal import is_terminal, without_controls
 
 UNBROKEN: Final = 100_000
@@ -65,7 +65,7 @@ def plan_report(settings: Settings, console: Console) -> str:
     for target in plan.targets:
         stretched = "yellow" if plan.stretch[target.credential] > 1 else ""
         refreshed = _painted(duration(plan.refresh_interval(target)), stretched)
-        table.add_row(_name(target), duration(target.interval), refreshed)
+        table.add_row(without_controls(name_of(target)), duration(target.interval), refreshed)
     with console.capture() as printed:
         for line in _summary(plan, settings):
             console.print(without_controls(line))
@@ -83,7 +83,7 @@ def poll_report(states: Sequence[TargetState], console: Console) -> str:
     for column in table.columns[2:4]:
         column.justify = "right"
     for state in states:
-        table.add_row(_name(state.target), *_poll_row(state))
+        table.add_row(without_controls(name_of(state.target)), *_poll_row(state))
     read = sum(state.is_up for state in states)
     summary = f"{read} of {len(states)} targets were read."
     with console.capture() as printed:
@@ -142,25 +142,20 @@ def _summary(plan: Plan, settings: Settings) -> Iterator[str]:
             yield f"         {_limit(source.rate_limit)}, with credential {name}"
 
 
-def _counted(kinds: Mapping[Kind, int]) -> str:
-    return ", ".join(
-        f"{count} {kind if count == 1 else kind + 's'}" for kind, count in kinds.items()
-    )
+def _counted(kinds: Mapping[str, int]) -> str:
+    names = {kind: (RESOURCES[kind].singular, RESOURCES[kind].plural) for kind in kinds}
+    return ", ".join(f"{count} {names[kind][count != 1]}" for kind, count in kinds.items())
 
 
 def _limit(limit: RateLimit) -> str:
     return f"{sending_rate(limit):.3f} requests/s ({limit.budget} in any {duration(limit.window)})"
 
 
-def _name(target: Target) -> str:
-    return without_controls(f"{target.organization} / {target.vault or '(total)'}")
-
-
 def _warnings(plan: Plan) -> Iterator[str]:
     yield from map(_shortage, plan.shortages)
     if late := plan.withdrawn_between_polls:
         yield (
-            f"{len(late)} of {len(plan.targets)} targets, such as {_name(late[0])}, are polled no more often than "
+            f"{len(late)} of {len(plan.targets)} targets, such as {name_of(late[0])}, are polled no more often than "
             f"polling.stale_after ({duration(plan.stale_after(late[0]))}): their balances will be withdrawn between "
             "polls. Increase or remove it."
         )

@@ -7,12 +7,12 @@ import pytest
 from rich.console import Console
 
 from exporter.config import parse
-from exporter.custody.models import vault_balances
-from exporter.custody.values import parse_json
-from exporter.metrics.state import Failure, TargetState, balances_of
+from exporter.custody.document import parse_json
 from exporter.report import console_for, plan_report, poll_report, progress
-from exporter.targets import Target
+from exporter.resources.target import Target
+from exporter.state.state import Failure, TargetState
 from tests.exporting import ENVIRON
+from tests.resources.answers import exposed, vault_balances
 from tests.test_terminal import Terminal
 
 PIPE = console_for(io.StringIO(), {})
@@ -117,7 +117,7 @@ organizations: [{{name: acme, id: ABCD EFGH IJKL MNOP, vaults: [{HOT}]}}]
 
 def target(vault: str) -> Target:
     kind = "vault" if vault else "organization"
-    return Target(kind, "VABCDEF234567A", "acme", vault, 60.0, "one")  # type: ignore[arg-type]  # one of the two kinds
+    return Target(kind, "VABCDEF234567A", "acme", vault, 60.0, "one")
 
 
 def read_vault(name: str, *rows: bytes) -> TargetState:
@@ -127,13 +127,13 @@ def read_vault(name: str, *rows: bytes) -> TargetState:
         b'"balance": "1", "spot": "1", "hold": "0", "available": "1"}'
     )
     answer = vault_balances(parse_json(b"[" + b",".join((good, *rows)) + b"]"))
-    balances = balances_of(target(name), answer, 0.0)
+    balances = exposed(target(name), answer)
     return TargetState(
         target(name),
         balances=balances,
         polls=1,
         rows=balances.rows,
-        invalid_rows=balances.invalid_rows,
+        invalid_rows=len(balances.rejected),
     )
 
 

@@ -4,26 +4,29 @@ import re
 from pathlib import Path
 from typing import Final
 
+from exporter import resources
 from exporter.flags import flag_parser
 from exporter.metrics import catalog
-from exporter.metrics.catalog import Metric
+from exporter.metrics.metric import Group, Metric
+from exporter.state.lines import TARGETS
 
 ROOT: Final = Path(__file__).parent.parent
 DOCS: Final = ROOT / "docs"
 
-GROUPS: Final = (
-    ("Vaults", (*catalog.VAULT_AMOUNTS, *catalog.VAULT_QUOTES, catalog.MIN_AVAILABLE)),
-    ("Organizations", (catalog.ORGANIZATION_TOTAL, catalog.ORGANIZATION_COMPONENT)),
-    ("Assets, once for each that is held anywhere", catalog.ASSETS),
-    ("Targets: the API resources that are polled", catalog.TARGETS),
-    ("API client and rate limit", catalog.API),
-    ("Exporter", catalog.EXPORTER),
-)
+
+def groups() -> list[Group]:
+    """Return all metrics of the exporter."""
+    return [*resources.groups(), TARGETS, catalog.API, catalog.EXPORTER]
+
+
+def all_metrics() -> list[Metric]:
+    """Return all metrics of the exporter, without their groups."""
+    return [metric for group in groups() for metric in group.metrics]
 
 
 def metric_tables() -> str:
     """Return a table of metrics for each group."""
-    return "\n".join(_table(title, metrics) for title, metrics in GROUPS)
+    return "\n".join(_table(title, metrics) for title, metrics in groups())
 
 
 def _table(title: str, metrics: tuple[Metric, ...]) -> str:
@@ -40,8 +43,7 @@ def _labels(metric: Metric) -> str:
 
 
 def _source(metric: Metric) -> str:
-    is_field = metric in catalog.BALANCES or metric in (catalog.ASSET_MIN_LOT, catalog.ASSET_LAUNCH)
-    return f"`{metric.source}`" if is_field else metric.source
+    return f"`{metric.source}`" if metric.is_field else metric.source
 
 
 def flag_table() -> str:

@@ -1,4 +1,4 @@
-"""One method for each endpoint of the custody API: a single signed request, and its answer or a `CustodyError`.
+"""Asks the custody API: a single signed request, and its answer or a `CustodyError`.
 
 Retries, pauses and the rate limit are the caller's: each call here is exactly one request.
 """
@@ -7,9 +7,9 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -31,17 +31,9 @@ from exporter.custody.classify import (
     unix_time,
 )
 from exporter.custody.connections import LOCATION
+from exporter.custody.document import InvalidAnswerError, TooManyValuesError, parse_json
 from exporter.custody.errors import LONGEST_FORM, LONGEST_TEXT, CustodyError, Delivery, Reaction
-from exporter.custody.models import (
-    InvalidAnswerError,
-    OrganizationBalance,
-    VaultBalances,
-    organization_steps,
-    vault_steps,
-)
 from exporter.custody.transport import ASKED_FOR, ON_SEND, UnaskedAnswerError
-from exporter.custody.values import TooManyValuesError, parse_json
-from exporter.custody.vault_query import VaultQuery
 from exporter.threads import unresolved
 from exporter.turns import Steps, in_turns
 
@@ -53,10 +45,34 @@ LONGEST_TEXT_HEARD: Final = 2 * LONGEST_TEXT
 LONGEST_FORM_SENT: Final = 100 * LONGEST_FORM
 """A signature has 88 characters, each of which may be written in several."""
 
-Endpoint = Literal["organization_balances", "vault_asset_balances"]
-ENDPOINTS: Final[tuple[Endpoint, ...]] = ("organization_balances", "vault_asset_balances")
+BASE_PATH: Final = "/v0/insto/custody/"
+
 Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
 Then = Callable[[Result], Awaitable[None]]
+
+
+def _as_it_says(error: CustodyError) -> Reaction:
+    return error.reaction
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[Result_co]):
+    """One request.
+
+    endpoint: what it is counted as. about: what it is asked for, told to whoever observes requests or finds answers
+    that nobody asked for. path: below the API's, where `{id}` stands for `id` as the API wants it written. query: with
+    its `?`. read: returns what the JSON of the answer says, or raises InvalidAnswerError. reaction: returns what is to
+    be done about a failure, where the resource knows better than the table of errors.
+    """
+
+    endpoint: str
+    about: Hashable
+    path: str
+    read: Callable[[object], Steps[Result_co]]
+    id: str = ""
+    query: str = ""
+    reaction: Callable[[CustodyError], Reaction] = _as_it_says
 
 
 async def nothing_more(result: object) -> None:
@@ -68,13 +84,13 @@ async def nothing_more(result: object) -> None:
 class Exchange:
     """What there is to know of one request, whatever came of it.
 
-    id: of the organization or vault that was asked for. status: None where no answer came, or its connection broke.
+    about: what was asked for. status: None where no answer came, or its connection broke.
     seconds: from send to last byte, None likewise. clock_skew: seconds by which this machine's clock is ahead of the
     API's, None where the answer had no date.
     """
 
-    endpoint: Endpoint
-    id: str
+    endpoint: str
+    about: Hashable
     status: int | None = None
     seconds: float | None = None
     clock_skew: float | None = None
@@ -96,14 +112,13 @@ class Reading:
 class Surroundings:
     """What all clients of the process share.
 
-    timeout: seconds for a whole request. observe: told of every request when it ends. reading: bounds the memory of all
-    answers that are being read.
+    timeout: seconds for a whole request. id_format: how ids of organizations are written in paths. observe: told of
+    every request when it ends. reading: bounds the memory of all answers that are being read.
     """
 
     timeout: float
     id_format: Literal["spaced", "compact"]
     classifier: Classifier
-    vault_query: VaultQuery
     observe: Callable[[Exchange], None]
     reading: Reading
     monotonic: Callable[[], float]
@@ -158,49 +173,27 @@ class CustodyClient:
         """Close the connections, each as soon as no request is under way on it."""
         await self._http.aclose()
 
-    async def organization_balances(
-        self, organization_id: str, then: Then[OrganizationBalance] = nothing_more
-    ) -> OrganizationBalance:
-        """Return the total of an organization in USD. Raises CustodyError.
+    async def ask(self, request: Request[Result], then: Then[Result] = nothing_more) -> Result:
+        """Send one request and return what its answer says. Raises CustodyError.
 
-        then: what is to be done with it before another answer is decoded. Kraken: "List balances".
+        then: what is to be done with it before another answer is decoded.
         """
-        is_compact = self._shared.id_format == "compact"
-        written = organization_id.replace(" ", "") if is_compact else organization_id
-        target = f"/v0/insto/custody/organizations/{quote(written)}/balances?quote_asset=USD"
-        exchange = Exchange("organization_balances", organization_id)
-        return await self._ask(exchange, target, organization_steps, then)
-
-    async def vault_asset_balances(
-        self, vault_id: str, then: Then[VaultBalances] = nothing_more
-    ) -> VaultBalances:
-        """Return the rows of a vault, in full precision where the API lets one ask for it. Raises CustodyError.
-
-        then: what is to be done with them before another answer is decoded. Kraken: "List vault asset balances".
-        """
-        query = self._shared.vault_query.of(vault_id)
-        target = f"/v0/insto/custody/vaults/{quote(vault_id)}/assets/balances{query}"
         try:
-            exchange = Exchange("vault_asset_balances", vault_id)
-            answer = await self._ask(exchange, target, vault_steps, then)
+            return await self._ask(request, then)
         except CustodyError as error:
-            is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
-            if is_about_the_query and self._shared.vault_query.refused(vault_id, query):
-                error.reaction = Reaction.AGAIN
+            error.reaction = request.reaction(error)
             raise
-        self._shared.vault_query.accepted(query)
-        return answer
 
-    async def _ask(
-        self,
-        exchange: Exchange,
-        target: str,
-        read: Callable[[object], Steps[Result]],
-        then: Then[Result],
-    ) -> Result:
+    def _path(self, request: Request[object]) -> str:
+        is_compact = self._shared.id_format == "compact"
+        written = request.id.replace(" ", "") if is_compact else request.id
+        return f"{BASE_PATH}{request.path.format(id=quote(written))}{request.query}"
+
+    async def _ask(self, request: Request[Result], then: Then[Result]) -> Result:
+        exchange = Exchange(request.endpoint, request.about)
         with self._shared.reading.room.place() as take:
             try:
-                answer, seconds = await self._exchange(exchange.id, target, take)
+                answer, seconds = await self._exchange(request, take)
                 exchange = replace(
                     exchange, status=answer.status, seconds=seconds, clock_skew=_clock_skew(answer)
                 )
@@ -208,7 +201,7 @@ class CustodyClient:
                 self._shared.observe(exchange)
             async with self._shared.reading.alone:
                 answer = await in_turns(_decoded(answer))
-                result = await self._result(answer, read)
+                result = await self._result(answer, request.read)
                 # What becomes of it takes memory too, as much as ten thousand rows have.
                 await then(result)
                 return result
@@ -240,20 +233,20 @@ class CustodyClient:
         return CustodyError(why.type, status=status, message=self._clean(words, MESSAGE_LENGTH))
 
     async def _exchange(
-        self, id_: str, target: str, take: Callable[[int], None]
+        self, request: Request[object], take: Callable[[int], None]
     ) -> tuple[Answer, float]:
-        """Send one request for `target`, which is about `id_`; return the answer and the seconds that it took.
+        """Send one request; return the answer and the seconds that it took.
 
         They go from its sending to its last byte. The answer's document is not decoded yet. take: takes room for bytes
         of it.
         """
         departure = _Departure(self._shared.monotonic)
-        extensions = {ON_SEND: departure.leave, ASKED_FOR: id_}
+        extensions = {ON_SEND: departure.leave, ASKED_FOR: request.about}
         try:
             async with (
                 asyncio.timeout(self._shared.timeout),
                 self._http.stream(
-                    "GET", target, auth=self._auth, extensions=extensions
+                    "GET", self._path(request), auth=self._auth, extensions=extensions
                 ) as response,
             ):
                 received_at = self._shared.wall()

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,20 +26,20 @@ OUT_OF_STEP_SECONDS: Final = 10.0
 ON_SEND: Final = "on_send"
 """Extension of a request: called when it is about to leave for the API."""
 ASKED_FOR: Final = "asked_for"
-"""Extension of a request: the id that its answer is about."""
+"""Extension of a request: what its answer is about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Find:
     """Bytes on a connection that no request on it asked for.
 
-    after: the id that the last request was about. doubtful: the ids whose answers were given to whoever asked, and may
-    have been for other requests. size: how many bytes had arrived. status: of the answer that they begin with, None
+    after: what the last request was about. doubtful: what the answers are about that were given to whoever asked, and
+    may have been for other requests. size: how many bytes had arrived. status: of the answer that they begin with, None
     where they begin with something else, or are still encrypted.
     """
 
-    after: str
-    doubtful: tuple[str, ...]
+    after: Hashable
+    doubtful: tuple[Hashable, ...]
     size: int
     status: int | None
 
@@ -88,8 +88,8 @@ class _Connection:
     wire: Wire
     made_at: float
     is_for_one: bool
-    asked_for: str = ""
-    given: list[tuple[float, str]] = field(default_factory=list)
+    asked_for: Hashable = None
+    given: list[tuple[float, Hashable]] = field(default_factory=list)
     status: int = 0
     parser: h11.Connection = field(init=False)
     kept_until: float = 0.0
@@ -98,7 +98,7 @@ class _Connection:
     async def ask(self, request: httpx.Request) -> h11.Response:
         """Send `request`; return the head of its answer. Raises httpx.TransportError."""
         self.parser = _parser()
-        self.asked_for = request.extensions.get(ASKED_FOR, "")
+        self.asked_for = request.extensions.get(ASKED_FOR)
         response = await _ask(
             self.wire, self.parser, request.method, request.url.raw_path, request.headers.raw
         )
@@ -123,7 +123,7 @@ class _Connection:
             return None
         status = STATUS_LINE.match(rest + self.wire.beginning)
         since = min(now - OUT_OF_STEP_SECONDS, self.given[-1][0] if self.given else now)
-        doubtful = tuple(id_ for at, id_ in self.given if at >= since)
+        doubtful = tuple(about for at, about in self.given if at >= since)
         return Find(self.asked_for, doubtful, size, int(status[1]) if status else None)
 
     def wait(self, seconds: float, leave: Callable[["_Connection"], None]) -> None:
@@ -161,14 +161,14 @@ class Transport(httpx.AsyncBaseTransport):
         self._found = found
         self._trust = Trust()
         self._idle: list[_Connection] = []
-        # Ids whose last answer may have been for another request: asked next on a connection that nothing was asked on
-        # before.
-        self._doubtful: set[str] = set()
+        # What the last answers are about that may have been for another request: asked next on a connection that
+        # nothing was asked on before.
+        self._doubtful: set[Hashable] = set()
         self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; return its answer, whose body is still to be read. Raises httpx.TransportError."""
-        asked_for = request.extensions.get(ASKED_FOR, "")
+        asked_for = request.extensions.get(ASKED_FOR)
         connection = None
         if asked_for not in self._doubtful:
             connection = await self._kept()

@@ -1,10 +1,11 @@
 """What a scrape gets: joins what is rendered already, and compresses it; a scrape costs little more than copying."""
 
 import asyncio
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, Protocol
 
 from isal import isal_zlib
 from prometheus_client import CollectorRegistry
@@ -12,10 +13,9 @@ from prometheus_client import Metric as Family
 from prometheus_client.exposition import generate_latest as text_of
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of
 
-from exporter.metrics import catalog
-from exporter.metrics.catalog import Metric
+from exporter.metrics.lines import Snapshot
+from exporter.metrics.metric import Metric, unit_of
 from exporter.metrics.negotiation import Format
-from exporter.metrics.store import Snapshot, Store
 from exporter.threads import Worker
 
 CHUNK_BYTES: Final = 512 * 1024
@@ -26,27 +26,30 @@ GZIP_LEVEL: Final = 1
 _GZIP: Final = 16 + isal_zlib.MAX_WBITS
 
 
-def _header(metric: Metric) -> bytes:
+@functools.cache
+def _header(metric: Metric, format_: Format) -> bytes:
+    name, unit = metric.name, ""
+    if format_ is Format.OPENMETRICS_1_0_0:
+        # A family of counters is called without what its samples end with (OpenMetrics 1.0, "Counter").
+        name = name.removesuffix("_total") if metric.type == "counter" else name
+        unit = unit_of(name)
     text = metric.help.replace("\\", r"\\").replace("\n", r"\n")
-    return f"# HELP {metric.name} {text}\n# TYPE {metric.name} {metric.type}\n".encode()
+    lines = [f"# HELP {name} {text}", f"# TYPE {name} {metric.type}"]
+    lines += [f"# UNIT {name} {unit}"] if unit else []
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _unit_line(metric: Metric) -> bytes:
-    unit = catalog.unit_of(metric.name)
-    return f"# UNIT {metric.name} {unit}\n".encode() if unit else b""
+class Samples(Protocol):
+    """What has samples that are rendered already."""
 
-
-# What is stored are gauges, whose families have the same name in both formats.
-_TEXT_HEADERS: Final = {metric.name: _header(metric) for metric in catalog.STORED}
-_OPENMETRICS_HEADERS: Final = {
-    metric.name: _header(metric) + _unit_line(metric) for metric in catalog.STORED
-}
+    def snapshot(self) -> Snapshot:
+        """Return what is exposed now."""
 
 
 class Exposition:
     """What scrapes get of one store and one registry. To be called in the event loop that changes them."""
 
-    def __init__(self, store: Store, registry: CollectorRegistry) -> None:
+    def __init__(self, store: Samples, registry: CollectorRegistry) -> None:
         self._store = store
         self._registry = registry
         # One thread, so that many scrapes never are many threads.
@@ -72,9 +75,8 @@ def _compressed(chunks: Iterable[bytes]) -> list[bytes]:
 
 def _stored(snapshot: Snapshot, format_: Format) -> Iterator[bytes]:
     """Yield each metric that has samples: its header, and its lines in as many pieces as there are."""
-    headers = _OPENMETRICS_HEADERS if format_ is Format.OPENMETRICS_1_0_0 else _TEXT_HEADERS
     for metric, lines in snapshot.families():
-        yield headers[metric.name]
+        yield _header(metric, format_)
         yield from lines
 
 
@@ -99,7 +101,7 @@ class _WithUnits:
 
     def collect(self) -> Iterator[Family]:
         for family in self.registry.collect():
-            family.unit = catalog.unit_of(family.name)
+            family.unit = unit_of(family.name)
             yield family
 
 

@@ -1,6 +1,6 @@
 """The exporter's own metrics: what it did, and how it fares; kept by prometheus-client in a registry of our own."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -16,18 +16,22 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from exporter.custody.client import ENDPOINTS, Endpoint, Exchange
-from exporter.custody.errors import FORESEEN, CustodyError
 from exporter.metrics import catalog
-from exporter.metrics.catalog import Metric
+from exporter.metrics.metric import Metric
+
+Foreseen = Mapping[str, Collection[tuple[int | None, str]]]
+"""By endpoint, the (HTTP status, type) of every failure that is known before it happens; None where no answer comes."""
 
 DURATION_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Telemetry:
-    """The exporter's own metrics; `registry` has all of them."""
+    """The exporter's own metrics; `registry` has all of them.
 
-    def __init__(self) -> None:
+    Every failure that is foreseen is shown before it happens, so that `increase()` sees the first one.
+    """
+
+    def __init__(self, foreseen: Foreseen) -> None:
         # They would double the counters and tell nothing that `process_start_time_seconds` does not.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
         self.registry = CollectorRegistry()
@@ -44,25 +48,32 @@ class Telemetry:
         # A gauge without labels is 0 from the start; the skew is unknown until the first answer.
         self._clock_skew: Gauge | None = None
         self._wait = self._counter(catalog.BUDGET_WAIT)
-        self._start_at_zero()
+        self._start_at_zero(foreseen)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
-    def exchanged(self, exchange: Exchange) -> None:
-        """Count a request that has ended, whatever came of it."""
-        self._requests.labels(exchange.endpoint, _status(exchange.status)).inc()
-        if exchange.seconds is not None:
-            self._duration.labels(exchange.endpoint).observe(exchange.seconds)
-        if exchange.clock_skew is not None:
-            if self._clock_skew is None:
-                self._clock_skew = self._gauge(catalog.API_CLOCK_SKEW)
-            self._clock_skew.set(exchange.clock_skew)
+    def requested(self, endpoint: str, status: int | None, seconds: float | None) -> None:
+        """Count a request that has ended, whatever came of it.
 
-    def failed(self, endpoint: Endpoint, error: CustodyError) -> None:
-        """Count a failed request."""
-        self._errors.labels(endpoint, _status(error.status), error.type).inc()
-        if error.core_error is not None:
-            self._core_errors.labels(endpoint, error.core_error).inc()
+        status: HTTP's, None where no answer came. seconds: from send to last byte, None likewise.
+        """
+        self._requests.labels(endpoint, _status(status)).inc()
+        if seconds is not None:
+            self._duration.labels(endpoint).observe(seconds)
+
+    def skewed(self, seconds: float) -> None:
+        """Show by how many seconds this machine's clock is ahead of the API's."""
+        if self._clock_skew is None:
+            self._clock_skew = self._gauge(catalog.API_CLOCK_SKEW)
+        self._clock_skew.set(seconds)
+
+    def failed(
+        self, endpoint: str, status: int | None, type_: str, core_error: str | None = None
+    ) -> None:
+        """Count a failed request. core_error: the error behind it, where the API names one."""
+        self._errors.labels(endpoint, _status(status), type_).inc()
+        if core_error is not None:
+            self._core_errors.labels(endpoint, core_error).inc()
 
     def waited(self, seconds: float) -> None:
         """Count the time in which a request waited for the budget."""
@@ -84,12 +95,11 @@ class Telemetry:
         """Expose what is running."""
         self._gauge(catalog.BUILD_INFO).labels(version, revision, python).set(1)
 
-    def _start_at_zero(self) -> None:
-        """Show every foreseen failure before it happens, so that `increase()` sees the first one."""
-        for endpoint in ENDPOINTS:
+    def _start_at_zero(self, foreseen: Foreseen) -> None:
+        for endpoint, failures in foreseen.items():
             self._requests.labels(endpoint, "200")
             self._duration.labels(endpoint)
-            for status, type_ in FORESEEN:
+            for status, type_ in failures:
                 self._errors.labels(endpoint, _status(status), type_)
 
     def _counter(self, metric: Metric) -> Counter:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from exporter.config import RateLimit, Secrets, Settings
 from exporter.polling.plan import Plan
-from exporter.targets import Target, TargetChange, compare
+from exporter.resources.target import Target, TargetChange, compare
 
 
 class Loaded(NamedTuple):

@@ -10,7 +10,7 @@ from exporter.clocks import Moment
 from exporter.polling.credential import Credential
 from exporter.polling.pause import Pause
 from exporter.polling.schedule import Entry
-from exporter.targets import Target
+from exporter.resources.target import Target
 
 MOST_NAMED: Final = 10
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from exporter.config import ALL_CREDENTIALS, RateLimit, Settings
 from exporter.logs import get_logger
-from exporter.targets import Target, targets_of
+from exporter.resources import name_of, targets_of
+from exporter.resources.target import Target
 
 log = get_logger()
 
@@ -113,7 +114,7 @@ def log_warnings(plan: Plan) -> None:
         log.warning(
             "stale_after_too_short",
             targets=len(short),
-            example=f"{short[0].organization} / {short[0].vault or '(total)'}",
+            example=name_of(short[0]),
             stale_after_seconds=plan.stale_after(short[0]),
             planned_interval_seconds=round(plan.refresh_interval(short[0]), 1),
             problem="their balances are withdrawn between polls: increase or remove polling.stale_after",

@@ -6,13 +6,12 @@ Those parts take every decision; the loop asks them, and reports to them what ha
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Callable, Container, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from exporter.clocks import BELIEVED_AFTER_TIMEOUTS, ClockWatch, Moment
 from exporter.config import ALL_CREDENTIALS
-from exporter.custody.client import CustodyClient
 from exporter.custody.errors import (
     BLOCKED_TYPE,
     INTERNAL_TYPE,
@@ -20,7 +19,6 @@ from exporter.custody.errors import (
     Delivery,
     Reaction,
 )
-from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.logs import get_logger
 from exporter.polling.budget import Budget, Usage
 from exporter.polling.credential import Credential
@@ -29,7 +27,8 @@ from exporter.polling.pause import Cause, Pause
 from exporter.polling.results import Results
 from exporter.polling.retry import Poll, asked_for, refusals_after
 from exporter.polling.schedule import Entry, Schedule, Turn
-from exporter.targets import Kind, Target, listed, organizations_of
+from exporter.resources.resource import Ask, Exposable
+from exporter.resources.target import Key, Target, listed, organizations_of
 from exporter.turns import in_turns
 
 log = get_logger()
@@ -46,14 +45,15 @@ SHOWN_AFTER_SECONDS: Final = 5.0
 class Parts:
     """What a poller is made of.
 
-    credentials: by name. pause_of_all: of every credential at once. waited: told the seconds in which a request waited
-    for the budget alone.
+    credentials: by name. asking: by the kind of target. pause_of_all: of every credential at once. waited: told the
+    seconds in which a request waited for the budget alone.
     monotonic: the event loop's own clock, in seconds. moment: all clocks; clocks: what they tell together. chance: a
     number from 0 up to 1, anew at each call.
     """
 
     schedule: Schedule
     credentials: Mapping[str, Credential]
+    asking: Mapping[str, Ask]
     budget: Budget
     pause_of_all: Pause
     usage: Usage
@@ -122,7 +122,7 @@ class Poller:
             return "a pause waits for a request that is never sent"
         return None
 
-    def poll_now(self, keys: Container[tuple[Kind, str] | None]) -> OnDemand:
+    def poll_now(self, keys: Container[Key]) -> OnDemand:
         """Poll the targets with these keys as soon as may be; return which are, and which are not and why."""
         parts = self._parts
         entries = [entry for entry in parts.schedule.entries if entry.target.key in keys]
@@ -136,11 +136,11 @@ class Poller:
         """Look again at what may go: the parts are not what they were."""
         self._changed.set()
 
-    def doubt(self, target_id: str) -> None:
+    def doubt(self, key: Hashable) -> None:
         """Poll a target again at once, as its last answer may have been another's, and withdraw it if that fails."""
         now = self._parts.monotonic()
         for entry in self._parts.schedule.entries:
-            if entry.target.id == target_id:
+            if entry.target.key == key:
                 entry.go_first(now)
                 # What a failed poll left is of an answer from before.
                 if not entry.is_failing:
@@ -316,7 +316,7 @@ class Poller:
             credential.silence,
         )
 
-        async def succeeded(answer: VaultBalances | OrganizationBalance) -> None:
+        async def succeeded(answer: Exposable) -> None:
             nonce_watch.accepted()
             silence.answered()
             self._last_blocked = None
@@ -325,7 +325,8 @@ class Poller:
             await self._publish(entry, answer)
 
         try:
-            await _fetch(credential.client, entry.target, succeeded)
+            ask = parts.asking[entry.target.kind]
+            await credential.client.ask(ask(entry.target), succeeded)
             # A doubt that has come meanwhile may be about this very answer.
             if self._doubtful.get(entry) == doubt:
                 self._doubtful.pop(entry, None)
@@ -363,16 +364,19 @@ class Poller:
                 if self._credential(entry) is credential:
                     entry.keep(entry.target, self._parts.monotonic(), is_renewed=True)
 
-    async def _publish(self, entry: Entry, answer: VaultBalances | OrganizationBalance) -> None:
+    async def _publish(self, entry: Entry, answer: Exposable) -> None:
         """Publish `answer`, unless its target is gone. Raises CustodyError where there is no room for its series."""
         read_at, target = self._parts.moment().boottime, None
         # Others may come in between, a reload too, after which the target has another name.
         while not entry.is_dropped and target != entry.target:
             target = entry.target
-            balances = await in_turns(self._parts.results.balances(target, answer, read_at))
+            balances = await in_turns(self._parts.results.exposed(target, answer))
         if not entry.is_dropped:
             self._parts.results.poll_succeeded(
-                entry.target, answer, balances, refresh_interval=entry.refresh_interval
+                entry.target,
+                balances,
+                read_at=read_at,
+                refresh_interval=entry.refresh_interval,
             )
 
     def _retire(self, entry: Entry) -> None:
@@ -500,14 +504,3 @@ class Poller:
 def _cause(error: CustodyError) -> Cause:
     is_lockout = error.reaction is Reaction.LOCK_OUT
     return Cause(error.type, error.message, error.status, is_lockout)
-
-
-async def _fetch(
-    client: CustodyClient,
-    target: Target,
-    then: Callable[[VaultBalances | OrganizationBalance], Awaitable[None]],
-) -> None:
-    if target.kind == "organization":
-        await client.organization_balances(target.id, then)
-    else:
-        await client.vault_asset_balances(target.id, then)

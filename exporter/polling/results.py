@@ -1,27 +1,25 @@
-"""What the end of a poll changes: the target's state, the counters, and, when the state changed, the log."""
+"""What the end of a poll changes besides the target's state: the counters and, when the state changed, the log."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Sequence
 from typing import cast
 
-from exporter.custody.client import Endpoint, Exchange
+from exporter.custody.client import Exchange
 from exporter.custody.errors import CustodyError
-from exporter.custody.models import InvalidField, InvalidRow, OrganizationBalance, VaultBalances
 from exporter.custody.transport import Find
 from exporter.logs import get_logger
-from exporter.metrics.state import Balances, Failure, PollResult, TargetState, balances_steps
-from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.pause import Cause
-from exporter.targets import Kind, Target
+from exporter.resources import RESOURCES
+from exporter.resources.fields import InvalidField, InvalidRow
+from exporter.resources.resource import Exposable, Exposed
+from exporter.resources.target import Target
+from exporter.state import state as transitions
+from exporter.state.state import Failure, PollResult, TargetState
+from exporter.state.store import Store
 from exporter.turns import Steps
 
 log = get_logger()
 
-ENDPOINT_OF: dict[Kind, Endpoint] = {
-    "organization": "organization_balances",
-    "vault": "vault_asset_balances",
-}
 MAX_LOGGED_ROWS = 10
 
 
@@ -36,52 +34,46 @@ class Results:
         self._store = store
         self._telemetry = telemetry
         self._wall = wall
-        # That the last request for each id took.
-        self._seconds: dict[str, float | None] = {}
+        # That the last request for each target took, by its key.
+        self._seconds: dict[Hashable, float | None] = {}
 
     def exchanged(self, exchange: Exchange) -> None:
         """Note one request that has ended, whatever came of it."""
-        self._telemetry.exchanged(exchange)
-        self._seconds[exchange.id] = exchange.seconds
+        self._telemetry.requested(exchange.endpoint, exchange.status, exchange.seconds)
+        if exchange.clock_skew is not None:
+            self._telemetry.skewed(exchange.clock_skew)
+        self._seconds[exchange.about] = exchange.seconds
 
     def request_failed(self, target: Target, error: CustodyError) -> None:
         """Note one failed request, whether or not it is tried again."""
-        self._telemetry.failed(ENDPOINT_OF[target.kind], error)
+        endpoint = RESOURCES[target.kind].endpoint
+        self._telemetry.failed(endpoint, error.status, error.type, error.core_error)
         log.debug("request_failed", **_names(target), **_facts(error))
 
-    def balances(
-        self, target: Target, answer: VaultBalances | OrganizationBalance, read_at: float
-    ) -> Steps[Balances]:
-        """Return what of `answer`, read at `read_at` (seconds of `clocks.boottime`), is exposed for `target`."""
-        return balances_steps(target, answer, read_at, self._store.held_assets)
+    def exposed(self, target: Target, answer: Exposable) -> Steps[Exposed]:
+        """Return `answer` as it is exposed for `target`."""
+        return answer.expose(target, self._store.descriptions)
 
     def poll_succeeded(
         self,
         target: Target,
-        answer: VaultBalances | OrganizationBalance,
-        balances: Balances,
+        balances: Exposed,
         *,
+        read_at: float,
         refresh_interval: float | None,
     ) -> None:
-        """Publish `answer`, whose balances for `target` are `balances`.
+        """Publish the answer for `target`, read at `read_at` (seconds of `clocks.boottime`).
 
         Raises CustodyError where there is no room for its series; the state is then what it was.
         """
         before = self._store[target]
-        rejected = answer.invalid if isinstance(answer, VaultBalances) else ()
         self._store.put(
-            TargetState(
-                target,
-                balances=balances,
-                polls=before.polls + 1,
-                last_success=self._wall(),
-                rows=balances.rows,
-                invalid_rows=balances.invalid_rows,
-                invalid_fields=balances.invalid_fields,
+            transitions.succeeded(
+                before,
+                balances,
+                self._result(target, None),
+                read_at=read_at,
                 refresh_interval=refresh_interval,
-                rejected=rejected,
-                unread=answer.invalid_fields,
-                results=before.results_with(self._result(target, None)),
             )
         )
         if before.failure is not None or before.is_stale:
@@ -90,16 +82,17 @@ class Results:
             log.info("target_up", **_names(target), series=balances.series)
         # Each rejected row once, not again while the same rows are rejected for the same reason.
         known = set(before.rejected)
-        self._log_rejected_rows(target, [row for row in rejected if row not in known])
+        self._log_rejected_rows(target, [row for row in balances.rejected if row not in known])
         # Likewise, however many rows have it.
         known_fields = {(field.field, field.problem) for field in before.unread}
-        for field in answer.invalid_fields:
+        for field in balances.unread:
             if (field.field, field.problem) not in known_fields:
                 _log_rejected_field(target, field)
 
     def try_failed(self, target: Target, error: CustodyError, *, began: float) -> None:
         """Note a failed request, sent at `began` (monotonic seconds), that is tried again in the same poll."""
-        self._store.put(self._store[target].with_failed_try(self._failure(error), began))
+        before = self._store[target]
+        self._store.put(transitions.failed_try(before, self._failure(error), began))
 
     def poll_failed(
         self, target: Target, error: CustodyError, *, refresh_interval: float | None
@@ -107,15 +100,14 @@ class Results:
         """Note a poll that has failed for good: it changes no balance."""
         before = self._store[target]
         result = self._result(target, error.type)
-        self._change(
-            before, before.with_failed_poll(self._failure(error), result, refresh_interval)
-        )
+        after = transitions.failed(before, self._failure(error), result, refresh_interval)
+        self._change(before, after)
 
     def show_overdue_tries(self, began_by: float) -> None:
         """Show the failures of tries that began at `began_by` (monotonic) or before, and are not made good since."""
         for state in self._store.overdue_tries(began_by):
             if state.failed_try:
-                self._change(state, state.failing(state.failed_try.failure))
+                self._change(state, transitions.failing(state, state.failed_try.failure))
 
     def paused(self, credentials: frozenset[str]) -> None:
         """Show the targets of these credentials, and no others, as paused."""
@@ -126,7 +118,7 @@ class Results:
         before = self._store[target]
         failure = Failure(cause.type, cause.status, cause.message, self._wall())
         if before.failure is None or not before.failure.is_like(failure):
-            self._change(before, before.failing(failure))
+            self._change(before, transitions.failing(before, failure))
 
     def _change(self, before: TargetState, after: TargetState) -> None:
         """Publish the state of a target that fails."""
@@ -159,7 +151,7 @@ class Results:
         """Withdraw the balances of `target`, if it has any: they may be another's."""
         state = self._store[target]
         if state.balances is not None:
-            self._store.put(replace(state, balances=None, is_stale=True))
+            self._store.put(transitions.withdrawn(state))
             self._log_stale(state)
 
     def _log_stale(self, state: TargetState) -> None:
@@ -169,7 +161,7 @@ class Results:
 
     def unasked_answer(self, credential: str, find: Find) -> None:
         """Note bytes on a connection of `credential` that no request asked for."""
-        state = next((it for it in self._store.states() if it.target.id == find.after), None)
+        state = next((it for it in self._store.states() if it.target.key == find.after), None)
         log.warning(
             "unasked_answer",
             credential=credential,
@@ -182,7 +174,7 @@ class Results:
         )
 
     def _result(self, target: Target, error: str | None) -> PollResult:
-        return PollResult(self._wall(), error, self._seconds.get(target.id))
+        return PollResult(self._wall(), error, self._seconds.get(target.key))
 
     @staticmethod
     def _log_rejected_rows(target: Target, rows: Sequence[InvalidRow]) -> None:
@@ -200,15 +192,14 @@ class Results:
 
 
 def _log_rejected_field(target: Target, field: InvalidField) -> None:
-    where = {"rows": field.rows, "first_row": field.position} if target.vault else {}
+    where = {} if field.position is None else {"rows": field.rows, "first_row": field.position}
     log.warning(
         "field_rejected", **_names(target), field=field.field, problem=field.problem, **where
     )
 
 
 def _names(target: Target) -> dict[str, str]:
-    names = {"kind": target.kind, "org": target.organization}
-    return {**names, "vault": target.vault} if target.vault else names
+    return {label: value for label, value in target.labels.items() if value}
 
 
 def _facts(error: CustodyError | Failure) -> dict[str, str | int]:

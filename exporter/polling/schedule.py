@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from exporter.polling.difference import Difference
 from exporter.polling.pause import BETWEEN_TRIES_SECONDS
 from exporter.polling.retry import Poll, back_off
-from exporter.targets import Target
+from exporter.resources.target import Target
 
 MADE_UP_FOR: Final = 0.1
 """How much lateness a poll makes up for, in intervals."""

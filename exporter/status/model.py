@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from exporter.metrics.state import TargetState
 from exporter.polling.pause import Cause
 from exporter.polling.plan import Shortage
+from exporter.state.state import TargetState
 
 State = Literal["stale", "failing", "waiting", "up"]
 STATES: Final[tuple[State, ...]] = ("stale", "failing", "waiting", "up")

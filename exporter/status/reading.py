@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterator, Mapping
 
 from exporter.clocks import Moment
-from exporter.metrics.state import TargetState
-from exporter.metrics.store import Store
 from exporter.polling.pause import Pause
 from exporter.polling.plan import Plan
 from exporter.polling.poller import Parts
 from exporter.polling.schedule import Entry
+from exporter.resources.target import organizations_of
+from exporter.state.state import TargetState
+from exporter.state.store import Store
 from exporter.status.model import (
     BudgetStatus,
     CredentialStatus,
@@ -20,7 +21,6 @@ from exporter.status.model import (
     Status,
     TargetStatus,
 )
-from exporter.targets import organizations_of
 
 Organizations = Mapping[str, tuple[str, ...]]
 """By the name of the credential that they are read with."""

@@ -1,72 +1,40 @@
 """The balances of a target as a table, to compare with what Kraken's own screen shows: every digit as it came."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
-from typing import Final, NamedTuple
+from typing import Final
 
-from exporter.custody.amounts import FIELDS, TOTAL_FIELDS, Amounts, unpack
-from exporter.metrics.state import Balances
-from exporter.targets import Kind
-from exporter.web.formatting import UNKNOWN
+from exporter.resources.resource import Cell, Exposed, TableRow
 
-_FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {"vault": FIELDS, "organization": TOTAL_FIELDS}
-_WORTH: Final = FIELDS.index("quote_balance")
 # Rather no sum than one that is not exact.
 _EXACTLY: Final = Context(prec=400, traps=[Inexact])
 
 
-class Cell(NamedTuple):
-    """An amount, None where the API left it out. unit: the quote asset, empty where it is the row's own asset."""
-
-    amount: Decimal | None
-    unit: str
-
-
-class BalanceRow(NamedTuple):
-    """An asset and its amounts, or the total of an organization."""
-
-    asset: str
-    name: str
-    cells: tuple[Cell, ...]
-    asset_class: str
-
-
 @dataclass(frozen=True, slots=True)
 class BalanceTable:
-    """A table. worth: the sums of the quote balances. unpriced: how many rows have none."""
+    """A table. empty: what it says without rows. worth: the sums of what adds up. unpriced: how many rows lack it."""
 
     titles: tuple[str, ...]
-    rows: tuple[BalanceRow, ...]
+    rows: Sequence[TableRow]
+    empty: str
     worth: tuple[Cell, ...] = ()
     unpriced: int = 0
 
 
-def balance_table_of(kind: Kind, balances: Balances) -> BalanceTable:
-    """Return what `balances` say of a target of that kind."""
-    fields = _FIELDS[kind]
-    titles = tuple(field.replace("_", " ").capitalize() for field in fields)
-    unpacked = unpack(balances.amounts)
-    if kind == "organization":
-        (total,) = unpacked
-        cells = tuple(Cell(amount, total.quote_asset) for amount in total.amounts)
-        return BalanceTable(titles, (BalanceRow("All", "all assets of all vaults", cells, ""),))
-    rows = tuple(
-        BalanceRow(asset.asset, asset.name or UNKNOWN, _cells(amounts), asset.asset_class)
-        for asset, amounts in zip(balances.assets, unpacked, strict=True)
-    )
-    worths = [row.cells[_WORTH] for row in rows]
+def balance_table_of(balances: Exposed) -> BalanceTable | None:
+    """Return the amounts of `balances`; None where their resource has none."""
+    table = balances.kept.table(balances.described)
+    if table is None:
+        return None
+    worths = [] if table.worth is None else [row.cells[table.worth] for row in table.rows]
     return BalanceTable(
-        titles,
-        rows,
-        worth=tuple(_sums(worth for worth in worths if worth.amount is not None)),
+        table.titles,
+        table.rows,
+        table.empty,
+        worth=tuple(_sums(worths)),
         unpriced=sum(worth.amount is None for worth in worths),
     )
-
-
-def _cells(amounts: Amounts) -> tuple[Cell, ...]:
-    units = (amounts.quote_asset if field.startswith("quote") else "" for field in FIELDS)
-    return tuple(map(Cell, amounts.amounts, units))
 
 
 def _sums(worths: Iterable[Cell]) -> Iterable[Cell]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from exporter.metrics.state import MOST_RESULTS
 from exporter.polling.budget import SAMPLE_SECONDS, SAMPLES
+from exporter.state.state import MOST_RESULTS
 
 CHART_WIDTH: Final = 600
 CHART_HEIGHT: Final = 100

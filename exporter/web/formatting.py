@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from exporter.durations import duration, whole_duration
-from exporter.targets import listed
+from exporter.resources.target import listed
 
 UNKNOWN = "–"  # noqa: RUF001 - a dash is what tables have where there is nothing
 MOST_PLACES: Final = 70

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from exporter.resources import RESOURCES
 from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
 from exporter.web.balance_table import balance_table_of
 from exporter.web.drawing import chart
@@ -54,7 +55,8 @@ class Pages:
             status=status,
             target=target,
             row=row_of(target, status.at),
-            statement=known.balances and balance_table_of(known.target.kind, known.balances),
+            statement=known.balances and balance_table_of(known.balances),
+            resource=RESOURCES[known.target.kind],
             advice=known.failure and advice(known.failure.type, known.failure.status),
         )
 

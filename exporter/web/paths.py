@@ -1,17 +1,12 @@
 """The paths of targets' pages."""
 
-from typing import Final
-
-from exporter.targets import Target
-
-VAULTS: Final = "/vaults/"
-ORGANIZATIONS: Final = "/organizations/"
-_FOLDERS: Final = {"vault": VAULTS, "organization": ORGANIZATIONS}
+from exporter.resources import RESOURCES
+from exporter.resources.target import Target
 
 
 def path_of(target: Target) -> str:
     """Return the path of a target's page."""
-    return _FOLDERS[target.kind] + name_in_path(target.id)
+    return RESOURCES[target.kind].folder + name_in_path(target.id)
 
 
 def name_in_path(target_id: str) -> str:

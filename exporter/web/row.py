@@ -5,6 +5,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from exporter.durations import duration
+from exporter.resources import RESOURCES
 from exporter.status.model import State, TargetStatus
 from exporter.web.drawing import Strip, strip
 from exporter.web.formatting import UNKNOWN, Timestamp, age, lasting, moment, wait
@@ -58,7 +59,7 @@ def row_of(target: TargetStatus, now: float) -> TargetRow:
         state=target.state,
         path=path_of(of),
         organization=of.organization,
-        name=of.vault or "(total)",
+        name=RESOURCES[of.kind].name(of),
         success=None if success is None else moment(success),
         success_text="never" if success is None else age(now - success),
         next_poll=None if next_poll is None else moment(next_poll),

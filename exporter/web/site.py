@@ -14,11 +14,11 @@ from starlette.routing import Route
 
 from exporter.metrics.exposition import GZIP_LEVEL, Exposition
 from exporter.metrics.negotiation import accepts_gzip, negotiate
+from exporter.resources import RESOURCES
 from exporter.status.model import Status
-from exporter.targets import Kind
 from exporter.threads import Worker
 from exporter.web.pages import Pages
-from exporter.web.paths import ORGANIZATIONS, VAULTS, name_in_path
+from exporter.web.paths import name_in_path
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
 
@@ -91,8 +91,10 @@ class Site:
         app = Starlette(
             routes=[
                 Route("/", self._status),
-                Route(f"{VAULTS}{{id}}", functools.partial(self._target, "vault")),
-                Route(f"{ORGANIZATIONS}{{id}}", functools.partial(self._target, "organization")),
+                *(
+                    Route(f"{resource.folder}{{id}}", functools.partial(self._target, kind))
+                    for kind, resource in RESOURCES.items()
+                ),
                 Route("/help", self._help),
                 Route("/api/v1/targets", self._targets),
                 *(Route(path, self._static) for path in STATIC_FILES),
@@ -125,7 +127,7 @@ class Site:
         )
         return await self._made(request, HTML, make)
 
-    async def _target(self, kind: Kind, request: Request) -> Response:
+    async def _target(self, kind: str, request: Request) -> Response:
         status, sought = self._exporter.status(), (kind, request.path_params["id"])
         for target in status.targets:
             of = target.known.target

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.metrics.state import Failure
+from exporter.state.state import Failure
 from exporter.status.model import (
     BudgetStatus,
     CredentialStatus,

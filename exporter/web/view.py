@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from exporter.resources import RESOURCES
 from exporter.status.model import STATES, State, TargetStatus
 
 LONGEST_TEXT: Final = 200
@@ -131,7 +132,7 @@ class View:
             return False
         if not self.text:
             return True
-        texts = [of.organization, of.vault or "(total)", of.id, of.id.replace(" ", "")]
+        texts = [of.organization, RESOURCES[of.kind].name(of), of.id, of.id.replace(" ", "")]
         if failure:
             texts += [failure.type, failure.message]
         if pause:

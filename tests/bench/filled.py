@@ -18,15 +18,15 @@ from prometheus_client.registry import Collector
 
 from exporter.assembly import Exporter, World
 from exporter.config import Settings, parse
-from exporter.custody.models import VaultBalances, vault_balances
-from exporter.custody.values import parse_json
-from exporter.metrics import catalog
-from exporter.metrics.state import TargetState, balances_of
+from exporter.custody.document import parse_json
+from exporter.resources.target import Target
+from exporter.resources.vault_balances import BALANCES, VaultBalances
 from exporter.simulator.portfolio import Portfolio, large_portfolio
-from exporter.targets import Target
+from exporter.state.state import TargetState
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving
 from exporter.web.site import Site
+from tests.resources.answers import exposed, vault_balances
 
 ASSETS = 50
 SERIES_OF_A_VAULT = 550
@@ -74,8 +74,10 @@ def filled_exporter(portfolio: Portfolio, settings: Settings) -> Exporter:
     exporter = Exporter(settings, World())
     for target, answer in _answers(portfolio, exporter.plan.targets):
         now = World().moment()
-        balances = balances_of(target, answer, now.boottime)
-        exporter.store.put(TargetState(target, balances, last_success=now.wall))
+        balances = exposed(target, answer)
+        exporter.store.put(
+            TargetState(target, balances, read_at=now.boottime, last_success=now.wall)
+        )
     return exporter
 
 
@@ -95,11 +97,12 @@ def _samples(
     settings = settings_for(portfolio, NOWHERE)
     targets = Exporter(settings, World()).plan.targets
     answers = list(_answers(portfolio, targets))
-    for metric in (*catalog.VAULT_AMOUNTS, *catalog.VAULT_QUOTES):
+    for it in BALANCES:
+        metric = it.metric
         samples = []
         for target, answer in answers:
             for row in answer.rows:
-                amount = getattr(row, metric.source)
+                amount = it.value(row)
                 if amount is not None:
                     labels = [
                         target.organization,

@@ -12,8 +12,8 @@ import httpx
 
 from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
-from exporter.metrics.state import Failure, PollResult, TargetState
 from exporter.simulator.portfolio import large_portfolio
+from exporter.state.state import Failure, PollResult, TargetState
 from exporter.web.pages import Pages
 from exporter.web.site import Site
 from exporter.web.targets_json import targets_json

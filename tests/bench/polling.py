@@ -18,13 +18,13 @@ import yaml
 
 from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
-from exporter.custody.models import vault_balances
-from exporter.custody.values import parse_json
+from exporter.custody.document import parse_json
 from exporter.logs import configure
-from exporter.metrics.state import TargetState, balances_of
 from exporter.simulator.moods import body
 from exporter.simulator.server import serve
 from exporter.simulator.simulator import Simulator
+from exporter.state.state import TargetState
+from exporter.turns import at_once
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving
 from exporter.web.site import Site
@@ -41,6 +41,7 @@ from tests.bench.filled import (
 )
 from tests.bench.loop_watch import LoopWatch
 from tests.bench.start import resident
+from tests.resources.answers import vault_balances
 
 REQUESTS, WINDOW_SECONDS = 200, 30.0
 MILLION = 1_000_000
@@ -71,7 +72,7 @@ def _poll_milliseconds() -> float:
         exporter.store.put(
             TargetState(
                 target,
-                balances_of(target, answer, 0.0, exporter.store.held_assets),
+                at_once(answer.expose(target, exporter.store.descriptions)),
                 polls=1,
                 last_success=NOON,
             )

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 
 from exporter.assembly import Exporter, World
-from exporter.metrics.state import Failure, PollResult, TargetState
 from exporter.polling.budget import Usage
 from exporter.polling.pause import Cause
 from exporter.simulator import moods
 from exporter.simulator.portfolio import Portfolio
+from exporter.state.state import Failure, PollResult, TargetState
 from exporter.web.access.control import Access
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving

@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 import pytest
@@ -16,9 +16,10 @@ from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Exchange, Reading, Surroundings
 from exporter.custody.connections import http_client, way_to
 from exporter.custody.errors import Cleaner, CustodyError
-from exporter.custody.models import VaultBalances
 from exporter.custody.transport import Transport
-from exporter.custody.vault_query import VaultQuery
+from exporter.resources.organization_balances import OrganizationBalance, request
+from exporter.resources.target import Target
+from exporter.resources.vault_balances import Asking, VaultBalances
 from tests.simulator.calling import NOON, Clock
 
 Returned = TypeVar("Returned")
@@ -82,7 +83,26 @@ def no_one(exchange: Exchange) -> None:
     del exchange
 
 
-def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: Any) -> CustodyClient:
+class Client(CustodyClient):
+    """A client for the two resources whose answers tests know."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._asking = Asking()
+
+    async def vault_asset_balances(self, vault_id: str) -> VaultBalances:
+        return cast("VaultBalances", await self.ask(self._asking(target("vault", vault_id))))
+
+    async def organization_balances(self, organization_id: str) -> OrganizationBalance:
+        asked = request(target("organization", organization_id))
+        return cast("OrganizationBalance", await self.ask(asked))
+
+
+def target(kind: str, id_: str) -> Target:
+    return Target(kind, id_, "acme", "", 60.0, "treasury")
+
+
+def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: Any) -> Client:
     """A client that asks `network`: a function, a transport, or a real server's base URL."""
     secrets = options.pop("secrets", SECRETS)
     tls = options.pop("tls", NO_TRUST)
@@ -100,12 +120,11 @@ def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: An
         "timeout": 30.0,
         "id_format": "spaced",
         "classifier": Classifier(),
-        "vault_query": VaultQuery(),
         "observe": no_one,
         "reading": Reading(),
         "wall": Clock(NOON),
     }
-    return CustodyClient(
+    return Client(
         http_client(base_url, transport),
         KeyAuth(secrets, Nonce("nanoseconds", lambda: int(NOON) * 10**9), lambda: NOON),
         Cleaner(*secret_texts(secrets)),
@@ -113,7 +132,7 @@ def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: An
     )
 
 
-def run(client: CustodyClient, ask: Callable[[CustodyClient], Awaitable[Returned]]) -> Returned:
+def run(client: Client, ask: Callable[[Client], Awaitable[Returned]]) -> Returned:
     """Let `ask` use the client, and close it."""
 
     async def use() -> Returned:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.custody.classify import Answer, Classifier
+from exporter.custody.document import parse_json
 from exporter.custody.errors import CustodyError, Delivery, Reaction
-from exporter.custody.values import parse_json
 from tests.custody.asking import (
     SECRETS,
     VAULT_ID,

@@ -14,9 +14,8 @@ from exporter import __version__
 from exporter.config import Secrets
 from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading
 from exporter.custody.errors import CustodyError, Delivery, Reaction
-from exporter.custody.models import organization_balance
 from exporter.custody.transport import ON_SEND
-from exporter.custody.vault_query import WITH_PARAMETERS
+from exporter.resources.vault_balances import WITH_PARAMETERS
 from exporter.simulator.server import SimulatorThread
 from exporter.simulator.simulator import R1, R3, R4, Revision
 from tests.custody.asking import (
@@ -33,6 +32,7 @@ from tests.custody.asking import (
     problem,
     run,
 )
+from tests.resources.answers import organization_balance
 from tests.simulator.calling import (
     API_KEY,
     API_SECRET,
@@ -319,7 +319,9 @@ def test_a_request_takes_from_its_sending_to_its_last_byte() -> None:
     exchanges: list[Exchange] = []
     clock = Clock(1000.0)
     ask_vault(Punctual(clock, answer([])), monotonic=clock, observe=exchanges.append)
-    assert exchanges == [Exchange("vault_asset_balances", VAULT_ID, status=200, seconds=0.5)]
+    assert exchanges == [
+        Exchange("vault_asset_balances", ("vault", VAULT_ID), status=200, seconds=0.5)
+    ]
 
 
 def test_a_request_that_was_sent_may_have_been_counted() -> None:
@@ -354,15 +356,15 @@ def test_every_request_is_observed_once(
 
     asyncio.run(ask())
     seconds = None if status is None else 0.0
-    assert exchanges == [Exchange("vault_asset_balances", VAULT_ID, status, seconds)]
+    assert exchanges == [Exchange("vault_asset_balances", ("vault", VAULT_ID), status, seconds)]
 
 
 def test_an_organization_is_observed_as_its_endpoint() -> None:
     exchanges: list[Exchange] = []
     client = make_client(Api(answer(TOTAL)), observe=exchanges.append)
     run(client, lambda it: it.organization_balances(ORGANIZATION_ID))
-    assert [(exchange.endpoint, exchange.id) for exchange in exchanges] == [
-        ("organization_balances", ORGANIZATION_ID)
+    assert [(exchange.endpoint, exchange.about) for exchange in exchanges] == [
+        ("organization_balances", ("organization", ORGANIZATION_ID))
     ]
 
 

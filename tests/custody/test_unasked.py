@@ -11,12 +11,11 @@ from typing import Any, Final
 import pytest
 
 from exporter.custody import keeping
-from exporter.custody.client import CustodyClient
 from exporter.custody.environment import trust
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.transport import MOST_INTERIM_ANSWERS, Find, Transport
 from exporter.custody.wire import Wire
-from tests.custody.asking import NO_TRUST, failure, make_client
+from tests.custody.asking import NO_TRUST, Client, failure, make_client
 from tests.custody.servers import Certificate, make_certificate, serving
 from tests.custody.test_way_to_the_api import port_of, proxy_to
 from tests.custody.vaults import VAULTS, Api, Misdeed, amount, balances, body, held, response
@@ -64,11 +63,16 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def about(after: str, *doubtful: str) -> tuple[object, object]:
+    """What a find says of these vaults."""
+    return ("vault", after), tuple(("vault", vault) for vault in doubtful)
+
+
 @dataclass
 class Caller:
     """Asks as the poller does, and keeps what it was given. shown: by vault, the last amount. finds: as they come."""
 
-    client: CustodyClient
+    client: Client
     finds: list[Find]
     shown: dict[str, str] = field(default_factory=dict)
     errors: list[CustodyError] = field(default_factory=list)
@@ -159,7 +163,7 @@ def test_an_answer_with_more_after_it_is_given_to_nobody_and_asked_for_again_els
             assert (error.type, error.reaction) == ("transport/protocol", Reaction.AGAIN)
             assert error.delivery is Delivery.ANSWERED
             (find,) = caller.finds
-            assert (find.after, find.doubtful) == (SECOND, (FIRST,))
+            assert (find.after, find.doubtful) == about(SECOND, FIRST)
             await caller.ask(SECOND)
             await caller.ask(FIRST)
             assert (caller.false, set(caller.shown)) == (set(), set(VAULTS))
@@ -188,7 +192,7 @@ def test_what_comes_on_an_idle_connection_is_found_at_once_and_makes_the_last_an
             assert caller.finds == []
             go.set()
             find = await caller.find()
-            assert (find.after, find.doubtful) == (SECOND, (FIRST, SECOND))
+            assert (find.after, find.doubtful) == about(SECOND, FIRST, SECOND)
             assert find.status == int(status.split(maxsplit=1)[0])
             await caller.ask_all()
             assert (caller.false, caller.errors) == (set(), [])
@@ -216,7 +220,7 @@ def test_an_answer_that_comes_just_before_the_right_one_is_doubted_when_that_com
             assert caller.false == {SECOND}, "nobody can tell yet"
             go.set()
             find = await caller.find()
-            assert (find.after, find.doubtful) == (SECOND, (FIRST, SECOND))
+            assert (find.after, find.doubtful) == about(SECOND, FIRST, SECOND)
             await caller.ask(SECOND)
             assert caller.false == set()
             await caller.ask_all()
@@ -253,8 +257,8 @@ def test_all_that_may_have_been_answered_out_of_step_is_doubted(
             assert caller.false == {SECOND, THIRD}, "nobody can tell yet"
             go.set()
             find = await caller.find()
-            assert (find.after, find.doubtful) == (THIRD, doubtful)
-            for vault in find.doubtful:
+            assert (find.after, find.doubtful) == about(THIRD, *doubtful)
+            for vault in doubtful:
                 await caller.ask(vault)
             assert (caller.false, caller.errors) == (set(), [])
 
@@ -270,7 +274,7 @@ def test_the_last_answer_is_doubted_however_long_ago_it_came(calling: Calling) -
             await caller.ask(THIRD)
             clock.now = 30.0
             api.writers[0].write(balances(FIRST))
-            assert (await caller.find()).doubtful == (THIRD,)
+            assert (await caller.find()).doubtful == (("vault", THIRD),)
 
     asyncio.run(use())
 
@@ -461,7 +465,7 @@ def test_what_lies_in_the_socket_when_a_request_is_to_be_sent_is_found_before() 
             await caller.ask(SECOND)
             assert (caller.false, caller.errors) == (set(), [])
             (find,) = finds
-            assert (find.after, find.doubtful, find.status) == (FIRST, (FIRST,), 200)
+            assert (find.after, find.doubtful, find.status) == (*about(FIRST, FIRST), 200)
             await caller.client.close()
         assert [number for _, number in api.asked] == [1, 2]
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 
-from exporter.custody.models import VaultBalances
+from exporter.resources.vault_balances import VaultBalances
 
 VAULTS = ("VAAAAAAAAAAAAA", "VBBBBBBBBBBBBC", "VCCCCCCCCCCCCE", "VDDDDDDDDDDDDG")
 ASKED = re.compile(rb"/vaults/([^/]+)/")

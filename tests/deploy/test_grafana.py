@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.source.files import files
 from deploy.grafana.source.rules import threshold
-from exporter.metrics import catalog
+from exporter.resources.vault_balances import BALANCES
 from tests.deploy.dashboards import (
     DASHBOARDS,
     GRAFANA,
@@ -28,6 +28,7 @@ from tests.deploy.dashboards import (
 )
 from tests.deploy.rules import PROMETHEUS, RECORDED, alerts, rules
 from tests.deploy.test_runbooks import METRIC, exposed
+from tools.docs import all_metrics
 
 UIDS: Final = {
     "treasury": "kraken-custody-treasury",
@@ -36,7 +37,7 @@ UIDS: Final = {
 }
 """Links and bookmarks have them, so they stay what they are."""
 GRAFANAS_OWN: Final = {"__all", "__range", "__rate_interval", "__url_time_range", "__data"}
-AMOUNTS: Final = "|".join(metric.name for metric in catalog.VAULT_AMOUNTS)
+AMOUNTS: Final = "|".join(it.metric.name for it in BALANCES if not it.is_quote)
 SELECTOR: Final = re.compile(r"\b(kraken_custody_\w+)(\{[^}]*\})?")
 # A sum of amounts, in which no price they are multiplied by comes before its parenthesis closes.
 ADDED: Final = re.compile(
@@ -128,7 +129,7 @@ def test_each_variable_that_is_used_exists_and_each_that_exists_is_used(name: st
 @pytest.mark.parametrize("name", OVERVIEWS)
 def test_queries_name_only_metrics_and_labels_that_exist(name: str) -> None:
     recorded_names = {rule.get("record") for rule in rules()}
-    labels_of = {metric.name: {*metric.labels, "job", "instance"} for metric in catalog.ALL}
+    labels_of = {metric.name: {*metric.labels, "job", "instance"} for metric in all_metrics()}
     for question in questions(name):
         assert set(METRIC.findall(question.expr)) <= exposed(), question
         assert set(RECORDED.findall(question.expr)) <= recorded_names, question
@@ -147,7 +148,7 @@ def test_variables_name_only_metrics_that_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", OVERVIEWS)
 def test_worth_is_only_that_in_the_chosen_quote_asset(name: str) -> None:
-    quoted = {metric.name for metric in catalog.ALL if "quote_asset" in metric.labels}
+    quoted = {metric.name for metric in all_metrics() if "quote_asset" in metric.labels}
     for question in questions(name):
         for metric, matchers in SELECTOR.findall(question.expr):
             chosen = 'quote_asset="$quote_asset"' in matchers

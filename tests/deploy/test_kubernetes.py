@@ -13,11 +13,11 @@ import yaml
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 from cloudcoil.resources import Resource
 
-from exporter.metrics import catalog
 from tests.deploy import dockerfile, rules
 from tests.deploy.stories import STORIES
 from tests.processes import run
 from tests.programs import program
+from tools.docs import all_metrics
 from tools.kubernetes_rules import KUBERNETES, RULES, prometheus_rule
 
 EXAMPLE = KUBERNETES / "overlays" / "example"
@@ -195,7 +195,7 @@ def test_no_label_of_the_cluster_takes_the_place_of_one_of_the_exporter() -> Non
     dropped = {
         rule["regex"] for rule in endpoint["relabelings"] if rule.get("action") == "labeldrop"
     }
-    own = {label for metric in catalog.ALL for label in metric.labels}
+    own = {label for metric in all_metrics() for label in metric.labels}
     assert (OPERATOR_LABELS - dropped) & own == set()
 
 

@@ -12,13 +12,15 @@ from typing import Final
 
 import pytest
 
-from exporter.metrics import catalog
+from exporter.resources import RESOURCES
 from tests.deploy.dashboards import OVERVIEWS, questions, substituted
 from tests.deploy.rules import groups, promtool
+from tools.docs import all_metrics
 
 GOOD: Final = {"job": "kraken-custody", "instance": "exporter:10063"}
 ODD: Final = {"job": "kraken-custody", "instance": "odd:10063"}
-LABELS: Final = sorted({label for metric in catalog.ALL for label in metric.labels})
+BALANCES: Final = [metric for it in RESOURCES.values() for metric in it.metrics]
+LABELS: Final = sorted({label for metric in all_metrics() for label in metric.labels})
 # No other one can matter to a rule.
 TAKEN: Final = [label for label in LABELS if re.search(rf"\b{label}\b", str(groups()))]
 GOOD_VAULTS: Final = 'org=~"acme|beta",vault=~"hot|cold",vault_id=~"V.+",asset=~"BTC|ETH"'
@@ -62,8 +64,8 @@ def things() -> Iterator[dict[str, str]]:
 def exported(target: Mapping[str, str], taken: str = "") -> dict[str, str]:
     """Return the series of all metrics as Prometheus has them from a target which has the label `taken` itself."""
     found = {}
-    for metric, thing in product(catalog.ALL, things()):
-        if metric in catalog.BALANCES and "vault" in metric.labels and not thing["vault"]:
+    for metric, thing in product(all_metrics(), things()):
+        if metric in BALANCES and "vault" in metric.labels and not thing["vault"]:
             continue
         labels = {label: thing[label] for label in metric.labels} | dict(target)
         if taken in labels:

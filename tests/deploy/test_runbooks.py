@@ -11,9 +11,9 @@ from exporter.custody.errors import (
     RULES,
     Reaction,
 )
-from exporter.metrics import catalog
 from exporter.web.error_help import ADVICE, Advice, advice
 from tests.deploy.rules import DEPLOY, RECORDED, RULE_FILES, alerts, rules
+from tools.docs import all_metrics
 
 RUNBOOKS: Final = sorted((DEPLOY / "runbooks").glob("*.md"))
 SECTIONS: Final = [
@@ -35,7 +35,7 @@ def exposed() -> set[str]:
     suffixes = {"histogram": ("_bucket", "_sum", "_count")}
     return {
         metric.name + suffix
-        for metric in catalog.ALL
+        for metric in all_metrics()
         for suffix in suffixes.get(metric.type, ("",))
     }
 

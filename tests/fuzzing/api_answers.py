@@ -13,20 +13,19 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from pydantic import SecretBytes, SecretStr
 
 from exporter.config import Secrets
-from exporter.custody.amounts import unpack
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts
 from exporter.custody.classify import MESSAGE_LENGTH, NAME_LENGTH, Classifier
-from exporter.custody.client import CustodyClient, Reading, Surroundings
+from exporter.custody.client import Reading, Surroundings
 from exporter.custody.connections import http_client
 from exporter.custody.errors import Cleaner, CustodyError
-from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.custody.transport import Transport
-from exporter.custody.vault_query import VaultQuery
 from exporter.custody.wire import Wire
-from tests.custody.asking import no_one, problem
+from exporter.resources.organization_balances import OrganizationBalance
+from exporter.resources.vault_balances import VaultBalances
+from tests.custody.asking import Client, no_one, problem
 from tests.fuzzing.mutation import in_pieces, mutated
 from tests.fuzzing.surface import DefectError, Feed, Surface
-from tests.metrics.answers import (
+from tests.resources.answers import (
     HOT,
     ORGANIZATION,
     ORGANIZATION_EXAMPLE,
@@ -197,14 +196,14 @@ async def asking() -> AsyncIterator[Feed]:
     """Lend what asks an API that answers with the bytes given: mostly for what it looks like."""
     classifier, chance, turn = Classifier(), Random(0), 0
 
-    def client_of(answer: bytes) -> CustodyClient:
+    def client_of(answer: bytes) -> Client:
         async def connect() -> Wire:
             wire = Wire()
             Canned(wire, in_pieces(answer, chance))
             return wire
 
         transport = Transport(connect, lambda: 0.0, lambda _find: None)
-        return CustodyClient(
+        return Client(
             http_client("http://127.0.0.1", transport),
             KeyAuth(SECRETS, Nonce("nanoseconds", lambda: 1), lambda: NOON),
             Cleaner(*secret_texts(SECRETS)),
@@ -212,7 +211,6 @@ async def asking() -> AsyncIterator[Feed]:
                 10.0,
                 "spaced",
                 classifier,
-                VaultQuery(),
                 no_one,
                 Reading(),
                 lambda: 0.0,
@@ -245,7 +243,7 @@ def _exposed(answer: VaultBalances | OrganizationBalance) -> str:
     samples = [sample for family in read_text(text) for sample in family.samples]
     if len({(sample.name, *sorted(sample.labels.items())) for sample in samples}) < len(samples):
         raise DefectError("a series appears twice")
-    unpack(balances.amounts)
+    balances.kept.table(balances.described)
     if isinstance(answer, VaultBalances) and answer.invalid:
         return "taken, but for some rows"
     if answer.invalid_fields:

@@ -8,7 +8,7 @@ from typing import Final
 import yaml
 
 from exporter.config import parse
-from exporter.targets import targets_of
+from exporter.resources import targets_of
 from exporter.web.paths import path_of
 from tests.exporting import ENVIRON, configuration
 from tests.fuzzing.mutation import mutated

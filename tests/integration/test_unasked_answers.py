@@ -15,8 +15,7 @@ from structlog.testing import capture_logs
 from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.custody import keeping
-from exporter.custody.amounts import unpack
-from exporter.metrics.state import TargetState
+from exporter.state.state import TargetState
 from tests.custody.servers import make_certificate, serving
 from tests.custody.vaults import VAULTS, Api, Misdeed, amount, balances
 from tests.exporting import ENVIRON, NO_LIMIT
@@ -53,8 +52,10 @@ def exporter_of(
 def held(state: TargetState) -> Decimal | None:
     if state.balances is None:
         return None
-    (row,) = unpack(state.balances.amounts)
-    return row.amounts[0]
+    table = state.balances.kept.table(state.balances.described)
+    assert table
+    (row,) = table.rows
+    return row.cells[0].amount
 
 
 class Watch:

@@ -4,14 +4,16 @@ import re
 
 import pytest
 
-from exporter.metrics import catalog
-from exporter.metrics.catalog import Metric
+from exporter.metrics.metric import Metric
+from exporter.resources import RESOURCES
+from tools.docs import all_metrics
 
-every_metric = pytest.mark.parametrize("metric", catalog.ALL, ids=lambda metric: metric.name)
+BALANCES = [metric for it in RESOURCES.values() for metric in it.metrics]
+every_metric = pytest.mark.parametrize("metric", all_metrics(), ids=lambda metric: metric.name)
 
 
 def test_no_name_is_there_twice() -> None:
-    names = [metric.name for metric in catalog.ALL]
+    names = [metric.name for metric in all_metrics()]
     assert sorted(names) == sorted(set(names))
 
 
@@ -35,7 +37,7 @@ def test_help_is_one_sentence_or_more_on_one_line(metric: Metric) -> None:
     assert metric.source
 
 
-@pytest.mark.parametrize("metric", catalog.BALANCES, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", BALANCES, ids=lambda metric: metric.name)
 def test_help_of_a_balance_names_its_field_and_that_it_is_not_read_at_the_scrape(
     metric: Metric,
 ) -> None:

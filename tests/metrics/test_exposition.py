@@ -18,12 +18,14 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from exporter.assembly import Exporter
 from exporter.metrics import catalog
 from exporter.metrics import exposition as exposition_module
-from exporter.metrics.catalog import Metric
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.metric import Metric
 from exporter.metrics.negotiation import Format
-from exporter.metrics.state import Failure, TargetState
-from exporter.metrics.store import Store
-from tests.metrics.answers import (
+from exporter.state.lines import TARGET_ERROR, TARGET_REFRESH_INTERVAL
+from exporter.state.state import Failure, TargetState
+from exporter.state.store import Store
+from tests.programs import program
+from tests.resources.answers import (
     EXPECTED,
     HOT,
     VAULT_EXAMPLE,
@@ -35,11 +37,11 @@ from tests.metrics.answers import (
     row,
     vault_answer,
 )
-from tests.programs import program
+from tools.docs import all_metrics
 
 # Not there after the first poll: these need a second one, or a failure.
 UNITS = ("_bytes", "_fields", "_ratio", "_requests", "_rows", "_seconds", "_series")
-LATER = (catalog.TARGET_REFRESH_INTERVAL, catalog.TARGET_ERROR)
+LATER = (TARGET_REFRESH_INTERVAL, TARGET_ERROR)
 
 
 def own_metrics() -> CollectorRegistry:
@@ -175,7 +177,7 @@ def families(demo: Exporter, format_: Format) -> dict[str, Family]:
 
 @pytest.mark.parametrize(
     "metric",
-    [metric for metric in catalog.ALL if metric not in LATER],
+    [metric for metric in all_metrics() if metric not in LATER],
     ids=lambda metric: metric.name,
 )
 def test_each_metric_is_on_the_page_in_both_formats_with_its_type(

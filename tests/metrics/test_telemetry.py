@@ -6,12 +6,10 @@ import pytest
 from prometheus_client import Metric as Family
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of
 
-from exporter.custody.client import Exchange
-from exporter.custody.errors import CustodyError
 from exporter.metrics import catalog
-from exporter.metrics.catalog import Metric
+from exporter.metrics.metric import Metric
 from exporter.metrics.telemetry import DURATION_BUCKETS, Telemetry
-from tests.metrics.answers import HOT, ORGANIZATION
+from exporter.resources import RESOURCES
 
 ENDPOINTS = ("organization_balances", "vault_asset_balances")
 DOCUMENTED_ERRORS = (
@@ -51,7 +49,7 @@ DOCUMENTED_ERRORS = (
 )
 GAUGES = tuple(
     metric
-    for metric in (*catalog.API, *catalog.EXPORTER)
+    for metric in (*catalog.API.metrics, *catalog.EXPORTER.metrics)
     if metric.type == "gauge" and not metric.labels
 )
 
@@ -60,11 +58,16 @@ def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
     return telemetry.registry.get_sample_value(f"kraken_custody_{name}", labels)
 
 
+def telemetry_of_all() -> Telemetry:
+    return Telemetry({it.endpoint: it.foreseen for it in RESOURCES.values()})
+
+
 def used() -> Telemetry:
     """Return one that has something to say about everything."""
-    telemetry = Telemetry()
-    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3, clock_skew=1.5))
-    telemetry.failed("vault_asset_balances", CustodyError("Unknown", status=500, core_error="Core"))
+    telemetry = telemetry_of_all()
+    telemetry.requested("vault_asset_balances", 200, 0.3)
+    telemetry.skewed(1.5)
+    telemetry.failed("vault_asset_balances", 500, "Unknown", "Core")
     for metric in GAUGES:
         if metric is not catalog.API_CLOCK_SKEW:
             telemetry.show(metric, 7)
@@ -78,13 +81,13 @@ def used() -> Telemetry:
 @pytest.mark.parametrize(("status", "type_"), DOCUMENTED_ERRORS)
 def test_every_documented_error_starts_at_zero(endpoint: str, status: str, type_: str) -> None:
     labels = {"endpoint": endpoint, "status": status, "type": type_}
-    assert value(Telemetry(), "api_errors_total", **labels) == 0
+    assert value(telemetry_of_all(), "api_errors_total", **labels) == 0
 
 
 def test_no_other_error_is_there_from_the_start() -> None:
     (family,) = (
         family
-        for family in Telemetry().registry.collect()
+        for family in telemetry_of_all().registry.collect()
         if family.name == "kraken_custody_api_errors"
     )
     found = [tuple(sample.labels.values()) for sample in family.samples]
@@ -94,7 +97,7 @@ def test_no_other_error_is_there_from_the_start() -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_requests_and_durations_start_at_zero(endpoint: str) -> None:
-    telemetry = Telemetry()
+    telemetry = telemetry_of_all()
     assert value(telemetry, "api_requests_total", endpoint=endpoint, status="200") == 0
     assert value(telemetry, "api_request_duration_seconds_count", endpoint=endpoint) == 0
     assert value(telemetry, "rate_limit_wait_seconds_total") == 0
@@ -106,10 +109,10 @@ def test_counters_come_without_a_second_series_for_their_beginning() -> None:
 
 
 def test_a_request_is_counted_by_its_status_and_timed() -> None:
-    telemetry = Telemetry()
-    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3))
-    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 503, 0.05))
-    telemetry.exchanged(Exchange("organization_balances", ORGANIZATION.id))
+    telemetry = telemetry_of_all()
+    telemetry.requested("vault_asset_balances", 200, 0.3)
+    telemetry.requested("vault_asset_balances", 503, 0.05)
+    telemetry.requested("organization_balances", None, None)
     vault = {"endpoint": "vault_asset_balances"}
     assert value(telemetry, "api_requests_total", **vault, status="200") == 1
     assert value(telemetry, "api_requests_total", **vault, status="503") == 1
@@ -126,25 +129,23 @@ def test_the_buckets_reach_beyond_the_default_timeout() -> None:
 
 
 def test_the_clock_skew_is_unknown_until_an_answer_tells_it() -> None:
-    telemetry = Telemetry()
-    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3))
+    telemetry = telemetry_of_all()
+    telemetry.requested("vault_asset_balances", 200, 0.3)
     assert value(telemetry, "api_clock_skew_seconds") is None
-    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3, clock_skew=-2.5))
-    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3))
+    telemetry.requested("vault_asset_balances", 200, 0.3)
+    telemetry.skewed(-2.5)
+    telemetry.requested("vault_asset_balances", 200, 0.3)
     assert value(telemetry, "api_clock_skew_seconds") == -2.5
-    telemetry.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.3, clock_skew=0.0))
+    telemetry.requested("vault_asset_balances", 200, 0.3)
+    telemetry.skewed(0.0)
     assert value(telemetry, "api_clock_skew_seconds") == 0.0
 
 
 def test_a_failure_is_counted_once_and_its_core_error_besides() -> None:
-    telemetry = Telemetry()
-    failures = (
-        CustodyError("Unknown", status=500, core_error="InternalError"),
-        CustodyError("Unknown", status=500),
-        CustodyError("transport/timeout"),
-    )
-    for failure in failures:
-        telemetry.failed("organization_balances", failure)
+    telemetry = telemetry_of_all()
+    telemetry.failed("organization_balances", 500, "Unknown", "InternalError")
+    telemetry.failed("organization_balances", 500, "Unknown")
+    telemetry.failed("organization_balances", None, "transport/timeout")
     endpoint = {"endpoint": "organization_balances"}
     assert value(telemetry, "api_errors_total", **endpoint, status="500", type="Unknown") == 2
     assert (
@@ -155,14 +156,14 @@ def test_a_failure_is_counted_once_and_its_core_error_besides() -> None:
 
 
 def test_time_spent_waiting_adds_up() -> None:
-    telemetry = Telemetry()
+    telemetry = telemetry_of_all()
     telemetry.waited(1.5)
     telemetry.waited(0.25)
     assert value(telemetry, "rate_limit_wait_seconds_total") == 1.75
 
 
 def test_a_gauge_may_be_asked_for_at_each_scrape() -> None:
-    telemetry = Telemetry()
+    telemetry = telemetry_of_all()
     values = iter((3.0, 4.0))
     telemetry.show(catalog.BUDGET_USED, lambda: next(values))
     assert value(telemetry, "rate_limit_used_requests") == 3
@@ -175,7 +176,7 @@ def test_the_build_is_shown_as_labels() -> None:
 
 
 def test_a_credential_that_is_gone_has_no_sample_any_more() -> None:
-    telemetry, paused = Telemetry(), {"treasury": 1, "other": 0}
+    telemetry, paused = telemetry_of_all(), {"treasury": 1, "other": 0}
     telemetry.show_each(catalog.API_PAUSED, lambda: paused)
     assert value(telemetry, "api_paused", credential="treasury") == 1
     del paused["treasury"]
@@ -184,7 +185,7 @@ def test_a_credential_that_is_gone_has_no_sample_any_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "metric", [*catalog.API, *catalog.EXPORTER], ids=lambda metric: metric.name
+    "metric", [*catalog.API.metrics, *catalog.EXPORTER.metrics], ids=lambda metric: metric.name
 )
 def test_each_metric_is_what_the_catalogue_says(metric: Metric) -> None:
     families = {family.name: family for family in used().registry.collect()}
@@ -198,7 +199,8 @@ def test_nothing_is_counted_that_the_catalogue_does_not_know() -> None:
     names = {family.name for family in used().registry.collect()}
     ours = {name for name in names if not name.startswith(("process_", "python_"))}
     assert ours == {
-        metric.name.removesuffix("_total") for metric in (*catalog.API, *catalog.EXPORTER)
+        metric.name.removesuffix("_total")
+        for metric in (*catalog.API.metrics, *catalog.EXPORTER.metrics)
     }
 
 

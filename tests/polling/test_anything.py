@@ -20,16 +20,15 @@ from starlette.responses import Response
 from structlog.testing import capture_logs
 
 from exporter.assembly import LONGEST_CREDENTIAL_PAUSE_SECONDS
-from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError, Delivery
 from exporter.metrics.negotiation import Format
 from exporter.simulator import moods
-from tests.custody.asking import ORGANIZATION_ID, VAULT_ID, Body, make_client, run
-from tests.custody.test_models import DOCUMENTS
-from tests.metrics.answers import plain
-from tests.metrics.test_anything import HOSTILE, ROWS, read_back
+from tests.custody.asking import ORGANIZATION_ID, VAULT_ID, Body, Client, make_client, run
 from tests.polling.world import Stage, stage
 from tests.polling.world import run as run_virtually
+from tests.resources.answers import plain
+from tests.resources.test_reading import DOCUMENTS
+from tests.state.test_anything import HOSTILE, ROWS, read_back
 
 Head = tuple[int, list[tuple[str, str]]]
 
@@ -90,18 +89,18 @@ REDIRECTS = st.tuples(
 HEADS = st.tuples(STATUSES, HEADERS) | REDIRECTS
 
 
-async def vault(client: CustodyClient) -> list[float]:
+async def vault(client: Client) -> list[float]:
     answer = await client.vault_asset_balances(VAULT_ID)
     return [float(row.balance) for row in answer.rows]
 
 
-async def organization(client: CustodyClient) -> list[float]:
+async def organization(client: Client) -> list[float]:
     return [float((await client.organization_balances(ORGANIZATION_ID)).total)]
 
 
 def outcome(
     network: Callable[[httpx.Request], httpx.Response],
-    ask: Callable[[CustodyClient], Awaitable[list[float]]],
+    ask: Callable[[Client], Awaitable[list[float]]],
 ) -> list[float] | CustodyError:
     try:
         return run(make_client(network), ask)
@@ -123,7 +122,7 @@ def may_name(head: Head, body: bytes) -> bool:
 @given(head=HEADS, body=BODIES, cut=st.integers(0, 50))
 @example(head=(302, [("location", "mailto:x")]), body=b"", cut=0)
 def test_any_answer_is_balances_or_an_error_of_a_documented_form(
-    ask: Callable[[CustodyClient], Awaitable[list[float]]], head: Head, body: bytes, cut: int
+    ask: Callable[[Client], Awaitable[list[float]]], head: Head, body: bytes, cut: int
 ) -> None:
     status, headers = head
 

@@ -23,8 +23,8 @@ from exporter.custody.classify import Answer, Classifier
 from exporter.custody.errors import Cleaner
 from exporter.simulator import answers, moods
 from tests.custody.asking import SECRETS
-from tests.metrics.answers import page
 from tests.polling.world import BEGINNING, Stage, Wire, now, run, stage
+from tests.resources.answers import page
 
 Clock = Callable[[], float]
 

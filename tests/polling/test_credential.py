@@ -25,7 +25,7 @@ from exporter.polling.difference import CredentialChange
 from exporter.polling.nonce_watch import NonceWatch
 from exporter.polling.pause import Cause, Pause
 from exporter.polling.schedule import Entry
-from exporter.targets import Target
+from exporter.resources.target import Target
 
 SECRET = base64.b64encode(bytes(64)).decode()
 REFUSED = Cause("InvalidKey", "the key is not known", 401)

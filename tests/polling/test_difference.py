@@ -11,7 +11,7 @@ import yaml
 from exporter.config import RateLimit, parse
 from exporter.polling.difference import CredentialChange, Difference, Loaded, difference_of
 from exporter.polling.plan import plan_of
-from exporter.targets import Target
+from exporter.resources.target import Target
 
 Document = dict[str, Any]
 Change = Callable[[Document], object]

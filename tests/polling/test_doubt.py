@@ -4,15 +4,15 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from exporter.custody.models import OrganizationBalance, VaultBalances
 from exporter.polling.schedule import Entry
+from exporter.resources.resource import Exposable
 from exporter.simulator import moods
 from tests.polling.world import Stage, now, run, stage
 
 
 def doubt(played: Stage, vault: str) -> float:
     """Doubt a vault; return when."""
-    played.exporter.poller.doubt(played.vault_id(vault))
+    played.exporter.poller.doubt(played.target(vault).key)
     return now()
 
 
@@ -100,7 +100,7 @@ def test_a_target_that_is_doubted_while_its_answer_is_published_is_polled_once_m
         poller, publish = played.exporter.poller, played.exporter.poller._publish
         doubted: list[float] = []
 
-        async def published(entry: Entry, answer: VaultBalances | OrganizationBalance) -> None:
+        async def published(entry: Entry, answer: Exposable) -> None:
             if entry.target.vault == "v1" and not doubted:
                 doubted.append(doubt(played, "v1"))
             await publish(entry, answer)

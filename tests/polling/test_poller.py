@@ -138,7 +138,7 @@ def test_balances_are_withdrawn_one_tick_after_they_are_too_old() -> None:
         balances = played.state("v1").balances
         assert balances is not None
         played.simulator.moods[played.vault_id("v1")] = moods.html(502)
-        await played.play(balances.read_at + 100 - now())
+        await played.play(played.state("v1").read_at + 100 - now())
         assert played.state("v1").balances is balances
         await played.play(1.5)
         await played.stop()
@@ -411,7 +411,7 @@ def test_a_defect_in_one_answer_costs_that_poll_and_nothing_else(
 
     async def main() -> None:
         played = stage()
-        monkeypatch.setattr("exporter.polling.results.balances_steps", defective)
+        monkeypatch.setattr("exporter.polling.results.Results.exposed", defective)
         with capture_logs() as logs:
             await played.play(10)
             monkeypatch.undo()
@@ -855,7 +855,7 @@ def test_a_defect_in_what_shows_failures_costs_no_later_poll(
 
     async def main() -> None:
         played = stage()
-        monkeypatch.setattr("exporter.metrics.store.Store.put", defective)
+        monkeypatch.setattr("exporter.state.store.Store.put", defective)
         with capture_logs() as logs:
             await played.play(10)
         monkeypatch.undo()

@@ -7,16 +7,18 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.custody.client import Exchange
+from exporter.custody.document import parse_json
 from exporter.custody.errors import CustodyError
-from exporter.custody.models import VaultBalances, vault_balances
 from exporter.custody.transport import Find
-from exporter.custody.values import parse_json
-from exporter.metrics.state import TargetState, balances_of
-from exporter.metrics.store import Store
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.pause import Cause
 from exporter.polling.results import Results
-from exporter.targets import Target
+from exporter.resources import RESOURCES
+from exporter.resources.target import Target
+from exporter.resources.vault_balances import VaultBalances
+from exporter.state.state import TargetState
+from exporter.state.store import Store
+from tests.resources.answers import exposed, vault_balances
 
 HOT = Target("vault", "VABCDEF234567A", "acme", "hot", 60.0, "main")
 TOTAL = Target("organization", "ABCDEFGHIJKLMNOP", "acme", "", 60.0, "main")
@@ -34,15 +36,16 @@ class Desk:
     def __init__(self, events: list[Any]) -> None:
         self.now = NOON
         self.store = Store((HOT, TOTAL), stale_after=lambda _: 300.0, max_series=100)
-        self.telemetry = Telemetry()
+        self.telemetry = Telemetry({it.endpoint: it.foreseen for it in RESOURCES.values()})
         self.results = Results(self.store, self.telemetry, lambda: self.now)
         self._events = events
 
     def read(
         self, answer: VaultBalances, read_at: float = 0.0, refresh_interval: float | None = None
     ) -> None:
-        balances = balances_of(HOT, answer, read_at)
-        self.results.poll_succeeded(HOT, answer, balances, refresh_interval=refresh_interval)
+        self.results.poll_succeeded(
+            HOT, exposed(HOT, answer), read_at=read_at, refresh_interval=refresh_interval
+        )
 
     def fail(self, error: CustodyError, target: Target = HOT) -> None:
         self.results.poll_failed(target, error, refresh_interval=None)
@@ -79,7 +82,7 @@ NO_PLACES = {"decimals": '"many"'}
 
 
 def test_a_first_answer_is_published_and_logged_with_its_series(desk: Desk) -> None:
-    desk.results.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.25))
+    desk.results.exchanged(Exchange("vault_asset_balances", HOT.key, 200, 0.25))
     desk.read(answer(row("BTC"), row("ETH", **NO_PLACES), NO_BALANCE), refresh_interval=61.5)
     state = desk.state
     assert state.balances is not None
@@ -133,7 +136,7 @@ def test_a_failed_request_is_counted_by_endpoint_status_and_type(
 
 
 def test_an_exchange_is_counted(desk: Desk) -> None:
-    desk.results.exchanged(Exchange("vault_asset_balances", HOT.id, 200, 0.25))
+    desk.results.exchanged(Exchange("vault_asset_balances", HOT.key, 200, 0.25))
     value = desk.telemetry.registry.get_sample_value(
         "kraken_custody_api_requests_total", {"endpoint": "vault_asset_balances", "status": "200"}
     )
@@ -159,7 +162,7 @@ def test_a_failed_poll_is_logged_once_with_the_credential_and_what_is_known(desk
 def test_a_failed_poll_leaves_the_balances_and_keeps_its_result(desk: Desk) -> None:
     desk.read(answer(row("BTC")))
     before = desk.state.balances
-    desk.results.exchanged(Exchange("vault_asset_balances", HOT.id, 403, 0.5))
+    desk.results.exchanged(Exchange("vault_asset_balances", HOT.key, 403, 0.5))
     desk.now += 60
     desk.results.poll_failed(HOT, REFUSED, refresh_interval=60.0)
     state = desk.state
@@ -363,12 +366,16 @@ def test_a_field_that_cannot_be_read_is_logged_once_however_many_rows_have_it(de
 
 @pytest.mark.parametrize(
     ("after", "status", "names"),
-    [(HOT.id, 200, HOT_NAMES), (TOTAL.id, None, TOTAL_NAMES), ("an id that left", 200, {})],
+    [
+        (HOT.key, 200, HOT_NAMES),
+        (TOTAL.key, None, TOTAL_NAMES),
+        (("vault", "an id that left"), 200, {}),
+    ],
 )
 def test_an_answer_that_nobody_asked_for_is_logged_with_what_is_known_of_it(
-    desk: Desk, after: str, status: int | None, names: dict[str, str]
+    desk: Desk, after: tuple[str, str], status: int | None, names: dict[str, str]
 ) -> None:
-    desk.results.unasked_answer("main", Find(after, (HOT.id, TOTAL.id), 512, status))
+    desk.results.unasked_answer("main", Find(after, (HOT.key, TOTAL.key), 512, status))
     (event,) = desk.logged()
     assert event.pop("problem")
     assert event == {

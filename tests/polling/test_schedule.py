@@ -10,7 +10,7 @@ import pytest
 from exporter.polling.difference import Difference
 from exporter.polling.retry import Poll
 from exporter.polling.schedule import Entry, Schedule, Turn
-from exporter.targets import Target, TargetChange
+from exporter.resources.target import Target, TargetChange
 
 
 def target(vault: str, interval: float = 60.0) -> Target:

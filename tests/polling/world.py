@@ -15,10 +15,10 @@ import yaml
 from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.custody.transport import ON_SEND
-from exporter.metrics.state import TargetState
+from exporter.resources.target import Target
 from exporter.simulator.portfolio import Portfolio, large_portfolio
 from exporter.simulator.simulator import Simulator
-from exporter.targets import Target
+from exporter.state.state import TargetState
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")

@@ -10,13 +10,13 @@ import yaml
 from structlog.testing import capture_logs
 
 from exporter.config import parse
-from exporter.metrics.state import Failure, TargetState
 from exporter.polling.pause import Cause
 from exporter.simulator import moods
+from exporter.state.state import Failure, TargetState
 from exporter.status.model import KeyBudget, State, Status, TargetStatus
 from exporter.status.reading import state_of
-from tests.metrics.answers import HOT, make_store, put, row, vault_answer
 from tests.polling.world import BEGINNING, Stage, run, stage
+from tests.resources.answers import HOT, make_store, put, row, vault_answer
 
 FAILURE = Failure("http/502", 502, "Bad Gateway", BEGINNING)
 DENIED = moods.problem(403, "PermissionDenied", {"message": "Permission denied."})

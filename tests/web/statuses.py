@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from exporter.metrics.state import Failure, PollResult, TargetState, balances_of
 from exporter.polling.pause import Cause
+from exporter.resources.target import Target
+from exporter.state.state import Failure, PollResult, TargetState
 from exporter.status.model import (
     BudgetStatus,
     CredentialStatus,
@@ -15,12 +16,12 @@ from exporter.status.model import (
     TargetStatus,
 )
 from exporter.status.reading import state_of
-from exporter.targets import Target
-from tests.metrics.answers import (
+from tests.resources.answers import (
     HOT,
     ORGANIZATION,
     ORGANIZATION_EXAMPLE,
     VAULT_EXAMPLE,
+    exposed,
     read_organization,
     read_vault,
     vault_target,
@@ -84,15 +85,15 @@ def up(target: Target = HOT) -> TargetStatus:
     """Return a target whose last poll succeeded 40 s ago, with the example of the API's documentation."""
     is_vault = target.kind == "vault"
     answer = read_vault(VAULT_EXAMPLE) if is_vault else read_organization(ORGANIZATION_EXAMPLE)
-    balances = balances_of(target, answer, 0.0)
+    balances = exposed(target, answer)
     return told(
         target,
         balances=balances,
         polls=2,
         last_success=NOW - 40,
         rows=balances.rows,
-        invalid_rows=balances.invalid_rows,
-        invalid_fields=balances.invalid_fields,
+        invalid_rows=None if balances.rows is None else 0,
+        invalid_fields=0,
         refresh_interval=60.02,
         results=(PollResult(NOW - 100, None, 0.21), PollResult(NOW - 40, None, 0.0421)),
     )

@@ -4,13 +4,19 @@ from decimal import Decimal
 
 import pytest
 
-from exporter.metrics.state import balances_of
-from exporter.web.balance_table import BalanceTable, Cell, balance_table_of
-from tests.metrics.answers import HOT, ORGANIZATION, read_organization, row, vault_answer
+from exporter.resources.resource import Cell, Exposed
+from exporter.web.balance_table import BalanceTable, balance_table_of
+from tests.resources.answers import HOT, ORGANIZATION, exposed, read_organization, row, vault_answer
 
 
 def statement(*rows: dict[str, object]) -> BalanceTable:
-    return balance_table_of("vault", balances_of(HOT, vault_answer(*rows), 0.0))
+    return table(exposed(HOT, vault_answer(*rows)))
+
+
+def table(balances: Exposed) -> BalanceTable:
+    found = balance_table_of(balances)
+    assert found
+    return found
 
 
 def test_each_row_of_a_vault_has_its_asset_its_name_and_its_amounts() -> None:
@@ -31,8 +37,7 @@ def test_each_row_of_a_vault_has_its_asset_its_name_and_its_amounts() -> None:
 
 def test_an_organization_has_one_row() -> None:
     text = '{"quote_asset": "USD", "balance": {"total": "3.10", "spot": "3.10", "staked": null}}'
-    balances = balances_of(ORGANIZATION, read_organization(text), 0.0)
-    found = balance_table_of("organization", balances)
+    found = table(exposed(ORGANIZATION, read_organization(text)))
     assert found.titles == ("Total", "Spot", "Staked", "Pledged")
     ((_, _, cells, _),) = found.rows
     known, unknown = Cell(Decimal("3.10"), "USD"), Cell(None, "USD")

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from exporter.custody.models import InvalidRow
-from exporter.metrics.state import Failure, balances_of
 from exporter.polling.plan import Shortage
+from exporter.resources.fields import InvalidRow
+from exporter.state.state import Failure
 from exporter.status.model import ExporterStatus, State, Status
 from exporter.web.formatting import UNKNOWN
 from exporter.web.pages import Pages, Verdict, polling, verdict
 from exporter.web.view import COLUMNS, View
-from tests.metrics.answers import HOT, ORGANIZATION, row, vault_answer, vault_target
+from tests.resources.answers import HOT, ORGANIZATION, exposed, row, vault_answer, vault_target
 from tests.web.statuses import (
     BUDGET,
     COLD,
@@ -454,7 +454,7 @@ def test_the_page_of_a_target_that_was_not_polled_invents_nothing() -> None:
 
 
 def test_an_empty_vault_is_told_as_empty() -> None:
-    balances = balances_of(HOT, vault_answer(), 0.0)
+    balances = exposed(HOT, vault_answer())
     seen = status(told(polls=1, balances=balances, last_success=NOW))
     assert "The vault is empty." in text_of(PAGES.target(seen, seen.targets[0]))
 
@@ -480,7 +480,7 @@ def test_hostile_names_and_words_are_escaped_wherever_they_stand() -> None:
     answer = vault_answer(row(EVIL, name=EVIL, asset_class=EVIL, quote_asset=EVIL))
     evil = failing(
         target,
-        balances=balances_of(target, answer, 0.0),
+        balances=exposed(target, answer),
         last_success=NOW,
         failure=replace(FAILURE, type=EVIL, message=EVIL),
         rejected=(InvalidRow(0, EVIL, EVIL),),

@@ -116,7 +116,7 @@ def test_balances_that_are_too_old_are_not_served_even_where_nothing_polls_any_m
         clock = Clock()
         exporter = await begun(clock)
         site = site_of(exporter)
-        read_at = [state.balances.read_at for state in exporter.store.states() if state.balances]
+        read_at = [state.read_at for state in exporter.store.states() if state.balances]
         clock.passed = min(read_at) + 299 - time.monotonic()
         assert "kraken_custody_vault_balance{" in (await aask(site, "/metrics")).text
         clock.passed = max(read_at) + 301 - time.monotonic()

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from exporter.metrics.state import Failure, PollResult, TargetState
+from exporter.state.state import Failure, PollResult, TargetState
 from exporter.status.model import State, TargetStatus
 from exporter.status.reading import state_of
 from exporter.web.view import COLUMNS, View
-from tests.metrics.answers import ORGANIZATION, vault_target
+from tests.resources.answers import ORGANIZATION, vault_target
 
 
 def target(name: str, *, next_poll: float | None = None, **facts: Any) -> TargetStatus:

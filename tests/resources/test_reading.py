@@ -9,21 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.custody.models import (
+from exporter.custody.document import (
+    MOST_VALUES,
+    InvalidAnswerError,
+    TooManyRowsError,
+    TooManyValuesError,
+    parse_json,
+)
+from exporter.resources.fields import InvalidField, InvalidRow
+from exporter.resources.organization_balances import OrganizationBalance
+from exporter.resources.vault_balances import (
     ROWS_AT_ONCE,
     Asset,
     AssetBalance,
-    InvalidAnswerError,
-    InvalidField,
-    InvalidRow,
-    OrganizationBalance,
-    TooManyRowsError,
     VaultBalances,
-    organization_balance,
-    vault_balances,
-    vault_steps,
 )
-from exporter.custody.values import MOST_VALUES, TooManyValuesError, parse_json
+from exporter.resources.vault_balances import (
+    read as vault_steps,
+)
+from tests.resources.answers import organization_balance, vault_balances
 
 BITCOIN = """{
     "asset": "BTC", "asset_class": "currency", "name": "Bitcoin", "name_full": "Bitcoin",
@@ -542,7 +546,7 @@ def test_a_total_that_cannot_be_right_is_invalid(parts: dict[str, object], probl
 def test_a_part_that_cannot_be_read_does_not_withhold_the_total(part: str, value: object) -> None:
     balance = organization_balance(organization(**{part: value}))
     assert (balance.total, getattr(balance, part)) == (Decimal("12345.6789"), None)
-    assert balance.invalid_fields == (InvalidField(part, NOT_FINITE, rows=1, position=0),)
+    assert balance.invalid_fields == (InvalidField(part, NOT_FINITE, rows=1, position=None),)
 
 
 def test_an_answer_does_not_say_itself_what_of_it_is_invalid() -> None:

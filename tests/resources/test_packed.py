@@ -6,15 +6,21 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.custody.amounts import FIELDS, TOTAL_FIELDS, Amounts, pack, unpack
-from exporter.custody.models import vault_balances
-from tests.metrics.answers import read_organization, row, vault_answer
+from exporter.resources.vault_balances import BALANCES, Amounts, Packed, VaultBalances
+from tests.resources.answers import HOT, exposed, row, vault_answer, vault_balances
 
+FIELDS = [it.metric.source for it in BALANCES]
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30)
 
 
 def amounts(**values: str) -> tuple[Decimal | None, ...]:
     return tuple(Decimal(values[field]) if field in values else None for field in FIELDS)
+
+
+def packed(answer: VaultBalances) -> Packed:
+    kept = exposed(HOT, answer).kept
+    assert isinstance(kept, Packed)
+    return kept
 
 
 def test_every_digit_stays() -> None:
@@ -34,14 +40,14 @@ def test_every_digit_stays() -> None:
         available="-0.10",
         quote_price="65000",
     )
-    (found,) = unpack(pack(answer))
+    (found,) = packed(answer).amounts()
     assert found == Amounts("USD", expected)
-    assert list(map(str, found.amounts)) == list(map(str, expected))
+    assert list(map(str, found.values)) == list(map(str, expected))
 
 
 def test_what_the_api_left_out_is_none_and_never_zero() -> None:
-    (found,) = unpack(pack(vault_answer(row(pledged=None))))
-    assert dict(zip(FIELDS, found.amounts, strict=True)) == {
+    (found,) = packed(vault_answer(row(pledged=None))).amounts()
+    assert dict(zip(FIELDS, found.values, strict=True)) == {
         **dict.fromkeys(FIELDS),
         **dict.fromkeys(("balance", "spot", "hold", "available"), Decimal(0)),
     }
@@ -50,18 +56,11 @@ def test_what_the_api_left_out_is_none_and_never_zero() -> None:
 def test_each_row_has_its_own_quote_asset_or_that_of_the_answer() -> None:
     document = {"result": [row("BTC", quote_asset="EUR"), row("ETH")], "quote_asset": "GBP"}
     answer = vault_balances(document)
-    assert [found.quote_asset for found in unpack(pack(answer))] == ["EUR", "GBP"]
-
-
-def test_the_total_of_an_organization_is_kept_with_its_parts() -> None:
-    text = '{"quote_asset": "USD", "balance": {"total": "30.10", "spot": "30.1", "staked": null}}'
-    expected = (Decimal("30.10"), Decimal("30.1"), None, None)
-    assert TOTAL_FIELDS == ("total", "spot", "staked", "pledged")
-    assert unpack(pack(read_organization(text))) == [Amounts("USD", expected)]
+    assert [found.quote_asset for found in packed(answer).amounts()] == ["EUR", "GBP"]
 
 
 def test_an_empty_vault_has_no_amounts() -> None:
-    assert unpack(pack(vault_answer())) == []
+    assert packed(vault_answer()).amounts() == []
 
 
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=64), DECIMALS, st.none() | DECIMALS)))
@@ -78,7 +77,7 @@ def test_whatever_an_answer_has_comes_back(
         for number, (quote_asset, balance, staked) in enumerate(rows)
     ]
     answer = vault_answer(*elements)
-    assert unpack(pack(answer)) == [
+    assert packed(answer).amounts() == [
         Amounts(entry.quote_asset or "USD", tuple(getattr(entry, field) for field in FIELDS))
         for entry in answer.rows
     ]
@@ -94,4 +93,4 @@ def test_a_row_takes_less_than_a_third_of_what_the_api_wrote_of_it() -> None:
         )
         for number in range(50)
     ]
-    assert len(pack(vault_answer(*rows))) < len(json.dumps(rows)) / 3
+    assert len(packed(vault_answer(*rows)).data) < len(json.dumps(rows)) / 3

@@ -2,69 +2,69 @@
 
 import pytest
 
-from exporter.custody.vault_query import WITH_PARAMETERS, WITHOUT, VaultQuery
+from exporter.resources.vault_balances import WITH_PARAMETERS, WITHOUT, Asking
 
 GOOD, OTHER, BAD = "VABCDEF234567A", "VW44KPQC4C62K6", "VN2F7NJJWKJHI2"
 
 
-def knowing(query: str) -> VaultQuery:
-    found = VaultQuery()
+def knowing(query: str) -> Asking:
+    found = Asking()
     found.accepted(query)
     return found
 
 
 def test_full_precision_is_asked_for_first() -> None:
-    assert VaultQuery().of(GOOD) == "?quote=USD&full_precision=true"
+    assert Asking().query(GOOD) == "?quote=USD&full_precision=true"
 
 
 @pytest.mark.parametrize("query", [WITH_PARAMETERS, WITHOUT])
 def test_what_was_accepted_for_one_vault_is_asked_for_every_vault(query: str) -> None:
-    assert knowing(query).of(OTHER) == query
+    assert knowing(query).query(OTHER) == query
 
 
 def test_a_refused_vault_is_asked_again_without_parameters() -> None:
-    found = VaultQuery()
+    found = Asking()
     assert found.refused(GOOD, WITH_PARAMETERS)
-    assert found.of(GOOD) == WITHOUT
-    assert found.of(OTHER) == WITH_PARAMETERS, "nothing is known of the others"
+    assert found.query(GOOD) == WITHOUT
+    assert found.query(OTHER) == WITH_PARAMETERS, "nothing is known of the others"
 
 
 def test_a_vault_refused_either_way_starts_over() -> None:
-    found = VaultQuery()
+    found = Asking()
     found.refused(BAD, WITH_PARAMETERS)
     assert not found.refused(BAD, WITHOUT)
-    assert found.of(BAD) == WITH_PARAMETERS
+    assert found.query(BAD) == WITH_PARAMETERS
 
 
 def test_a_bad_vault_among_good_ones_does_not_cost_them_their_precision() -> None:
     found = knowing(WITH_PARAMETERS)
     for _ in range(3):
-        assert not found.refused(BAD, found.of(BAD)), "it is not asked twice"
-        assert found.of(GOOD) == WITH_PARAMETERS
+        assert not found.refused(BAD, found.query(BAD)), "it is not asked twice"
+        assert found.query(GOOD) == WITH_PARAMETERS
         found.accepted(WITH_PARAMETERS)
 
 
 def test_an_old_refusal_is_forgotten_once_a_query_is_accepted() -> None:
-    found = VaultQuery()
+    found = Asking()
     found.refused(GOOD, WITH_PARAMETERS)
     found.accepted(WITH_PARAMETERS)
     found.refused(BAD, WITH_PARAMETERS)
-    assert found.of(GOOD) == WITH_PARAMETERS
+    assert found.query(GOOD) == WITH_PARAMETERS
 
 
 def test_an_api_that_ceases_to_take_parameters_is_followed() -> None:
     found = knowing(WITH_PARAMETERS)
     assert not found.refused(GOOD, WITH_PARAMETERS)
-    assert found.refused(GOOD, found.of(GOOD))
-    assert found.of(GOOD) == WITHOUT
+    assert found.refused(GOOD, found.query(GOOD))
+    assert found.query(GOOD) == WITHOUT
     found.accepted(WITHOUT)
-    assert found.of(OTHER) == WITHOUT
+    assert found.query(OTHER) == WITHOUT
 
 
 def test_a_bad_vault_does_not_bring_refused_parameters_back() -> None:
     found = knowing(WITHOUT)
     assert not found.refused(BAD, WITHOUT)
-    assert found.of(GOOD) == WITHOUT
+    assert found.query(GOOD) == WITHOUT
 
 
 def test_a_refusal_that_was_on_its_way_when_another_query_was_accepted_is_followed_by_that() -> (
@@ -72,4 +72,4 @@ def test_a_refusal_that_was_on_its_way_when_another_query_was_accepted_is_follow
 ):
     found = knowing(WITHOUT)
     assert found.refused(GOOD, WITH_PARAMETERS)
-    assert found.of(GOOD) == WITHOUT
+    assert found.query(GOOD) == WITHOUT

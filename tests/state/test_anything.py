@@ -14,10 +14,11 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.samples import Sample
 
-from exporter.custody.models import Asset, OrganizationBalance, VaultBalances
-from exporter.metrics import catalog
 from exporter.metrics.negotiation import Format
-from tests.metrics.answers import (
+from exporter.resources import organization_balances, vault_balances
+from exporter.resources.organization_balances import OrganizationBalance
+from exporter.resources.vault_balances import Asset, VaultBalances
+from tests.resources.answers import (
     make_store,
     page,
     put,
@@ -37,7 +38,9 @@ NUMBERS = st.decimals(allow_nan=False, allow_infinity=False, places=8) | st.floa
     allow_nan=False, allow_infinity=False
 ).map(lambda number: Decimal(repr(number)))
 AMOUNTS = NUMBERS.map(str)
-FIELDS = [metric.source for metric in (*catalog.VAULT_AMOUNTS, *catalog.VAULT_QUOTES)]
+FIELDS = [it.metric.source for it in vault_balances.BALANCES]
+PARTS = ("spot", "staked", "pledged")
+DESCRIPTIONS = vault_balances.ASSET_INFO.labels[2:]
 # Few names, so that vaults share assets and describe them differently.
 ROWS = st.fixed_dictionaries(
     {
@@ -58,7 +61,7 @@ ROWS = st.fixed_dictionaries(
 ).map(lambda row: dict.fromkeys(("balance", "spot", "hold", "available"), "0") | row)
 VAULT_ANSWERS = st.lists(ROWS, max_size=4).map(lambda rows: read_vault(json.dumps(rows)))
 ORGANIZATION_ANSWERS = st.fixed_dictionaries(
-    {"total": AMOUNTS}, optional=dict.fromkeys(catalog.ORGANIZATION_COMPONENTS, AMOUNTS)
+    {"total": AMOUNTS}, optional=dict.fromkeys(PARTS, AMOUNTS)
 ).map(lambda balance: read_organization(json.dumps({"balance": balance, "quote_asset": "EUR"})))
 TARGETS = (
     vault_target('hot "1"', organization="a\\b"),
@@ -84,13 +87,13 @@ def told(target: Any, answer: Answer) -> dict[Series, float]:
             "org_id": target.id,
             "quote_asset": answer.quote_asset,
         }
-        name = catalog.ORGANIZATION_COMPONENT.name
+        name = organization_balances.COMPONENT.name
         parts = {
             series(name, **labels, component=part): amount
-            for part in catalog.ORGANIZATION_COMPONENTS
+            for part in PARTS
             if (amount := getattr(answer, part)) is not None
         }
-        total = series(catalog.ORGANIZATION_TOTAL.name, **labels)
+        total = series(organization_balances.TOTAL.name, **labels)
         return {key: float(amount) for key, amount in {**parts, total: answer.total}.items()}
     found = {}
     for row in answer.rows:
@@ -101,12 +104,13 @@ def told(target: Any, answer: Answer) -> dict[Series, float]:
             "asset": row.asset,
             "asset_class": row.asset_class,
         }
-        for metric in (*catalog.VAULT_AMOUNTS, *catalog.VAULT_QUOTES):
-            amount = getattr(row, metric.source)
+        for it in vault_balances.BALANCES:
+            amount = getattr(row, it.metric.source)
             quote = {"quote_asset": row.quote_asset or answer.quote_asset}
-            is_quoted = metric in catalog.VAULT_QUOTES
             if amount is not None:
-                found[series(metric.name, **labels, **(quote if is_quoted else {}))] = float(amount)
+                found[series(it.metric.name, **labels, **(quote if it.is_quote else {}))] = float(
+                    amount
+                )
     return found
 
 
@@ -127,14 +131,14 @@ def described(polls: Iterable[tuple[Any, Answer]]) -> dict[Series, float]:
     found = {}
     for asset in latest.values():
         key = {"asset": asset.asset, "asset_class": asset.asset_class}
-        texts = {name: getattr(asset, name) for name in catalog.ASSET_DESCRIPTIONS}
+        texts = {name: getattr(asset, name) for name in DESCRIPTIONS}
         labels = {name: "" if text is None else str(text) for name, text in texts.items()}
         labels |= {name: labels[name].lower() for name in ("virtual", "reserve")}
-        found[series(catalog.ASSET_INFO.name, **key, **labels)] = 1.0
+        found[series(vault_balances.ASSET_INFO.name, **key, **labels)] = 1.0
         if asset.min_lot is not None:
-            found[series(catalog.ASSET_MIN_LOT.name, **key)] = float(asset.min_lot)
+            found[series(vault_balances.ASSET_MIN_LOT.name, **key)] = float(asset.min_lot)
         if asset.launch_time is not None:
-            found[series(catalog.ASSET_LAUNCH.name, **key)] = float(asset.launch_time)
+            found[series(vault_balances.ASSET_LAUNCH.name, **key)] = float(asset.launch_time)
     return found
 
 
@@ -159,7 +163,11 @@ def test_any_sequence_of_answers_reads_back_as_what_was_put_in(
     for target, answer in dict(polls).items():
         balances |= told(target, answer)
     threshold = series(
-        catalog.MIN_AVAILABLE.name, org="acme", vault="cold\\", vault_id="VBBBBBBBBBBBBA", asset='"'
+        vault_balances.MIN_AVAILABLE.name,
+        org="acme",
+        vault="cold\\",
+        vault_id="VBBBBBBBBBBBBA",
+        asset='"',
     )
     expected = {**balances, threshold: 0.1, **described(polls)}
 

@@ -4,7 +4,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from exporter.config import parse
-from exporter.targets import Target, targets_of
+from exporter.resources import targets_of
+from exporter.resources.target import Target
+from exporter.resources.vault_balances import threshold_lines
 from tests.exporting import ENVIRON
 
 DOCUMENT = """\
@@ -25,18 +27,21 @@ organizations:
 """
 
 
+THRESHOLD = threshold_lines(("acme", "hot", "VABCDEF234567A"), {"BTC": Decimal("0.5")})
+
+
 def test_targets_are_each_organizations_total_and_then_its_vaults_in_the_order_of_the_file() -> (
     None
 ):
     settings = parse(DOCUMENT, directory=Path(), environ=ENVIRON)
     assert targets_of(settings) == (
         Target("organization", "ABCD EFGH IJKL MNOP", "acme", "", 120.0, "two"),
-        Target("vault", "VABCDEF234567A", "acme", "hot", 30.0, "two", {"BTC": Decimal("0.5")}),
+        Target("vault", "VABCDEF234567A", "acme", "hot", 30.0, "two", THRESHOLD),
         Target("vault", "VBBBBBBBBBBBBA", "acme", "VBBBBBBBBBBBBA", 45.0, "two"),
         Target("organization", "QRST UVWX YZ01 2345", "QRST UVWX YZ01 2345", "", 45.0, "one"),
     )
 
 
 def test_a_target_can_be_a_key_although_its_thresholds_cannot() -> None:
-    target = Target("vault", "VABCDEF234567A", "acme", "hot", 30.0, "two", {"BTC": Decimal(1)})
+    target = Target("vault", "VABCDEF234567A", "acme", "hot", 30.0, "two", THRESHOLD)
     assert {target: 1}[target] == 1

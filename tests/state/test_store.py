@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 
 from exporter.custody.errors import CustodyError
-from exporter.metrics.state import TargetState
-from exporter.metrics.store import Store
-from exporter.targets import TargetChange, compare
-from tests.metrics.answers import (
+from exporter.resources.target import TargetChange, compare
+from exporter.state.state import TargetState
+from exporter.state.store import Store
+from tests.resources.answers import (
     COLD,
     HOT,
     ORGANIZATION,
@@ -71,9 +71,7 @@ def test_the_targets_of_a_paused_credential_are_shown_as_paused_also_after_a_rel
             (("treasury",), ["hot"]),
             ((), []),
         ):
-            version = store.snapshot().version
             store.show_paused(frozenset(credentials))
-            assert store.snapshot().version > version
             found = samples(store, "kraken_custody_target_paused")
             assert [
                 name for name in ("hot", "cold") if f'vault="{name}"}} 1.0' in str(found)
@@ -110,18 +108,6 @@ def test_what_a_scrape_took_does_not_change_any_more() -> None:
     store.withdraw_stale(301.0, lead=LEAD)
     assert list(taken.families()) == before
     assert "BTC" in str(before)
-
-
-def test_each_content_has_its_own_version_and_keeps_it() -> None:
-    store = make_store(HOT, stale_after=300.0)
-    versions = [store.snapshot().version]
-    put(store, HOT, vault_answer(row("BTC")))
-    versions.append(store.snapshot().version)
-    store.withdraw_stale(300.0, lead=LEAD)
-    assert store.snapshot().version == versions[-1]
-    store.withdraw_stale(301.0, lead=LEAD)
-    versions.append(store.snapshot().version)
-    assert len(set(versions)) == 3
 
 
 def test_balances_are_served_until_stale_after_and_not_a_tick_longer() -> None:

@@ -1,23 +1,26 @@
-"""Answers of the API as the models read them, the targets they belong to, and the page they make."""
+"""Answers of the API as resources read them, the targets they belong to, and the page they make."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from exporter.custody.models import (
-    OrganizationBalance,
-    VaultBalances,
-    organization_balance,
-    vault_balances,
-)
-from exporter.custody.values import parse_json
+from exporter.custody.document import parse_json
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.lines import Lines
 from exporter.metrics.negotiation import Format
-from exporter.metrics.state import Balances, TargetState, balances_of
-from exporter.metrics.store import Store
-from exporter.targets import Target
+from exporter.resources import organization_balances
+from exporter.resources import vault_balances as vaults
+from exporter.resources.organization_balances import OrganizationBalance
+from exporter.resources.resource import Exposable, Exposed
+from exporter.resources.target import Target
+from exporter.resources.vault_balances import VaultBalances, threshold_lines
+from exporter.state.state import PollResult, TargetState, succeeded
+from exporter.state.store import Store
+from exporter.turns import at_once
 
 EXPECTED = Path(__file__).parent / "expected"
 
@@ -31,7 +34,9 @@ ORGANIZATION = Target(
 )
 
 
-def vault_target(name: str = "hot", **others: Any) -> Target:
+def vault_target(
+    name: str = "hot", min_available: dict[str, Decimal] | None = None, **others: Any
+) -> Target:
     fields: dict[str, Any] = {
         "kind": "vault",
         "id": "VABCDEF234567A",
@@ -39,8 +44,9 @@ def vault_target(name: str = "hot", **others: Any) -> Target:
         "vault": name,
         "interval": 60.0,
         "credential": "treasury",
-    }
-    return Target(**fields | others)
+    } | others
+    labels = (fields["organization"], name, fields["id"])
+    return Target(**fields, configured=threshold_lines(labels, min_available or {}))
 
 
 HOT = vault_target()
@@ -134,30 +140,43 @@ def read_organization(text: str) -> OrganizationBalance:
     return organization_balance(parse_json(text.encode()))
 
 
+def vault_balances(document: object) -> VaultBalances:
+    return at_once(vaults.read(document))
+
+
+def organization_balance(document: object) -> OrganizationBalance:
+    return at_once(organization_balances.read(document))
+
+
+def exposed(target: Target, answer: Exposable) -> Exposed:
+    """Return an answer as it is exposed where nothing was described before."""
+    return at_once(answer.expose(target, ()))
+
+
+def lines_of(target: Target, answer: Exposable) -> Lines:
+    return exposed(target, answer).lines
+
+
 def make_store(*targets: Target, stale_after: float = 300.0, max_series: int = 1000) -> Store:
     return Store(targets, stale_after=lambda _: stale_after, max_series=max_series)
 
 
 def put(
-    store: Store,
-    target: Target,
-    answer: VaultBalances | OrganizationBalance,
-    *,
-    read_at: float = 0.0,
-    **state: Any,
-) -> Balances:
+    store: Store, target: Target, answer: Exposable, *, read_at: float = 0.0, **state: Any
+) -> Exposed:
     """Put an answer into the store as a poll that succeeded does."""
-    balances = balances_of(target, answer, read_at)
-    facts: dict[str, Any] = {
-        "balances": balances,
-        "polls": 1,
-        "last_success": 1_795_262_400.0,
-        "rows": balances.rows,
-        "invalid_rows": balances.invalid_rows,
-        "invalid_fields": balances.invalid_fields,
-    }
-    store.put(TargetState(target, **facts | state))
+    balances = exposed(target, answer)
+    store.put(read(TargetState(target), balances, read_at=read_at, **state))
     return balances
+
+
+def read(
+    before: TargetState, balances: Exposed, *, read_at: float = 0.0, **others: Any
+) -> TargetState:
+    """Return the state after a poll has succeeded, with `others` in place of some of its fields."""
+    result = PollResult(1_795_262_400.0, None, 0.1)
+    after = succeeded(before, balances, result, read_at=read_at, refresh_interval=None)
+    return replace(after, **others)
 
 
 def page(store: Store, format_: Format = Format.TEXT_0_0_4) -> str:

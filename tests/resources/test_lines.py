@@ -5,22 +5,16 @@ from typing import Any
 
 import pytest
 
-from exporter.custody.models import Asset
-from exporter.metrics.render import (
-    Lines,
-    asset_lines,
-    count_series,
-    label_set,
-    organization_lines,
-    threshold_lines,
-    vault_lines,
-)
-from tests.metrics.answers import (
+from exporter.metrics.lines import Lines, count_series, label_set
+from exporter.resources.vault_balances import Asset
+from tests.resources.answers import (
     EXPECTED,
     HOT,
     ORGANIZATION,
     ORGANIZATION_EXAMPLE,
     VAULT_EXAMPLE,
+    exposed,
+    lines_of,
     make_store,
     page,
     put,
@@ -74,7 +68,7 @@ def test_the_example_of_an_organization_is_exposed_as_documented() -> None:
 
 @pytest.mark.parametrize(("field", "metric"), AMOUNTS.items())
 def test_each_amount_has_its_own_metric(field: str, metric: str) -> None:
-    lines = texts(vault_lines(HOT, vault_answer(row(**{field: "12.25"}))))
+    lines = texts(lines_of(HOT, vault_answer(row(**{field: "12.25"}))))
     assert lines[metric] == f"{metric}{{{BTC}}} 12.25\n"
 
 
@@ -82,7 +76,7 @@ def test_each_amount_has_its_own_metric(field: str, metric: str) -> None:
 def test_each_quoted_amount_has_its_own_metric_and_names_its_currency(
     field: str, metric: str
 ) -> None:
-    lines = texts(vault_lines(HOT, vault_answer(row(**{field: "12.25", "quote_asset": "EUR"}))))
+    lines = texts(lines_of(HOT, vault_answer(row(**{field: "12.25", "quote_asset": "EUR"}))))
     assert lines[metric] == f'{metric}{{{BTC},quote_asset="EUR"}} 12.25\n'
 
 
@@ -90,13 +84,13 @@ def test_each_quoted_amount_has_its_own_metric_and_names_its_currency(
 def test_what_the_api_does_not_tell_has_no_sample(field: str) -> None:
     others: dict[str, Any] = {name: "7" for name in OPTIONAL if name != field}
     expected = {name for source, name in {**AMOUNTS, **QUOTES}.items() if source != field}
-    assert vault_lines(HOT, vault_answer(row(**others))).keys() == expected
-    assert vault_lines(HOT, vault_answer(row(**{**others, field: None}))).keys() == expected
+    assert lines_of(HOT, vault_answer(row(**others))).keys() == expected
+    assert lines_of(HOT, vault_answer(row(**{**others, field: None}))).keys() == expected
 
 
 @pytest.mark.parametrize("zero", ["0", "0.00000000", "0E-8"])
 def test_a_zero_of_the_api_is_a_zero(zero: str) -> None:
-    lines = texts(vault_lines(HOT, vault_answer(row(balance=zero))))
+    lines = texts(lines_of(HOT, vault_answer(row(balance=zero))))
     assert lines["kraken_custody_vault_balance"] == f"kraken_custody_vault_balance{{{BTC}}} 0.0\n"
 
 
@@ -114,7 +108,7 @@ def test_a_zero_of_the_api_is_a_zero(zero: str) -> None:
     ],
 )
 def test_an_amount_is_the_float_nearest_to_what_was_written(written: str, exposed: str) -> None:
-    lines = texts(vault_lines(HOT, vault_answer(row(balance=written))))
+    lines = texts(lines_of(HOT, vault_answer(row(balance=written))))
     assert lines["kraken_custody_vault_balance"].split(" ")[1] == f"{exposed}\n"
 
 
@@ -123,12 +117,12 @@ def test_a_row_without_a_quote_asset_has_the_one_of_the_envelope() -> None:
         '{"result": [{"asset": "BTC", "asset_class": "currency", "balance": "1", "spot": "1", '
         '"hold": "0", "available": "1", "quote_price": "2"}], "quote_asset": "EUR"}'
     )
-    lines = texts(vault_lines(HOT, answer))
+    lines = texts(lines_of(HOT, answer))
     assert 'quote_asset="EUR"' in lines["kraken_custody_vault_quote_price"]
 
 
 def test_an_empty_vault_has_no_samples() -> None:
-    assert vault_lines(HOT, vault_answer()) == {}
+    assert lines_of(HOT, vault_answer()) == {}
 
 
 @pytest.mark.parametrize("missing", ["spot", "staked", "pledged"])
@@ -136,9 +130,7 @@ def test_a_part_that_the_organization_lacks_has_no_sample(missing: str) -> None:
     parts = {"total": "9", "spot": "4", "staked": "3", "pledged": "2"}
     del parts[missing]
     balance = ", ".join(f'"{name}": "{amount}"' for name, amount in parts.items())
-    lines = texts(
-        organization_lines(ORGANIZATION, read_organization(f'{{"balance": {{{balance}}}}}'))
-    )
+    lines = texts(lines_of(ORGANIZATION, read_organization(f'{{"balance": {{{balance}}}}}')))
     assert lines["kraken_custody_organization_quote_balance"].endswith(" 9.0\n")
     components = lines["kraken_custody_organization_quote_component_balance"]
     assert components.count("\n") == 2
@@ -170,7 +162,7 @@ def test_each_label_needs_its_value() -> None:
 
 def test_names_and_codes_are_escaped_in_every_line() -> None:
     target = vault_target('say "hi"', organization="a\\b")
-    lines = texts(vault_lines(target, vault_answer(row("two\nlines", quote_price="1"))))
+    lines = texts(lines_of(target, vault_answer(row("two\nlines", quote_price="1"))))
     labels = (
         r'org="a\\b",vault="say \"hi\"",vault_id="VABCDEF234567A",'
         r'asset="two\nlines",asset_class="currency"'
@@ -183,7 +175,7 @@ def test_names_and_codes_are_escaped_in_every_line() -> None:
 
 def test_thresholds_are_exposed_by_asset() -> None:
     target = vault_target(min_available={"BTC": Decimal("0.50"), "USD": Decimal(1000)})
-    assert texts(threshold_lines(target)) == {
+    assert texts(target.configured) == {
         "kraken_custody_vault_min_available_balance": (
             "kraken_custody_vault_min_available_balance"
             '{org="acme",vault="hot",vault_id="VABCDEF234567A",asset="BTC"} 0.5\n'
@@ -207,7 +199,7 @@ def test_an_asset_has_its_descriptions_as_labels_and_its_numbers_as_samples() ->
         min_lot=Decimal("0.00010000"),
         launch_time=Decimal(1_700_000_000),
     )
-    assert texts(asset_lines(asset)) == {
+    assert texts(asset.lines()) == {
         "kraken_custody_asset_info": (
             'kraken_custody_asset_info{asset="BTC",asset_class="currency",name="Bitcoin",name_full="Bitcoin (full)",'
             'symbol="₿",virtual="true",reserve="false",decimals="10",display_decimals="8",rate_decimals="4",'
@@ -223,7 +215,7 @@ def test_an_asset_has_its_descriptions_as_labels_and_its_numbers_as_samples() ->
 
 
 def test_an_asset_that_is_not_described_has_empty_labels_and_no_numbers() -> None:
-    assert texts(asset_lines(described())) == {
+    assert texts(described().lines()) == {
         "kraken_custody_asset_info": (
             'kraken_custody_asset_info{asset="BTC",asset_class="currency",name="",name_full="",symbol="",virtual="",'
             'reserve="",decimals="",display_decimals="",rate_decimals="",funding_decimals=""} 1.0\n'
@@ -232,5 +224,59 @@ def test_an_asset_that_is_not_described_has_empty_labels_and_no_numbers() -> Non
 
 
 def test_series_are_counted_whatever_the_labels_hold() -> None:
-    lines = vault_lines(HOT, vault_answer(row("two\nlines"), row("BTC", quote_price="1")))
+    lines = lines_of(HOT, vault_answer(row("two\nlines"), row("BTC", quote_price="1")))
     assert count_series(lines) == 4 + 5
+
+
+def test_rows_count_what_the_answer_held_and_invalid_rows_what_of_it_was_rejected() -> None:
+    rejected = row("ETH", balance=None)
+    balances = exposed(HOT, vault_answer(row("BTC"), rejected, row("BTC"), row("USD")))
+    assert (balances.rows, len(balances.rejected)) == (4, 2)
+    assert [described.key for described in balances.described] == [
+        ("BTC", "currency"),
+        ("USD", "currency"),
+    ]
+    assert balances.series == 2 * 4
+
+
+def test_invalid_fields_are_those_of_the_rows_that_count() -> None:
+    rows = [
+        row("BTC", staked="x", name=7),
+        row("ETH", staked="y", quote_price="1"),
+        row("BTC", staked="z"),
+        row("USD", staked="x", hold=None),
+    ]
+    balances = exposed(HOT, vault_answer(*rows))
+    assert (balances.rows, len(balances.rejected)) == (4, 2)
+    assert [(it.field, it.rows) for it in balances.unread] == [("staked", 2), ("name", 1)]
+    assert balances.series == 4 + 4 + 1
+
+
+def test_a_total_whose_part_cannot_be_read_has_an_invalid_field() -> None:
+    text = '{"balance": {"total": "3", "spot": "x", "staked": "1"}}'
+    balances = exposed(ORGANIZATION, read_organization(text))
+    assert (balances.series, [(it.field, it.rows, it.position) for it in balances.unread]) == (
+        2,
+        [("spot", 1, None)],
+    )
+
+
+def test_an_answer_of_many_rows_becomes_the_same_lines_in_steps() -> None:
+    rows = [row(f"A{number}", quote_price="1" if number > 150 else None) for number in range(250)]
+    answer = vault_answer(*rows)
+    # Two for its samples, two for its assets.
+    assert sum(1 for _ in answer.expose(HOT, ())) == 4
+    lines = lines_of(HOT, answer)
+    each = [lines_of(HOT, vault_answer(one)) for one in rows]
+    assert list(lines) == list(each[-1])
+    assert lines == {
+        name: b"".join(page[name] for page in each if name in page) for name in each[-1]
+    }
+
+
+def test_the_examples_make_as_many_series_as_they_have_amounts() -> None:
+    vault = exposed(HOT, read_vault(VAULT_EXAMPLE))
+    organization = exposed(ORGANIZATION, read_organization(ORGANIZATION_EXAMPLE))
+    assert vault.series == 10 + 8
+    assert organization.series == 4
+    assert (organization.rows, organization.described) == (None, ())

@@ -4,26 +4,34 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.custody.amounts import unpack
-from exporter.metrics import catalog
-from exporter.metrics.render import vault_lines
-from exporter.metrics.state import (
+from exporter.resources.resource import Exposable
+from exporter.resources.target import Target
+from exporter.state.lines import (
+    TARGET_INFO,
+    TARGET_PAUSED,
+    info_lines,
+    paused_lines,
+    target_lines,
+)
+from exporter.state.state import (
     FailedTry,
     Failure,
     PollResult,
     TargetState,
-    balances_of,
-    balances_steps,
-    info_lines,
-    moved,
-    paused_lines,
-    target_lines,
+    exposed_again,
+    failed,
+    failed_try,
+    failing,
+    succeeded,
+    withdrawn,
 )
-from tests.metrics.answers import (
+from exporter.turns import at_once
+from tests.resources.answers import (
     HOT,
     ORGANIZATION,
     ORGANIZATION_EXAMPLE,
     VAULT_EXAMPLE,
+    exposed,
     read_organization,
     read_vault,
     row,
@@ -115,12 +123,12 @@ def test_a_target_that_fails_before_its_first_poll_is_not_up() -> None:
 
 def test_each_target_has_its_id_and_credential_and_says_whether_that_is_paused() -> None:
     other = replace(HOT, vault="cold", id="VW44KPQC4C62K6", credential="other")
-    lines = info_lines((HOT, other))[catalog.TARGET_INFO.name].decode().splitlines()
+    lines = info_lines((HOT, other))[TARGET_INFO.name].decode().splitlines()
     assert lines == [
         f'kraken_custody_target_info{{{VAULT},id="VABCDEF234567A",credential="treasury"}} 1.0',
         'kraken_custody_target_info{kind="vault",org="acme",vault="cold",id="VW44KPQC4C62K6",credential="other"} 1.0',
     ]
-    paused = paused_lines((HOT, other), {"other"})[catalog.TARGET_PAUSED.name].decode()
+    paused = paused_lines((HOT, other), {"other"})[TARGET_PAUSED.name].decode()
     assert [line[-3:] for line in paused.splitlines()] == ["0.0", "1.0"]
 
 
@@ -145,75 +153,64 @@ def test_that_nobody_answers_is_one_failure_however_it_shows(
 
 def test_a_failure_is_told_since_the_first_request_that_failed() -> None:
     first, second = replace(FAILURE, since=10.0), replace(FAILURE, type="http/503", since=20.0)
-    tried = TargetState(HOT, polls=3).with_failed_try(first, 5.0).with_failed_try(second, 15.0)
+    tried = failed_try(failed_try(TargetState(HOT, polls=3), first, 5.0), second, 15.0)
     assert tried.is_up
     assert tried.failed_try == FailedTry(replace(second, since=10.0), began=5.0)
-    failed = tried.with_failed_poll(second, PollResult(20.0, "http/503", None), 60.0)
-    assert (failed.failure, failed.failed_try) == (replace(second, since=10.0), None)
-    assert (failed.polls, failed.failed_polls, failed.refresh_interval) == (4, 1, 60.0)
-    assert failed.failing(replace(first, since=30.0)).failure == first
+    after = failed(tried, second, PollResult(20.0, "http/503", None), 60.0)
+    assert (after.failure, after.failed_try) == (replace(second, since=10.0), None)
+    assert (after.polls, after.failed_polls, after.refresh_interval) == (4, 1, 60.0)
+    assert failing(after, replace(first, since=30.0)).failure == first
 
 
-def test_rows_count_what_the_answer_held_and_invalid_rows_what_of_it_was_rejected() -> None:
-    rejected = row("ETH", balance=None)
-    balances = balances_of(HOT, vault_answer(row("BTC"), rejected, row("BTC"), row("USD")), 5.0)
-    assert (balances.rows, balances.invalid_rows) == (4, 2)
-    assert [asset.asset for asset in balances.assets] == ["BTC", "USD"]
-    assert balances.series == 2 * 4
-    assert balances.read_at == 5.0
+def test_a_success_forgets_what_failed_and_counts_the_poll() -> None:
+    before = failed(FAILING, FAILURE, PollResult(1.0, "http/502", None), 60.0)
+    balances = exposed(HOT, vault_answer(row("BTC"), row("ETH", hold=None), row("USD", staked="x")))
+    result = PollResult(2.0, None, 0.1)
+    after = succeeded(before, balances, result, read_at=7.0, refresh_interval=61.0)
+    assert after == TargetState(
+        HOT,
+        balances=balances,
+        read_at=7.0,
+        polls=5,
+        last_success=2.0,
+        rows=3,
+        invalid_rows=1,
+        invalid_fields=1,
+        refresh_interval=61.0,
+        rejected=balances.rejected,
+        unread=balances.unread,
+        results=(*before.results, result),
+    )
 
 
-def test_invalid_fields_are_those_of_the_rows_that_count() -> None:
-    rows = [
-        row("BTC", staked="x", name=7),
-        row("ETH", staked="y", quote_price="1"),
-        row("BTC", staked="z"),
-        row("USD", staked="x", hold=None),
-    ]
-    balances = balances_of(HOT, vault_answer(*rows), 5.0)
-    assert (balances.rows, balances.invalid_rows, balances.invalid_fields) == (4, 2, 3)
-    assert balances.series == 4 + 4 + 1
-
-
-def test_a_total_whose_part_cannot_be_read_has_an_invalid_field() -> None:
-    text = '{"balance": {"total": "3", "spot": "x", "staked": "1"}}'
-    balances = balances_of(ORGANIZATION, read_organization(text), 5.0)
-    assert (balances.series, balances.invalid_fields) == (2, 1)
-
-
-def test_an_answer_of_many_rows_becomes_the_same_lines_in_steps() -> None:
-    rows = [row(f"A{number}", quote_price="1" if number > 150 else None) for number in range(250)]
-    answer = vault_answer(*rows)
-    # Two for its samples, two for its assets.
-    assert sum(1 for _ in balances_steps(HOT, answer, 5.0)) == 4
-    lines = vault_lines(HOT, answer)
-    each = [vault_lines(HOT, vault_answer(one)) for one in rows]
-    assert list(lines) == list(each[-1])
-    assert lines == {
-        name: b"".join(page[name] for page in each if name in page) for name in each[-1]
-    }
-
-
-def test_the_examples_make_as_many_series_as_they_have_amounts() -> None:
-    vault = balances_of(HOT, read_vault(VAULT_EXAMPLE), 0.0)
-    organization = balances_of(ORGANIZATION, read_organization(ORGANIZATION_EXAMPLE), 0.0)
-    assert vault.series == 10 + 8
-    assert organization.series == 4
-    assert (organization.rows, organization.invalid_rows, organization.assets) == (None, None, ())
+def test_withdrawn_balances_leave_everything_else() -> None:
+    before = replace(UP, balances=exposed(HOT, read_vault(VAULT_EXAMPLE)))
+    assert withdrawn(before) == replace(UP, is_stale=True)
 
 
 def test_of_the_results_of_polls_the_last_twenty_are_kept() -> None:
     state = TargetState(HOT)
     for number in range(25):
-        state = replace(state, results=state.results_with(PollResult(float(number), None, 0.1)))
+        result = PollResult(float(number), "http/502", None)
+        state = failed(state, FAILURE, result, None)
     assert [result.at for result in state.results] == [float(number) for number in range(5, 25)]
 
 
-def test_a_target_that_is_renamed_keeps_its_results_and_its_amounts() -> None:
-    balances = balances_of(HOT, read_vault(VAULT_EXAMPLE), 0.0)
-    results = (PollResult(1.0, "http/502", None), PollResult(2.0, None, 0.1))
-    state = TargetState(HOT, balances=balances, results=results)
-    renamed = moved(state, replace(HOT, vault="warm"))
-    assert renamed.results == results
-    assert renamed.balances is not None
-    assert unpack(renamed.balances.amounts) == unpack(balances.amounts)
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [
+        (HOT, read_vault(VAULT_EXAMPLE)),
+        (HOT, vault_answer(row("BTC", staked="1e-8", quote_price="2", quote_asset="EUR"))),
+        (HOT, vault_answer(*(row(f"A{number}", balance=f"{number}.10") for number in range(250)))),
+        (HOT, vault_answer()),
+        (ORGANIZATION, read_organization(ORGANIZATION_EXAMPLE)),
+    ],
+    ids=["example", "row", "many rows", "no rows", "organization"],
+)
+def test_balances_under_another_name_are_as_if_they_were_read_under_it(
+    target: Target, answer: Exposable
+) -> None:
+    renamed = replace(target, organization='b"\\', vault="warm" if target.vault else "")
+    again = at_once(exposed_again(exposed(target, answer), renamed))
+    assert again == exposed(renamed, answer)
+    assert list(again.lines) == list(exposed(renamed, answer).lines)

@@ -1,24 +1,31 @@
-"""What the values in an answer may be: JSON with exact numbers, and a type for each kind of field.
+"""What the fields of an answer may be: a type for each, and how an object is read field by field.
 
 Most values of most answers are plain, and pydantic's core tells so without a call into Python; what else there may be
-is judged here.
+is judged here. Amounts are Decimal. A required field that cannot be read makes the whole object useless; an optional
+one is None then, as what is absent or null is, and reported.
 """
 
-import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple, TypeVar, cast
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    GetCoreSchemaHandler,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 LONGEST_CODE: Final = 64
-MOST_VALUES: Final = 75_000
-"""In one answer, counted by commas and opening brackets: 2,700 rows of Kraken's with all their fields have fewer."""
+DEFAULT_QUOTE_ASSET: Final = "USD"
 
 _LONGEST_DESCRIPTION: Final = 128
 _MOST_DIGITS: Final = 60
@@ -27,27 +34,6 @@ _PLAIN: Final = rf"[+-]?[0-9]{{1,{_MOST_DIGITS}}}(\.[0-9]{{0,{_MOST_DIGITS}}})?"
 _DECIMAL: Final = re.compile(rf"{_PLAIN}([eE][+-]?[0-9]{{1,4}})?")
 _NOT_AN_AMOUNT: Final = "is not a finite decimal"
 _PLACES: Final = {Decimal(number): number for number in range(1000)}
-
-
-class TooManyValuesError(ValueError):
-    """JSON that is longer in memory than any honest answer, however few its bytes."""
-
-
-def parse_json(body: bytes | bytearray) -> object:
-    """Return the JSON value in `body`, with every number as the bytes it is written in.
-
-    So nothing is lost of it, and those in fields nobody reads cost next to nothing. Raises TooManyValuesError where it
-    may have more than MOST_VALUES values, and another ValueError for what is not JSON or nested as no honest answer is.
-    """
-    # Each value that is not the first has one of these before it. An honest answer rarely has bytes enough to count.
-    if len(body) > MOST_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise TooManyValuesError(f"has more than {MOST_VALUES} values")
-    try:
-        return json.loads(
-            body, parse_float=str.encode, parse_int=str.encode, parse_constant=str.encode
-        )
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
 
 
 def _number(value: object) -> Decimal:
@@ -127,3 +113,87 @@ Description = (
 Flag = Annotated[bool, Field(strict=True)] | None
 Places = Annotated[int | None, PlainValidator(_places)]
 Moment = Annotated[Decimal | None, PlainValidator(_moment)]
+
+_CODE: Final[TypeAdapter[str]] = TypeAdapter(Code)
+_PROBLEMS: Final = {
+    "missing": "is missing",
+    "string_type": "is not a text",
+    "string_too_short": "is not a text",
+    "string_too_long": f"is longer than {LONGEST_CODE} characters",
+    # A JSON escape left half a character, which no exposition can carry.
+    "string_unicode": "is not valid Unicode",
+    "bool_type": "is not true or false",
+    "model_type": "is not an object",
+}
+"""In our words, by the type of pydantic's error, where its own message is not ours already."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class FieldProblem(NamedTuple):
+    """What is wrong with an object. field: empty where all of it is wrong."""
+
+    field: str
+    problem: str
+
+
+class UselessError(Exception):
+    """There is nothing that counts in an object, because of `mistake`."""
+
+    def __init__(self, mistake: FieldProblem) -> None:
+        self.mistake = mistake
+
+
+class InvalidRow(NamedTuple):
+    """A row that was left out. position: in the answer, from 0. field: empty where it is the whole row."""
+
+    position: int
+    field: str
+    problem: str
+
+
+class InvalidField(NamedTuple):
+    """An optional field that could not be read, for the same reason in so many rows; they count without it.
+
+    position: of the first of them; None where the answer has no rows.
+    """
+
+    field: str
+    problem: str
+    rows: int
+    position: int | None
+
+
+def read_fields(model: type[Model], element: object) -> tuple[Model, Iterable[FieldProblem]]:
+    """Return `element` as `model`, and what is wrong with those of its fields that may be missing; they are None.
+
+    Raises UselessError where another one is wrong.
+    """
+    try:
+        return model.model_validate(element), ()
+    except ValidationError as error:
+        mistakes = [
+            FieldProblem(
+                ".".join(map(str, found["loc"])), _PROBLEMS.get(found["type"], found["msg"])
+            )
+            for found in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+    for mistake in mistakes:
+        field = model.model_fields.get(mistake.field)
+        if field is None or field.is_required():
+            raise UselessError(mistake)
+    wrong = {mistake.field for mistake in mistakes}
+    rest = {
+        field: value
+        for field, value in cast("dict[str, object]", element).items()
+        if field not in wrong
+    }
+    return model.model_validate(rest), mistakes
+
+
+def quote_asset_of(value: object) -> str:
+    """Return the `quote_asset` of an envelope; USD where it has none that can be read."""
+    try:
+        return _CODE.validate_python(value)
+    except ValidationError:
+        return DEFAULT_QUOTE_ASSET

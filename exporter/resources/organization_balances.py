@@ -1,0 +1,171 @@
+"""An organization's balances: the total of its vaults, and the parts of it.
+
+Source: Kraken, "List balances", in all revisions seen in 2026.
+"""
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from decimal import Decimal
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from exporter.config import Settings
+from exporter.custody.client import Request
+from exporter.custody.document import InvalidAnswerError
+from exporter.metrics.lines import Lines, Page, count_series
+from exporter.metrics.metric import Metric
+from exporter.resources.fields import (
+    Amount,
+    Code,
+    InvalidField,
+    UselessError,
+    quote_asset_of,
+    read_fields,
+)
+from exporter.resources.resource import (
+    CACHED,
+    Ask,
+    Cell,
+    Description,
+    Exposable,
+    Exposed,
+    Resource,
+    Table,
+    TableRow,
+)
+from exporter.resources.target import Target
+from exporter.turns import Steps
+
+ENDPOINT: Final = "organization_balances"
+TOTAL: Final = Metric(
+    name="kraken_custody_organization_quote_balance",
+    type="gauge",
+    help=f"Total of the organization's vaults, in units of quote_asset (API field balance.total). {CACHED}",
+    labels=("org", "org_id", "quote_asset"),
+    unit="quote asset",
+    source="balance.total",
+    is_field=True,
+)
+COMPONENT: Final = Metric(
+    name="kraken_custody_organization_quote_component_balance",
+    type="gauge",
+    help="Part of the organization's total, in units of quote_asset; the parts add up to it "
+    f"(API fields balance.spot, balance.staked, balance.pledged). {CACHED}",
+    labels=("org", "org_id", "quote_asset", "component"),
+    unit="quote asset",
+    source="balance.spot, balance.staked, balance.pledged",
+    is_field=True,
+)
+
+
+class OrganizationBalance(BaseModel):
+    """The `balance` of an answer, in units of the answer's quote asset; a missing part is None.
+
+    It is small enough to be kept as it is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    quote_asset: Code
+    total: Amount
+    spot: Amount | None = None
+    staked: Amount | None = None
+    pledged: Amount | None = None
+    invalid_fields: tuple[InvalidField, ...] = ()
+
+    def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
+        """Return it as it is exposed for `target`."""
+        del known
+        lines = yield from self.lines(target)
+        return Exposed(lines, count_series(lines), self, unread=self.invalid_fields)
+
+    def lines(self, target: Target, described: Sequence[object] = ()) -> Steps[Lines]:
+        """Return the total and its parts."""
+        del described
+        yield from ()
+        page = Page()
+        labels = (target.organization, target.id, self.quote_asset)
+        page.sample(TOTAL, labels, self.total)
+        for component, value in COMPONENTS.items():
+            page.sample(COMPONENT, (*labels, component), value(self))
+        return page.done()
+
+    def table(self, described: Sequence[object] = ()) -> Table:
+        """Return the total and its parts."""
+        del described
+        amounts = (self.total, *(value(self) for value in COMPONENTS.values()))
+        cells = tuple(Cell(amount, self.quote_asset) for amount in amounts)
+        titles = ("Total", *(component.capitalize() for component in COMPONENTS))
+        return Table(titles, (TableRow("All", "all assets of all vaults", cells, ""),))
+
+
+COMPONENTS: Final[dict[str, Callable[[OrganizationBalance], Decimal | None]]] = {
+    "spot": lambda balance: balance.spot,
+    "staked": lambda balance: balance.staked,
+    "pledged": lambda balance: balance.pledged,
+}
+
+
+def read(document: object) -> Steps[OrganizationBalance]:
+    """Return an organization's total from `{"balance": {...}, "quote_asset": ...}`, or that as `result`.
+
+    Raises InvalidAnswerError where there is no such thing, or its total is not a finite decimal.
+    """
+    yield from ()
+    match document:
+        case {"balance": dict(balance), **envelope} | {
+            "result": {"balance": dict(balance), **envelope}
+        }:
+            quote_asset = quote_asset_of(envelope.get("quote_asset"))
+        case _:
+            raise InvalidAnswerError("has no balance")
+    element = {**balance, "quote_asset": quote_asset}
+    # That is ours to say.
+    element.pop("invalid_fields", None)
+    try:
+        total, mistakes = read_fields(OrganizationBalance, element)
+    except UselessError as error:
+        raise InvalidAnswerError("balance.{} {}".format(*error.mistake)) from None
+    fields = tuple(InvalidField(*mistake, rows=1, position=None) for mistake in mistakes)
+    return total.model_copy(update={"invalid_fields": fields}) if fields else total
+
+
+def request(target: Target) -> Request[Exposable]:
+    """Return the request for an organization's total in USD."""
+    return Request(
+        endpoint=ENDPOINT,
+        about=target.key,
+        path="organizations/{id}/balances",
+        id=target.id,
+        query="?quote_asset=USD",
+        read=read,
+    )
+
+
+def _asking() -> Ask:
+    return request
+
+
+def _targets(settings: Settings) -> Iterable[Target]:
+    for organization in settings.organizations:
+        yield Target(
+            kind=ORGANIZATION_BALANCES.kind,
+            id=organization.id,
+            organization=organization.name,
+            vault="",
+            interval=organization.interval,
+            credential=organization.credentials,
+        )
+
+
+ORGANIZATION_BALANCES: Final = Resource(
+    kind="organization",
+    endpoint=ENDPOINT,
+    singular="organization",
+    plural="organizations",
+    folder="/organizations/",
+    metrics=(TOTAL, COMPONENT),
+    targets=_targets,
+    name=lambda _: "(total)",
+    asking=_asking,
+)

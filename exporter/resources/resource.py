@@ -1,0 +1,137 @@
+"""What a resource says of itself. Everything else asks `RESOURCES[target.kind]` and names none.
+
+A new resource is one module with a `Resource`, and a line in `resources/__init__.py`.
+"""
+
+from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, Protocol
+
+from exporter.config import Settings
+from exporter.custody.client import Request
+from exporter.custody.errors import FORESEEN
+from exporter.metrics.lines import Lines
+from exporter.metrics.metric import Group, Metric
+from exporter.resources.fields import InvalidField, InvalidRow
+from exporter.resources.target import Target
+from exporter.turns import Steps
+
+CACHED: Final = "Read on the exporter's own schedule, not at the scrape."
+"""Ends the help of each metric that an answer has the values of."""
+
+
+class Description(Hashable, Protocol):
+    """What an answer says of something that is the same whichever target has it, such as an asset.
+
+    It is exposed once, as it was described last.
+    """
+
+    @property
+    def key(self) -> Hashable:
+        """What is described."""
+
+    def lines(self) -> Lines:
+        """Return its samples."""
+
+
+class Cell(NamedTuple):
+    """An amount, None where the API left it out. unit: empty where it is the row's own asset."""
+
+    amount: Decimal | None
+    unit: str
+
+
+class TableRow(NamedTuple):
+    """A row of a page's table."""
+
+    asset: str
+    name: str
+    cells: tuple[Cell, ...]
+    asset_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the page of a target shows of its answer, with each digit as it came.
+
+    titles: of the cells. worth: the column whose cells add up, None where none do. empty: what is said where there are
+    no rows.
+    """
+
+    titles: tuple[str, ...]
+    rows: Sequence[TableRow]
+    worth: int | None = None
+    empty: str = ""
+
+
+class Kept(Protocol):
+    """What is kept of an answer: all that its samples and its table are made from, in as little memory as it takes.
+
+    described: what the answer described; it is kept once for all targets.
+    """
+
+    def lines(self, target: Target, described: Sequence[Any]) -> Steps[Lines]:
+        """Return the answer's samples for `target`, whose names may be others than before."""
+
+    def table(self, described: Sequence[Any]) -> Table | None:
+        """Return what the page shows; None where there are no amounts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """An answer as it is exposed.
+
+    lines, series: its samples, and how many they are. described: what it says of things that other targets may have
+    too; new: the samples of those of them that nobody described like this before. rows: of the answer; None where it
+    has none to judge. rejected: those that were left out. unread: fields that could not be read.
+    """
+
+    lines: Lines
+    series: int
+    kept: Kept
+    described: tuple[Description, ...] = ()
+    new: Mapping[Description, Lines] = field(default_factory=dict)
+    rows: int | None = None
+    rejected: tuple[InvalidRow, ...] = ()
+    unread: tuple[InvalidField, ...] = ()
+
+
+class Exposable(Protocol):
+    """An answer of the API that was read and checked."""
+
+    def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
+        """Return the answer as it is exposed for `target`, with a stop wherever others have waited long enough.
+
+        known: descriptions whose samples are made already.
+        """
+
+
+Ask = Callable[[Target], Request[Exposable]]
+"""Returns the next request for a target. It remembers what the API took and refused before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One resource of the API.
+
+    kind, endpoint: its values of these labels. singular, plural: what people call it. folder: of its targets' pages,
+    as in `/vaults/ID`. metrics: of its answers; they are withdrawn when they are too old, and count against
+    `polling.max_series`. configured: of what the configuration says (`Target.configured`). described: of what its
+    answers describe, None where they describe nothing. foreseen: the failures of its requests, as (HTTP status, type),
+    that are known before they happen. targets: what the settings ask for. name: what a target is called within its
+    organization. asking: makes what asks for its targets, anew for each exporter.
+    """
+
+    kind: str
+    endpoint: str
+    singular: str
+    plural: str
+    folder: str
+    metrics: tuple[Metric, ...]
+    targets: Callable[[Settings], Iterable[Target]]
+    name: Callable[[Target], str]
+    asking: Callable[[], Ask]
+    configured: tuple[Metric, ...] = ()
+    described: Group | None = None
+    foreseen: Collection[tuple[int | None, str]] = FORESEEN

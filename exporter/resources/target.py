@@ -1,0 +1,76 @@
+"""What is polled."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from exporter.metrics.lines import Lines
+
+MOST_LISTED: Final = 20
+
+Key = tuple[str, str]
+"""The kind and the id of a target: what stays the same when the configuration calls it something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One API resource that is polled.
+
+    kind: of the resource. id: what identifies it to the API. organization, vault: the configured names, labels `org`
+    and `vault`; `vault` is empty for what is not a vault's, both for what is a credential's. interval: seconds between
+    polls, as configured. credential: the name of the one to use. configured: samples of what the configuration says of
+    it.
+    """
+
+    kind: str
+    id: str
+    organization: str
+    vault: str
+    interval: float
+    credential: str
+    configured: Lines = field(default_factory=dict, hash=False)
+
+    @property
+    def key(self) -> Key:
+        """What stays the same when the configuration calls it something else."""
+        return self.kind, self.id
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels that tell it from all other targets."""
+        if not self.organization:
+            return {"kind": self.kind, "credential": self.credential}
+        return {"kind": self.kind, "org": self.organization, "vault": self.vault}
+
+
+class TargetChange(NamedTuple):
+    """A target, and what it was until now: the same resource, None for a new one."""
+
+    new: Target
+    old: Target | None = None
+
+
+def compare(
+    old: Iterable[Target], new: Iterable[Target]
+) -> tuple[tuple[TargetChange, ...], tuple[Target, ...]]:
+    """Return what becomes of each target of `new`, in its order, and which of `old` are gone."""
+    known = {target.key: target for target in old}
+    changes = tuple(TargetChange(target, known.pop(target.key, None)) for target in new)
+    return changes, tuple(known.values())
+
+
+def organizations_of(targets: Iterable[Target]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the organizations that are read with each credential."""
+    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for target in targets:
+        if target.organization:
+            found[target.credential][target.organization] = None
+    return {credential: tuple(names) for credential, names in found.items()}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them; of very many only some, and how many more there are."""
+    more = len(names) - MOST_LISTED
+    text = ", ".join(names[:MOST_LISTED])
+    return f"{text} and {more} more" if more > 0 else text

@@ -1,0 +1,614 @@
+"""A vault's balances: a row for each asset.
+
+Rows are judged one by one: a row that cannot be right is reported and left out, the others count. Fields nobody knows
+are ignored.
+
+Source: Kraken, "List vault asset balances", in all revisions seen in 2026.
+"""
+
+import json
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from isal import isal_zlib
+from pydantic import BaseModel, ConfigDict
+
+from exporter.config import Settings
+from exporter.custody.client import Request
+from exporter.custody.document import InvalidAnswerError, TooManyRowsError
+from exporter.custody.errors import CustodyError, Reaction
+from exporter.metrics.lines import Lines, Page, count_series, label_set
+from exporter.metrics.metric import Group, Metric
+from exporter.resources.fields import (
+    Amount,
+    Code,
+    Description,
+    FieldProblem,
+    Flag,
+    InvalidField,
+    InvalidRow,
+    Moment,
+    Places,
+    UselessError,
+    quote_asset_of,
+    read_fields,
+)
+from exporter.resources.resource import (
+    CACHED,
+    Ask,
+    Cell,
+    Exposable,
+    Exposed,
+    Resource,
+    Table,
+    TableRow,
+)
+from exporter.resources.resource import Description as Described
+from exporter.resources.target import Target
+from exporter.turns import Steps
+
+ENDPOINT: Final = "vault_asset_balances"
+MOST_ROWS: Final = 8_000
+ROWS_AT_ONCE: Final = 100
+WITH_PARAMETERS: Final = "?quote=USD&full_precision=true"
+WITHOUT: Final = ""
+
+_VAULT_LABELS: Final = ("org", "vault", "vault_id")
+_ASSET_LABELS: Final = ("asset", "asset_class")
+_UNKNOWN: Final = "\N{EN DASH}"
+_FASTEST_USEFUL: Final = 1
+
+
+class AssetBalance(BaseModel):
+    """One row: amounts in units of the asset, quote_* in units of `quote_asset`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    asset: Code
+    asset_class: Code
+    balance: Amount
+    spot: Amount
+    hold: Amount
+    available: Amount
+    pledged: Amount | None = None
+    staked: Amount | None = None
+    balance_diff: Amount | None = None
+    quote_balance: Amount | None = None
+    quote_spot_balance: Amount | None = None
+    quote_available: Amount | None = None
+    quote_price: Amount | None = None
+    quote_asset: Code | None = None
+    name: Description = None
+    name_full: Description = None
+    symbol: Description = None
+    virtual: Flag = None
+    reserve: Flag = None
+    decimals: Places = None
+    display_decimals: Places = None
+    rate_decimals: Places = None
+    funding_decimals: Places = None
+    min_lot: Amount | None = None
+    launch_time: Moment = None
+
+    def description(self) -> "Asset":
+        """Return the part of the row that is the same in every vault."""
+        return Asset(
+            self.asset,
+            self.asset_class,
+            self.name,
+            self.name_full,
+            self.symbol,
+            self.virtual,
+            self.reserve,
+            self.decimals,
+            self.display_decimals,
+            self.rate_decimals,
+            self.funding_decimals,
+            self.min_lot,
+            self.launch_time,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceMetric:
+    """A metric with a sample for each row. value: of a row. column: its title on the page, empty where it has none.
+
+    is_quote: whether it is in units of the quote asset.
+    """
+
+    metric: Metric
+    value: Callable[[AssetBalance], Decimal | None]
+    column: str
+    is_quote: bool
+
+
+def _amount(
+    name: str,
+    field: str,
+    what: str,
+    value: Callable[[AssetBalance], Decimal | None],
+    column: str = "",
+) -> BalanceMetric:
+    metric = Metric(
+        name=f"kraken_custody_vault_{name}",
+        type="gauge",
+        help=f"{what}, in units of the asset (API field {field}). {CACHED}",
+        labels=(*_VAULT_LABELS, *_ASSET_LABELS),
+        unit="asset",
+        source=field,
+        is_field=True,
+    )
+    return BalanceMetric(metric, value, column, is_quote=False)
+
+
+def _quote(
+    name: str,
+    field: str,
+    what: str,
+    value: Callable[[AssetBalance], Decimal | None],
+    column: str = "",
+) -> BalanceMetric:
+    metric = Metric(
+        name=f"kraken_custody_vault_quote_{name}",
+        type="gauge",
+        help=f"{what}, in units of quote_asset (API field {field}). {CACHED}",
+        labels=(*_VAULT_LABELS, *_ASSET_LABELS, "quote_asset"),
+        unit="quote asset",
+        source=field,
+        is_field=True,
+    )
+    return BalanceMetric(metric, value, column, is_quote=True)
+
+
+BALANCES: Final = (
+    _amount(
+        "balance",
+        "balance",
+        "Total balance of the asset in the vault",
+        lambda row: row.balance,
+        "Balance",
+    ),
+    _amount("spot_balance", "spot", "Spot part of the balance", lambda row: row.spot, "Spot"),
+    _amount(
+        "hold_balance",
+        "hold",
+        "Balance on hold, such as for pending withdrawals",
+        lambda row: row.hold,
+        "Hold",
+    ),
+    _amount(
+        "available_balance",
+        "available",
+        "Balance that is available",
+        lambda row: row.available,
+        "Available",
+    ),
+    _amount(
+        "pledged_balance",
+        "pledged",
+        "Pledged part of the balance",
+        lambda row: row.pledged,
+        "Pledged",
+    ),
+    _amount(
+        "staked_balance", "staked", "Staked part of the balance", lambda row: row.staked, "Staked"
+    ),
+    _amount(
+        "balance_diff",
+        "balance_diff",
+        "Day-over-day change of the balance",
+        lambda row: row.balance_diff,
+    ),
+    _quote(
+        "balance",
+        "quote_balance",
+        "Value of the total balance",
+        lambda row: row.quote_balance,
+        "Quote balance",
+    ),
+    _quote(
+        "spot_balance",
+        "quote_spot_balance",
+        "Value of the spot part of the balance",
+        lambda row: row.quote_spot_balance,
+    ),
+    _quote(
+        "available_balance",
+        "quote_available",
+        "Value of the balance that is available",
+        lambda row: row.quote_available,
+    ),
+    _quote(
+        "price",
+        "quote_price",
+        "Price of one unit of the asset",
+        lambda row: row.quote_price,
+        "Quote price",
+    ),
+)
+COLUMNS: Final = (
+    "Balance",
+    "Spot",
+    "Hold",
+    "Available",
+    "Pledged",
+    "Staked",
+    "Quote price",
+    "Quote balance",
+)
+"""Of the page; what is left out are products of these, and the change since yesterday."""
+_PLACES_OF_COLUMNS: Final = [[it.column for it in BALANCES].index(title) for title in COLUMNS]
+
+MIN_AVAILABLE: Final = Metric(
+    name="kraken_custody_vault_min_available_balance",
+    type="gauge",
+    help="Configured threshold for the available balance, in units of the asset.",
+    labels=(*_VAULT_LABELS, "asset"),
+    unit="asset",
+    source="configuration `min_available`",
+)
+ASSET_INFO: Final = Metric(
+    name="kraken_custody_asset_info",
+    # OpenMetrics has a type for it, which would take the suffix from the family's name: two names for one metric.
+    type="gauge",
+    help="What the API tells of an asset that is held anywhere; a description it leaves out is empty. Always 1.",
+    labels=(
+        *_ASSET_LABELS,
+        "name",
+        "name_full",
+        "symbol",
+        "virtual",
+        "reserve",
+        "decimals",
+        "display_decimals",
+        "rate_decimals",
+        "funding_decimals",
+    ),
+    unit="",
+    source="fields of the same names",
+)
+ASSET_MIN_LOT: Final = Metric(
+    name="kraken_custody_asset_min_lot",
+    type="gauge",
+    help="Smallest amount of the asset that can be traded or transferred, in units of the asset (API field min_lot).",
+    labels=_ASSET_LABELS,
+    unit="asset",
+    source="min_lot",
+    is_field=True,
+)
+ASSET_LAUNCH: Final = Metric(
+    name="kraken_custody_asset_launch_timestamp_seconds",
+    type="gauge",
+    help="When the asset was launched, in Unix time (API field launch_time).",
+    labels=_ASSET_LABELS,
+    unit="seconds",
+    source="launch_time",
+    is_field=True,
+)
+
+
+class Asset(NamedTuple):
+    """What an asset is, apart from any vault. Missing descriptions are None.
+
+    min_lot: in units of the asset. launch_time: Unix seconds. *decimals: places after the point.
+    """
+
+    asset: str
+    asset_class: str
+    name: str | None
+    name_full: str | None
+    symbol: str | None
+    virtual: bool | None
+    reserve: bool | None
+    decimals: int | None
+    display_decimals: int | None
+    rate_decimals: int | None
+    funding_decimals: int | None
+    min_lot: Decimal | None
+    launch_time: Decimal | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What is described."""
+        return self.asset, self.asset_class
+
+    def lines(self) -> Lines:
+        """Return its samples; a missing description is an empty label, a missing number no sample."""
+        page = Page()
+        *descriptions, min_lot, launch_time = self[2:]
+        page.sample(ASSET_INFO, (*self.key, *map(_text, descriptions)), 1)
+        page.sample(ASSET_MIN_LOT, self.key, min_lot)
+        page.sample(ASSET_LAUNCH, self.key, launch_time)
+        return page.done()
+
+
+def _text(description: str | int | Decimal | None) -> str:
+    match description:
+        case None:
+            return ""
+        case bool(flag):
+            return "true" if flag else "false"
+    return str(description)
+
+
+class Amounts(NamedTuple):
+    """The amounts of one row, in the order of BALANCES, with every digit that the API wrote; None for what it left out.
+
+    quote_asset: the currency of the quote amounts.
+    """
+
+    quote_asset: str
+    values: tuple[Decimal | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VaultBalances:
+    """An answer. Assets and classes are distinct among `rows`.
+
+    quote_asset: the currency of every row that does not name its own. invalid_fields: of `rows`.
+    """
+
+    rows: tuple[AssetBalance, ...]
+    invalid: tuple[InvalidRow, ...]
+    quote_asset: str
+    invalid_fields: tuple[InvalidField, ...] = ()
+
+    def expose(self, target: Target, known: Container[Described]) -> Steps[Exposed]:
+        """Return it as it is exposed for `target`, with a stop after every ROWS_AT_ONCE rows."""
+        assets: list[Asset] = []
+        amounts: list[Amounts] = []
+        new: dict[Described, Lines] = {}
+        for position, row in enumerate(self.rows):
+            if position and position % ROWS_AT_ONCE == 0:
+                yield
+            assets.append(asset := row.description())
+            amounts.append(
+                Amounts(
+                    row.quote_asset or self.quote_asset, tuple([it.value(row) for it in BALANCES])
+                )
+            )
+            if asset not in known:
+                new[asset] = asset.lines()
+        lines = yield from _lines(target, assets, amounts)
+        return Exposed(
+            lines,
+            count_series(lines),
+            Packed.of(amounts),
+            tuple(assets),
+            new,
+            len(self.rows) + len(self.invalid),
+            self.invalid,
+            self.invalid_fields,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """All amounts of an answer, compressed: rarely needed, and memory matters.
+
+    They take less than a third of what the API wrote (`tests/resources/test_packed.py`).
+    """
+
+    data: bytes
+
+    @classmethod
+    def of(cls, amounts: Sequence[Amounts]) -> "Packed":
+        """Pack the amounts of rows."""
+        # Codes may hold anything, so JSON escapes them; a decimal has neither a tab nor a line feed.
+        lines = [json.dumps([quote_asset for quote_asset, _ in amounts])]
+        lines += [
+            "\t".join(["" if value is None else str(value) for value in values])
+            for _, values in amounts
+        ]
+        return cls(isal_zlib.compress("\n".join(lines).encode(), _FASTEST_USEFUL))
+
+    def amounts(self) -> list[Amounts]:
+        """Return what was packed, in its order."""
+        quote_assets, *rows = isal_zlib.decompress(self.data).decode().split("\n")
+        return [
+            Amounts(quote_asset, tuple([Decimal(it) if it else None for it in row.split("\t")]))
+            for quote_asset, row in zip(json.loads(quote_assets), rows, strict=True)
+        ]
+
+    def lines(self, target: Target, described: Sequence[Asset]) -> Steps[Lines]:
+        """Return the samples of the rows, whose assets are `described`."""
+        return _lines(target, described, self.amounts())
+
+    def table(self, described: Sequence[Asset]) -> Table:
+        """Return a row for each asset."""
+        rows = [
+            TableRow(asset.asset, asset.name or _UNKNOWN, _cells(amounts), asset.asset_class)
+            for asset, amounts in zip(described, self.amounts(), strict=True)
+        ]
+        return Table(COLUMNS, rows, COLUMNS.index("Quote balance"), "The vault is empty.")
+
+
+def _cells(amounts: Amounts) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(amounts.values[place], amounts.quote_asset if BALANCES[place].is_quote else "")
+        for place in _PLACES_OF_COLUMNS
+    )
+
+
+def _lines(target: Target, assets: Sequence[Asset], amounts: Sequence[Amounts]) -> Steps[Lines]:
+    """Return one sample for each amount that the API gave, with a stop after every ROWS_AT_ONCE rows."""
+    pieces: dict[str, list[bytes]] = {}
+    for start in range(0, len(amounts), ROWS_AT_ONCE):
+        if start:
+            yield
+        some = slice(start, start + ROWS_AT_ONCE)
+        for name, text in _some_lines(target, assets[some], amounts[some]).items():
+            pieces.setdefault(name, []).append(text)
+    # In the order of BALANCES, whichever row is the first to have one.
+    names = [it.metric.name for it in BALANCES]
+    return {name: b"".join(pieces[name]) for name in names if name in pieces}
+
+
+def _some_lines(target: Target, assets: Sequence[Asset], amounts: Sequence[Amounts]) -> Lines:
+    vault = label_set(_VAULT_LABELS, (target.organization, target.vault, target.id))
+    own = [f"{vault},{label_set(_ASSET_LABELS, asset.key)}" for asset in assets]
+    quoted = [
+        f"{labels},{label_set(('quote_asset',), (row.quote_asset,))}"
+        for labels, row in zip(own, amounts, strict=True)
+    ]
+    pages: dict[str, bytes] = {}
+    for place, it in enumerate(BALANCES):
+        name = it.metric.name
+        lines = [
+            f"{name}{{{labels}}} {float(amount)!r}\n"
+            for labels, row in zip(quoted if it.is_quote else own, amounts, strict=True)
+            if (amount := row.values[place]) is not None
+        ]
+        if lines:
+            pages[name] = "".join(lines).encode()
+    return pages
+
+
+def read(document: object) -> Steps[VaultBalances]:
+    """Return the rows of a vault from a bare array or an envelope `{"result": [...], "quote_asset": ...}`.
+
+    Raises InvalidAnswerError where it is neither. There is a stop after every ROWS_AT_ONCE rows.
+    """
+    match document:
+        case {"result": list(elements), **envelope}:
+            quote_asset = envelope.get("quote_asset")
+        case list(elements):
+            quote_asset = None
+        case _:
+            raise InvalidAnswerError("is neither an array of rows nor an object with one as result")
+    if len(elements) > MOST_ROWS:
+        raise TooManyRowsError(f"has {len(elements)} rows, more than {MOST_ROWS}")
+    rows: dict[tuple[str, str], AssetBalance] = {}
+    invalid: list[InvalidRow] = []
+    unread: dict[FieldProblem, InvalidField] = {}
+    for position, element in enumerate(elements):
+        if position and position % ROWS_AT_ONCE == 0:
+            yield
+        try:
+            row, mistakes = read_fields(AssetBalance, element)
+        except UselessError as error:
+            invalid.append(InvalidRow(position, *error.mistake))
+            continue
+        key = (row.asset, row.asset_class)
+        if key in rows:
+            invalid.append(InvalidRow(position, "asset", "and its class appear more than once"))
+            continue
+        rows[key] = row
+        for mistake in mistakes:
+            first = unread.get(mistake, InvalidField(*mistake, 0, position))
+            unread[mistake] = first._replace(rows=first.rows + 1)
+    return VaultBalances(
+        tuple(rows.values()), tuple(invalid), quote_asset_of(quote_asset), tuple(unread.values())
+    )
+
+
+class Asking:
+    """Finds out with which query the API takes requests for a vault's balances, and remembers it.
+
+    The API's first documented revision has the parameters `quote` and `full_precision`; later ones renamed the one,
+    dropped the other, and may refuse both. Without `full_precision` the first revision rounds its amounts, so it is
+    asked for as long as it is not refused.
+    """
+
+    def __init__(self) -> None:
+        self._accepted: str | None = None
+        self._refused_for: set[str] = set()
+
+    def __call__(self, target: Target) -> Request[Exposable]:
+        """Return the next request for a vault."""
+        query = self.query(target.id)
+
+        def read_and_remember(document: object) -> Steps[VaultBalances]:
+            answer = yield from read(document)
+            self.accepted(query)
+            return answer
+
+        def reaction(error: CustodyError) -> Reaction:
+            is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
+            if is_about_the_query and self.refused(target.id, query):
+                return Reaction.AGAIN
+            return error.reaction
+
+        return Request(
+            endpoint=ENDPOINT,
+            about=target.key,
+            path="vaults/{id}/assets/balances",
+            id=target.id,
+            query=query,
+            read=read_and_remember,
+            reaction=reaction,
+        )
+
+    def query(self, vault_id: str) -> str:
+        """Return the query (with its `?`) for the next request for `vault_id`."""
+        if self._accepted is not None:
+            return self._accepted
+        return WITHOUT if vault_id in self._refused_for else WITH_PARAMETERS
+
+    def accepted(self, query: str) -> None:
+        """Take note that the API answered a request that had `query`."""
+        self._accepted = query
+        self._refused_for.clear()
+
+    def refused(self, vault_id: str, query: str) -> bool:
+        """Take note of a `BadRequest`, and return whether another query is worth a try for this vault.
+
+        It is where parameters were refused that are not known to be accepted, and then for the very vault that was
+        refused: only if the same vault is answered without them, they are what the API did not like. A refusal of
+        parameters that were accepted before puts them in doubt, so that the exporter follows an API that changes while
+        it runs, without asking twice each time for a vault that the API refuses anyhow.
+        """
+        if query == WITHOUT:
+            self._refused_for.discard(vault_id)
+            return False
+        if self._accepted == WITH_PARAMETERS:
+            self._accepted = None
+            return False
+        self._refused_for.add(vault_id)
+        return True
+
+
+def _asking() -> Ask:
+    return Asking()
+
+
+def _targets(settings: Settings) -> Iterable[Target]:
+    for organization in settings.organizations:
+        for vault in organization.vaults:
+            labels = (organization.name, vault.name, vault.id)
+            yield Target(
+                kind=VAULT_BALANCES.kind,
+                id=vault.id,
+                organization=organization.name,
+                vault=vault.name,
+                interval=vault.interval,
+                credential=organization.credentials,
+                configured=threshold_lines(labels, vault.min_available),
+            )
+
+
+def threshold_lines(labels: tuple[str, str, str], min_available: Mapping[str, Decimal]) -> Lines:
+    """Return the configured thresholds of the vault with these values of `org`, `vault` and `vault_id`."""
+    page = Page()
+    for asset, amount in min_available.items():
+        page.sample(MIN_AVAILABLE, (*labels, asset), amount)
+    return page.done()
+
+
+VAULT_BALANCES: Final = Resource(
+    kind="vault",
+    endpoint=ENDPOINT,
+    singular="vault",
+    plural="vaults",
+    folder="/vaults/",
+    metrics=tuple(it.metric for it in BALANCES),
+    configured=(MIN_AVAILABLE,),
+    described=Group(
+        "Assets, once for each that is held anywhere", (ASSET_INFO, ASSET_MIN_LOT, ASSET_LAUNCH)
+    ),
+    targets=_targets,
+    name=lambda target: target.vault,
+    asking=_asking,
+)

@@ -1,0 +1,67 @@
+"""What answers describe, such as assets: each thing once, whatever the targets make of it."""
+
+from collections.abc import Hashable, Mapping
+from types import MappingProxyType
+
+from exporter.metrics.lines import Lines
+from exporter.resources.resource import Description
+
+
+class Descriptions:
+    """Everything that any target describes, once, as it was described last.
+
+    Targets may describe a thing differently for a while. So each description is kept with the number of targets that
+    gave it, the latest last. A target that only repeats itself does not bring an older one back.
+    """
+
+    def __init__(self) -> None:
+        self._holders: dict[Hashable, dict[Description, int]] = {}
+        self._known: dict[Description, tuple[Description, Lines]] = {}
+
+    def __contains__(self, description: object) -> bool:
+        """Whether a target has it."""
+        return description in self._known
+
+    def exchange(
+        self,
+        old: tuple[Description, ...],
+        new: tuple[Description, ...],
+        lines: Mapping[Description, Lines] = MappingProxyType({}),
+    ) -> tuple[Description, ...]:
+        """Take note that a target which had `old` has `new`; return `new` as the objects that all targets share.
+
+        lines: of those that nobody had before, where they are made already: thousands take longer than others may
+        wait.
+
+        Most targets describe a thing in the same words, and each answer brings new copies of them: kept as they come,
+        they would take half as much memory as the samples.
+        """
+        # What a target describes rarely changes from one poll to the next.
+        if old == new:
+            return old
+        held = set(old)
+        for description in new:
+            if description not in held:
+                self._add(description, lines)
+        for description in held.difference(new):
+            self._remove(description)
+        return tuple(self._known[description][0] for description in new)
+
+    def pages(self) -> tuple[Lines, ...]:
+        """Return the lines of each thing that is described."""
+        return tuple(self._known[next(reversed(holders))][1] for holders in self._holders.values())
+
+    def _add(self, description: Description, lines: Mapping[Description, Lines]) -> None:
+        holders = self._holders.setdefault(description.key, {})
+        holders[description] = holders.pop(description, 0) + 1
+        if description not in self._known:
+            self._known[description] = description, lines.get(description) or description.lines()
+
+    def _remove(self, description: Description) -> None:
+        key = description.key
+        holders = self._holders[key]
+        holders[description] -= 1
+        if not holders[description]:
+            del holders[description], self._known[description]
+        if not holders:
+            del self._holders[key]

@@ -1,0 +1,138 @@
+"""The samples that tell how each target itself is, whatever its resource."""
+
+from collections.abc import Container, Iterable
+from typing import Final
+
+from exporter.metrics.lines import Lines, Page
+from exporter.metrics.metric import Group, Metric
+from exporter.resources.target import Target
+from exporter.state.state import TargetState
+
+_LABELS: Final = ("kind", "org", "vault")
+
+
+def _target(name: str, what: str, unit: str, source: str, *labels: str) -> Metric:
+    return Metric(
+        name=f"kraken_custody_target_{name}",
+        type="gauge",
+        help=what,
+        labels=(*_LABELS, *labels),
+        unit=unit,
+        source=source,
+    )
+
+
+TARGET_UP: Final = _target(
+    "up",
+    "Whether the last poll of the target succeeded, and nothing keeps it from the next; absent before the first.",
+    "",
+    "poll",
+)
+TARGET_PAUSED: Final = _target(
+    "paused",
+    "Whether the target's credential, or everything, is paused.",
+    "",
+    "pauses that the API asked for",
+)
+TARGET_INFO: Final = _target(
+    "info",
+    "The target's id and the credential it is read with, which join it to metrics by credential. Always 1.",
+    "",
+    "configuration",
+    "id",
+    "credential",
+)
+TARGET_STALE: Final = _target(
+    "stale",
+    "Whether the target's balances are withheld because they are older than polling.stale_after.",
+    "",
+    "age of the last good answer",
+)
+TARGET_LAST_SUCCESS: Final = _target(
+    "last_success_timestamp_seconds",
+    "When the target's balances were last read, in Unix time.",
+    "seconds",
+    "clock",
+)
+TARGET_REFRESH_INTERVAL: Final = _target(
+    "refresh_interval_seconds",
+    "Measured time between the target's last two polls.",
+    "seconds",
+    "clock",
+)
+TARGET_ROWS: Final = _target(
+    "rows", "Asset rows in the vault's last good answer.", "rows", "length of the answer"
+)
+TARGET_INVALID_ROWS: Final = _target(
+    "invalid_rows",
+    "Rows of the vault's last good answer that were rejected.",
+    "rows",
+    "rows that failed a check",
+)
+TARGET_INVALID_FIELDS: Final = _target(
+    "invalid_fields",
+    "Optional fields of the target's last good answer that could not be read; their rows count without them.",
+    "fields",
+    "optional fields that failed a check",
+)
+TARGET_ERROR: Final = _target(
+    "error",
+    "Why the target is not up, by error type; absent while it is. Always 1.",
+    "",
+    "the answer, or its absence",
+    "type",
+)
+TARGETS: Final = Group(
+    "Targets: the API resources that are polled",
+    (
+        TARGET_UP,
+        TARGET_PAUSED,
+        TARGET_INFO,
+        TARGET_STALE,
+        TARGET_LAST_SUCCESS,
+        TARGET_REFRESH_INTERVAL,
+        TARGET_ROWS,
+        TARGET_INVALID_ROWS,
+        TARGET_INVALID_FIELDS,
+        TARGET_ERROR,
+    ),
+)
+
+
+class _TargetPage(Page):
+    def add(self, target: Target, metric: Metric, value: float | None, **more: str) -> None:
+        """Add a sample of `target`, where there is a value; `more` are labels besides those that every target has."""
+        labels = {**target.labels, **more}
+        self.labelled(metric, tuple(labels), tuple(labels.values()), value)
+
+
+def info_lines(targets: Iterable[Target]) -> Lines:
+    """Return the samples that tell which targets there are."""
+    page = _TargetPage()
+    for target in targets:
+        page.add(target, TARGET_INFO, 1, id=target.id, credential=target.credential)
+    return page.done()
+
+
+def paused_lines(targets: Iterable[Target], credentials: Container[str]) -> Lines:
+    """Return the samples that tell which targets are paused, where `credentials` are."""
+    page = _TargetPage()
+    for target in targets:
+        page.add(target, TARGET_PAUSED, int(target.credential in credentials))
+    return page.done()
+
+
+def target_lines(state: TargetState) -> Lines:
+    """Return the samples that tell how a target is."""
+    page, target = _TargetPage(), state.target
+    page.add(target, TARGET_STALE, int(state.is_stale))
+    if state.polls or state.failure:
+        page.add(target, TARGET_UP, int(state.is_up))
+    page.add(target, TARGET_LAST_SUCCESS, state.last_success)
+    page.add(target, TARGET_REFRESH_INTERVAL, state.refresh_interval)
+    page.add(target, TARGET_ROWS, state.rows)
+    page.add(target, TARGET_INVALID_ROWS, state.invalid_rows)
+    page.add(target, TARGET_INVALID_FIELDS, state.invalid_fields)
+    if state.failure is not None:
+        page.add(target, TARGET_ERROR, 1, type=state.failure.type)
+    return page.done()

@@ -1,0 +1,155 @@
+"""What is known of a target now: one immutable value for each, replaced whole, so that nobody sees half of it.
+
+What a poll or a moment changes of it are functions of the state before.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from exporter.resources.fields import InvalidField, InvalidRow
+from exporter.resources.resource import Exposed
+from exporter.resources.target import Target
+from exporter.turns import Steps
+
+MOST_RESULTS: Final = 20
+NOBODY_ANSWERS: Final = frozenset(("transport/timeout", "transport/connect", "transport/protocol"))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a target fails. status: HTTP's, None where none came. since: Unix seconds of the first failed request."""
+
+    type: str
+    status: int | None
+    message: str
+    since: float
+
+    def is_like(self, other: "Failure") -> bool:
+        """Whether it is the same as far as an operator minds: that nobody answers shows in one way, then in another."""
+        return self.type == other.type or NOBODY_ANSWERS.issuperset((self.type, other.type))
+
+
+class FailedTry(NamedTuple):
+    """A failed request of a poll that goes on. began: when the first such request was sent, in monotonic seconds."""
+
+    failure: Failure
+    began: float
+
+
+class PollResult(NamedTuple):
+    """What a poll came to.
+
+    at: Unix seconds of its end. error: its type, None where it succeeded. seconds: that its last request took from
+    send to last byte, None where no answer came.
+    """
+
+    at: float
+    error: str | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """What is known of a target.
+
+    balances: the last good answer, None before the first and once it was withdrawn as too old. read_at: when it was
+    read, in seconds of `clocks.boottime`. is_stale: whether it was withdrawn. polls: how many polls have ended.
+    failure: None while up and before anything failed. failed_try: of the poll under way, not shown yet. failed_polls:
+    in a row, until now. last_success: Unix seconds of the last good answer. rows, invalid_rows, invalid_fields: of the
+    last good answer; rows are None where it has none to judge. refresh_interval: seconds between the last two polls.
+    rejected: the rows of the last good answer that were left out; unread: its fields that could not be read. results:
+    of the last polls, at most MOST_RESULTS, the latest last.
+    """
+
+    target: Target
+    balances: Exposed | None = None
+    read_at: float = 0.0
+    is_stale: bool = False
+    polls: int = 0
+    failure: Failure | None = None
+    failed_try: FailedTry | None = None
+    failed_polls: int = 0
+    last_success: float | None = None
+    rows: int | None = None
+    invalid_rows: int | None = None
+    invalid_fields: int | None = None
+    refresh_interval: float | None = None
+    rejected: tuple[InvalidRow, ...] = ()
+    unread: tuple[InvalidField, ...] = ()
+    results: tuple[PollResult, ...] = ()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last poll succeeded."""
+        return self.polls > 0 and self.failure is None
+
+
+def succeeded(
+    before: TargetState,
+    balances: Exposed,
+    result: PollResult,
+    *,
+    read_at: float,
+    refresh_interval: float | None,
+) -> TargetState:
+    """Return the state after a poll has ended with `result`, an answer that was read at `read_at` (boottime)."""
+    has_rows = balances.rows is not None
+    return TargetState(
+        before.target,
+        balances=balances,
+        read_at=read_at,
+        polls=before.polls + 1,
+        last_success=result.at,
+        rows=balances.rows,
+        invalid_rows=len(balances.rejected) if has_rows else None,
+        invalid_fields=sum(field.rows for field in balances.unread),
+        refresh_interval=refresh_interval,
+        rejected=balances.rejected,
+        unread=balances.unread,
+        results=_with(before.results, result),
+    )
+
+
+def failing(before: TargetState, failure: Failure) -> TargetState:
+    """Return the state in which `failure` shows; what failed before, or is not shown yet, says since when."""
+    first = before.failure or (before.failed_try and before.failed_try.failure)
+    since = first.since if first else failure.since
+    return replace(before, failure=replace(failure, since=since), failed_try=None)
+
+
+def failed_try(before: TargetState, failure: Failure, began: float) -> TargetState:
+    """Return the state after a request failed that began at `began` (monotonic), and is tried again."""
+    first = before.failed_try
+    if first is None:
+        return replace(before, failed_try=FailedTry(failure, began))
+    failure = replace(failure, since=first.failure.since)
+    return replace(before, failed_try=FailedTry(failure, first.began))
+
+
+def failed(
+    before: TargetState, failure: Failure, result: PollResult, refresh_interval: float | None
+) -> TargetState:
+    """Return the state after a poll failed for good: it changes no balance."""
+    return replace(
+        failing(before, failure),
+        polls=before.polls + 1,
+        failed_polls=before.failed_polls + 1,
+        refresh_interval=refresh_interval,
+        results=_with(before.results, result),
+    )
+
+
+def withdrawn(before: TargetState) -> TargetState:
+    """Return the state without balances, which are too old or may be another's."""
+    return replace(before, balances=None, is_stale=True)
+
+
+def exposed_again(balances: Exposed, target: Target) -> Steps[Exposed]:
+    """Return `balances` for `target`, the same resource under other names."""
+    lines = yield from balances.kept.lines(target, balances.described)
+    return replace(balances, lines=lines)
+
+
+def _with(results: tuple[PollResult, ...], result: PollResult) -> tuple[PollResult, ...]:
+    """Return `results` with one more, in place of the oldest where there is no room."""
+    return (*results[1 - MOST_RESULTS :], result)

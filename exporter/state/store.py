@@ -1,0 +1,225 @@
+"""What is exposed now: the state of every target, as rendered lines; withdraws balances that are too old.
+
+Everything is checked and rendered when it is put in. A scrape takes references, so it cannot fail, and what it
+took cannot change under it.
+"""
+
+import math
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import NamedTuple, cast
+
+from exporter.clocks import missed
+from exporter.custody.errors import SERIES_LIMIT_TYPE, CustodyError
+from exporter.metrics.lines import Snapshot
+from exporter.resources import RESOURCES
+from exporter.resources.resource import Description, Exposed
+from exporter.resources.target import Key, Target, TargetChange
+from exporter.state.descriptions import Descriptions
+from exporter.state.lines import TARGETS, info_lines, paused_lines, target_lines
+from exporter.state.state import TargetState, exposed_again, withdrawn
+from exporter.turns import Steps, at_once
+
+StaleAfter = Callable[[Target], float]
+
+
+class Renamed(NamedTuple):
+    """Balances `before`, and `after` a target has other names."""
+
+    before: Exposed
+    after: Exposed
+
+
+class Store:
+    """The states of all targets.
+
+    stale_after: the age in seconds up to which a target's balances are served. max_series: how many balance series
+    are held at the most. series: how many are.
+    """
+
+    def __init__(
+        self, targets: Iterable[Target], *, stale_after: StaleAfter, max_series: int
+    ) -> None:
+        self._states: dict[Key, TargetState] = {}
+        self._descriptions = Descriptions()
+        # None of the balances that are held is too old before, by that lead of the wall clock.
+        self._next_stale_at = math.inf
+        self._lead = 0.0
+        self._oldest_try_at = math.inf
+        self._paused: frozenset[str] = frozenset()
+        self.series = 0
+        self.reload(map(TargetChange, targets), stale_after=stale_after, max_series=max_series)
+
+    def renamed(self, targets: Iterable[Target]) -> Steps[Mapping[Key, Renamed]]:
+        """Return the balances of those that `targets` give other names, exposed again: what `reload` needs.
+
+        There is a stop wherever others have waited long enough.
+        """
+        renamed = {}
+        for target in targets:
+            state = self._states.get(target.key)
+            if state and state.balances and state.target.labels != target.labels:
+                before = state.balances
+                renamed[target.key] = Renamed(before, (yield from exposed_again(before, target)))
+                yield
+        return renamed
+
+    def reload(
+        self,
+        targets: Iterable[TargetChange],
+        gone: Iterable[Target] = (),
+        *,
+        stale_after: StaleAfter,
+        max_series: int,
+        renamed: Mapping[Key, Renamed] = MappingProxyType({}),
+    ) -> None:
+        """Go on with `targets`: those that stay keep their states under their new names.
+
+        renamed: balances of those whose names change (see `renamed`); what was read since is exposed again here.
+        """
+        states = [
+            self._moved(self._states[target.key], target, renamed) if old else TargetState(target)
+            for target, old in targets
+        ]
+        for target in gone:
+            self._descriptions.exchange(_described(self._states[target.key].balances), ())
+        self._states = {state.target.key: state for state in states}
+        self._target_lines = {state.target.key: target_lines(state) for state in states}
+        self._info_lines = info_lines(state.target for state in states)
+        self._paused_lines = paused_lines((state.target for state in states), self._paused)
+        self._configured = tuple(state.target.configured for state in states)
+        self._stale_after = stale_after
+        self._max_series = max_series
+        self.series = sum(_series(state.balances) for state in states)
+        self._look_ahead()
+
+    def _moved(
+        self, state: TargetState, target: Target, renamed: Mapping[Key, Renamed]
+    ) -> TargetState:
+        balances = state.balances
+        if balances and state.target.labels != target.labels:
+            prepared = renamed.get(target.key)
+            if prepared and prepared.before is balances:
+                balances = prepared.after
+            else:
+                balances = at_once(exposed_again(balances, target))
+        return replace(state, target=target, balances=balances)
+
+    def __getitem__(self, target: Target) -> TargetState:
+        """Return the state of `target`, whatever the configuration calls it."""
+        return self._states[target.key]
+
+    @property
+    def descriptions(self) -> Container[Description]:
+        """What targets describe now."""
+        return self._descriptions
+
+    def states(self) -> Iterable[TargetState]:
+        """Return all states, in the order of the configuration."""
+        return self._states.values()
+
+    def put(self, state: TargetState) -> None:
+        """Replace the state of a target.
+
+        Raises CustodyError, and changes nothing, where its balances would exceed the number of series that may be held.
+        """
+        old = self._states.get(state.target.key)
+        held = old.balances if old else None
+        series = self.series + _series(state.balances) - _series(held)
+        if series > max(self._max_series, self.series):
+            raise CustodyError(
+                SERIES_LIMIT_TYPE,
+                status=200,
+                message=f"{_series(state.balances)} series would make {series} in all; "
+                f"polling.max_series is {self._max_series}",
+            )
+        self.series = series
+        self._next_stale_at = min(self._next_stale_at, self._stale_at(state))
+        if state.failed_try:
+            self._oldest_try_at = min(self._oldest_try_at, state.failed_try.began)
+        if state.balances is not held:
+            state = self._with_shared(state, _described(held))
+        self._states[state.target.key] = state
+        self._target_lines[state.target.key] = target_lines(state)
+
+    def _with_shared(self, state: TargetState, held: tuple[Description, ...]) -> TargetState:
+        """Return `state` with descriptions that all targets share, in place of `held`, which its target had before."""
+        if state.balances is None:
+            self._descriptions.exchange(held, ())
+            return state
+        shared = self._descriptions.exchange(held, state.balances.described, state.balances.new)
+        return replace(state, balances=replace(state.balances, described=shared, new={}))
+
+    def show_paused(self, credentials: frozenset[str]) -> None:
+        """Show the targets of these credentials, and no others, as paused."""
+        if credentials != self._paused:
+            self._paused = credentials
+            targets = [state.target for state in self.states()]
+            self._paused_lines = paused_lines(targets, credentials)
+
+    def withdraw_stale(self, now: float, lead: float) -> list[TargetState]:
+        """Withdraw the balances that are older than they may be; return their targets' states.
+
+        now: seconds of `clocks.boottime`. lead: of the wall clock over it, as far as it is believed.
+        """
+        # Asked before every request and every page: too often to look through thousands of targets each time.
+        if now <= self._next_stale_at and abs(lead - self._lead) <= 1:
+            return []
+        self._lead = lead
+        stale = [withdrawn(state) for state in self.states() if now > self._stale_at(state)]
+        for state in stale:
+            self.put(state)
+        self._look_ahead()
+        return stale
+
+    def _look_ahead(self) -> None:
+        self._next_stale_at = min(map(self._stale_at, self.states()), default=math.inf)
+
+    def _stale_at(self, state: TargetState) -> float:
+        """Return until when the balances of a target are served, in seconds of `clocks.boottime`."""
+        if state.balances is None:
+            return math.inf
+        # What has balances was read once.
+        older = missed(state.read_at, cast("float", state.last_success), self._lead)
+        return state.read_at + self._stale_after(state.target) - older
+
+    def overdue_tries(self, began_by: float) -> list[TargetState]:
+        """Return the states whose failed try began at `began_by` (monotonic) or before, and is not shown yet."""
+        if began_by < self._oldest_try_at:
+            return []
+        tries = [(state, state.failed_try.began) for state in self.states() if state.failed_try]
+        self._oldest_try_at = min(
+            (began for _, began in tries if began > began_by), default=math.inf
+        )
+        return [state for state, began in tries if began <= began_by]
+
+    def snapshot(self) -> Snapshot:
+        """Return what is exposed now."""
+        resources = RESOURCES.values()
+        described = [it.described.metrics for it in resources if it.described]
+        return Snapshot(
+            (
+                (
+                    tuple(metric for it in resources for metric in it.metrics),
+                    tuple(state.balances.lines for state in self.states() if state.balances),
+                ),
+                (tuple(metric for it in resources for metric in it.configured), self._configured),
+                (
+                    tuple(metric for metrics in described for metric in metrics),
+                    self._descriptions.pages(),
+                ),
+                (
+                    TARGETS.metrics,
+                    (*self._target_lines.values(), self._info_lines, self._paused_lines),
+                ),
+            ),
+        )
+
+
+def _series(balances: Exposed | None) -> int:
+    return balances.series if balances else 0
+
+
+def _described(balances: Exposed | None) -> tuple[Description, ...]:
+    return balances.described if balances else ()
