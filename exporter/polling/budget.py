@@ -39,7 +39,8 @@ class Budget:
         """Begin at `now` (monotonic seconds), where a predecessor may have had `in_flight` requests on their way."""
         self.requests = requests
         self.window = window
-        self._due = now + (in_flight + 1) * self.gap
+        self._began, self._empty_places = now, in_flight + 1
+        self._due = self._first_due
         self._in_flight = 0
         self._free_at = [now + window + UNANSWERED_GRACE_SECONDS] * min(in_flight, requests)
 
@@ -48,12 +49,16 @@ class Budget:
         """Seconds between two sends."""
         return self.window / max(1, self.requests - 1)
 
+    @property
+    def _first_due(self) -> float:
+        return self._began + self._empty_places * self.gap
+
     def change(self, requests: int, window: float, now: float) -> None:
         """Go on under another limit; what was sent under the old one counts against it, for as long as it says."""
         self._free_at = [moment + window - self.window for moment in self._free_at]
         self.requests = requests
         self.window = window
-        self._due = min(self._due, now + self.gap)
+        self._due = min(self._due, max(now + self.gap, self._first_due))
 
     def used(self, now: float) -> int:
         """Return the number of slots that are held."""

@@ -272,3 +272,9 @@ def test_a_limit_that_was_far_too_small_holds_nobody_up_once_it_is_put_right() -
     budget = Budget(1, 3600.0, in_flight=1, now=0.0)
     budget.change(200, WINDOW, 60.0)
     assert budget.ready_at(60.0) == pytest.approx(60.0 + WINDOW / 199)
+
+
+def test_another_limit_right_after_the_start_leaves_places_empty_for_the_process_before() -> None:
+    budget = Budget(100, WINDOW, in_flight=5, now=0.0)
+    budget.change(100, WINDOW / 2, 0.0)
+    assert budget.ready_at(0.0) == pytest.approx(6 * budget.gap)
