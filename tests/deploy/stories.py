@@ -135,7 +135,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "9m",
                 EXPORTER,
                 "Custody exporter exporter:10063 is down",
-                "Prometheus cannot scrape it (up is 0): nothing is known of the balances.",
+                "Prometheus cannot scrape it (up is 0): balances are unknown.",
             ),
         ),
         Story(
@@ -146,7 +146,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "9m",
                 {},
                 "Custody exporter (none is scraped) is down",
-                "Prometheus has no target whose job begins with kraken-custody: nothing is known of the balances.",
+                "Prometheus has no target whose job begins with kraken-custody: balances are unknown.",
             ),
         ),
         Story(
@@ -461,7 +461,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "20m",
                 EXPORTER,
                 "Custody exporter exporter:10063 has paused all polls",
-                "Most targets say http/429. After each pause one request tries; until the API lets it through, nothing "
+                "Most targets say http/429. After each pause one request is tried; until the API accepts it, nothing "
                 "else is read.",
             ),
         ),
@@ -669,7 +669,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             Message(
                 "11m",
                 VAULT,
-                "acme / hot: answers have rows or fields that cannot be right",
+                "acme / hot: answers have invalid rows or fields",
                 "Of the last answer 2 row(s) were left out, whose assets are missing from the metrics, and 0 field(s) "
                 "of other rows.",
             ),
@@ -681,7 +681,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             Message(
                 "11m",
                 VAULT,
-                "acme / hot: answers have rows or fields that cannot be right",
+                "acme / hot: answers have invalid rows or fields",
                 "Of the last answer 0 row(s) were left out, whose assets are missing from the metrics, and 3 field(s) "
                 "of other rows.",
             ),
@@ -701,7 +701,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "6m",
                 {"job": "kraken-custody", "type": "SomethingNew"},
                 "The custody API failed in a way not seen before: SomethingNew",
-                "1 request(s) so far. It is classified by its HTTP status and words only.",
+                "1 request(s) so far. It is classified by its HTTP status and message only.",
             ),
         ),
         Story(
@@ -1096,7 +1096,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             Message(
                 "80m",
                 WITHOUT_INSTANCE,
-                "acme / hot / BTC: asset has no quote price any more",
+                "acme / hot / BTC: asset no longer has a quote price",
                 "100 BTC is held without a price; sums in the quote asset leave it out.",
             ),
         ),
