@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,7 +21,7 @@ from pydantic import (
 from exporter.strict_yaml.files import is_open_to_all
 from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.scalars import Context, Duration, FilePath, Text, WholeNumber, number
-from exporter.strict_yaml.secret_text import base32_text, base64_bytes, header_text, secret_text
+from exporter.strict_yaml.secret_text import secret_text
 from exporter.strict_yaml.validation import Model
 
 Decoded = TypeVar("Decoded")
@@ -29,6 +30,7 @@ ALL_CREDENTIALS: Final = "all"
 """What metrics and the log call all credentials together, so that none of them may have that name."""
 
 
+HEADER_TEXT: Final = re.compile(r"[!-~]+")
 SECRET_BYTES: Final = 64
 """Of a secret of Kraken's, decoded."""
 
@@ -101,6 +103,38 @@ def _budget(requests: int, share: Decimal) -> int:
     # Decimal's own product would be rounded to 28 digits.
     numerator, denominator = share.as_integer_ratio()
     return requests * numerator // denominator
+
+
+# The decoders raise outside of `except`: the context of such an error would carry the secret.
+
+
+def header_text(written: str) -> str:
+    """Read what a header can carry; raises ProblemError."""
+    if not HEADER_TEXT.fullmatch(written):
+        raise ProblemError(
+            "has a space, line break, byte order mark or other character that a header cannot contain: "
+            "put the value there alone, as one line of ASCII text"
+        )
+    return written
+
+
+def base64_bytes(written: str) -> bytes:
+    """Decode base64; raises ProblemError."""
+    with contextlib.suppress(ValueError):
+        if decoded := base64.b64decode(written, validate=True):
+            return decoded
+    raise ProblemError(
+        "is not base64: copy the whole secret as Kraken shows it, on one line and without quotes"
+    )
+
+
+def base32_text(written: str) -> str:
+    """Read base32, which is often shown in lower case and in groups; raises ProblemError."""
+    seed = written.replace(" ", "").rstrip("=").upper()
+    with contextlib.suppress(ValueError):
+        if base64.b32decode(seed + "=" * (-len(seed) % 8)):
+            return seed
+    raise ProblemError("is not base32: letters A-Z and digits 2-7")
 
 
 def _holds(decode: Callable[[str], object]) -> AfterValidator:

@@ -1,6 +1,5 @@
-"""Where secrets come from and what each must be; no message here says what one is."""
+"""Where secrets come from; no message here says what one is."""
 
-import base64
 import contextlib
 import re
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ IN_ITS_PLACE = (
     "; if this is the secret itself, remove it here: put it into a file and write the file's path, "
     "or into an environment variable and write its name"
 )
-HEADER_TEXT = re.compile(r"[!-~]+")
 
 
 def may_be_secret(field: str, written: str) -> bool:
@@ -36,38 +34,6 @@ def may_be_secret(field: str, written: str) -> bool:
     # What stands in a directory is a path; a word alone only if it looks like those that people give to files. A
     # password that never changes is chosen by people, and may be any word.
     return len(parts) == 1 and (field == "otp_file" or not WORDS.fullmatch(written))
-
-
-# The decoders raise outside of `except`: the context of such an error would carry the secret.
-
-
-def header_text(written: str) -> str:
-    """Read what a header can carry; raises ProblemError."""
-    if not HEADER_TEXT.fullmatch(written):
-        raise ProblemError(
-            "has a space, line break, byte order mark or other character that a header cannot contain: "
-            "put the value there alone, as one line of ASCII text"
-        )
-    return written
-
-
-def base64_bytes(written: str) -> bytes:
-    """Decode base64; raises ProblemError."""
-    with contextlib.suppress(ValueError):
-        if decoded := base64.b64decode(written, validate=True):
-            return decoded
-    raise ProblemError(
-        "is not base64: copy the whole secret as Kraken shows it, on one line and without quotes"
-    )
-
-
-def base32_text(written: str) -> str:
-    """Read base32, which is often shown in lower case and in groups; raises ProblemError."""
-    seed = written.replace(" ", "").rstrip("=").upper()
-    with contextlib.suppress(ValueError):
-        if base64.b32decode(seed + "=" * (-len(seed) % 8)):
-            return seed
-    raise ProblemError("is not base32: letters A-Z and digits 2-7")
 
 
 def secret_text(where: Path | str, environ: Mapping[str, str]) -> str:
