@@ -29,6 +29,16 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 KEPT: Final = ROOT / ".mutation"
 EQUIVALENTS: Final = Path(__file__).with_name("equivalents.txt")
 ROOMS: Final = ("custody", "metrics", "polling", "resources", "state")
+WARM: Final = (
+    "httpx",
+    "hypothesis",
+    "prometheus_client",
+    "pydantic",
+    "structlog",
+    "starlette",
+    "yaml",
+)
+"""Libraries that most tests need, imported once for all forked processes."""
 SLOW: Final = (
     "anything or full_load or 400_vaults or third_of_the_targets or summer_time or two_exporters"
 )
@@ -40,9 +50,7 @@ ALSO: Final = {
     "custody/departure": ("test_client", "test_unasked"),
     "custody/transport": ("test_client", "test_unasked", "test_wire", "test_network"),
     "custody/wire": ("test_unasked", "test_client"),
-    "polling/credential": ("test_nonce_watch",),
     "polling/poller": ("test_doubt", "test_outage", "test_on_demand"),
-    "polling/silence": ("test_outage",),
 }
 """Besides `test_<module>.py`, the files of tests that are to hold a module."""
 MOST_SECONDS: Final = 20.0
@@ -135,9 +143,8 @@ def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], int]
     noticed: dict[str, bool] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
     chosen = [mutant for mutant in mutants if mutant.rank in sample]
     reached = _reached(path)
-    for library in sorted(reached.libraries):
-        with contextlib.suppress(Exception):
-            importlib.import_module(library)
+    for library in WARM:
+        importlib.import_module(library)
     _check_tests(path, source, reached)
     open_ = [mutant for mutant in chosen if not noticed.get(mutant.name)]
     for mutant, was_noticed in _outcomes(path, open_, reached, processes):
@@ -163,7 +170,6 @@ def _reached(path: Path) -> Reached:
         reached: Reached = pickle.loads(kept.read_bytes())  # noqa: S301 - written above
         everything.lines |= reached.lines
         everything.seconds |= reached.seconds
-        everything.libraries |= reached.libraries
     return everything
 
 

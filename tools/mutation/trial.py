@@ -60,13 +60,11 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 class Reached:
     """What tests reach when nothing is changed.
 
-    lines: (name of the file, line), by the test's id. seconds: of processor time, by the test's id. libraries: the
-    modules that were imported, but the project's.
+    lines: (name of the file, line), by the test's id. seconds: of processor time, by the test's id.
     """
 
     lines: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    libraries: set[str] = field(default_factory=set)
 
 
 class _Watch:
@@ -119,17 +117,11 @@ def look(room: Path, tests: Path, without: str) -> Reached:
 
     without: what pytest's `-k` takes for those that are left out. Raises RuntimeError where one fails as it is.
     """
-    libraries = set(sys.modules)
 
     def watched() -> int:
         reached = Reached()
         chosen = ("-k", f"not ({without})") if without else ()
         status = pytest.main([*QUIET, *chosen, str(tests)], plugins=[_Watch(reached, room)])
-        reached.libraries = {
-            name
-            for name in set(sys.modules) - libraries
-            if not name.startswith(("exporter", "tests", "tools", "deploy"))
-        }
         with os.fdopen(report, "wb") as file:
             pickle.dump(reached, file)
         return status
