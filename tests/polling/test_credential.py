@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from exporter.config import CredentialSettings, Secrets, parse
 from exporter.custody.client import CustodyClient
-from exporter.custody.errors import CustodyError
+from exporter.custody.errors import CustodyError, Delivery
 from exporter.polling.budget import Budget
 from exporter.polling.credential import (
     Credential,
@@ -115,6 +115,13 @@ def test_a_request_waits_for_the_credentials_own_budget_and_for_its_pause() -> N
     assert credential.ready_at(0.0) == 2.5
     credential.own_budget.take(2.5)
     assert credential.ready_at(2.5) == 5.0
+    # A slot that is free again by then is free.
+    for moment in (5.0, 7.5, 10.0, 12.5):
+        credential.own_budget.take(moment)
+        credential.own_budget.give_back(Delivery.ANSWERED, moment)
+    credential.own_budget.give_back(Delivery.ANSWERED, 12.5)
+    assert credential.ready_at(12.5) == 15.0
+    assert credential.ready_at(30.0) == 15.0
     credential.pause.begin(REFUSED, sent_at=2.5, now=3.0)
     assert credential.ready_at(3.0) == 63.0
 
@@ -276,7 +283,11 @@ def test_secrets_that_have_changed_are_used_from_then_on(key_file: Path) -> None
     assert cast("Any", credential.client).secrets is credential.secrets
     assert cast("Any", old_client).closed
     assert credential.generation == 1
+    assert isinstance(credential.nonce_watch, NonceWatch)
     assert credential.nonce_watch is not old_watch
+    key_file.write_text("a-third-key")
+    read_again(credential)
+    assert credential.generation == 2
 
 
 def test_secrets_that_have_not_changed_change_nothing(key_file: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from exporter.config import parse
-from exporter.polling.plan import Plan, log_warnings, plan_of
+from exporter.config import RateLimit, parse
+from exporter.polling.plan import Plan, log_warnings, plan_of, sending_rate
 from exporter.simulator.portfolio import invented_vault_id
 
 
@@ -153,3 +153,39 @@ def test_the_log_names_a_target_that_the_configured_age_is_too_short_for() -> No
             "problem": "their balances are withdrawn between polls: increase or remove polling.stale_after",
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("requests", "rate"), [(1, 1 / 10), (2, 1 / 10), (3, 2 / 10), (101, 100 / 10)]
+)
+def test_a_budget_sends_one_request_less_than_it_holds_and_at_least_one(
+    requests: int, rate: float
+) -> None:
+    limit = RateLimit.model_validate({"requests": requests, "window": "10s", "share": 1})
+    assert sending_rate(limit) == pytest.approx(rate)
+
+
+def test_what_is_logged_of_a_plan_is_rounded_to_what_can_be_read() -> None:
+    with capture_logs() as events:
+        log_warnings(
+            plan(
+                {"a": 37, "b": 100},
+                own_limits={"a": {"requests": 5, "window": "7s", "share": 1}},
+                interval="3s",
+                stale_after="7s",
+            )
+        )
+    common, own, stale = events
+    assert (
+        common["demanded_requests_per_second"],
+        common["budgeted_requests_per_second"],
+        common["intervals_stretched_by"],
+    ) == (33.333, 9.429, 3.54)
+    assert (
+        own["demanded_requests_per_second"],
+        own["budgeted_requests_per_second"],
+        own["intervals_stretched_by"],
+    ) == (12.333, 0.571, 21.58)
+    # The total of a day's interval, stretched as the vaults are.
+    assert stale["stale_after_seconds"] == 7.0
+    assert stale["planned_interval_seconds"] == round(stale["planned_interval_seconds"], 1)

@@ -18,6 +18,7 @@ from exporter.resources.target import Target
 from exporter.resources.vault_balances import VaultBalances
 from exporter.state.state import TargetState
 from exporter.state.store import Store
+from exporter.turns import at_once
 from tests.resources.answers import exposed, vault_balances
 
 HOT = Target("vault", "VABCDEF234567A", "acme", "hot", 60.0, "main")
@@ -96,6 +97,15 @@ def test_a_first_answer_is_published_and_logged_with_its_series(desk: Desk) -> N
         **HOT_NAMES,
         "series": state.balances.series,
     }
+
+
+def test_an_answer_becomes_balances_with_the_lines_of_assets_that_nobody_held(desk: Desk) -> None:
+    desk.read(answer(row("BTC")))
+    balances = at_once(desk.results.exposed(HOT, answer(row("BTC"), row("ETH"))))
+    assert balances.rows == 2
+    described = " ".join(map(str, balances.new))
+    assert "ETH" in described
+    assert "BTC" not in described
 
 
 def test_a_second_answer_is_no_event(desk: Desk) -> None:
