@@ -104,6 +104,13 @@ def test_every_file_that_is_mentioned_exists(path: str) -> None:
     assert (ROOT / path).exists()
 
 
+@pytest.mark.parametrize(
+    "room", sorted(path.parent.name for path in ROOT.glob("exporter/*/__init__.py"))
+)
+def test_the_architecture_has_every_room(room: str) -> None:
+    assert f"\n| `exporter/{room}/` |" in PAGES["docs/architecture.md"]
+
+
 def test_every_make_target_that_is_mentioned_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`make ([\w-]+)", PRODUCT)) | set(
