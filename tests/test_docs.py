@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from tests.deploy.rules import alerts as alert_rules
 from tools.docs import DOCS, GENERATED, ROOT, all_metrics, with_table
 
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -81,6 +82,10 @@ def test_the_first_screen_of_the_readme_has_a_picture_and_says_what_was_not_trie
 def test_the_readme_names_ten_metrics_to_start_with() -> None:
     section = README.partition("\n## Metrics\n")[2].partition("\n## ")[0]
     assert len(re.findall(r"^\| `kraken_custody_\w+` \|", section, re.MULTILINE)) == 10
+
+
+def test_the_readme_counts_the_alerts() -> None:
+    assert f"{len(alert_rules())} alerts" in README
 
 
 @pytest.mark.parametrize(
