@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from exporter.metrics.exposition import GZIP_LEVEL, Exposition
+from exporter.metrics.exposition import GZIP_BITS, GZIP_LEVEL, Exposition
 from exporter.metrics.negotiation import accepts_gzip, negotiate
 from exporter.resources import RESOURCES
 from exporter.status.model import Status
@@ -31,7 +31,6 @@ STATIC_FILES: Final = {
     "/static/target.js": "text/javascript; charset=utf-8",
     "/static/targets.schema.json": "application/schema+json",
 }
-_WHOLE_GZIP: Final = 16 + isal_zlib.MAX_WBITS
 
 
 class Asked(Protocol):
@@ -204,7 +203,7 @@ class Site:
 def _content(make: Callable[[], str | bytes], is_gzip: bool) -> bytes:  # noqa: FBT001 - an executor passes no names
     made = make()
     plain = made.encode() if isinstance(made, str) else made
-    return isal_zlib.compress(plain, GZIP_LEVEL, _WHOLE_GZIP) if is_gzip else plain
+    return isal_zlib.compress(plain, GZIP_LEVEL, GZIP_BITS) if is_gzip else plain
 
 
 async def _in_turns(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
