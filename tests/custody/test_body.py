@@ -184,6 +184,32 @@ def test_all_bodies_share_one_room_and_give_it_back() -> None:
     assert room.taken == 0
 
 
+def test_all_that_one_body_took_is_given_back() -> None:
+    room = Room(25)
+    with room.place() as take:
+        take(10)
+        take(15)
+    assert room.taken == 0
+
+
+def test_a_quarter_of_a_mib_is_unfolded_at_once() -> None:
+    assert PIECE_BYTES == 256 * 1024
+
+
+@pytest.mark.parametrize(("more", "is_read"), [(0, True), (1, False)])
+def test_a_compressed_body_may_be_twice_as_long_as_the_limit(
+    more: int,
+    is_read: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    compressed = gzip.compress(TEXT)
+    padded = compressed.ljust(2 * LIMIT + more, b"\0")
+    if is_read:
+        assert read(padded, encoding="gzip") == TEXT
+    else:
+        with pytest.raises(BodyTooLargeError):
+            read(padded, encoding="gzip")
+
+
 @ENCODINGS
 def test_a_body_for_which_there_is_no_room_is_left(encoding: str | None) -> None:
     room = Room(LIMIT - 1)

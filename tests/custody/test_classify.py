@@ -359,7 +359,7 @@ def test_an_answer_without_an_error_is_none(document: object) -> None:
         (None, "redirects are not followed:"),
     ],
 )
-@pytest.mark.parametrize("status", [301, 307])
+@pytest.mark.parametrize("status", [300, 301, 307, 399])
 def test_a_redirect_is_a_failure_and_not_followed(
     status: int, location: str | None, message: str
 ) -> None:
@@ -716,6 +716,27 @@ def test_no_page_raises_or_says_more_than_a_line_without_secrets(body: bytes, st
 def test_only_the_beginning_of_a_page_is_looked_at(page: bytes) -> None:
     error = failure(Api(answer(page, 403, HTML)))
     assert error.type == "http/blocked"
+
+
+@pytest.mark.parametrize(("before", "message"), [(-30, "Blocked"), (0, "")])
+def test_a_title_counts_within_the_first_16_kib_of_a_page(before: int, message: str) -> None:
+    beginning = b"<html>".ljust(16 * 1024 + before)
+    error = failure(Api(answer(beginning + b"<title>Blocked</title>", 403, HTML)))
+    assert error.message == message
+
+
+@pytest.mark.parametrize(("depth", "message"), [(1, "Words."), (3, "Words."), (4, ""), (50, "")])
+def test_what_a_gateway_says_is_looked_for_three_members_deep(depth: int, message: str) -> None:
+    document: object = "Words."
+    for _ in range(depth):
+        document = {"fault": document}
+    assert failure(Api(answer(document, 502))).message == message
+
+
+def test_an_entry_of_the_older_api_without_words_is_its_name() -> None:
+    wordless = {**entry("error", "General", "Internal"), "errorMessage": ""}
+    error = failure(Api(answer({"error": [wordless]}, 500)))
+    assert (error.type, error.message) == ("EGeneral:Internal", "EGeneral:Internal")
 
 
 @given(
