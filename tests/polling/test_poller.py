@@ -1,6 +1,7 @@
 """The whole way from schedule to exposition, in virtual time, against the simulator."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -453,6 +454,30 @@ def test_the_poller_says_what_keeps_it_from_making_progress() -> None:
         await played.stop()
         await asyncio.sleep(30.5)
         assert played.exporter.poller.trouble() == "the polling loop has been stuck for 31 s"
+
+    run(main())
+
+
+def test_the_poller_says_which_request_does_not_end_at_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stubborn(_request: httpx.Request) -> httpx.Response:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+        raise AssertionError("the stage is stopped before")
+
+    async def main() -> None:
+        played = stage(vaults=1, api={"timeout": "10s"})
+        monkeypatch.setattr(played.wire, "handle_async_request", stubborn)
+        await played.play(39)
+        assert played.exporter.poller.trouble() is None
+        await played.play(5)
+        said = played.exporter.poller.trouble()
+        assert said is not None
+        assert said.startswith("a request is still in progress 3")
+        assert said.endswith(" s after its deadline")
+        await played.stop()
 
     run(main())
 

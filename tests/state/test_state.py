@@ -121,6 +121,14 @@ def test_a_target_that_fails_before_its_first_poll_is_not_up() -> None:
     assert f"kraken_custody_target_up{{{VAULT}}} 0.0" in text
 
 
+def test_a_target_that_was_never_polled_is_not_up_and_has_nothing_behind_it() -> None:
+    assert not NEVER_POLLED.is_up
+    behind = (NEVER_POLLED.polls, NEVER_POLLED.failed_polls, NEVER_POLLED.is_stale)
+    assert behind == (0, 0, False)
+    assert (NEVER_POLLED.rejected, NEVER_POLLED.unread, NEVER_POLLED.results) == ((), (), ())
+    assert UP.is_up
+
+
 def test_each_target_has_its_id_and_credential_and_says_whether_that_is_paused() -> None:
     other = replace(HOT, vault="cold", id="VW44KPQC4C62K6", credential="other")
     lines = info_lines((HOT, other))[TARGET_INFO.name].decode().splitlines()
