@@ -15,8 +15,8 @@ from exporter.config.settings import (
     Settings,
     VaultSettings,
 )
-from exporter.strict_yaml.document import read_both
 from exporter.strict_yaml.mistakes import ConfigError, Mistake
+from exporter.strict_yaml.reader import read_both
 
 __all__ = [
     "ALL_CREDENTIALS",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from exporter.config.credentials import ALL_CREDENTIALS
 from exporter.config.settings import Settings, organization_id
-from exporter.strict_yaml.document import load_document, parse_document
 from exporter.strict_yaml.mistakes import Location, Mistake, ProblemError, names_text, path
+from exporter.strict_yaml.reader import load_document, parse_document
 from exporter.strict_yaml.scalars import Context, Fields, text
 from exporter.strict_yaml.secret_text import secret_text
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from exporter.strict_yaml.mistakes import Location, Mistake, ProblemError
 from exporter.strict_yaml.scalars import Context, Fields
 from exporter.strict_yaml.validation import Document, Model
-from exporter.web.access.fields import (
+from exporter.web.access.forms import (
     NOTHING,
     TLS_1_2_SUITES,
     VERIFYING,

@@ -10,9 +10,9 @@ from pathlib import Path
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from exporter.strict_yaml.document import load_document
 from exporter.strict_yaml.files import answer_of, is_open_to_all
 from exporter.strict_yaml.mistakes import ConfigError, Mistake
+from exporter.strict_yaml.reader import load_document
 from exporter.web.access.configuration import WebConfiguration, relation_mistakes
 
 log: FilteringBoundLogger = structlog.get_logger()

@@ -15,7 +15,7 @@ from exporter.strict_yaml.files import answer_of
 from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.scalars import CaFile, Text
 from exporter.strict_yaml.validation import Model
-from exporter.web.access.fields import (
+from exporter.web.access.forms import (
     CURVES,
     NOTHING,
     TLS_1_2_SUITES,

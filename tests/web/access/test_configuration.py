@@ -10,8 +10,8 @@ import yaml
 
 from exporter.config import ConfigError
 from exporter.web.access.control import TokenBucket
-from exporter.web.access.fields import CURVES, TLS_1_2_SUITES, TLS_1_3_SUITES
 from exporter.web.access.file import WebConfigFile
+from exporter.web.access.forms import CURVES, TLS_1_2_SUITES, TLS_1_3_SUITES
 from exporter.web.access.tls import TlsServerConfig
 from tests.web.access.files import HASH, OTHER_HASH, mistakes, read, write
 from tests.web.certificates import Authority

@@ -7,8 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from exporter.web.access.configuration import HttpServerConfig, RequestRateLimit, WebConfiguration
-from exporter.web.access.fields import HEADERS
 from exporter.web.access.file import WebConfigFile
+from exporter.web.access.forms import HEADERS
 from exporter.web.access.passwords import Passwords
 from exporter.web.access.tls import TlsServerConfig
 from tests.web.certificates import Authority
