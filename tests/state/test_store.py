@@ -3,13 +3,15 @@
 import math
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from exporter.custody.errors import CustodyError
-from exporter.resources.target import TargetChange, compare
-from exporter.state.state import TargetState
+from exporter.resources.target import Target, TargetChange, compare
+from exporter.state.state import Failure, TargetState, failed_try, failing
 from exporter.state.store import Store
+from exporter.turns import at_once
 from tests.resources.answers import (
     COLD,
     HOT,
@@ -318,3 +320,107 @@ def test_a_failed_poll_changes_no_balance() -> None:
     assert len(samples(store, BALANCE)) == 1
     assert assets(store) == ["Bitcoin"]
     assert store.series == 4
+
+
+HOT_RENAMED = replace(HOT, vault="warm")
+
+
+def reload(store: Store, *targets: Target, **options: Any) -> None:
+    """Let a store go on with other targets, as a reload does."""
+    changes, gone = compare([state.target for state in store.states()], targets)
+    store.reload(changes, gone, stale_after=lambda _: 300.0, max_series=1000, **options)
+
+
+@pytest.mark.parametrize("is_prepared", [True, False], ids=["prepared", "at the reload"])
+def test_a_renamed_target_is_exposed_under_its_new_name(
+    is_prepared: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    store, same = make_store(HOT), make_store(HOT_RENAMED)
+    put(store, HOT, vault_answer(row("BTC")))
+    put(same, HOT_RENAMED, vault_answer(row("BTC")))
+    renamed = at_once(store.renamed([HOT_RENAMED])) if is_prepared else {}
+    reload(store, HOT_RENAMED, renamed=renamed)
+    assert page(store) == page(same)
+
+
+def test_what_was_read_while_a_new_name_was_prepared_is_what_counts() -> None:
+    store = make_store(HOT)
+    put(store, HOT, vault_answer(row("BTC")))
+    renamed = at_once(store.renamed([HOT_RENAMED]))
+    put(store, HOT, vault_answer(row("ETH")))
+    reload(store, HOT_RENAMED, renamed=renamed)
+    (line,) = samples(store, BALANCE)
+    assert 'vault="warm"' in line
+    assert 'asset="ETH"' in line
+
+
+def test_a_prepared_name_is_used_while_nothing_was_read_since() -> None:
+    store = make_store(HOT, COLD)
+    put(store, HOT, vault_answer(row("BTC")))
+    prepared = at_once(store.renamed([HOT_RENAMED, COLD]))
+    assert list(prepared) == [HOT.key]
+    reload(store, HOT_RENAMED, COLD, renamed=prepared)
+    assert store[HOT_RENAMED].balances is prepared[HOT.key].after
+
+
+def test_only_targets_with_another_name_are_prepared() -> None:
+    store = make_store(HOT, COLD)
+    for target in (HOT, COLD):
+        put(store, target, vault_answer(row("BTC")))
+    assert at_once(store.renamed([HOT, replace(COLD, interval=5.0)])) == {}
+
+
+def test_what_only_a_target_that_left_described_leaves_with_it() -> None:
+    store = make_store(HOT, COLD)
+    put(store, HOT, vault_answer(row("BTC", name="Bitcoin")))
+    put(store, COLD, vault_answer(row("ETH", name="Ether")))
+    reload(store, COLD)
+    assert assets(store) == ["Ether"]
+    assert store.series == sum(state.balances.series for state in store.states() if state.balances)
+
+
+def test_the_store_knows_what_targets_describe() -> None:
+    store = make_store(HOT)
+    put(store, HOT, vault_answer(row("BTC")))
+    balances = store[HOT].balances
+    assert balances is not None
+    assert all(description in store.descriptions for description in balances.described)
+
+
+def test_an_empty_store_holds_no_series() -> None:
+    assert make_store(HOT).series == 0
+
+
+def test_a_clock_that_is_set_forward_is_seen_before_anything_is_due_to_be_withdrawn() -> None:
+    store = make_store(HOT)
+    put(store, HOT, vault_answer(row("BTC")), read_at=0.0, last_success=1000.0)
+    # 100 s old by the clock that cannot be set; by the wall clock 299 s, then 300.5 s.
+    assert store.withdraw_stale(100.0, 1000.0) == []
+    assert store.withdraw_stale(100.0, 1000.0 + 199.0) == []
+    (withdrawn,) = store.withdraw_stale(100.0, 1000.0 + 200.5)
+    assert withdrawn.is_stale
+
+
+def test_tries_that_failed_are_overdue_in_the_order_in_which_they_began() -> None:
+    store = make_store(HOT, COLD)
+    failure = Failure("http/502", 502, "", since=1_795_262_000.0)
+    for target, began in ((HOT, 100.0), (COLD, 200.0)):
+        store.put(failed_try(store[target], failure, began))
+    assert store.overdue_tries(99.0) == []
+    (first,) = store.overdue_tries(100.0)
+    assert first.target == HOT
+    store.put(failing(first, failure))
+    assert store.overdue_tries(199.0) == []
+    (second,) = store.overdue_tries(200.0)
+    assert second.target == COLD
+    store.put(failing(second, failure))
+    assert store.overdue_tries(math.inf) == []
+
+
+def test_a_try_is_overdue_after_all_others_were_shown() -> None:
+    store = make_store(HOT)
+    failure = Failure("http/502", 502, "", since=1_795_262_000.0)
+    for began in (100.0, 300.0):
+        store.put(failed_try(store[HOT], failure, began))
+        (overdue,) = store.overdue_tries(began)
+        store.put(failing(overdue, failure))
