@@ -10,6 +10,7 @@ from exporter.clocks import Moment
 from exporter.polling.credential import Credential
 from exporter.polling.pause import Pause
 from exporter.polling.schedule import Entry
+from exporter.resources import RESOURCES
 from exporter.resources.target import Target
 
 MOST_NAMED: Final = 10
@@ -89,8 +90,8 @@ def _names(targets: Collection[Target]) -> str:
 
 
 def _name(target: Target) -> str:
-    what = f"vault {target.vault!r} of " if target.vault else ""
-    return f"{what}organization {target.organization!r}"
+    of = f" of organization {target.organization!r}" if target.vault else ""
+    return f"{RESOURCES[target.kind].singular} {(target.vault or target.owner)!r}{of}"
 
 
 def _clock(wall: float) -> str:

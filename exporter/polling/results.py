@@ -125,10 +125,8 @@ class Results:
         self._store.put(after)
         failure = after.failure
         if failure and (before.failure is None or not before.failure.is_like(failure)):
-            credential = after.target.credential
-            log.warning(
-                "target_failing", **_names(after.target), credential=credential, **_facts(failure)
-            )
+            names = _names(after.target) | {"credential": after.target.credential}
+            log.warning("target_failing", **names, **_facts(failure))
 
     def _failure(self, error: CustodyError) -> Failure:
         return Failure(error.type, error.status, error.message, self._wall())
@@ -164,8 +162,7 @@ class Results:
         state = next((it for it in self._store.states() if it.target.key == find.after), None)
         log.warning(
             "unasked_answer",
-            credential=credential,
-            **(_names(state.target) if state else {}),
+            **{"credential": credential, **(_names(state.target) if state else {})},
             bytes=find.size,
             **({"status": find.status} if find.status else {}),
             doubtful=len(find.doubtful),

@@ -31,7 +31,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
 def name_of(target: Target) -> str:
     """Return what people call a target."""
     name = RESOURCES[target.kind].name(target)
-    return f"{target.organization or target.credential} / {name}"
+    return f"{target.owner} / {name}"
 
 
 def groups() -> list[Group]:

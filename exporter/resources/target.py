@@ -37,6 +37,11 @@ class Target:
         return self.kind, self.id
 
     @property
+    def owner(self) -> str:
+        """What people look for it under: its organization, or the credential whose it is."""
+        return self.organization or self.credential
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """The labels that tell it from all other targets."""
         if not self.organization:

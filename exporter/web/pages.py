@@ -138,7 +138,7 @@ def polling(status: Status) -> str:
 
 
 def _organization(target: TargetStatus) -> str:
-    return target.known.target.organization
+    return target.known.target.owner
 
 
 @functools.cache

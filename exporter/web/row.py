@@ -58,7 +58,7 @@ def row_of(target: TargetStatus, now: float) -> TargetRow:
         key=f"{of.kind}-{name_in_path(of.id)}",
         state=target.state,
         path=path_of(of),
-        organization=of.organization,
+        organization=of.owner,
         name=RESOURCES[of.kind].name(of),
         success=None if success is None else moment(success),
         success_text="never" if success is None else age(now - success),

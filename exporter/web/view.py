@@ -28,7 +28,7 @@ class SortColumn:
 
 def _names(target: TargetStatus) -> tuple[str, str]:
     of = target.known.target
-    return of.organization.casefold(), of.vault.casefold()
+    return of.owner.casefold(), of.vault.casefold()
 
 
 def _error(target: TargetStatus) -> str | None:
@@ -128,11 +128,11 @@ class View:
         of, failure, pause = target.known.target, target.known.failure, target.pause
         if self.state not in (None, target.state):
             return False
-        if self.organization not in (None, of.organization):
+        if self.organization not in (None, of.owner):
             return False
         if not self.text:
             return True
-        texts = [of.organization, RESOURCES[of.kind].name(of), of.id, of.id.replace(" ", "")]
+        texts = [of.owner, RESOURCES[of.kind].name(of), of.id, of.id.replace(" ", "")]
         if failure:
             texts += [failure.type, failure.message]
         if pause:
