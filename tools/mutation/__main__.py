@@ -47,10 +47,16 @@ ALSO: Final = {
     "custody/keeping": ("test_unasked",),
     "custody/classify": ("test_client",),
     "custody/connections": ("test_client", "test_unasked", "test_wire"),
-    "custody/departure": ("test_client", "test_unasked"),
+    "custody/document": ("test_classify", "test_client"),
     "custody/transport": ("test_client", "test_unasked", "test_wire", "test_network"),
     "custody/wire": ("test_unasked", "test_client"),
     "polling/poller": ("test_doubt", "test_outage", "test_on_demand"),
+    "resources/fields": ("test_reading",),
+    "resources/organization_balances": ("test_reading", "test_lines", "test_asking", "test_packed"),
+    "resources/target": ("test_targets",),
+    "resources/vault_balances": ("test_reading", "test_lines", "test_asking", "test_packed"),
+    "state/descriptions": ("test_store",),
+    "state/lines": ("test_state",),
 }
 """Besides `test_<module>.py`, the files of tests that are to hold a module."""
 MOST_SECONDS: Final = 20.0
