@@ -454,12 +454,13 @@ def _some_lines(target: Target, assets: Sequence[Asset], amounts: Sequence[Amoun
         for labels, row in zip(own, amounts, strict=True)
     ]
     pages: dict[str, bytes] = {}
-    for place, it in enumerate(BALANCES):
+    columns = zip(*(row.values for row in amounts), strict=True)
+    for it, column in zip(BALANCES, columns, strict=True):
         name = it.metric.name
         lines = [
             f"{name}{{{labels}}} {float(amount)!r}\n"
-            for labels, row in zip(quoted if it.is_quote else own, amounts, strict=True)
-            if (amount := row.values[place]) is not None
+            for labels, amount in zip(quoted if it.is_quote else own, column, strict=True)
+            if amount is not None
         ]
         if lines:
             pages[name] = "".join(lines).encode()
