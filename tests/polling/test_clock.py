@@ -369,11 +369,9 @@ class Dated(Wire):
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR])
-def test_the_clock_skew_shows_the_step(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.polling.world.Wire", Dated)
-
+def test_the_clock_skew_shows_the_step(step: float) -> None:
     async def main() -> None:
-        played = staged(stepping(step))
+        played = staged(stepping(step), wired=Dated)
         await played.play(STEP_AT - 1)
         assert played.counted("kraken_custody_api_clock_skew_seconds") == pytest.approx(0, abs=0.6)
         await played.play(5)

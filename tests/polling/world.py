@@ -162,6 +162,7 @@ def stage(
     wall: Callable[[], float] | None = None,
     environ: Mapping[str, str] | None = None,
     directory: Path = Path(),
+    wired: Callable[[Simulator], Wire] = Wire,
 ) -> Stage:
     """Return a stage with `vaults` vaults named v0, v1, …, each an organization's of its own credential.
 
@@ -195,7 +196,7 @@ def stage(
         ],
     }
     settings = parse(yaml.safe_dump(document), directory=directory, environ=secrets)
-    wire = Wire(simulator)
+    wire = wired(simulator)
     world = World(
         monotonic=now,
         boottime=now,
