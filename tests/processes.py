@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 
 from tests.exporting import ENVIRON
+from tests.forking import Forked, forkery
 from tests.waiting import until
 
 COMMAND = (sys.executable, "-W", "error", "-m", "exporter")
@@ -36,6 +38,23 @@ def run(
     command: Sequence[str] = COMMAND,
 ) -> subprocess.CompletedProcess[str]:
     """Run the exporter in `directory` until it ends. environ: more variables for it."""
+    if command is COMMAND:
+        with TemporaryDirectory() as kept:
+            out, err = Path(kept, "stdout"), Path(kept, "stderr")
+            process = forkery().fork(
+                [*map(str, arguments)],
+                directory=directory,
+                environ=environment(environ),
+                out=out,
+                err=err,
+            )
+            try:
+                status = process.wait(LONGEST_RUN_SECONDS)
+            finally:
+                process.kill()
+            return subprocess.CompletedProcess(
+                [*command, *map(str, arguments)], status, out.read_text(), err.read_text()
+            )
     return subprocess.run(
         [*command, *map(str, arguments)],
         cwd=directory,
@@ -50,7 +69,7 @@ def run(
 class Running:
     """An exporter that runs, its log as JSON, and its pages."""
 
-    def __init__(self, process: subprocess.Popen[bytes], out: Path, err: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Forked, out: Path, err: Path) -> None:
         self.process = process
         self._out = out
         self._err = err
@@ -104,14 +123,16 @@ def running(
     flags = ["--log.format=json"]
     if not any(str(one).startswith("--web.listen-address") for one in arguments):
         flags += ["--web.listen-address=127.0.0.1:0"]
-    with out.open("wb") as stdout, err.open("wb") as stderr:
-        process = subprocess.Popen(
-            [*command, *flags, *map(str, arguments)],
-            cwd=directory,
-            env=environment(environ),
-            stdout=stdout,
-            stderr=stderr,
-        )
+    words = [*flags, *map(str, arguments)]
+    variables = environment(environ)
+    process: subprocess.Popen[bytes] | Forked
+    if command is COMMAND:
+        process = forkery().fork(words, directory=directory, environ=variables, out=out, err=err)
+    else:
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [*command, *words], cwd=directory, env=variables, stdout=stdout, stderr=stderr
+            )
     try:
         yield Running(process, out, err)
     finally:
