@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format docs dashboards kubernetes-rules screenshots bench mutation requirements sbom audit clean
+.PHONY: help demo test coverage check format docs dashboards kubernetes-rules screenshots bench mutation requirements sbom audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -21,6 +21,9 @@ demo: $(READY) ## run the exporter against its embedded custody API simulator
 
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+coverage: $(READY) ## run all tests; tell which lines and branches of the exporter none of them runs through in its own process
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov=exporter $(ARGS)
 
 check: $(READY) ## lint, formatting, types
 	$(BIN)/ruff check .
@@ -61,4 +64,4 @@ audit: $(READY) ## known vulnerabilities and licences of what is pinned
 	@$(BIN)/python -m tools.supply audit $(ARGS)
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
