@@ -81,9 +81,9 @@ class Forkery:
         assert told
         with self._lock:
             self._count += 1
-            # They are read before the child has opened them.
-            out.touch()
-            err.touch()
+            # They are read before the child has opened them, and may hold what one before has said.
+            out.write_bytes(b"")
+            err.write_bytes(b"")
             ended = out.with_name(f"{out.name}.{self._count}.ended")
             request = {
                 "arguments": list(arguments),
