@@ -272,6 +272,8 @@ def test_hostile_names_do_nothing(visit: Callable[..., Page]) -> None:
         expect(page.locator("h1")).to_contain_text(EVIL)
         assert page.locator("img").count() == 1
         assert dialogs == []
+        # It would load itself again from a scene that has ended.
+        page.close()
 
 
 def test_behind_a_password_the_page_keeps_itself_fresh_too(visit: Callable[..., Page]) -> None:
