@@ -22,7 +22,7 @@ demo: $(READY) ## run the exporter against its embedded custody API simulator
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
-coverage: $(READY) ## run all tests; tell which lines and branches of the exporter none of them runs through in its own process
+coverage: $(READY) ## run all tests, and fail where they run through less of the exporter than they did
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov=exporter $(ARGS)
 
 check: $(READY) ## lint, formatting, types
