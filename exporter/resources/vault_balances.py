@@ -6,6 +6,7 @@ are ignored.
 Source: Kraken, "List vault asset balances", in all revisions seen in 2026.
 """
 
+import functools
 import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,42 +125,29 @@ class BalanceMetric:
     is_quote: bool
 
 
-def _amount(
+def _amount(  # noqa: PLR0913 - a plain record; each of the table below names what it is
     name: str,
     field: str,
     what: str,
     value: Callable[[AssetBalance], Decimal | None],
     column: str = "",
+    *,
+    is_quote: bool = False,
 ) -> BalanceMetric:
+    units = "quote_asset" if is_quote else "the asset"
     metric = Metric(
-        name=f"kraken_custody_vault_{name}",
+        name=f"kraken_custody_vault_{'quote_' if is_quote else ''}{name}",
         type="gauge",
-        help=f"{what}, in units of the asset (API field {field}). {CACHED}",
-        labels=(*_VAULT_LABELS, *_ASSET_LABELS),
-        unit="asset",
+        help=f"{what}, in units of {units} (API field {field}). {CACHED}",
+        labels=(*_VAULT_LABELS, *_ASSET_LABELS, *(("quote_asset",) if is_quote else ())),
+        unit="quote asset" if is_quote else "asset",
         source=field,
         is_field=True,
     )
-    return BalanceMetric(metric, value, column, is_quote=False)
+    return BalanceMetric(metric, value, column, is_quote)
 
 
-def _quote(
-    name: str,
-    field: str,
-    what: str,
-    value: Callable[[AssetBalance], Decimal | None],
-    column: str = "",
-) -> BalanceMetric:
-    metric = Metric(
-        name=f"kraken_custody_vault_quote_{name}",
-        type="gauge",
-        help=f"{what}, in units of quote_asset (API field {field}). {CACHED}",
-        labels=(*_VAULT_LABELS, *_ASSET_LABELS, "quote_asset"),
-        unit="quote asset",
-        source=field,
-        is_field=True,
-    )
-    return BalanceMetric(metric, value, column, is_quote=True)
+_quote: Final = functools.partial(_amount, is_quote=True)
 
 
 BALANCES: Final = (
