@@ -11,8 +11,9 @@ from exporter.assembly import Exporter, World
 from exporter.config import Settings, parse
 from exporter.reload import Reloader
 from exporter.simulator.portfolio import Portfolio
+from exporter.simulator.revisions import R3
 from exporter.simulator.server import SimulatorThread
-from exporter.simulator.simulator import R3, Simulator
+from exporter.simulator.simulator import Simulator
 from exporter.web.access.file import WebConfigFile
 from tests.simulator.calling import API_KEY, API_SECRET, PORTFOLIO, make_simulator
 

@@ -14,8 +14,9 @@ from exporter.config import Settings, parse
 from exporter.logs import get_logger
 from exporter.simulator.mishaps import demo_timetables, mishaps
 from exporter.simulator.portfolio import Portfolio, demo_portfolio
+from exporter.simulator.revisions import R3
 from exporter.simulator.server import serve
-from exporter.simulator.simulator import R3, Simulator
+from exporter.simulator.simulator import Simulator
 
 log = get_logger()
 

@@ -76,7 +76,8 @@ def mishaps(timetables: Sequence[Timetable], wall: Callable[[], float]) -> Mood:
     """Return the mood that follows the timetables; `wall` gives Unix seconds."""
 
     async def mood(request: Request) -> Response | None:
-        (target,) = request.path_params.values()
+        # A list of organizations or vaults has none, and no mishap either.
+        target = "".join(request.path_params.values())
         now = wall()
         for timetable in timetables:
             if mishap := timetable.at(now, compact(target)):

@@ -10,7 +10,7 @@ from itertools import count
 from exporter.simulator.assets import ASSETS, SimulatedAsset, invented_asset
 from exporter.simulator.holdings import QUOTE_ASSET, HeldAmounts, Holding
 from exporter.simulator.treasuries import TREASURIES, VaultPlan
-from exporter.simulator.wander import Holds, Wander
+from exporter.simulator.wander import DAY, Holds, Wander
 
 # amounts move less than prices, so that a quote value falls by less than 2 % in an hour all told
 _FLOW_SCALE = 0.25
@@ -27,10 +27,35 @@ class Vault:
     id: str
     name: str
     holdings: tuple[Holding, ...]
+    status: str = "created"
 
     def rows(self, now: float, *, full_precision: bool) -> list[dict[str, object]]:
         """Return one row for each asset at `now` (Unix seconds)."""
         return [holding.row(now, full_precision=full_precision) for holding in self.holdings]
+
+    def listed(self, now: float) -> dict[str, object]:
+        """Return its row in the list of vaults at `now` (Unix seconds; Kraken: List vaults)."""
+        worth, before = self._worth(now), self._worth(now - DAY)
+        return {
+            "id": self.id,
+            "iiban": invented_iiban(self.id),
+            "name": self.name,
+            "status": self.status,
+            "balance_fiat": f"{worth:f}",
+            "balance_diff": f"{worth - before:f}",
+            "missing_rates": [
+                {"asset": holding.asset.asset, "asset_class": holding.asset.asset_class}
+                for holding in self.holdings
+                if holding.asset.price is None
+            ],
+            "attributes": [],
+            "deposit_lock_rekeying_only": False,
+            "otc_enabled": False,
+        }
+
+    def _worth(self, now: float) -> Decimal:
+        values = [value for holding in self.holdings if (value := holding.value(now)) is not None]
+        return sum((value.balance for value in values), Decimal("0.00"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +65,7 @@ class Organization:
     id: str
     name: str
     vaults: tuple[Vault, ...]
+    status: str = "active"
 
     def balance(self, now: float) -> dict[str, object]:
         """Return the total over all vaults at `now` (Unix seconds; Kraken: List balances)."""
@@ -116,6 +142,14 @@ def invented_vault_id(number: int) -> str:
     # an odd factor permutes the 64-bit numbers, so that ids look drawn and yet never collide
     scattered = number * 0x9E37_79B9_7F4A_7C15 % 2**64
     return "V" + b32encode(scattered.to_bytes(8, "big")).decode()[:13]
+
+
+def invented_iiban(vault_id: str) -> str:
+    """Return the funding account number of a vault, with the check digits of an IBAN (ISO 13616)."""
+    account = vault_id[2:]
+    digits = "".join(str(int(character, 36)) for character in f"{account}AA00")
+    number = f"AA{98 - int(digits) % 97:02}{account}"
+    return " ".join(number[start : start + 4] for start in range(0, len(number), 4))
 
 
 def demo_portfolio(seed: int) -> Portfolio:

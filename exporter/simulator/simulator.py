@@ -1,9 +1,10 @@
 """The custody API over a portfolio, as an ASGI app: strict about requests, moody where told to be."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
@@ -15,36 +16,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.simulator import answers
 from exporter.simulator.guard import Guard, Refusal
-from exporter.simulator.holdings import QUOTE_ASSET
 from exporter.simulator.moods import Mood, calm
-from exporter.simulator.portfolio import Portfolio, UnknownIdError
+from exporter.simulator.portfolio import Organization, Portfolio, UnknownIdError, Vault, compact
+from exporter.simulator.query import BadRequestError, check, page_range
+from exporter.simulator.revisions import R1, Revision
 
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """What has changed between the documented revisions of "List vault asset balances".
-
-    `envelope`: rows come as `{"result": …, "quote_asset": …}`, and no longer name the quote asset
-    themselves, rather than as a bare array. `staked`: rows have that part. `rounding`: amounts are
-    rounded to the funding decimals unless `full_precision=true`. `refused`: query parameters that
-    are no longer known.
-    """
-
-    envelope: bool
-    staked: bool
-    rounding: bool
-    refused: frozenset[str] = frozenset()
-
-
-R1 = Revision(envelope=False, staked=False, rounding=True)
-R3 = Revision(envelope=False, staked=True, rounding=False)
-R4 = Revision(
-    envelope=True, staked=True, rounding=False, refused=frozenset({"quote", "full_precision"})
-)
-
-
-class _BadRequestError(Exception):
-    """The query failed validation; the message says why."""
+Owned = TypeVar("Owned", Organization, Vault)
 
 
 def _punctual() -> float:
@@ -61,7 +38,9 @@ class Simulator:
     counted after them, as the real network would have it.
 
     `moods` maps an organization's or a vault's id, as written in the portfolio, to how its requests
-    are answered; the others follow `default_mood`. Both may be changed at any time.
+    are answered, and likewise `organizations` and `vaults` for the lists of them; the others follow
+    `default_mood`. `scopes` maps an api-key to the ids of the organizations and vaults that it sees,
+    if those are not all (Kraken: List vaults). All of it may be changed at any time.
     """
 
     portfolio: Portfolio
@@ -76,6 +55,7 @@ class Simulator:
     arrival_delay: Callable[[], float] = _punctual
     default_mood: Mood = calm
     moods: dict[str, Mood] = field(default_factory=dict)
+    scopes: dict[str, Collection[str]] = field(default_factory=dict)
     guard: Guard = field(init=False)
     _endpoints: Starlette = field(init=False, repr=False)
 
@@ -84,12 +64,14 @@ class Simulator:
         root = "/v0/insto/custody"
         self._endpoints = Starlette(
             routes=[
+                Route(f"{root}/organizations", self._organizations),
+                Route(f"{root}/vaults", self._vaults),
                 Route(f"{root}/organizations/{{org_id}}/balances", self._organization),
                 Route(f"{root}/vaults/{{vault_id}}/assets/balances", self._vault),
             ],
             exception_handlers={
                 UnknownIdError: _permission_denied,
-                _BadRequestError: _bad_request,
+                BadRequestError: _bad_request,
                 HTTPException: _unknown_method,
             },
         )
@@ -116,14 +98,20 @@ class Simulator:
             return answers.rate_limited(self.guard.retry_after(address, now))
         return None if refusal is None else _REFUSALS[refusal]
 
+    async def _organizations(self, request: Request) -> ASGIApp:
+        return await self._mood("organizations", request) or self._organizations_list(request)
+
+    async def _vaults(self, request: Request) -> ASGIApp:
+        return await self._mood("vaults", request) or self._vaults_page(request)
+
     async def _organization(self, request: Request) -> ASGIApp:
-        organization = self.portfolio.organization(request.path_params["org_id"])
+        organization = self._seen(request, self.portfolio.organization)
         return await self._mood(organization.id, request) or self._organization_balance(
             organization.id, request.query_params
         )
 
     async def _vault(self, request: Request) -> ASGIApp:
-        vault = self.portfolio.vault(request.path_params["vault_id"])
+        vault = self._seen(request, self.portfolio.vault)
         return await self._mood(vault.id, request) or self._vault_balances(
             vault.id, request.query_params
         )
@@ -131,17 +119,58 @@ class Simulator:
     async def _mood(self, target_id: str, request: Request) -> ASGIApp | None:
         return await self.moods.get(target_id, self.default_mood)(request)
 
+    def _seen(self, request: Request, find: Callable[[str], Owned]) -> Owned:
+        """Return what the path names; what the caller does not see does not exist for it."""
+        (id_,) = request.path_params.values()
+        found = find(id_)
+        if not self._sees(request, found.id):
+            raise UnknownIdError(id_)
+        return found
+
+    def _sees(self, request: Request, id_: str) -> bool:
+        scope = self.scopes.get(request.headers["api-key"])
+        return scope is None or id_ in scope
+
+    def _organizations_list(self, request: Request) -> Response:
+        check(request.query_params, ())
+        rows = [
+            (organization.id, organization.name, organization.status)
+            for organization in self.portfolio.organizations
+            if self._sees(request, organization.id)
+        ]
+        return JSONResponse(self.revision.organizations(rows))
+
+    def _vaults_page(self, request: Request) -> Response:
+        query = request.query_params
+        check(query, {*self.revision.vaults, "limit", "offset"})
+        limit, offset = page_range(query)
+        vaults = [
+            vault
+            for vault in self._asked_organization(request).vaults
+            if self._sees(request, vault.id)
+        ]
+        rows = [vault.listed(self.wall()) for vault in vaults[offset : offset + limit]]
+        return JSONResponse(self.revision.vaults_page(rows, len(vaults)))
+
+    def _asked_organization(self, request: Request) -> Organization:
+        """Return the one that the query names, else the caller's own: the first that it sees."""
+        asked = request.query_params.get(self.revision.organization)
+        for organization in self.portfolio.organizations:
+            if self._sees(request, organization.id) and (
+                asked is None or compact(asked) == compact(organization.id)
+            ):
+                return organization
+        raise UnknownIdError(asked)
+
     def _organization_balance(self, organization_id: str, query: QueryParams) -> Response:
-        _check_quote(query)
+        check(query, {"quote_asset"})
         return JSONResponse(self.portfolio.organization_balance(organization_id, self.wall()))
 
     def _vault_balances(self, vault_id: str, query: QueryParams) -> Response:
-        _check_quote(query)
-        if unknown := self.revision.refused & query.keys():
-            raise _BadRequestError(f"Unknown parameter {min(unknown)}.")
+        check(query, self.revision.assets)
         rounded = self.revision.rounding and query.get("full_precision") != "true"
         rows = self.portfolio.vault_rows(vault_id, self.wall(), full_precision=not rounded)
-        return JSONResponse(_revised(rows, self.revision))
+        return JSONResponse(self.revision.vault_rows(rows))
 
 
 _REFUSALS: Mapping[Refusal, Response] = {
@@ -157,20 +186,6 @@ def _target(scope: Scope) -> bytes:
     path: bytes = scope["raw_path"]
     query: bytes = scope["query_string"]
     return path + b"?" + query if query else path
-
-
-def _check_quote(query: QueryParams) -> None:
-    for name in ("quote_asset", "quote"):
-        if query.get(name, QUOTE_ASSET) != QUOTE_ASSET:
-            raise _BadRequestError(f"Invalid {name} parameter.")
-
-
-def _revised(rows: list[dict[str, object]], revision: Revision) -> object:
-    absent = set() if revision.staked else {"staked"}
-    if revision.envelope:
-        absent |= {"quote_asset", "quote_asset_class"}
-    result = [{name: row[name] for name in row if name not in absent} for row in rows]
-    return {"result": result, "quote_asset": QUOTE_ASSET} if revision.envelope else result
 
 
 async def _permission_denied(_request: Request, _error: Exception) -> Response:

@@ -16,8 +16,8 @@ from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.transport import ON_SEND
 from exporter.resources.vault_balances import WITH_PARAMETERS
+from exporter.simulator.revisions import R1, R3, R4, Revision
 from exporter.simulator.server import SimulatorThread
-from exporter.simulator.simulator import R1, R3, R4, Revision
 from tests.custody.asking import (
     ORGANIZATION_ID,
     SECRETS,

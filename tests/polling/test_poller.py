@@ -17,7 +17,7 @@ from structlog.typing import EventDict
 
 from exporter.simulator import moods
 from exporter.simulator.guard import Refusal
-from exporter.simulator.simulator import R4
+from exporter.simulator.revisions import R4
 from exporter.strict_yaml import files
 from tests.polling.world import API_KEY, Stage, now, run, stage
 

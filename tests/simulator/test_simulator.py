@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from exporter.simulator.guard import Refusal, signature
-from exporter.simulator.simulator import R1, R3, R4, Revision
+from exporter.simulator.revisions import R1, R3, R4, Revision
 from tests.simulator.calling import (
     API_KEY,
     API_SECRET,

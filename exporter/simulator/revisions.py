@@ -1,0 +1,74 @@
+"""The documented revisions of the API, as data: what each of them takes and how it answers.
+
+Source: Kraken's pages of 2026 in the order of their content. What no page shows is marked as assumed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from exporter.simulator.holdings import QUOTE_ASSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """What tells one revision from the others.
+
+    envelope: lists come as `{"result": [...], "quote_asset": ...}` and rows no longer name the quote asset themselves,
+    rather than as a bare array. staked: rows of assets have that part. rounding: amounts are rounded to the funding
+    decimals unless `full_precision=true`. assets: query parameters of "List vault asset balances". vaults: those of
+    "List vaults" besides the page. organization: what an organization's id is called in queries and answers.
+    """
+
+    envelope: bool
+    staked: bool
+    rounding: bool
+    assets: frozenset[str]
+    vaults: frozenset[str]
+    organization: str
+
+    def vault_rows(self, rows: Sequence[Mapping[str, object]]) -> object:
+        """Return the answer that has these rows, which may say more than this revision knows."""
+        absent = set() if self.staked else {"staked"}
+        if self.envelope:
+            absent |= {"quote_asset", "quote_asset_class"}
+        result = [{name: row[name] for name in row if name not in absent} for row in rows]
+        return {"result": result, "quote_asset": QUOTE_ASSET} if self.envelope else result
+
+    def organizations(self, rows: Sequence[tuple[str, str, str]]) -> object:
+        """Return the answer that lists organizations, given by id, name and status."""
+        result = [
+            {self.organization: id_, "status": status, "name": name} for id_, name, status in rows
+        ]
+        # Assumed: no page shows this answer in the revision that wraps others.
+        return {"result": result} if self.envelope else result
+
+    def vaults_page(self, rows: Sequence[Mapping[str, object]], total: int) -> object:
+        """Return the answer that has these vaults of the `total` that there are."""
+        if self.envelope:
+            # Assumed, as for organizations.
+            return {"result": rows, "total": total, "quote_asset": QUOTE_ASSET}
+        quote = {"asset": QUOTE_ASSET, "asset_class": "currency"}
+        return {"vaults": rows, "total": total, "quote": quote}
+
+
+R1 = Revision(
+    envelope=False,
+    staked=False,
+    rounding=True,
+    assets=frozenset({"quote", "quote_asset", "full_precision"}),
+    vaults=frozenset({"org_id", "quote_asset", "quote_asset_class"}),
+    organization="org_id",
+)
+R2 = replace(
+    R1,
+    rounding=False,
+    vaults=frozenset({"org_iiban", "quote_asset", "quote_asset_class"}),
+    organization="org_iiban",
+)
+R3 = replace(R2, staked=True)
+R4 = replace(
+    R3,
+    envelope=True,
+    assets=frozenset({"quote_asset"}),
+    vaults=frozenset({"org_iiban", "quote_asset"}),
+)
