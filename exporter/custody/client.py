@@ -33,6 +33,7 @@ from exporter.custody.classify import (
 from exporter.custody.connections import LOCATION
 from exporter.custody.document import InvalidAnswerError, TooManyValuesError, parse_json
 from exporter.custody.errors import LONGEST_FORM, LONGEST_TEXT, CustodyError, Delivery, Reaction
+from exporter.custody.shape import shape_of
 from exporter.custody.transport import ASKED_FOR, ON_SEND, UnaskedAnswerError
 from exporter.threads import unresolved
 from exporter.turns import Steps, in_turns
@@ -213,12 +214,12 @@ class CustodyClient:
         if isinstance(answer.document, Unreadable):
             # A portal or proxy on the way says who it is in its page's title. Other text may be a part of balances.
             title = answer.text if answer.is_html else ""
-            raise self._useless(answer.status, answer.document, title)
+            raise self._useless(answer, answer.document, title)
         try:
             return await in_turns(read(answer.document))
         except InvalidAnswerError as error:
             problem = Unreadable(error.type, str(error))
-            raise self._useless(answer.status, problem) from None
+            raise self._useless(answer, problem) from None
 
     def _clean(self, text: str, length: int) -> str:
         # To look through all that an answer may have would hold up the event loop.
@@ -228,9 +229,20 @@ class CustodyClient:
             heard = heard[:-LONGEST_FORM_SENT]
         return self._without_secrets(heard, length)
 
-    def _useless(self, status: int, why: Unreadable, title: str = "") -> CustodyError:
+    def _useless(self, answer: Answer, why: Unreadable, title: str = "") -> CustodyError:
         words = f"the answer {why.problem}: {title}" if title else f"the answer {why.problem}"
-        return CustodyError(why.type, status=status, message=self._clean(words, MESSAGE_LENGTH))
+        return CustodyError(
+            why.type,
+            status=answer.status,
+            message=self._clean(words, MESSAGE_LENGTH),
+            shape=self._shape(answer) if why.type == InvalidAnswerError.type else (),
+        )
+
+    def _shape(self, answer: Answer) -> tuple[str, ...]:
+        """Return the shape of an answer, without a key that has a secret in it."""
+        if isinstance(answer.document, Unreadable):
+            return (".: a page (HTML)" if answer.is_html else ".: not JSON",)
+        return shape_of(answer.document, lambda key: self._clean(key, MESSAGE_LENGTH) != key)
 
     async def _exchange(
         self, request: Request[object], take: Callable[[int], None]

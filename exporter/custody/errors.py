@@ -60,6 +60,7 @@ class CustodyError(Exception):
     retry_after: seconds for which the API asked to be left alone, None where it did not say.
     core_error: `data.core_error` of an `Unknown` problem, None elsewhere.
     delivery: whether the API may have counted the request.
+    shape: of an answer whose form is not the documented one (`shape.shape_of`); empty elsewhere.
     """
 
     def __init__(  # noqa: PLR0913 - a plain record; each field is named where it is made
@@ -72,6 +73,7 @@ class CustodyError(Exception):
         retry_after: float | None = None,
         core_error: str | None = None,
         delivery: Delivery = Delivery.ANSWERED,
+        shape: tuple[str, ...] = (),
     ) -> None:
         super().__init__(f"{type}: {message}" if message else type)
         self.type = type
@@ -81,6 +83,7 @@ class CustodyError(Exception):
         self.retry_after = retry_after
         self.core_error = core_error
         self.delivery = delivery
+        self.shape = shape
 
     @property
     def may_be_mended_by_secrets(self) -> bool:

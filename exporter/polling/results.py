@@ -49,6 +49,8 @@ class Results:
         endpoint = RESOURCES[target.kind].endpoint
         self._telemetry.failed(endpoint, error.status, error.type, error.core_error)
         log.debug("request_failed", **_names(target), **_facts(error))
+        if error.shape:
+            log.debug("answer_shape", **_names(target), shape="; ".join(error.shape))
 
     def exposed(self, target: Target, answer: Exposable) -> Steps[Exposed]:
         """Return `answer` as it is exposed for `target`."""
@@ -129,7 +131,7 @@ class Results:
             log.warning("target_failing", **names, **_facts(failure))
 
     def _failure(self, error: CustodyError) -> Failure:
-        return Failure(error.type, error.status, error.message, self._wall())
+        return Failure(error.type, error.status, error.message, self._wall(), error.shape)
 
     def _trouble(self, before: TargetState) -> dict[str, int]:
         """Return what a target that is back has behind it."""

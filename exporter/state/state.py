@@ -17,12 +17,17 @@ NOBODY_ANSWERS: Final = frozenset(("transport/timeout", "transport/connect", "tr
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a target fails. status: HTTP's, None where none came. since: Unix seconds of the first failed request."""
+    """Why a target fails.
+
+    status: HTTP's, None where none came. since: Unix seconds of the first failed request. shape: of an answer whose
+    form is not the documented one, empty elsewhere.
+    """
 
     type: str
     status: int | None
     message: str
     since: float
+    shape: tuple[str, ...] = ()
 
     def is_like(self, other: "Failure") -> bool:
         """Whether it is the same as far as an operator minds: that nobody answers shows in one way, then in another."""
@@ -58,7 +63,8 @@ class TargetState:
     in a row, until now. last_success: Unix seconds of the last good answer. rows, invalid_rows, invalid_fields: of the
     last good answer; rows are None where it has none to judge. refresh_interval: seconds between the last two polls.
     rejected: the rows of the last good answer that were left out; unread: its fields that could not be read. results:
-    of the last polls, at most MOST_RESULTS, the latest last.
+    of the last polls, at most MOST_RESULTS, the latest last. invalid_shape: of the last answer whose form was not the
+    documented one.
     """
 
     target: Target
@@ -77,6 +83,7 @@ class TargetState:
     rejected: tuple[InvalidRow, ...] = ()
     unread: tuple[InvalidField, ...] = ()
     results: tuple[PollResult, ...] = ()
+    invalid_shape: tuple[str, ...] = ()
 
     @property
     def is_up(self) -> bool:
@@ -107,6 +114,7 @@ def succeeded(
         rejected=balances.rejected,
         unread=balances.unread,
         results=_with(before.results, result),
+        invalid_shape=before.invalid_shape,
     )
 
 
@@ -114,7 +122,12 @@ def failing(before: TargetState, failure: Failure) -> TargetState:
     """Return the state in which `failure` shows; what failed before, or is not shown yet, says since when."""
     first = before.failure or (before.failed_try and before.failed_try.failure)
     since = first.since if first else failure.since
-    return replace(before, failure=replace(failure, since=since), failed_try=None)
+    return replace(
+        before,
+        failure=replace(failure, since=since),
+        failed_try=None,
+        invalid_shape=failure.shape or before.invalid_shape,
+    )
 
 
 def failed_try(before: TargetState, failure: Failure, began: float) -> TargetState:

@@ -201,6 +201,37 @@ def test_an_organization_without_a_total_is_invalid() -> None:
     assert error.message == "the answer balance.total is missing"
 
 
+@pytest.mark.parametrize(
+    ("document", "shape"),
+    [
+        (
+            {"total": "17", "new": []},
+            (".: object", ".total: decimal text", ".new: array with none"),
+        ),
+        (b"<html><title>Moved</title></html>", (".: a page (HTML)",)),
+        (b"teapot", (".: not JSON",)),
+    ],
+    ids=repr,
+)
+def test_an_invalid_answer_has_its_shape(document: object, shape: tuple[str, ...]) -> None:
+    assert failure(Api(answer(document))).shape == shape
+
+
+def test_the_shape_of_an_invalid_answer_has_no_key_that_is_a_secret() -> None:
+    secrets = Secrets(SecretStr("hunter"), SECRETS.api_secret)
+    error = failure(Api(answer({"hunter": "1"})), secrets=secrets)
+    assert error.shape == (".: object", '."other key": decimal text')
+
+
+@pytest.mark.parametrize(
+    "given",
+    [answer(bytes(MAX_BODY_BYTES + 1)), answer(problem("PermissionDenied"), status=403)],
+    ids=["too large", "a problem"],
+)
+def test_only_an_invalid_answer_has_a_shape(given: httpx.Response) -> None:
+    assert failure(Api(given)).shape == ()
+
+
 TOO_MUCH = bytes(MAX_BODY_BYTES + 1)
 
 

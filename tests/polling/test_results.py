@@ -145,6 +145,20 @@ def test_a_failed_request_is_counted_by_endpoint_status_and_type(
     ]
 
 
+def test_the_shape_of_an_invalid_answer_is_logged_and_kept(desk: Desk) -> None:
+    shape = (".: object", ".total: decimal text")
+    invalid = CustodyError("response/invalid", status=200, message="has no balance", shape=shape)
+    desk.results.request_failed(HOT, invalid)
+    desk.fail(invalid)
+    assert desk.logged()[1] == {
+        "event": "answer_shape",
+        "log_level": "debug",
+        **HOT_NAMES,
+        "shape": ".: object; .total: decimal text",
+    }
+    assert desk.state.invalid_shape == shape
+
+
 def test_an_exchange_is_counted(desk: Desk) -> None:
     desk.results.exchanged(Exchange("vault_asset_balances", HOT.key, 200, 0.25))
     value = desk.telemetry.registry.get_sample_value(

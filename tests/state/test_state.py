@@ -191,6 +191,20 @@ def test_a_success_forgets_what_failed_and_counts_the_poll() -> None:
     )
 
 
+def test_the_shape_of_the_last_invalid_answer_is_kept_whatever_comes_after() -> None:
+    invalid = Failure("response/invalid", 200, "has no balance", 1.0, (".: object",))
+    before = failed(UP, invalid, PollResult(1.0, invalid.type, 0.1), 60.0)
+    assert before.invalid_shape == (".: object",)
+    later = failed(before, FAILURE, PollResult(2.0, FAILURE.type, None), 60.0)
+    balances = exposed(HOT, vault_answer(row("BTC")))
+    good = succeeded(
+        later, balances, PollResult(3.0, None, 0.1), read_at=7.0, refresh_interval=61.0
+    )
+    assert (later.invalid_shape, good.invalid_shape) == ((".: object",), (".: object",))
+    other = replace(invalid, shape=(".: flag",))
+    assert failing(good, other).invalid_shape == (".: flag",)
+
+
 def test_withdrawn_balances_leave_everything_else() -> None:
     before = replace(UP, balances=exposed(HOT, read_vault(VAULT_EXAMPLE)))
     assert withdrawn(before) == replace(UP, is_stale=True)

@@ -416,6 +416,14 @@ def test_the_page_of_a_failing_target_says_what_to_do() -> None:
     assert "Runbook: deploy/runbooks/KrakenCustodyPermissionDenied.md" in text
 
 
+def test_the_page_of_a_target_has_the_shape_of_its_last_invalid_answer() -> None:
+    shape = (".: object", '."other key": number')
+    seen = status(told(invalid_shape=shape))
+    text = text_of(PAGES.target(seen, seen.targets[0]))
+    assert text.endswith('safe to paste into a bug report. .: object ."other key": number')
+    assert "Shape" not in text_of(PAGES.target(status(up()), status(up()).targets[0]))
+
+
 def test_an_error_whose_message_is_its_type_is_written_once() -> None:
     name = "EAPI:Rate limit exceeded"
     limited = failing(failure=Failure(name, 429, name, NOW - 90))
