@@ -8,10 +8,10 @@ from typing import Final
 
 BACKLOG: Final = 2048
 RESERVED_PATHS: Final = (
-    *("/", "/help", "/api/v1/targets"),
+    *("/", "/help", "/runbooks", "/api/v1/targets"),
     *("/-/healthy", "/-/ready", "/-/reload", "/-/poll"),
 )
-RESERVED_FOLDERS: Final = ("/vaults/", "/organizations/", "/static/")
+RESERVED_FOLDERS: Final = ("/vaults/", "/organizations/", "/runbooks/", "/static/")
 
 _FORM = re.compile(r"(?:\[(?P<ipv6>[^]]+)]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>[0-9]{1,5})")
 

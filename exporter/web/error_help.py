@@ -1,15 +1,13 @@
 """What each type of error means for an operator, in a sentence, and which runbook has the rest."""
 
+import functools
 from typing import Final, NamedTuple
-
-RUNBOOKS: Final = "deploy/runbooks/"
-"""Where the source has them; an exporter that runs does not know where its source can be read."""
 
 
 class Advice(NamedTuple):
     """words: what the types that it is for have in them; they begin with `^` and end with `$`. examples: of them.
 
-    runbook: its path in the source.
+    runbook: the alert whose runbook has the rest.
     """
 
     words: tuple[str, ...]
@@ -24,28 +22,28 @@ ADVICE: Final = (
         "EAPI:Invalid nonce",
         "The API has seen a larger nonce from this key: another program uses it, or the clock was ahead before. "
         "The log says which (key_shared, nonce_behind). Create a key for the exporter alone.",
-        f"{RUNBOOKS}KrakenCustodyNonceTrouble.md",
+        "KrakenCustodyNonceTrouble",
     ),
     Advice(
         ("ratelimit", "throttled", "toomanyrequests", "http429"),
         "http/429, EAPI:Rate limit exceeded, EService:Throttled",
         "More requests were sent from this address than the API allows. Polling pauses and resumes automatically; "
         "lower api.rate_limit.share if others share the address.",
-        f"{RUNBOOKS}KrakenCustodyRateLimited.md",
+        "KrakenCustodyRateLimited",
     ),
     Advice(
         ("lockout",),
         "EGeneral:Temporary lockout",
         "The API has locked the key out for a while, after too many refused requests. Wait: each try prolongs it. "
         "Do not restart the exporter, and stop other programs that use the key.",
-        f"{RUNBOOKS}KrakenCustodyCredentialRefused.md",
+        "KrakenCustodyCredentialRefused",
     ),
     Advice(
         ("invalidkey", "signature", "http401"),
         "http/401, InvalidKey, EAPI:Invalid key, EAPI:Invalid signature",
         "The API refuses the key. Check that key and secret belong together and are not revoked. "
         "The secret files are read again after each refusal and before each try.",
-        f"{RUNBOOKS}KrakenCustodyCredentialRefused.md",
+        "KrakenCustodyCredentialRefused",
     ),
     Advice(
         ("httpblocked",),
@@ -53,7 +51,7 @@ ADVICE: Final = (
         "A gateway or firewall in front of the API refused the request before the key was checked. "
         "Check that this address may reach the API, and what a proxy in between allows. "
         "If two different targets in a row are blocked, all polling pauses.",
-        f"{RUNBOOKS}KrakenCustodyBlocked.md",
+        "KrakenCustodyBlocked",
     ),
     Advice(
         (
@@ -67,44 +65,46 @@ ADVICE: Final = (
         "PermissionDenied, BadRequest, http/403, http/404",
         "The API does not let this key see the organization or vault, or does not know its id. "
         "Check the id in the configuration and the rights of the API user.",
-        f"{RUNBOOKS}KrakenCustodyPermissionDenied.md",
+        "KrakenCustodyPermissionDenied",
     ),
     Advice(
         ("transport",),
         "transport/timeout, transport/connect, transport/tls, transport/protocol",
         "The API did not answer. Check name resolution, proxy, certificates and firewalls between "
         "this machine and the API.",
-        f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
+        "KrakenCustodyTargetFailing",
     ),
     Advice(
         ("responseinvalid", "responsetoolarge"),
         "response/invalid, response/too_large",
         "The answer is not what the API documents. A proxy may have sent it; otherwise, the API has changed.",
-        f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
+        "KrakenCustodyTargetFailing",
     ),
     Advice(
         ("limitseries",),
         "limit/series",
         "The target's balances would exceed polling.max_series. Raise that limit, or export fewer vaults.",
-        f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
+        "KrakenCustodyTargetFailing",
     ),
     Advice(
         ("^internal$",),
         "internal",
         "A defect in this exporter, not in the API. The log has the traceback; please report it.",
-        f"{RUNBOOKS}KrakenCustodyDefect.md",
+        "KrakenCustodyDefect",
     ),
     Advice(
         ("",),
         "gateway/…, Unknown, http/5…, anything else",
         "The API or a gateway in front of it has failed or is under maintenance. Requests are retried automatically; "
         "if this lasts, see status.kraken.com.",
-        f"{RUNBOOKS}KrakenCustodyTargetFailing.md",
+        "KrakenCustodyTargetFailing",
     ),
 )
 """The first that fits counts."""
 
 
+# Every row of a page that fails asks, and almost all of them the same.
+@functools.lru_cache(maxsize=1024)
 def advice(type_: str, status: int | None = None) -> Advice:
     """Return what there is to say about errors of `type_`; where that is unknown, about their HTTP status."""
     found = _entry_for(type_)

@@ -8,9 +8,10 @@ from exporter.resources import RESOURCES
 from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
 from exporter.web.balance_table import balance_table_of
 from exporter.web.drawing import chart
-from exporter.web.error_help import ADVICE, RUNBOOKS, advice
+from exporter.web.error_help import ADVICE, advice
 from exporter.web.formatting import FILTERS
 from exporter.web.row import row_of
+from exporter.web.runbooks import Runbook, address_of, runbooks
 from exporter.web.view import COLUMNS, PAUSED, View
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ class Pages:
             view=view,
             verdict=verdict(status),
             polling=polling(status),
-            pauses=[
-                (pause, advice(pause.type, pause.status).meaning) for pause in status.budget.pauses
-            ],
+            pauses=[(pause, advice(pause.type, pause.status)) for pause in status.budget.pauses],
             silence=silence_of(status),
             shared=[credential for credential in status.credentials if credential.is_key_shared],
             advice_on_nonces=advice("nonce").meaning,
@@ -62,11 +61,23 @@ class Pages:
 
     def help(self) -> str:
         """Return the page that explains the others, and the errors."""
-        return self._page("help.html", advice=ADVICE, runbooks=RUNBOOKS, here="/help")
+        return self._page("help.html", advice=ADVICE, here="/help")
+
+    def runbooks(self) -> str:
+        """Return the page that lists the runbooks."""
+        return self._page("runbooks.html", runbooks=runbooks(), here="/help")
+
+    def runbook(self, runbook: Runbook) -> str:
+        """Return the page of one runbook."""
+        return self._page("runbook.html", runbook=runbook, here="/help")
 
     def not_found(self, path: str) -> str:
         """Return what there is to say where the configuration has no such target."""
         return self._page("not_found.html", path=path)
+
+    def no_runbook(self, path: str) -> str:
+        """Return what there is to say where no alert has that name."""
+        return self._page("no_runbook.html", path=path, here="/help")
 
     def _page(self, template: str, **facts: object) -> str:
         facts = {"here": "", "telemetry_path": self._telemetry_path, **facts}
@@ -153,5 +164,5 @@ def _templates() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= FILTERS
+    templates.filters |= {**FILTERS, "runbook": address_of}
     return templates

@@ -8,8 +8,10 @@ from exporter.durations import duration
 from exporter.resources import RESOURCES
 from exporter.status.model import State, TargetStatus
 from exporter.web.drawing import Strip, strip
+from exporter.web.error_help import advice
 from exporter.web.formatting import UNKNOWN, Timestamp, age, lasting, moment, wait
 from exporter.web.paths import name_in_path, path_of
+from exporter.web.runbooks import address_of
 
 
 class Polls(NamedTuple):
@@ -39,6 +41,7 @@ class TargetRow(NamedTuple):
     latency: str
     polls: Polls
     error: str
+    runbook: str
     message: str
     failing: Timestamp | None
     failing_text: str
@@ -72,6 +75,7 @@ def row_of(target: TargetStatus, now: float) -> TargetRow:
         latency=UNKNOWN if latency is None else duration(latency),
         polls=polls_of(tuple(result.error for result in known.results)),
         error=failure.type if failure else "",
+        runbook=address_of(advice(failure.type, failure.status).runbook) if failure else "",
         message=failure.message if failure and failure.message != failure.type else "",
         failing=moment(failure.since) if failure else None,
         failing_text=lasting(now - failure.since) if failure else "",

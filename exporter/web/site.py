@@ -19,6 +19,7 @@ from exporter.status.model import Status
 from exporter.threads import Worker
 from exporter.web.pages import Pages
 from exporter.web.paths import name_in_path
+from exporter.web.runbooks import FOLDER, runbooks
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
 
@@ -95,6 +96,9 @@ class Site:
                     for kind, resource in RESOURCES.items()
                 ),
                 Route("/help", self._help),
+                Route(FOLDER.rstrip("/"), self._runbooks),
+                Route(FOLDER, self._runbooks),
+                Route(f"{FOLDER}{{name}}", self._runbook),
                 Route("/api/v1/targets", self._targets),
                 *(Route(path, self._static) for path in STATIC_FILES),
                 Route(self._telemetry_path, self._metrics),
@@ -138,6 +142,17 @@ class Site:
 
     async def _help(self, request: Request) -> Response:
         return await self._made(request, HTML, self._pages.help)
+
+    async def _runbooks(self, request: Request) -> Response:
+        return await self._made(request, HTML, self._pages.runbooks)
+
+    async def _runbook(self, request: Request) -> Response:
+        # The name is looked up among those that there are, never in the file system.
+        found = runbooks().get(request.path_params["name"])
+        if found is None:
+            make = functools.partial(self._pages.no_runbook, request.scope["path"])
+            return await self._made(request, HTML, make, 404)
+        return await self._made(request, HTML, functools.partial(self._pages.runbook, found))
 
     async def _targets(self, request: Request) -> Response:
         return await self._made(

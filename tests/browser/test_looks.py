@@ -12,7 +12,11 @@ from tests.simulator.calling import ORGANIZATION, PORTFOLIO
 VAULT_PAGE = f"/vaults/{PORTFOLIO.organizations[1].vaults[0].id}"
 FAILING_PAGE = f"/vaults/{PORTFOLIO.organizations[0].vaults[1].id}"
 ORGANIZATION_PAGE = f"/organizations/{ORGANIZATION.id.replace(' ', '')}"
-PAGES = ("/", "/?q=nowhere", VAULT_PAGE, FAILING_PAGE, ORGANIZATION_PAGE, "/help")
+RUNBOOK_PAGE = "/runbooks/KrakenCustodyTargetFailing"
+PAGES = (
+    *("/", "/?q=nowhere", VAULT_PAGE, FAILING_PAGE, ORGANIZATION_PAGE),
+    *("/help", "/runbooks", RUNBOOK_PAGE),
+)
 WIDE = ViewportSize(width=1440, height=900)
 NARROW = ViewportSize(width=360, height=740)
 LOOKS: tuple[tuple[Literal["light", "dark"], ViewportSize], ...] = (

@@ -27,6 +27,8 @@ RULE_FILES: Final = tuple(
     )
 )
 
+RUNBOOKS: Final = "http://127.0.0.1:10063/runbooks/"
+"""Where the rules say that runbooks are: at an exporter on this machine."""
 RECORDED: Final = re.compile(r"kraken_custody:[a-z0-9_:]+")
 
 
@@ -159,7 +161,7 @@ def _message(name: str, message: Message) -> dict[str, Any]:
                 "exp_annotations": {
                     "summary": message.summary,
                     "description": message.description,
-                    "runbook_url": f"deploy/runbooks/{name}.md",
+                    "runbook_url": f"{RUNBOOKS}{name}",
                 },
             }
         ],

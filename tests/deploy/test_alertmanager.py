@@ -48,7 +48,7 @@ def alert(**labels: str) -> dict[str, Any]:
         "annotations": {
             "summary": "acme / hot / BTC: balance fell by 20% within an hour",
             "description": "From 100 to 80 BTC.",
-            "runbook_url": "deploy/runbooks/KrakenCustodyUnexpectedOutflow.md",
+            "runbook_url": "http://127.0.0.1:10063/runbooks/KrakenCustodyUnexpectedOutflow",
         },
         "startsAt": "2026-03-01T12:00:00Z",
         "endsAt": "0001-01-01T00:00:00Z",
@@ -185,10 +185,10 @@ def test_the_text_has_what_a_person_needs(tmp_path: Path) -> None:
         "FIRING   acme / hot / BTC: balance fell by 20% within an hour",
         "  From 100 to 80 BTC.",
         "  KrakenCustodyUnexpectedOutflow, critical, since 2026-03-01 12:00:00 UTC",
-        "  Runbook: deploy/runbooks/KrakenCustodyUnexpectedOutflow.md",
+        "  Runbook: http://127.0.0.1:10063/runbooks/KrakenCustodyUnexpectedOutflow",
         "",
         "RESOLVED acme / hot / BTC: balance fell by 20% within an hour",
         "  From 100 to 80 BTC.",
         "  KrakenCustodyUnexpectedOutflow, critical, since 2026-03-01 12:00:00 UTC",
-        "  Runbook: deploy/runbooks/KrakenCustodyUnexpectedOutflow.md",
+        "  Runbook: http://127.0.0.1:10063/runbooks/KrakenCustodyUnexpectedOutflow",
     ]

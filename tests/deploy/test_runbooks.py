@@ -15,7 +15,7 @@ from exporter.web.error_help import ADVICE, Advice, advice
 from tests.deploy.rules import DEPLOY, RECORDED, RULE_FILES, alerts, rules
 from tools.docs import all_metrics
 
-RUNBOOKS: Final = sorted((DEPLOY / "runbooks").glob("*.md"))
+RUNBOOKS: Final = sorted((DEPLOY.parent / "exporter" / "runbooks").glob("*.md"))
 SECTIONS: Final = [
     "Meaning",
     "Impact",
@@ -63,7 +63,10 @@ def test_an_alert_says_how_bad_it_is_what_it_is_about_and_where_to_read_on(name:
     alert = alerts()[name]
     assert alert["labels"]["severity"] in {"critical", "warning", "info"}
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
-    assert alert["annotations"]["runbook_url"] == f"deploy/runbooks/{name}.md"
+    assert re.fullmatch(
+        r"\{\{ with query \"kraken_custody:runbooks:info\" }}.*" + name,
+        alert["annotations"]["runbook_url"],
+    )
     assert (
         "$value" in alert["annotations"]["description"]
         or "| query" in (alert["annotations"]["description"])

@@ -37,6 +37,8 @@ PATHS: Final = (
     ORGANIZATION_PATH,
     "/organizations/",
     "/help",
+    "/runbooks",
+    "/runbooks/KrakenCustodyDefect",
     "/static/pages.css",
     "/static/../pages.css",
     "/static/%2e%2e/site.py",

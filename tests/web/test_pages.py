@@ -408,12 +408,13 @@ def test_the_page_of_a_target_tells_its_last_polls_the_latest_first() -> None:
 def test_the_page_of_a_failing_target_says_what_to_do() -> None:
     denied = Failure("PermissionDenied", 403, "Permission denied.", NOW - 90)
     seen = status(replace(failing(failure=denied), is_backed_off=True))
-    text = text_of(PAGES.target(seen, seen.targets[0]))
+    page = PAGES.target(seen, seen.targets[0])
+    text = text_of(page)
     assert "2 polls failed, the first 1m30s ago" in text
     assert "PermissionDenied (HTTP status 403) Permission denied." in text
     assert "Check the id in the configuration and the rights of the API user." in text
     assert "It is polled less often until a poll succeeds." in text
-    assert "Runbook: deploy/runbooks/KrakenCustodyPermissionDenied.md" in text
+    assert '<a href="/runbooks/KrakenCustodyPermissionDenied">Runbook</a>' in page
 
 
 def test_the_page_of_a_target_has_the_shape_of_its_last_invalid_answer() -> None:
@@ -475,12 +476,13 @@ def test_rejected_rows_are_told_with_their_reason() -> None:
 
 
 def test_the_help_explains_each_state_and_each_error() -> None:
-    text = text_of(PAGES.help())
+    page = PAGES.help()
+    text = text_of(page)
     for word in ("stale", "failing", "waiting", "up", "EAPI:Invalid nonce", "limit/series"):
         assert word in text
     assert "docs/" in text
-    assert "deploy/runbooks/" in text
-    assert "KrakenCustodyNonceTrouble.md" in text
+    assert '<a href="/runbooks">' in page
+    assert '<a href="/runbooks/KrakenCustodyNonceTrouble">KrakenCustodyNonceTrouble</a>' in page
 
 
 def test_hostile_names_and_words_are_escaped_wherever_they_stand() -> None:

@@ -164,6 +164,8 @@ def test_no_header_makes_a_scrape_fail(site: Site, accept: bytes) -> None:
         "/",
         VAULT_PAGE,
         "/help",
+        "/runbooks",
+        "/runbooks/KrakenCustodyDefect",
         "/api/v1/targets",
         *STATIC_FILES,
         "/metrics",
@@ -205,7 +207,9 @@ def test_metrics_are_where_the_flag_puts_them_and_not_elsewhere(exporter: Export
     assert '<a href="/custody/metrics">' in ask(moved, "/").text
 
 
-@pytest.mark.parametrize("path", ["/", VAULT_PAGE, "/help", "/api/v1/targets", *STATIC_FILES])
+@pytest.mark.parametrize(
+    "path", ["/", VAULT_PAGE, "/help", "/runbooks", "/api/v1/targets", *STATIC_FILES]
+)
 def test_pages_are_compressed_only_where_that_is_asked_for(site: Site, path: str) -> None:
     plain = ask(site, path, headers={"accept-encoding": "identity"})
     compressed = ask(site, path, headers={"accept-encoding": "gzip"})
@@ -327,11 +331,19 @@ def test_pages_are_made_beside_the_event_loop(
         made_in.append(threading.current_thread())
         return ""
 
-    for name in ("status", "target", "help", "not_found"):
+    pages = {
+        "status": "/",
+        "target": VAULT_PAGE,
+        "help": "/help",
+        "runbooks": "/runbooks",
+        "runbook": "/runbooks/KrakenCustodyDefect",
+        "not_found": "/vaults/unknown",
+        "no_runbook": "/runbooks/unknown",
+    }
+    for name, path in pages.items():
         monkeypatch.setattr(Pages, name, made)
-    for path in ("/", VAULT_PAGE, "/help", "/vaults/unknown"):
         ask(site_of(exporter), path)
-    assert len(made_in) == 4
+    assert len(made_in) == len(pages)
     assert threading.current_thread() not in made_in
 
 

@@ -1,5 +1,6 @@
 """A dashboard for each alert: its runbook, and where the alert fires now. Its uid is the name of the alert."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,9 @@ from deploy.grafana.source.frame import EXPORTER, TREASURY, filled, link, page
 from deploy.grafana.source.panels import markdown
 from deploy.grafana.source.shared import firing_alerts
 
-_PAGES: Final = Path(__file__).parents[2] / "runbooks"
+_PAGES: Final = Path(__file__).parents[3] / "exporter" / "runbooks"
+_LINK: Final = re.compile(r"\]\((\w+)\.md\)")
+"""From one runbook to another; each is a dashboard here."""
 
 
 def runbooks() -> Iterator[tuple[str, build.Dashboard]]:
@@ -23,6 +26,6 @@ def runbooks() -> Iterator[tuple[str, build.Dashboard]]:
             filled(
                 dashboard.time("now-6h", "now").link(link(TREASURY)).link(link(EXPORTER)),
                 firing_alerts(f'alertname="{path.stem}"'),
-                markdown(content.strip()).span(24).height(24),
+                markdown(_LINK.sub(r"](/d/\1)", content.strip())).span(24).height(24),
             ),
         )

@@ -21,7 +21,10 @@ from tests.web.access.files import HASH, PASSWORD
 
 USERS = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH), "böb": SecretStr(HASH)})
 OPEN = WebConfiguration()
-PATHS = ("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/targets", "/static/page.css", "/none")
+PATHS = (
+    *("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/targets", "/static/page.css", "/none"),
+    "/runbooks/KrakenCustodyDefect",
+)
 
 
 @dataclass

@@ -1,0 +1,71 @@
+"""The runbooks of the alerts, which come with the package as Markdown, as parts of pages."""
+
+import functools
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
+FOLDER: Final = "/runbooks/"
+
+_PAGE: Final = re.compile(r"(\w+)\.md")
+"""How one runbook links another, so that the link works among the files too."""
+
+
+class Runbook(NamedTuple):
+    """name: of the alert. text: Markdown, without the heading that repeats the name."""
+
+    name: str
+    text: str
+
+    @property
+    def address(self) -> str:
+        """Where its page is."""
+        return address_of(self.name)
+
+    def html(self) -> str:
+        """Return the text as HTML; what looks like HTML in it is text."""
+        return _rendered(self.text)
+
+    def meaning(self) -> str:
+        """Return the first paragraph of its first section, as HTML."""
+        _, _, meaning = self.text.partition("## Meaning\n")
+        return _rendered(meaning.strip().partition("\n\n")[0])
+
+
+def address_of(name: str) -> str:
+    """Return the path of an alert's runbook."""
+    return f"{FOLDER}{name}"
+
+
+@functools.cache
+def runbooks() -> Mapping[str, Runbook]:
+    """Return every runbook by the name of its alert, sorted."""
+    found = {}
+    for file in files("exporter").joinpath("runbooks").iterdir():
+        if file.name.endswith(".md"):
+            heading, _, text = file.read_text("utf-8").partition("\n")
+            name = heading.removeprefix("# ")
+            found[name] = Runbook(name, text)
+    return dict(sorted(found.items()))
+
+
+def _rendered(text: str) -> str:
+    parser = _parser()
+    tokens = parser.parse(text)
+    for token in tokens:
+        for child in token.children or ():
+            if child.type == "link_open" and (page := _PAGE.fullmatch(str(child.attrs["href"]))):
+                child.attrs["href"] = address_of(page[1])
+    return str(parser.renderer.render(tokens, parser.options, {}))
+
+
+@functools.cache
+def _parser() -> "MarkdownIt":
+    # Not before somebody reads one: most daemons never show any.
+    from markdown_it import MarkdownIt  # noqa: PLC0415
+
+    return MarkdownIt("commonmark", {"html": False})
