@@ -2,6 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# For each system and Python from 3.11 on, with hashes and without the address of an index.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) pyproject.toml
+# What there is once the environment has what is shipped, and once it has everything.
+SHIPPED := $(VENV)/.shipped
 READY := $(VENV)/.ready
 
 .PHONY: help demo test coverage check format docs dashboards kubernetes-rules screenshots bench mutation requirements sbom audit clean
@@ -9,15 +14,22 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(READY): pyproject.toml
+$(SHIPPED): deploy/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "Installing $$(grep -c == $<) packages that the exporter needs into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --no-deps --require-hashes --requirement $<
 	@touch $@
 
-demo: $(READY) ## run the exporter against its embedded custody API simulator
-	@$(BIN)/kraken-custody-exporter --demo $(ARGS)
+$(READY): $(SHIPPED) requirements-dev.txt pyproject.toml
+	@echo "Installing $$(grep -c == requirements-dev.txt) packages for tests and tools into $(VENV), which takes a minute ..."
+	@$(PIP) install --no-deps --require-hashes --requirement requirements-dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(SHIPPED) ## run the exporter against its embedded custody API simulator
+	@$(BIN)/python -m exporter --demo $(ARGS)
 
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
@@ -34,7 +46,7 @@ format: $(READY) ## let ruff put the code in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(READY) ## write the generated tables in docs/
+docs: $(READY) ## write the generated tables in docs/, and the manual page
 	$(BIN)/python -m tools.docs
 
 dashboards: $(READY) ## write the Grafana dashboards
@@ -52,10 +64,9 @@ bench: $(READY) ## measure; the figures in docs/benchmarks.md come from here
 mutation: $(READY) ## how much of each module its tests hold, by mutants; ARGS=polling/budget
 	$(BIN)/python -m tools.mutation $(ARGS)
 
-requirements: $(READY) ## pin what is shipped; ARGS=--upgrade takes the newest of everything
-	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
-	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	  --output-file deploy/requirements.txt $(ARGS) pyproject.toml
+requirements: $(READY) ## pin what is shipped and what developers need; ARGS=--upgrade takes the newest of everything
+	$(COMPILE) --output-file deploy/requirements.txt
+	$(COMPILE) --output-file requirements-dev.txt --constraints deploy/requirements.txt --group dev
 
 sbom: $(READY) ## write the bill of materials of what is pinned
 	$(BIN)/python -m tools.supply sbom

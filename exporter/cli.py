@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, cast
 
@@ -30,6 +31,8 @@ SUCCESS: Final = 0
 RUNTIME_FAILURE: Final = 1
 BAD_USAGE: Final = 2
 
+CONFIG_EXAMPLE: Final = Path(__file__).parent / "config.example.yaml"
+
 
 def main(signals: Signals, arguments: Sequence[str] | None = None) -> int:
     """Run the program with `arguments` (the process's own where None) and return its exit status."""
@@ -38,6 +41,8 @@ def main(signals: Signals, arguments: Sequence[str] | None = None) -> int:
     if flags.version:
         python = platform.python_version()
         return _show(f"{PROGRAM} {__version__} (revision {revision()}, Python {python})\n")
+    if flags.config_example:
+        return _show(CONFIG_EXAMPLE.read_text("utf-8"))
     if flags.demo and flags.config_file is not None:
         parser.error("--demo and --config.file are mutually exclusive")
     if flags.once and flags.config_check:

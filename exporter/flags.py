@@ -64,6 +64,14 @@ def flag_parser() -> argparse.ArgumentParser:
         help="Validate the configuration and the files it names, print the polling plan, and exit.",
     )
     parser.add_argument(
+        "--config.example",
+        dest="config_example",
+        action=_Once,
+        nargs=0,
+        default=False,
+        help="Print an example configuration with every key, its default and its meaning, and exit.",
+    )
+    parser.add_argument(
         "--once",
         action=_Once,
         nargs=0,

@@ -7,16 +7,23 @@ _PACKAGE = Path(__file__).parent
 
 
 def revision() -> str:
-    """Return the short commit: what the build wrote to `exporter/REVISION`, else that of the checkout, else unknown."""
-    recorded = _PACKAGE / "REVISION"
-    if recorded.is_file():
-        return recorded.read_text(encoding="ascii").strip() or "unknown"
-    # Only where the package lies in its own checkout: an environment may lie in somebody else's.
+    """Return the short commit: what a build or an archive recorded in `exporter/REVISION`, else that of the checkout.
+
+    A checkout with changes that are not committed adds `-dirty`. "unknown" if there is neither.
+    """
+    recorded = (_PACKAGE / "REVISION").read_text(encoding="ascii").strip()
+    # In a checkout the file has the placeholder that `git archive` replaces.
+    if recorded and not recorded.startswith("$"):
+        return recorded
+    # Only if the package lies in its own checkout: an environment may lie in somebody else's.
     if not (_PACKAGE.parent / ".git").exists():
         return "unknown"
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed command
-            ["git", "-C", str(_PACKAGE.parent), "rev-parse", "--short", "HEAD"],  # noqa: S607 - wherever PATH has it
+            [
+                *("git", "-C", str(_PACKAGE.parent)),
+                *("describe", "--always", "--dirty", "--exclude=*"),
+            ],
             capture_output=True,
             text=True,
             timeout=2,

@@ -56,11 +56,18 @@ def good(
 
 def test_version_names_the_program_its_revision_and_python(tmp_path: Path) -> None:
     done = run("--version", directory=tmp_path)
-    pattern = rf"kraken-custody-exporter {re.escape(__version__)} \(revision (\w+), Python (.+)\)\n"
+    pattern = (
+        rf"kraken-custody-exporter {re.escape(__version__)} \(revision ([\w-]+), Python (.+)\)\n"
+    )
     found = re.fullmatch(pattern, done.stdout)
     assert found
     assert found[2] == platform.python_version()
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_example_configuration_is_printed_as_it_is_shipped(tmp_path: Path) -> None:
+    done = run("--config.example", directory=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, cli.CONFIG_EXAMPLE.read_text(), "")
 
 
 def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
@@ -68,6 +75,7 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
     flags = (
         "--config.file",
         "--config.check",
+        "--config.example",
         "--once",
         "--demo",
         "--web.listen-address",

@@ -1,14 +1,18 @@
 """README and docs/ agree with the code, and their links lead somewhere."""
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from exporter.flags import flag_parser
 from tests.deploy.rules import alerts as alert_rules
+from tests.programs import program
 from tools.docs import DOCS, GENERATED, ROOT, all_metrics, with_table
+from tools.man import MAN_PAGE, man_page
 
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES: Final = {
@@ -95,6 +99,23 @@ def test_a_generated_table_is_up_to_date(file: Path, name: str, table: Callable[
     """If this fails, run `make docs`."""
     text = file.read_text(encoding="utf-8")
     assert with_table(text, name, table()) == text
+
+
+def test_the_manual_page_is_up_to_date_and_has_every_flag() -> None:
+    """If this fails, run `make docs`."""
+    page = MAN_PAGE.read_text("utf-8")
+    assert page == man_page()
+    flags = {action.option_strings[-1] for action in flag_parser()._actions}
+    assert set(
+        re.findall(r"^\\fB(--\S+?)\\fR", page.replace("\\-", "-"), re.MULTILINE)
+    ) == flags - {"--help"}
+
+
+def test_the_manual_page_can_be_set() -> None:
+    groff = program("groff", package="groff-base")
+    command = [groff, "-man", "-ww", "-z", "-Tutf8", str(MAN_PAGE)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"\bkraken_custody_\w+", PRODUCT))))

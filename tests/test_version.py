@@ -1,12 +1,18 @@
 """Which revision is said to run: what the build wrote down, else what the checkout says, else nothing."""
 
+import io
+import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from exporter import version
 from tests.programs import program
+from tools.supply.pins import ROOT
+
+PLACEHOLDER = "$Format:%h$\n"
 
 
 @pytest.fixture
@@ -14,6 +20,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty package directory, in which the revision is looked for."""
     directory = tmp_path / "exporter"
     directory.mkdir()
+    (directory / "REVISION").write_text(PLACEHOLDER)
     monkeypatch.setattr(version, "_PACKAGE", directory)
     return directory
 
@@ -47,6 +54,33 @@ def test_what_the_build_wrote_down_comes_first(package: Path) -> None:
 
 def test_in_a_checkout_it_is_the_commit(package: Path) -> None:
     assert commit(package.parent) == version.revision()
+
+
+def test_changes_that_are_not_committed_show(package: Path) -> None:
+    revision = commit(package.parent)
+    git = program("git", package="git")
+    subprocess.run([git, "-C", package.parent, "add", "."], check=True)
+    assert version.revision() == f"{revision}-dirty"
+
+
+def test_an_archive_that_git_makes_knows_its_commit(package: Path) -> None:
+    repository = package.parent
+    (repository / ".gitattributes").write_text((ROOT / ".gitattributes").read_text())
+    commit(repository)
+    git = program("git", package="git")
+    subprocess.run([git, "-C", repository, "add", "."], check=True)
+    revision = commit(repository)
+    archive = subprocess.run(
+        [git, "-C", repository, "archive", "HEAD", "exporter/REVISION"],
+        check=True,
+        capture_output=True,
+    )
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        recorded = files.extractfile("exporter/REVISION")
+        assert recorded is not None
+        (package / "REVISION").write_bytes(recorded.read())
+    shutil.rmtree(repository / ".git")
+    assert version.revision() == revision
 
 
 def test_somebody_elses_repository_around_the_package_tells_nothing(package: Path) -> None:

@@ -1,4 +1,4 @@
-"""`make docs`: writes the tables in docs/ that are generated from the code."""
+"""`make docs`: writes what in docs/ is generated from the code: tables, and the manual page."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ from exporter.flags import flag_parser
 from exporter.metrics import catalog
 from exporter.metrics.metric import Group, Metric
 from exporter.state.lines import TARGETS
+from tools.man import MAN_PAGE, man_page
 
 ROOT: Final = Path(__file__).parent.parent
 DOCS: Final = ROOT / "docs"
@@ -82,10 +83,11 @@ def with_table(text: str, name: str, table: str) -> str:
 
 
 def main() -> None:
-    """Write all generated tables."""
+    """Write all generated tables and the manual page."""
     for file, name, table in GENERATED:
         text = file.read_text(encoding="utf-8")
         file.write_text(with_table(text, name, table()), encoding="utf-8")
+    MAN_PAGE.write_text(man_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

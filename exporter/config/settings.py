@@ -155,7 +155,7 @@ class OrganizationSettings(Model):
 class Settings(Document):
     """The whole configuration."""
 
-    example: ClassVar = "config.example.yaml"
+    example: ClassVar = "kraken-custody-exporter --config.example"
     hidden: ClassVar = frozenset({"credentials"})
     never_inline: ClassVar = " (secrets come from files or the environment, never from this file)"
 

@@ -52,7 +52,7 @@ class Model(BaseModel):
 class Document(Model):
     """A configuration file as a whole.
 
-    example: the file that shows what may be in it. hidden: the sections whose values no message repeats. never_inline:
+    example: where to see what may be in it. hidden: the sections whose values no message repeats. never_inline:
     what to say of an unknown key that looks like a secret. lists: of things with names: what a message calls each.
     """
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.cli import CONFIG_EXAMPLE
 from exporter.config import (
     Api,
     ConfigError,
@@ -23,7 +23,7 @@ from exporter.config import (
 )
 from tests.config.documents import ENVIRON, FILES, write_secrets
 
-EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_text()
+EXAMPLE = CONFIG_EXAMPLE.read_text()
 MODELS = (
     Settings,
     Api,

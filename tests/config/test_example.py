@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cli import CONFIG_EXAMPLE
 from exporter.config import (
     Api,
     CredentialSettings,
@@ -17,8 +18,6 @@ from exporter.config import (
 )
 from tests.config.documents import FILES, document, read
 
-EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
-
 
 @pytest.fixture
 def filled_in(tmp_path: Path) -> Path:
@@ -27,7 +26,7 @@ def filled_in(tmp_path: Path) -> Path:
     (tmp_path / "secrets" / "api-key").write_text(FILES["key"])
     (tmp_path / "secrets" / "api-secret").write_text(FILES["secret"])
     file = tmp_path / "config.yaml"
-    file.write_text(EXAMPLE.read_text())
+    file.write_text(CONFIG_EXAMPLE.read_text())
     return file
 
 
@@ -52,7 +51,7 @@ def test_the_example_mentions_every_key(
         | VaultSettings
     ],
 ) -> None:
-    mentioned = set(re.findall(r"^[ #-]*(\w+):", EXAMPLE.read_text(), re.MULTILINE))
+    mentioned = set(re.findall(r"^[ #-]*(\w+):", CONFIG_EXAMPLE.read_text(), re.MULTILINE))
     assert set(model.model_fields) <= mentioned
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from exporter import __version__
+from exporter.cli import CONFIG_EXAMPLE
 from tests.deploy import dockerfile
 from tests.deploy.rules import DEPLOY
 from tests.programs import program
@@ -132,7 +133,7 @@ def test_configuration_and_secrets_are_where_the_example_has_them() -> None:
     assert f"WORKDIR {directory}" in dockerfile.LINES
     real = SERVICES["real"]
     targets = {file["source"]: file["target"] for file in real["configs"] + real["secrets"]}
-    credential = load(dockerfile.REPOSITORY / "config.example.yaml")["credentials"]["treasury"]
+    credential = load(CONFIG_EXAMPLE)["credentials"]["treasury"]
     assert targets == {
         "config": f"{directory}/config.yaml",
         "api-key": f"{directory}/{credential['api_key_file']}",

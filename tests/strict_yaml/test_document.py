@@ -100,7 +100,7 @@ def test_a_document_has_at_most_1_mib(directory: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# comment\n", "---\n...\n", "null", "~"])
 def test_an_empty_document_says_so(text: str, directory: Path) -> None:
-    problem = "is empty: config.example.yaml shows what belongs here"
+    problem = "is empty: kraken-custody-exporter --config.example shows what belongs here"
     assert mistakes(text, directory) == [problem]
 
 
