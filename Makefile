@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 SHIPPED := $(VENV)/.shipped
 READY := $(VENV)/.ready
 
-.PHONY: help demo test coverage check format docs dashboards kubernetes-rules screenshots bench mutation requirements sbom audit clean
+.PHONY: help demo test coverage check format docs dashboards kubernetes-rules chart screenshots bench mutation requirements sbom audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -54,6 +54,9 @@ dashboards: $(READY) ## write the Grafana dashboards
 
 kubernetes-rules: $(READY) ## write the alerts for the Prometheus operator
 	$(BIN)/python -m tools.kubernetes_rules
+
+chart: $(READY) ## write the kustomize base from the Helm chart; needs helm
+	$(BIN)/python -m tools.chart
 
 screenshots: $(READY) ## take the pictures of the documentation from the demo
 	$(BIN)/python -m tools.screenshots

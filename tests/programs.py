@@ -14,3 +14,10 @@ def program(name: str, *, package: str) -> str:
     if os.environ.get("CI") == "true":
         pytest.fail(how, pytrace=False)
     pytest.skip(how)
+
+
+def optional_program(name: str, *, how: str) -> str:
+    """Return the path of a program that is not in Debian, so that without it the test is skipped in CI too."""
+    if found := shutil.which(name):
+        return found
+    pytest.skip(f"{name} is not installed: {how}")

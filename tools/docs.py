@@ -9,6 +9,7 @@ from exporter.flags import flag_parser
 from exporter.metrics import catalog
 from exporter.metrics.metric import Group, Metric
 from exporter.state.lines import TARGETS
+from tools.chart import CHART, values_table
 from tools.man import MAN_PAGE, man_page
 
 ROOT: Final = Path(__file__).parent.parent
@@ -67,6 +68,7 @@ def flag_table() -> str:
 GENERATED: Final = (
     (DOCS / "configuration.md", "flags", flag_table),
     (DOCS / "metrics.md", "metrics", metric_tables),
+    (CHART / "README.md", "values", values_table),
 )
 """For each generated table: its file, its name in the file's comments, and what writes it."""
 
