@@ -1,0 +1,32 @@
+"""The wheel and the sdist, built of this directory as a release builds them, but without an environment of its own."""
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+def build(source: Path, directory: Path, *targets: str) -> Path:
+    """Build with hatchling what lies in `source` into `directory`, and return that."""
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(directory)]
+    for target in targets:
+        command += ["--target", target]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return directory
+
+
+def only(directory: Path, pattern: str) -> Path:
+    """Return the one file of a directory whose name has the pattern."""
+    (found,) = directory.glob(pattern)
+    return found
+
+
+def unpacked(sdist: Path, directory: Path) -> Path:
+    """Unpack an sdist into `directory` and return where its files are."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(directory, filter="data")
+    return only(directory, "kraken_custody_exporter-*")

@@ -1,0 +1,143 @@
+"""The wheel and the sdist as users install them: away from the checkout, on each Python that this machine has.
+
+They come from the package index that uv is set up to use; where it reaches none, all of this is skipped.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+from uv import find_uv_bin
+
+from exporter import __version__
+from exporter.cli import CONFIG_EXAMPLE
+from exporter.version import revision
+from tests.packaging.distributions import ROOT, build, only
+from tests.waiting import until
+
+OLDEST: Final = 11
+PYTHONS: Final = range(OLDEST, 15)
+
+
+def uv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run uv; what this environment says of Python's paths is not for others."""
+    command = [find_uv_bin(), "--quiet", "--no-progress", *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def python(minor: int) -> str:
+    """Return a Python 3 with this minor version, or skip the test."""
+    if sys.version_info.minor == minor:
+        return sys.executable
+    # A pyenv has commands for versions of which one is to be chosen.
+    environ = os.environ | {"PYENV_VERSION": f"3.{minor}"}
+    if found := shutil.which(f"python3.{minor}"):
+        asked = subprocess.run(
+            [found, "-c", "import sys; print(sys.executable)"],
+            env=environ,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if asked.returncode == 0:
+            return asked.stdout.strip()
+    pytest.skip(f"there is no python3.{minor} here")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a wheel and an sdist, where a package index can be reached."""
+    probe = tmp_path_factory.mktemp("probe")
+    asked = uv("pip", "install", "--dry-run", "--no-deps", "--target", probe, "hatchling")
+    if asked.returncode:
+        pytest.skip(f"no package index can be reached: {asked.stderr.strip().splitlines()[-1]}")
+    return build(ROOT, tmp_path_factory.mktemp("built"))
+
+
+def install(file: Path, minor: int, directory: Path, *options: str) -> Path:
+    """Install a distribution into an environment of its own in `directory`, and return that one's programs."""
+    environment = directory / "environment"
+    assert uv("venv", "--python", python(minor), environment).returncode == 0
+    done = uv("pip", "install", "--python", environment, *options, file)
+    assert done.returncode == 0, done.stderr
+    checked = uv("pip", "check", "--python", environment)
+    assert checked.returncode == 0, checked.stderr
+    return environment / "bin"
+
+
+@contextmanager
+def running(programs: Path, directory: Path) -> Iterator[httpx.Client]:
+    """Run the demo, lend a client of it, and expect it to stop well."""
+    log = directory / "log"
+    command = (programs / "kraken-custody-exporter", "--demo", "--web.listen-address=127.0.0.1:0")
+    with log.open("w") as stderr:
+        process = subprocess.Popen(command, cwd=directory, env={}, stderr=stderr)
+    try:
+        page = until(lambda: re.search(r"event=started .*page=(\S+)", log.read_text()))[1]
+        with httpx.Client(base_url=page, trust_env=False) as client:
+            yield client
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def check(programs: Path, directory: Path) -> None:
+    """Use what is installed: the command, all that it reads from the package, and its manual page."""
+
+    def printed(*arguments: str) -> str:
+        command = [str(programs / "kraken-custody-exporter"), *arguments]
+        done = subprocess.run(
+            command, cwd=directory, env={}, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    assert printed("--version").startswith(
+        f"kraken-custody-exporter {__version__} (revision {revision()}, Python 3."
+    )
+    assert printed("--config.example") == CONFIG_EXAMPLE.read_text("utf-8")
+    assert (programs.parent / "share/man/man1/kraken-custody-exporter.1").is_file()
+    package = ROOT / "exporter"
+    runbook = min((package / "runbooks").glob("*.md")).stem
+    with running(programs, directory) as client:
+        for path in ("/", "/help", "/api/v1/targets", f"/runbooks/{runbook}"):
+            assert client.get(path).status_code == 200, path
+        for file in (package / "web" / "static").iterdir():
+            assert client.get(f"/static/{file.name}").content == file.read_bytes()
+        metrics = until(
+            lambda: (
+                page
+                if "kraken_custody_vault_balance{" in (page := client.get("/metrics").text)
+                else None
+            )
+        )
+    assert f'version="{__version__}"' in metrics
+
+
+@pytest.mark.parametrize("minor", PYTHONS)
+def test_the_wheel_works_with_the_newest_of_everything(
+    built: Path, minor: int, tmp_path: Path
+) -> None:
+    check(install(only(built, "*.whl"), minor, tmp_path), tmp_path)
+
+
+def test_the_wheel_works_with_the_oldest_of_everything_that_is_allowed(
+    built: Path, tmp_path: Path
+) -> None:
+    """On the oldest Python alone, as newer ones need newer packages."""
+    lowest = "--resolution=lowest-direct"
+    check(install(only(built, "*.whl"), OLDEST, tmp_path, lowest), tmp_path)
+
+
+def test_the_sdist_can_be_installed(built: Path, tmp_path: Path) -> None:
+    check(install(only(built, "*.tar.gz"), sys.version_info.minor, tmp_path), tmp_path)
