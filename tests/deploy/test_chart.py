@@ -544,9 +544,9 @@ def test_the_notes_say_how_to_see_it_and_how_to_make_the_secrets(tmp_path: Path)
     notes = yaml.safe_load(said.stdout)["notes"]
     assert f"port-forward deployment/custody-{NAME} 10063\n  http://127.0.0.1:10063/\n" in notes
     assert (
-        "kubectl --namespace treasury create secret generic kraken-trading "
-        "\\ --from-file=key --from-file=secret --from-file=totp\n"
-    ) in notes.replace("\\\n   ", "\\")
+        "  kubectl --namespace treasury create secret generic kraken-trading"
+        " --from-file=key --from-file=secret --from-file=totp\n"
+    ) in notes
     assert "Nothing scrapes it yet" not in notes
 
 
