@@ -1,0 +1,1 @@
+"""Several processes, one of which polls: a lease, and the engines that keep its record."""

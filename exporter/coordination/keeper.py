@@ -1,0 +1,196 @@
+"""Keeps the lease, or waits for it: asks the engine when it is time, and tells what changes."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from exporter.coordination.engine import Engine, EngineError
+from exporter.coordination.lease import GIVEN_UP, RENEWALS, Lease
+from exporter.logs import get_logger
+
+log = get_logger()
+
+RELEASE_SECONDS: Final = 2.0
+"""For giving up the lease when the process stops, which has to have ended after 5 s."""
+CONFLICTS: Final = 3
+"""Times in a row that a holder and its standbys may write at the same moment before each waits for its next look."""
+STUCK_AFTER_SECONDS: Final = 30.0
+RESTART_SECONDS: Final = 1.0
+
+
+class LeaseHeldError(Exception):
+    """Somebody else holds the lease, or nobody can tell: the message says who or why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a keeper takes from outside.
+
+    boottime: seconds that count the machine's sleep too. wall: Unix seconds. nonce: the highest that this process has
+    used, in nanoseconds. changed: called when the record was read or written, and when the lease has ended.
+    """
+
+    boottime: Callable[[], float]
+    wall: Callable[[], float]
+    nonce: Callable[[], int]
+    changed: Callable[[], None]
+
+
+class Keeper:
+    """Keeps the lease called `name` in `engine`.
+
+    problem: why the engine could not be asked the last time, "" where it could.
+    """
+
+    def __init__(self, name: str, lease: Lease, engine: Engine, surroundings: Surroundings) -> None:
+        self.name = name
+        self.lease = lease
+        self.problem = ""
+        self._engine = engine
+        self._around = surroundings
+        self._look = asyncio.Event()
+        self._turned_at: float | None = None
+        self._unreachable_since: float | None = None
+        self._was_held = False
+        self._told = ""
+
+    async def run(self) -> None:
+        """Keep the lease until cancelled. Whatever goes wrong in here is logged, and it goes on."""
+        while True:
+            try:
+                await self._keep()
+            except Exception:
+                log.exception("lease_crashed", lease=self.name)
+                await asyncio.sleep(RESTART_SECONDS)
+
+    async def wait(self) -> None:
+        """Return once this process holds the lease.
+
+        Raises LeaseHeldError where somebody else does, or where the engine cannot be asked for a whole `duration`.
+        """
+        began = self._around.boottime()
+        while not self.lease.holds(self._around.boottime()):
+            await self._turn()
+            if rival := self.lease.rival:
+                raise LeaseHeldError(
+                    f"{rival.holder} holds the lease {self.name}: stop it first, as nonces of two users of one key "
+                    "collide, or use another key without this lease"
+                )
+            waited = self._around.boottime() - (self._unreachable_since or began)
+            if self.problem and waited >= self.lease.terms.duration:
+                raise LeaseHeldError(f"the lease {self.name} cannot be read: {self.problem}")
+            await self._sleep()
+
+    def look_again(self) -> None:
+        """Read the record at once."""
+        self._look.set()
+
+    def tell(self) -> None:
+        """Log whether the lease was taken or has ended since this was last asked."""
+        is_held, lease = self.lease.holds(self._around.boottime()), self.lease
+        if is_held == self._was_held:
+            return
+        self._was_held = is_held
+        if is_held:
+            log.info("lease_acquired", lease=self.name, holder=lease.me)
+        elif lease.loss == GIVEN_UP:
+            log.info("lease_lost", lease=self.name, holder=lease.me, problem=lease.loss)
+        else:
+            problem = lease.loss or "not renewed in time"
+            log.warning("lease_lost", lease=self.name, holder=lease.me, problem=problem)
+        lease.loss = ""
+
+    def trouble(self) -> str | None:
+        """Return why no progress is made, None where it is, whatever the engine answers."""
+        if self._turned_at is None:
+            return None
+        silence = self._around.boottime() - self._turned_at
+        if silence > STUCK_AFTER_SECONDS + self.lease.terms.duration:
+            return f"the loop that keeps the lease has been stuck for {silence:.0f} s"
+        return None
+
+    async def release(self) -> None:
+        """Give up the lease, if it is this process's, so that somebody else need not wait for its end."""
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                found = await self._engine.read()
+                record = self.lease.release(found)
+                if record is not None and await self._engine.swap(found, record):
+                    self.lease.wrote(replace(found, record=record), *2 * (self._around.boottime(),))
+        except (EngineError, TimeoutError) as error:
+            log.warning(
+                "lease_unreachable", lease=self.name, problem=_words(error, RELEASE_SECONDS)
+            )
+        self.tell()
+
+    async def close(self) -> None:
+        """Close the engine's connections."""
+        await self._engine.close()
+
+    async def _keep(self) -> None:
+        while True:
+            self._look.clear()
+            await self._turn()
+            self._around.changed()
+            await self._sleep()
+            # Time alone may have ended the lease.
+            self._around.changed()
+
+    async def _sleep(self) -> None:
+        now = self._around.boottime()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self.lease.next_turn(now) - now)):
+                await self._look.wait()
+
+    async def _turn(self) -> None:
+        """Read the record, and write what is to be written."""
+        self._turned_at = self._around.boottime()
+        limit = max(1.0, self.lease.terms.duration / RENEWALS)
+        try:
+            async with asyncio.timeout(limit):
+                for _ in range(CONFLICTS):
+                    if await self._settled():
+                        break
+        except (EngineError, TimeoutError) as error:
+            self._failed(_words(error, limit))
+        else:
+            self._succeeded()
+        self.tell()
+
+    async def _settled(self) -> bool:
+        """Read and write once; return whether that is that, as nobody else has written in between."""
+        around, lease = self._around, self.lease
+        found = await self._engine.read()
+        record = lease.decide(found, around.boottime(), around.wall(), around.nonce())
+        if record is None:
+            return True
+        # A renewal that took long to arrive must not seem younger than it is.
+        sent_at = around.boottime()
+        if not await self._engine.swap(found, record):
+            return False
+        lease.wrote(replace(found, record=record), around.boottime(), sent_at)
+        return True
+
+    def _failed(self, problem: str) -> None:
+        # Once an outage, however often its words change.
+        if self._unreachable_since is None:
+            self._unreachable_since = self._around.boottime()
+            log.warning("lease_unreachable", lease=self.name, problem=problem)
+        self.problem = problem
+
+    def _succeeded(self) -> None:
+        if self._unreachable_since is not None:
+            seconds = round(self._around.boottime() - self._unreachable_since, 1)
+            log.info("lease_reachable", lease=self.name, seconds=seconds)
+        self.problem, self._unreachable_since = "", None
+        record = self.lease.found.record if self.lease.found else None
+        holder = record.holder if record else ""
+        if holder not in (self._told, "", self.lease.me):
+            log.info("lease_held", lease=self.name, holder=holder)
+        self._told = holder
+
+
+def _words(error: EngineError | TimeoutError, limit: float) -> str:
+    return str(error) if isinstance(error, EngineError) else f"no answer within {limit:g} s"

@@ -1,0 +1,216 @@
+"""A lease as a `coordination.k8s.io/v1` Lease, kept by the API server of the cluster that this pod runs in.
+
+Spoken over HTTP with the pod's service account, without a client library: those at hand decide by the wall clock who
+holds a lease. `resourceVersion` is what a compare-and-set compares (Kubernetes API concepts, "Resource versions").
+https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/
+"""
+
+import asyncio
+import contextlib
+import copy
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import httpx
+
+from exporter.coordination.engine import EngineError, Found, Record
+from exporter.strict_yaml.mistakes import ProblemError
+from exporter.strict_yaml.secret_text import secret_text
+
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod has its service account."""
+ANNOTATIONS: Final = "kraken-custody-exporter/"
+RENEWALS: Final = f"{ANNOTATIONS}renewals"
+CEILING: Final = f"{ANNOTATIONS}nonce-ceiling"
+STANDBY: Final = f"{ANNOTATIONS}standby"
+LONGEST_MESSAGE: Final = 200
+TIMEOUT_SECONDS: Final = 60.0
+"""For each step of a request. Whoever asks has a shorter limit of its own."""
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """How the API server is reached.
+
+    url: of the API server. service_account: a directory with the files `token`, `ca.crt` and `namespace`.
+    """
+
+    url: str
+    service_account: Path = SERVICE_ACCOUNT
+
+    @classmethod
+    def around(cls, environ: Mapping[str, str]) -> Self:
+        """Return the cluster that this pod runs in. Raises EngineError where this is not a pod."""
+        host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
+        if not host or not port:
+            raise EngineError(
+                "this is not a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; elsewhere use "
+                "lease.kind redis"
+            )
+        return cls(f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
+
+
+class KubernetesEngine:
+    """Keeps the record in the Lease called `name`. wall: Unix seconds, which are told to people who read the Lease."""
+
+    def __init__(self, name: str, cluster: Cluster, wall: Callable[[], float]) -> None:
+        self._name = name
+        self._cluster = cluster
+        self._wall = wall
+        self._http: httpx.AsyncClient | None = None
+        self._namespace = ""
+
+    async def read(self) -> Found:
+        """Return what there is. Raises EngineError."""
+        answer = await self._ask("GET")
+        if answer.status_code == 404:
+            return Found(None)
+        return _found(self._name, _document(answer))
+
+    async def swap(self, found: Found, record: Record) -> bool:
+        """Write `record` if the Lease is still what was `found`; return whether it was. Raises EngineError."""
+        before = found.version if isinstance(found.version, dict) else None
+        lease = _lease(self._name, before, record, self._wall())
+        answer = await self._ask("PUT" if before else "POST", lease)
+        # 404: it was deleted meanwhile, or the namespace is not there, which the next read tells.
+        return answer.status_code not in (404, 409)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def _ask(self, method: str, lease: JsonObject | None = None) -> httpx.Response:
+        """Send one request; return an answer that says what became of it. Raises EngineError."""
+        try:
+            token = await asyncio.to_thread(self._token)
+            http = await self._client()
+            answer = await http.request(
+                method,
+                f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases"
+                + ("" if method == "POST" else f"/{self._name}"),
+                json=lease,
+                headers={"authorization": f"Bearer {token}"},
+            )
+        except (httpx.HTTPError, OSError) as error:
+            # The CA may be another by now, and a connection may hang.
+            await self.close()
+            raise EngineError(f"the API server at {self._cluster.url}: {_words(error)}") from None
+        except BaseException:
+            await self.close()
+            raise
+        if answer.is_success or answer.status_code in (404, 409):
+            return answer
+        raise EngineError(_refusal(answer, method, self._name, self._namespace))
+
+    async def _client(self) -> httpx.AsyncClient:
+        if self._http is None:
+            tls, self._namespace = await asyncio.to_thread(self._read_files)
+            # A proxy from the environment is for the way out of the cluster.
+            self._http = httpx.AsyncClient(
+                base_url=self._cluster.url, verify=tls, trust_env=False, timeout=TIMEOUT_SECONDS
+            )
+        return self._http
+
+    def _read_files(self) -> tuple[ssl.SSLContext, str]:
+        directory = self._cluster.service_account
+        try:
+            tls = ssl.create_default_context(cafile=directory / "ca.crt")
+        except OSError as error:
+            raise EngineError(f"{directory / 'ca.crt'}: {error.strerror or error}") from None
+        return tls, _text(directory / "namespace")
+
+    def _token(self) -> str:
+        # It rotates every hour.
+        return _text(self._cluster.service_account / "token")
+
+
+def _text(file: Path) -> str:
+    try:
+        return secret_text(file, {})
+    except ProblemError as problem:
+        raise EngineError(f"{file}: {problem}") from None
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _document(answer: httpx.Response) -> JsonObject:
+    with contextlib.suppress(ValueError):
+        document = answer.json()
+        if isinstance(document, dict):
+            return document
+    raise EngineError(f"the API server's answer is not JSON (status {answer.status_code})")
+
+
+def _refusal(answer: httpx.Response, method: str, name: str, namespace: str) -> str:
+    """Return what a Status says, and what to do about it."""
+    told = ""
+    with contextlib.suppress(ValueError, AttributeError):
+        told = str(answer.json().get("message", ""))
+    shown = "".join(it if it.isprintable() else " " for it in told)[:LONGEST_MESSAGE]
+    problem = f"the API server answered {answer.status_code}" + (f": {shown}" if shown else "")
+    if answer.status_code != 403:
+        return problem
+    if method == "POST":
+        return f"{problem}. Create the Lease {name} in namespace {namespace}, empty: no right to create is needed then"
+    return f"{problem}. Allow the service account to get and update the Lease {name} in namespace {namespace}"
+
+
+def _found(name: str, lease: JsonObject) -> Found:
+    spec = lease.get("spec") or {}
+    annotations = lease.get("metadata", {}).get("annotations") or {}
+    holder = spec.get("holderIdentity") or ""
+    if RENEWALS not in annotations and not holder:
+        # Made beforehand, so that no right to create one is needed.
+        return Found(None, lease)
+    try:
+        record = Record(
+            holder=str(holder),
+            renewals=int(annotations[RENEWALS]),
+            ceiling=int(annotations[CEILING]),
+            duration=int(spec["leaseDurationSeconds"]),
+            acquired=datetime.fromisoformat(spec["acquireTime"]).timestamp(),
+            standby=str(annotations.get(STANDBY, "")),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise EngineError(
+            f"the Lease {name} was not written by this exporter: choose another lease.name, or empty it"
+        ) from None
+    return Found(record, lease)
+
+
+def _lease(name: str, before: JsonObject | None, record: Record, wall: float) -> JsonObject:
+    """Return the Lease that says `record` at the moment `wall`; what else `before` has stays."""
+    lease = copy.deepcopy(before or {"metadata": {"name": name}})
+    lease |= {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+    spec = lease.get("spec") or {}
+    annotations = lease["metadata"].get("annotations") or {}
+    annotations |= {RENEWALS: str(record.renewals), CEILING: str(record.ceiling)}
+    annotations[STANDBY] = record.standby
+    lease["metadata"]["annotations"] = annotations
+    if not record.standby:
+        # `renewTime` is of the last renewal, not of a standby's mark; nobody here decides by it.
+        spec["renewTime"] = _micro_time(wall)
+    if record.holder and record.holder != (spec.get("holderIdentity") or ""):
+        spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
+    lease["spec"] = spec | {
+        "holderIdentity": record.holder,
+        "leaseDurationSeconds": record.duration,
+        "acquireTime": _micro_time(record.acquired),
+    }
+    return lease
+
+
+def _micro_time(wall: float) -> str:
+    return (
+        datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    )

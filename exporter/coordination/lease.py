@@ -1,0 +1,224 @@
+"""The lease: who of several processes polls, as arithmetic over records that were read and a given `now`.
+
+`now` is of a clock that counts the machine's sleep too (`clocks.boottime`). Clocks of two machines are never compared:
+each counts only seconds between two looks at its own.
+
+*Holder.* A renewal counts from the moment before it was sent. Others see it later than that, and wait longer. A request
+is sent only while its timeout ends before the lease does, so that it has ended when a successor begins.
+
+*Standby.* It takes over what has not changed for `duration`, which the record says: the holder that wrote it counts on
+that. What was given up it takes at once. Where there is no record at all somebody may hold the lease all the same, so
+it waits as long.
+
+*Nonces.* The holder signs none above the record's ceiling, and a successor begins above it. Every writer keeps the
+highest that it has ever seen.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+from exporter.coordination.engine import Found, Record
+
+STANDBY_SECONDS: Final = 1.0
+"""Between two looks of a standby, and of a holder that could not renew."""
+RENEWALS: Final = 5
+"""How many times a holder renews in one `duration`."""
+DRIFT: Final = 0.001
+"""How much faster one machine's seconds may pass than another's; NTP corrects a clock by 500 ppm at the most."""
+SILENT_DURATIONS: Final = 3
+"""How many durations without an answer from the API make a holder give up the lease where somebody waits for it."""
+BETWEEN_GIVING_UP_SECONDS: Final = 600.0
+GIVEN_UP: Final = "given up"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is agreed on. duration: seconds for which a renewal holds. timeout: seconds after which a request ended."""
+
+    duration: float
+    timeout: float
+
+    @property
+    def nonces(self) -> int:
+        """How far the ceiling is above what is in use, in nanoseconds."""
+        return int(2e9 * self.duration)
+
+
+class Lease:
+    """What one process knows of the lease. terms: may change at any time.
+
+    me: unique among all processes that ever ran, so that a record with this name was written by this process. found:
+    what was read or written last. above: nonces of this process must be above it; up_to: none may be above it; both in
+    nanoseconds. rival: another holder's record, once it was seen to live. loss: why the lease was lost last.
+    """
+
+    def __init__(self, me: str, terms: Terms) -> None:
+        self.me = me
+        self.terms = terms
+        self.found: Found | None = None
+        self.above = self.up_to = 0
+        self.rival: Record | None = None
+        self.loss = ""
+        self._ceiling = 0
+        self._renewals = 0
+        self._acquired = 0.0
+        self._ends = -math.inf
+        self._renew_at = -math.inf
+        # Since when what there is has not changed, and whether it may be older than what was there before.
+        self._unchanged_since = math.inf
+        self._is_wary = False
+        self._doubted_at = -math.inf
+        self._silent_since = math.inf
+        self._gives_up_at = math.inf
+        self._gave_up_at = -math.inf
+
+    def holds(self, now: float) -> bool:
+        """Whether nobody else may send."""
+        return now < self._ends
+
+    def may_send(self, now: float) -> bool:
+        """Whether a request may go now; it must have ended after `timeout`."""
+        is_certain = self._doubted_at == -math.inf and self._gives_up_at == math.inf
+        return is_certain and now < self._ends - self.terms.timeout
+
+    def next_turn(self, now: float) -> float:
+        """Return when the record should be read again, whatever came of the last time."""
+        if not self.holds(now) or self._doubted_at > -math.inf:
+            return now + STANDBY_SECONDS
+        soon = self._renew_at if self._renew_at > now else now + STANDBY_SECONDS
+        return min(soon, self._ends, max(self._gives_up_at, now))
+
+    def decide(self, found: Found, now: float, wall: float, nonce: int) -> Record | None:
+        """Return what is to be written in the place of what was `found`, None where nothing is.
+
+        wall: Unix seconds. nonce: the highest that this process has used, in nanoseconds.
+        """
+        record = found.record
+        self._observe(found, now)
+        if self._is_mine(record, now):
+            # The successor begins at once, so the last request has to have ended.
+            if self._may_give_up(record, now):
+                return self._given_up()
+            return self._held(max(nonce, self.above), wall, since=self._acquired or wall)
+        if self.holds(now):
+            self.loss = (
+                f"taken by {record.holder}"
+                if record and record.holder
+                else "the record was emptied"
+            )
+            self._ends = -math.inf
+        if self._may_take(record, now):
+            # A predecessor may have used every nonce up to its ceiling.
+            return self._held(max(nonce, self._ceiling), wall, since=wall)
+        if record is not None and record.holder and not record.standby:
+            return replace(record, standby=self.me, ceiling=self._ceiling)
+        return None
+
+    def wrote(self, found: Found, now: float, sent_at: float) -> None:
+        """Note that what `decide` returned was written, between `sent_at` and `now`. found: with it as its record."""
+        record = found.record
+        assert record is not None  # noqa: S101 - nothing else is ever written
+        was_held, before = self.holds(now), self._ceiling
+        self._observe(found, now)
+        if record.standby:
+            # A mark alone: whose name the record has may be a matter of the past.
+            return
+        if record.holder:
+            if not was_held:
+                self.above = before
+                self._silent_since = math.inf
+            self.up_to, self._acquired = record.ceiling, record.acquired
+            self._ends = sent_at + record.duration * (1 - DRIFT)
+            self._renew_at = sent_at + record.duration / RENEWALS
+            if sent_at >= self._doubted_at:
+                self._doubted_at = -math.inf
+        else:
+            self.released(now)
+
+    def released(self, now: float) -> None:
+        """Note that this process holds the lease no longer, of its own will."""
+        if self._gives_up_at < math.inf:
+            self.loss = "given up: the API does not answer here, and a standby waits"
+            self._gave_up_at = now
+        else:
+            self.loss = GIVEN_UP
+        self._ends = -math.inf
+        self._gives_up_at = self._silent_since = math.inf
+        # Whoever waits is to have it.
+        self._is_wary = True
+
+    def release(self, found: Found) -> Record | None:
+        """Return what gives up the lease, None where what was `found` is not this process's."""
+        record = found.record
+        if record is None or record.holder != self.me:
+            return None
+        self._ceiling = max(self._ceiling, record.ceiling)
+        return self._given_up()
+
+    def doubt(self, now: float) -> None:
+        """Send nothing until the record was read again: the API has seen a larger nonce."""
+        self._doubted_at = now
+
+    def answered(self) -> None:
+        """Note that the API has answered a request."""
+        self._silent_since = self._gives_up_at = math.inf
+
+    def unanswered(self, now: float) -> None:
+        """Note that a request had no answer."""
+        self._silent_since = min(self._silent_since, now)
+
+    def _observe(self, found: Found, now: float) -> None:
+        before, self.found = self.found, found
+        record = found.record
+        if record is not None:
+            self._ceiling = max(self._ceiling, record.ceiling)
+            self._renewals = max(self._renewals, record.renewals)
+        if before is not None and _sign_of_life(before) == _sign_of_life(found):
+            return
+        self._unchanged_since = now
+        self._is_wary = before is not None and before.epoch != found.epoch
+        if before is not None and record is not None and record.holder not in ("", self.me):
+            self.rival = record
+
+    def _is_mine(self, record: Record | None, now: float) -> bool:
+        """Whether nobody else has taken the lease since this process had it."""
+        if record is None:
+            return self.holds(now)
+        # The last to write was this process, unless the engine has lost what was written since.
+        return record.holder == self.me and (self.holds(now) or not self._is_wary)
+
+    def _may_take(self, record: Record | None, now: float) -> bool:
+        if record is not None and not record.holder and not self._is_wary:
+            return True
+        duration = max(self.terms.duration, record.duration if record else 0)
+        return now - self._unchanged_since >= duration
+
+    def _may_give_up(self, record: Record | None, now: float) -> bool:
+        is_silent = now - self._silent_since >= SILENT_DURATIONS * self.terms.duration
+        is_soon = now - self._gave_up_at < BETWEEN_GIVING_UP_SECONDS
+        if is_silent and not is_soon and record is not None and record.standby:
+            self._gives_up_at = min(self._gives_up_at, now + self.terms.timeout)
+        return now >= self._gives_up_at
+
+    def _held(self, used: int, wall: float, *, since: float) -> Record:
+        """Return the record that says that this process holds the lease. used: no nonce above it was."""
+        ceiling = max(used, int(wall * 1e9)) + self.terms.nonces
+        return replace(
+            self._given_up(), holder=self.me, ceiling=max(self._ceiling, ceiling), acquired=since
+        )
+
+    def _given_up(self) -> Record:
+        return Record(
+            holder="",
+            renewals=self._renewals + 1,
+            ceiling=self._ceiling,
+            duration=math.ceil(self.terms.duration),
+            acquired=self._acquired,
+        )
+
+
+def _sign_of_life(found: Found) -> tuple[object, ...]:
+    """Return what changes where a holder lives: a standby's mark is none."""
+    record = found.record
+    return (found.epoch, *((record.holder, record.renewals) if record else ()))

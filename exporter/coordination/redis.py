@@ -1,0 +1,158 @@
+"""A lease as a key of Redis or Valkey, its record as JSON, without an expiry.
+
+A compare-and-set is a Lua script, which the server runs as one step (Redis, "Scripting with Lua"). A server that
+restarts may have lost its last writes, so `run_id` tells one run of it from the next.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
+
+from exporter.coordination.engine import EngineError, Found, Record
+from exporter.strict_yaml.mistakes import ProblemError
+from exporter.strict_yaml.secret_text import secret_text
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+COMPARE_AND_SET: Final = """
+local found = redis.call('GET', KEYS[1]) or ''
+if found ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+DEFAULT_PORT: Final = 6379
+LONGEST_MESSAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How the server is reached.
+
+    url: redis:// or rediss:// (TLS), a host, and optionally a port and the number of a database. username: "" for the
+    default user. password_file: read anew for each connection. ca_file: certificates to trust besides the system's.
+    """
+
+    url: str
+    username: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
+class RedisEngine:
+    """Keeps the record under the key `name`. Raises EngineError where redis-py is not installed."""
+
+    def __init__(self, name: str, server: Server) -> None:
+        self._name = name
+        self._server = server
+        self._redis = _client(server)
+
+    async def read(self) -> Found:
+        """Return what there is. Raises EngineError."""
+        info, written = await self._do(self._look)
+        return Found(_record(self._name, written), written or b"", str(info.get("run_id", "")))
+
+    async def swap(self, found: Found, record: Record) -> bool:
+        """Write `record` if the key is still what was `found`; return whether it was. Raises EngineError."""
+        written = json.dumps(asdict(record), separators=(",", ":"))
+        before = cast("bytes", found.version)
+        return bool(
+            await self._do(
+                lambda redis: redis.eval(COMPARE_AND_SET, 1, self._name, before, written)
+            )
+        )
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._redis.connection_pool.disconnect()
+
+    async def _look(self, redis: "Redis") -> Any:  # noqa: ANN401 - as redis-py has it
+        pipeline = redis.pipeline(transaction=False)
+        # Queued, though redis-py's types tell of an answer.
+        pipeline.info("server")
+        pipeline.get(self._name)
+        return await pipeline.execute()
+
+    async def _do(self, work: "Callable[[Redis], Awaitable[Any]]") -> Any:  # noqa: ANN401 - as redis-py has it
+        from redis.exceptions import RedisError  # noqa: PLC0415 - an extra
+
+        try:
+            return await work(self._redis)
+        except (RedisError, OSError) as error:
+            await self.close()
+            raise EngineError(f"{self._server.url}: {_words(error)}") from None
+        except BaseException:
+            # What was asked may still be answered, and would be taken for the answer to what is asked next.
+            await self.close()
+            raise
+
+
+def _client(server: Server) -> "Redis":
+    try:
+        from redis.asyncio import Redis  # noqa: PLC0415 - an extra
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.credentials import CredentialProvider  # noqa: PLC0415
+    except ImportError:
+        raise EngineError(
+            "lease.kind redis needs redis-py: pip install 'kraken-custody-exporter[redis]'"
+        ) from None
+
+    class Credentials(CredentialProvider):
+        """The password as it is now, which no other object has."""
+
+        async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+            password = await asyncio.to_thread(_password, server.password_file)
+            return (server.username, password) if server.username else (password,)
+
+    url = urlsplit(server.url)
+    return Redis(
+        host=url.hostname or "",
+        port=url.port or DEFAULT_PORT,
+        db=int(url.path.strip("/") or 0),
+        credential_provider=Credentials() if server.password_file else None,
+        ssl=url.scheme == "rediss",
+        ssl_ca_certs=str(server.ca_file) if server.ca_file else None,
+        # Whoever asks has a limit of its own, and tries again when it is time.
+        socket_timeout=None,
+        socket_connect_timeout=None,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=1,
+        protocol=2,
+        driver_info=None,
+    )
+
+
+def _password(file: Path | None) -> str:
+    try:
+        return secret_text(file, {}) if file else ""
+    except ProblemError as problem:
+        raise EngineError(f"lease.redis.password_file ({file}): {problem}") from None
+
+
+def _words(error: Exception) -> str:
+    told = "".join(it if it.isprintable() else " " for it in str(error))
+    return told[:LONGEST_MESSAGE] or type(error).__name__
+
+
+def _record(name: str, written: bytes | None) -> Record | None:
+    if not written:
+        return None
+    try:
+        fields = json.loads(written)
+        return Record(
+            holder=str(fields["holder"]),
+            renewals=int(fields["renewals"]),
+            ceiling=int(fields["ceiling"]),
+            duration=int(fields["duration"]),
+            acquired=float(fields["acquired"]),
+            standby=str(fields["standby"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise EngineError(
+            f"the key {name} was not written by this exporter: choose another lease.name, or delete the key"
+        ) from None
