@@ -7,6 +7,7 @@ from exporter.config.credentials import (
     SecretError,
     Secrets,
 )
+from exporter.config.lease import LeaseSettings, RedisSettings
 from exporter.config.loading import load, parse
 from exporter.config.settings import (
     Api,
@@ -23,10 +24,12 @@ __all__ = [
     "Api",
     "ConfigError",
     "CredentialSettings",
+    "LeaseSettings",
     "Mistake",
     "OrganizationSettings",
     "Polling",
     "RateLimit",
+    "RedisSettings",
     "SecretError",
     "Secrets",
     "Settings",

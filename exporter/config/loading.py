@@ -5,15 +5,18 @@ the wrong type, so that they are told together with the mistakes of single value
 """
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from exporter.config.credentials import ALL_CREDENTIALS
-from exporter.config.settings import Settings, organization_id
+from exporter.config.lease import SPARE_SECONDS, LeaseSettings
+from exporter.config.settings import Api, Settings, organization_id
 from exporter.strict_yaml.mistakes import Location, Mistake, ProblemError, names_text, path
 from exporter.strict_yaml.reader import load_document, parse_document
-from exporter.strict_yaml.scalars import Context, Fields, text
+from exporter.strict_yaml.scalars import Context, Fields, duration, text
 from exporter.strict_yaml.secret_text import secret_text
+from exporter.strict_yaml.validation import Model
 
 Located = tuple[Location, Fields]
 
@@ -45,6 +48,31 @@ def _relation_mistakes(tree: object, context: Context) -> Iterator[Mistake]:
     yield from _repeated(_api_keys(credentials, context), SAME_KEY)
     yield from _references(document.get("credentials"), organizations)
     yield from _repetitions(organizations)
+    lease, api = document.get("lease"), document.get("api")
+    if isinstance(lease, dict):
+        yield from _lease(lease, api if isinstance(api, dict) else {})
+
+
+def _lease(lease: Fields, api: Fields) -> Iterator[Mistake]:
+    redis = lease.get("redis")
+    if lease.get("kind") == "redis" and redis is None:
+        yield Mistake(("lease", "redis"), "is required for kind redis, with the server's url")
+    if lease.get("kind") == "kubernetes" and redis is not None:
+        yield Mistake(("lease", "redis"), "is for kind redis: remove it, or change the kind")
+    if isinstance(redis, dict) and _given(redis, "ca_file"):
+        url = _text(redis, "url")
+        if url and not url.lower().startswith("rediss:"):
+            yield Mistake(("lease", "redis", "ca_file"), "is for TLS: write rediss:// in the url")
+    with contextlib.suppress(ProblemError):  # told where the one value is validated
+        least = math.ceil(_seconds(api, "timeout", Api)) + SPARE_SECONDS
+        if _seconds(lease, "duration", LeaseSettings) < least:
+            problem = f"must be at least api.timeout and {SPARE_SECONDS} s more, which is {least}s"
+            yield Mistake(("lease", "duration"), problem)
+
+
+def _seconds(fields: Fields, key: str, model: type[Model]) -> float:
+    written = fields.get(key)
+    return duration(model.model_fields[key].default if written is None else written)
 
 
 def _choices(credentials: list[Located]) -> Iterator[Mistake]:

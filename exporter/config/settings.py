@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from exporter.config.credentials import CredentialSettings, RateLimit
+from exporter.config.lease import LABEL, LeaseSettings
 from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.scalars import (
     CaFile,
@@ -23,8 +24,6 @@ from exporter.strict_yaml.validation import Document, Model
 
 VAULT_ID = re.compile(r"V[A-Z2-7]{12}[ACEGIKMOQSUWY246]")
 ORGANIZATION_ID = re.compile(r"[A-Za-z0-9]{16}")
-# A longer label makes the resolver raise an error that is none of the network's.
-LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 BASE_URL = re.compile(
     rf"(?P<scheme>https?)://(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<host>{LABEL}(?:\.{LABEL})*))"
     r"(?::(?P<port>[0-9]{1,5}))?/?",
@@ -153,10 +152,13 @@ class OrganizationSettings(Model):
 
 
 class Settings(Document):
-    """The whole configuration."""
+    """The whole configuration.
+
+    lease: None where this process always polls.
+    """
 
     example: ClassVar = "kraken-custody-exporter --config.example"
-    hidden: ClassVar = frozenset({"credentials"})
+    hidden: ClassVar = frozenset({"credentials", "lease"})
     never_inline: ClassVar = " (secrets come from files or the environment, never from this file)"
 
     lists: ClassVar = {"organizations": "organization", "vaults": "vault"}
@@ -164,6 +166,7 @@ class Settings(Document):
     api: Api = Api()
     polling: Polling = Polling()
     credentials: Mapping[Name, CredentialSettings] = Field(min_length=1)
+    lease: LeaseSettings | None = None
     organizations: tuple[OrganizationSettings, ...] = Field(min_length=1)
 
     @field_validator("organizations", mode="before")

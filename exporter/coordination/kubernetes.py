@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from exporter.config.credentials import header_text
 from exporter.coordination.engine import EngineError, Found, Record
 from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.secret_text import secret_text
@@ -69,9 +70,9 @@ class KubernetesEngine:
     async def read(self) -> Found:
         """Return what there is. Raises EngineError."""
         answer = await self._ask("GET")
-        if answer.status_code == 404:
-            return Found(None)
-        return _found(self._name, _document(answer))
+        # Whatever else answers at that address is not the API server, and its 404 says nothing.
+        document = _document(answer)
+        return Found(None) if answer.status_code == 404 else _found(self._name, document)
 
     async def swap(self, found: Found, record: Record) -> bool:
         """Write `record` if the Lease is still what was `found`; return whether it was. Raises EngineError."""
@@ -134,7 +135,8 @@ class KubernetesEngine:
 
 def _text(file: Path) -> str:
     try:
-        return secret_text(file, {})
+        # What no header can carry would be repeated in an error.
+        return header_text(secret_text(file, {}))
     except ProblemError as problem:
         raise EngineError(f"{file}: {problem}") from None
 

@@ -53,7 +53,8 @@ class RedisEngine:
 
     async def read(self) -> Found:
         """Return what there is. Raises EngineError."""
-        info, written = await self._do(self._look)
+        info = await self._do(lambda redis: redis.info("server"))
+        written = await self._do(lambda redis: redis.get(self._name))
         return Found(_record(self._name, written), written or b"", str(info.get("run_id", "")))
 
     async def swap(self, found: Found, record: Record) -> bool:
@@ -69,13 +70,6 @@ class RedisEngine:
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.connection_pool.disconnect()
-
-    async def _look(self, redis: "Redis") -> Any:  # noqa: ANN401 - as redis-py has it
-        pipeline = redis.pipeline(transaction=False)
-        # Queued, though redis-py's types tell of an answer.
-        pipeline.info("server")
-        pipeline.get(self._name)
-        return await pipeline.execute()
 
     async def _do(self, work: "Callable[[Redis], Awaitable[Any]]") -> Any:  # noqa: ANN401 - as redis-py has it
         from redis.exceptions import RedisError  # noqa: PLC0415 - an extra

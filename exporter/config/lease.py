@@ -1,0 +1,87 @@
+"""The lease: by which of several processes polling is done, and where its record is kept."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+
+from exporter.strict_yaml.mistakes import ProblemError
+from exporter.strict_yaml.scalars import CaFile, Context, FilePath, Text, duration, text
+from exporter.strict_yaml.secret_text import secret_text
+from exporter.strict_yaml.validation import Model
+
+SPARE_SECONDS: Final = 10
+"""What a lease lasts longer than a request at the least: until its end a holder sends nothing new."""
+LONGEST_NAME: Final = 63
+LEASE_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+# A longer label makes the resolver raise an error that is none of the network's.
+LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+REDIS_URL: Final = re.compile(
+    rf"rediss?://(?:\[[0-9a-f:.]+\]|{LABEL}(?:\.{LABEL})*)(?::(?P<port>[0-9]{{1,5}}))?(?:/[0-9]{{0,4}})?",
+    re.IGNORECASE,
+)
+
+
+def lease_name(value: object) -> str:
+    """Read the name of a lease, which Kubernetes and Redis both take; raises ProblemError."""
+    written = text(value)
+    if len(written) > LONGEST_NAME or not LEASE_NAME.fullmatch(written):
+        raise ProblemError(
+            f"must be at most {LONGEST_NAME} characters of a-z, 0-9, - and ., such as kraken-custody-exporter"
+        )
+    return written
+
+
+def whole_seconds(value: object) -> float:
+    """Read a duration without fractions of a second; raises ProblemError."""
+    seconds = duration(value)
+    if seconds % 1:
+        raise ProblemError("must be whole seconds, such as 30s")
+    return seconds
+
+
+def redis_url(value: object) -> str:
+    """Read the address of a Redis server; raises ProblemError."""
+    written = text(value)
+    if "@" in written:
+        raise ProblemError(
+            "must not have a user or a password: use username and password_file beside it"
+        )
+    match = REDIS_URL.fullmatch(written)
+    if not match or not 0 < int(match["port"] or 1) <= 65535:
+        raise ProblemError(
+            "must be redis:// or rediss://, a host, and optionally a port and the number of a database, "
+            "such as redis://127.0.0.1:6379/0"
+        )
+    return written
+
+
+def _readable(file: Path, info: ValidationInfo) -> Path:
+    secret_text(file, Context.of(info.context).environ)
+    return file
+
+
+class RedisSettings(Model):
+    """How Redis or Valkey is reached.
+
+    url: redis:// or rediss:// (TLS). username: None for the default user. password_file: read anew for each connection.
+    ca_file: certificates to trust besides the system's.
+    """
+
+    url: Annotated[str, BeforeValidator(redis_url)]
+    username: Text | None = None
+    password_file: Annotated[FilePath, AfterValidator(_readable)] | None = None
+    ca_file: CaFile | None = None
+
+
+class LeaseSettings(Model):
+    """By which of several processes polling is done.
+
+    name: of the Lease, or of the key. duration: whole seconds for which a renewal holds. redis: where `kind` says so.
+    """
+
+    kind: Literal["kubernetes", "redis"]
+    name: Annotated[str, BeforeValidator(lease_name)] = "kraken-custody-exporter"
+    duration: Annotated[float, BeforeValidator(whole_seconds)] = 30.0
+    redis: RedisSettings | None = None
