@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # For each system and Python from 3.11 on, with hashes and without the address of an index.
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS) pyproject.toml
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra redis $(ARGS) pyproject.toml
 # What there is once the environment has what is shipped, and once it has everything.
 SHIPPED := $(VENV)/.shipped
 READY := $(VENV)/.ready

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,7 @@ ROOMS: Final[Mapping[str, str]] = {
         "foundation",
     ),
     "exporter.config": "config",
+    "exporter.coordination": "coordination",
     "exporter.custody": "custody",
     "exporter.metrics": "metrics",
     "exporter.polling": "polling",
@@ -58,6 +59,7 @@ ARROWS: Final[Mapping[str, frozenset[str]]] = {
         "strict_yaml": "",
         "config": "strict_yaml",
         "access": "strict_yaml",
+        "coordination": "config strict_yaml",
         "custody": "config strict_yaml",
         "metrics": "",
         "resources": "config custody metrics",
@@ -170,7 +172,8 @@ def test_only_one_module_builds_on_what_uvicorn_does_not_promise() -> None:
 
 def test_the_libraries_that_are_imported_are_those_that_are_declared() -> None:
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
-    declared = {Requirement(it).name for it in project["dependencies"]}
+    extras = project["optional-dependencies"].values()
+    declared = {Requirement(it).name for it in chain(project["dependencies"], *extras)}
     distributions = packages_distributions()
     imported = {
         distributions[library][0].lower().replace("_", "-")

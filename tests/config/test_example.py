@@ -3,15 +3,18 @@
 import re
 from pathlib import Path
 
+import certifi
 import pytest
 
 from exporter.cli import CONFIG_EXAMPLE
 from exporter.config import (
     Api,
     CredentialSettings,
+    LeaseSettings,
     OrganizationSettings,
     Polling,
     RateLimit,
+    RedisSettings,
     Settings,
     VaultSettings,
     load,
@@ -38,7 +41,17 @@ def test_the_example_is_a_good_configuration(filled_in: Path) -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [Settings, Api, RateLimit, Polling, CredentialSettings, OrganizationSettings, VaultSettings],
+    [
+        Settings,
+        Api,
+        RateLimit,
+        Polling,
+        CredentialSettings,
+        LeaseSettings,
+        RedisSettings,
+        OrganizationSettings,
+        VaultSettings,
+    ],
 )
 def test_the_example_mentions_every_key(
     model: type[
@@ -47,6 +60,8 @@ def test_the_example_mentions_every_key(
         | RateLimit
         | Polling
         | CredentialSettings
+        | LeaseSettings
+        | RedisSettings
         | OrganizationSettings
         | VaultSettings
     ],
@@ -62,6 +77,20 @@ def test_what_the_example_shows_as_a_default_is_one(filled_in: Path, directory: 
     assert shown.credentials["treasury"].model_dump(exclude=sources) == (
         default.credentials["treasury"].model_dump(exclude=sources)
     )
+
+
+def test_the_lease_in_its_comment_works_too(filled_in: Path) -> None:
+    text = filled_in.read_text()
+    commented = re.search(r"^# lease:\n(?:#   .*\n)+", text, re.MULTILINE)
+    assert commented is not None
+    lease = re.sub("^# ", "", commented[0], flags=re.MULTILINE)
+    filled_in.write_text(text.replace("lease: null\n", lease))
+    (filled_in.parent / "secrets" / "redis-password").write_text("a password")
+    (filled_in.parent / "redis-ca.pem").write_text(Path(certifi.where()).read_text())
+    shown = load(filled_in, {}).lease
+    assert shown
+    default = LeaseSettings(kind="redis", redis=shown.redis)
+    assert shown == default
 
 
 def test_the_alternatives_in_its_comments_work_too(filled_in: Path) -> None:

@@ -113,6 +113,7 @@ def test_what_is_left_out_has_its_default_and_nothing_is_unresolved(directory: P
                 "max_in_flight": 1,
             }
         },
+        "lease": None,
         "organizations": [
             {
                 "id": "ABCD EFGH IJKL MNOP",

@@ -11,7 +11,7 @@ ROOT: Final = Path(__file__).parent.parent.parent
 PINS: Final = ROOT / "deploy" / "requirements.txt"
 
 ENTRY: Final = re.compile(
-    r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ]+)(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n"
+    r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ]+)(?: ; [^\\\n]+)?(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n"
 )
 
 

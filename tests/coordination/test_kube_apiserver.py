@@ -1,0 +1,53 @@
+"""A lease at a real kube-apiserver, with a service account that may do no more than is asked for."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.coordination.engine import EngineError, Record
+from exporter.coordination.kubernetes import Cluster, KubernetesEngine
+from tests.coordination.kube_apiserver import NAMESPACE, ApiServer, api_server, pod
+from tests.coordination.shelf import NOON
+
+NAME = "kraken-custody-exporter"
+RECORD = Record("pod-0-1a2b3c4d", 1, 1_790_000_060_000_000_000, 30, NOON + 0.5)
+
+
+def test_a_real_api_server_takes_and_compares_what_is_written(tmp_path: Path) -> None:
+    with api_server(tmp_path) as server:
+        asyncio.run(_play(server, pod(server, tmp_path / "account", NAME)))
+
+
+async def _play(server: ApiServer, cluster: Cluster) -> None:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{NAME}"
+    a, b, another = (KubernetesEngine(it, cluster, lambda: NOON) for it in (NAME, NAME, "another"))
+    try:
+        nothing = await a.read()
+        assert nothing.record is None
+        assert await a.swap(nothing, RECORD)
+        assert not await b.swap(nothing, replace(RECORD, holder="b"))
+        found = await b.read()
+        assert found.record == RECORD
+        marked = replace(RECORD, standby="pod-1-5e6f7a8b")
+        assert await b.swap(found, marked)
+        assert not await a.swap(found, replace(RECORD, renewals=2))
+        assert (await a.read()).record == marked
+        # Given up: the server takes a holder without a name.
+        assert await a.swap(await a.read(), replace(RECORD, holder="", renewals=3))
+        assert (await b.read()).record == replace(RECORD, holder="", renewals=3)
+        assert await b.swap(await b.read(), replace(RECORD, holder="b", renewals=4))
+        lease = server.get(path)
+        assert lease["spec"]["leaseTransitions"] == 2
+        assert lease["metadata"]["annotations"]["kraken-custody-exporter/renewals"] == "4"
+        server.delete(path)
+        gone = await a.read()
+        assert gone.record is None
+        with pytest.raises(EngineError, match=r"answered 403: .* Create the Lease"):
+            await a.swap(gone, RECORD)
+        with pytest.raises(EngineError, match=r"answered 403: .* Allow the service account"):
+            await another.read()
+    finally:
+        for engine in (a, b, another):
+            await engine.close()
