@@ -35,9 +35,10 @@ from exporter.polling.credential import (
 )
 from exporter.polling.difference import Loaded, difference_of
 from exporter.polling.on_demand import OnDemand
+from exporter.polling.parts import Parts
 from exporter.polling.pause import Pause
 from exporter.polling.plan import Plan, plan_of
-from exporter.polling.poller import Parts, Poller
+from exporter.polling.poller import Poller
 from exporter.polling.results import Results
 from exporter.polling.schedule import Schedule
 from exporter.reload import Loading

@@ -15,7 +15,6 @@ from exporter.polling.budget import Budget
 from exporter.polling.difference import CredentialChange
 from exporter.polling.nonce_watch import NonceWatch
 from exporter.polling.pause import Pause
-from exporter.polling.schedule import Entry
 from exporter.polling.silence import Silence
 
 log = get_logger()
@@ -57,16 +56,17 @@ class Credential:
         own = self.own_budget.ready_at(now) if self.own_budget else now
         return max(own, self.pause.ends_at())
 
-    def deprioritise_slow(self, entry: Entry, sent_at: float, now: float) -> None:
-        """Let a target that took long to fail give way to the others of its key.
+    def deprioritise_slow(self, sent_at: float, now: float) -> bool:
+        """Return whether a request took so long to fail that its target gives way to the others of its key.
 
         A nonce must arrive before the next one is sent, so a request that runs into its deadline keeps all others of
         its key waiting. Those that fail in this way get the time that nobody else wants, and at least a tenth of it.
         """
         lost = now - sent_at
-        entry.is_slow = lost > SLOW_SECONDS
-        if entry.is_slow:
-            self.slow_turn_at = now + lost * (1 / SLOW_SHARE - 1)
+        if lost <= SLOW_SECONDS:
+            return False
+        self.slow_turn_at = now + lost * (1 / SLOW_SHARE - 1)
+        return True
 
     def check_nonce_conflict(self, error: CustodyError, watch: NonceWatch, now: float) -> None:
         """Log that somebody else uses the key, or that our nonces are behind, where `error` completes the evidence.

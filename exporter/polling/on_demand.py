@@ -73,7 +73,7 @@ def poll_on_demand(
         if pause_of_all.is_active:
             asked.leave_paused("everything is paused", pause_of_all)
         elif ended[name]:
-            is_now = entry.is_sending or entry.hurry(now)
+            is_now = entry.place.is_sending or _hurry(entry, now)
             (asked.polled if is_now else asked.too_soon).append(entry.target)
         elif pause.is_lockout:
             asked.leave_paused(f"credential {name!r} is locked out by the API", pause)
@@ -81,6 +81,13 @@ def poll_on_demand(
             why = f"credential {name!r} is paused and was tried less than a minute ago"
             asked.leave_paused(why, pause)
     return asked
+
+
+def _hurry(entry: Entry, now: float) -> bool:
+    """Let its next request go first; return whether that was done."""
+    if hurried := entry.place.hurried(now):
+        entry.move(hurried)
+    return hurried is not None
 
 
 def _names(targets: Collection[Target]) -> str:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Mapping
 
 from exporter.clocks import Moment
+from exporter.polling.parts import Parts
 from exporter.polling.pause import Pause
 from exporter.polling.plan import Plan
-from exporter.polling.poller import Parts
 from exporter.polling.schedule import Entry
 from exporter.resources.target import organizations_of
 from exporter.state.state import TargetState
@@ -67,16 +67,16 @@ def _target(  # noqa: PLR0913 - what a target's status is read from
     pauses: Mapping[str | None, PauseStatus],
 ) -> TargetStatus:
     credential = parts.credentials[entry.target.credential]
-    next_poll = max(entry.ready_at, parts.pause_of_all.ends_at(), credential.pause.ends_at())
-    is_known = not entry.is_sending and next_poll < math.inf
+    next_poll = max(entry.place.ready_at, parts.pause_of_all.ends_at(), credential.pause.ends_at())
+    is_known = not entry.place.is_sending and next_poll < math.inf
     return TargetStatus(
         known=known,
         state=state_of(known),
-        is_polling=entry.poll is not None,
+        is_polling=entry.place.poll is not None,
         next_poll=next_poll + to_wall if is_known else None,
         interval=plan.refresh_interval(entry.target),
         stale_after=plan.stale_after(entry.target),
-        is_backed_off=entry.refusals > 0,
+        is_backed_off=entry.place.refusals > 0,
         pause=pauses.get(None) or pauses.get(entry.target.credential),
     )
 

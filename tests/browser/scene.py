@@ -138,7 +138,8 @@ def _results(error: str, failed: int) -> tuple[PollResult, ...]:
 def _schedule_next(exporter: Exporter) -> None:
     """Let every target be polled again, as if it had not been for once only."""
     for number, entry in enumerate(exporter.parts.schedule.entries):
-        entry.ready_at = entry.due = MONOTONIC + 30 + number
+        later = MONOTONIC + 30 + number
+        entry.move(replace(entry.place, due=later, ready_at=later))
 
 
 def _fill_budget(exporter: Exporter) -> None:

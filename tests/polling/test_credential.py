@@ -24,8 +24,6 @@ from exporter.polling.credential import (
 from exporter.polling.difference import CredentialChange
 from exporter.polling.nonce_watch import NonceWatch
 from exporter.polling.pause import Cause, Pause
-from exporter.polling.schedule import Entry
-from exporter.resources.target import Target
 
 SECRET = base64.b64encode(bytes(64)).decode()
 REFUSED = Cause("InvalidKey", "the key is not known", 401)
@@ -76,11 +74,6 @@ def credential_with(
 
 def budget(requests: int = 5, window: float = 10.0) -> Budget:
     return Budget(requests, window, in_flight=0, now=0.0)
-
-
-def entry() -> Entry:
-    target = Target("vault", "VABCDEF234567A", "acme", "hot", 60.0, "main")
-    return Entry(target, due=0.0, ready_at=0.0)
 
 
 @pytest.mark.parametrize(
@@ -135,11 +128,9 @@ def test_a_target_that_took_more_than_a_second_to_fail_gives_way_for_nine_times_
     is_slow: bool,  # noqa: FBT001 - a column of the table
     slow_turn_at: float,
 ) -> None:
-    credential, failed = credential_with(), entry()
+    credential = credential_with()
     credential.slow_turn_at = 7.0
-    failed.is_slow = not is_slow
-    credential.deprioritise_slow(failed, 100.0 - lost, 100.0)
-    assert failed.is_slow is is_slow
+    assert credential.deprioritise_slow(100.0 - lost, 100.0) is is_slow
     assert credential.slow_turn_at == pytest.approx(slow_turn_at)
 
 

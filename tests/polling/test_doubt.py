@@ -1,11 +1,11 @@
 """A target whose last answer may have been another's: polled again at once, and withdrawn where that fails."""
 
 import asyncio
+from typing import Any
 
 from structlog.testing import capture_logs
 
-from exporter.polling.schedule import Entry
-from exporter.resources.resource import Exposable
+from exporter.resources.target import Target
 from exporter.simulator import moods
 from tests.polling.world import Stage, now, run, stage
 
@@ -97,15 +97,16 @@ def test_a_target_that_is_doubted_while_its_answer_is_published_is_polled_once_m
     async def main() -> None:
         played = stage()
         await played.play(30)
-        poller, publish = played.exporter.poller, played.exporter.poller._publish
+        results = played.exporter.parts.results
+        succeeded = results.poll_succeeded
         doubted: list[float] = []
 
-        async def published(entry: Entry, answer: Exposable) -> None:
-            if entry.target.vault == "v1" and not doubted:
+        def published(target: Target, *answer: Any, **facts: Any) -> None:
+            if target.vault == "v1" and not doubted:
                 doubted.append(doubt(played, "v1"))
-            await publish(entry, answer)
+            succeeded(target, *answer, **facts)
 
-        poller._publish = published  # type: ignore[method-assign]
+        results.poll_succeeded = published  # type: ignore[method-assign]
         await played.play(90)
         await played.stop()
         again = [moment for moment in played.times("v1") if moment >= doubted[0]]

@@ -57,7 +57,9 @@ def test_while_the_api_answers_nobody_each_target_shows_it_soon_after_it_was_due
     async def main() -> None:
         played = stage(vaults=33)
         await played.play(40)
-        due = {entry.target.vault: entry.due for entry in played.exporter.parts.schedule.entries}
+        due = {
+            entry.target.vault: entry.place.due for entry in played.exporter.parts.schedule.entries
+        }
         del due[""]
         played.simulator.default_mood = HANGING
         with capture_logs() as logs:

@@ -33,9 +33,15 @@ def poll(made_schedule: Schedule, now: float) -> str | None:
     entry, _ = made_schedule.next(now, FREE)
     if entry is None:
         return None
-    entry.begin(poll_of, now)
-    entry.finish()
+    entry.move(entry.place.begun(poll_of, now))
+    entry.move(entry.place.finished())
     return entry.target.vault
+
+
+def hurry(entry: Entry, now: float) -> None:
+    hurried = entry.place.hurried(now)
+    assert hurried
+    entry.move(hurried)
 
 
 def test_at_the_start_all_are_due_in_the_order_of_the_file() -> None:
@@ -68,20 +74,21 @@ def test_a_target_that_was_never_polled_goes_before_the_most_overdue() -> None:
 def test_a_poll_succeeds_unless_said_otherwise() -> None:
     polls = made(a=60.0)
     poll(polls, 0.0)
-    assert not polls.entries[0].is_failing
+    assert not polls.entries[0].place.is_failing
 
 
 def test_a_target_is_not_polled_twice_at_the_same_time() -> None:
     polls = made(a=1.0)
     entry, _ = polls.next(0.0, FREE)
     assert entry is not None
-    entry.begin(poll_of, 0.0)
+    entry.move(entry.place.begun(poll_of, 0.0))
     assert polls.next(1000.0, FREE) == (None, math.inf)
 
 
 def test_who_may_not_go_yet_leaves_the_place_to_others() -> None:
     polls = made(paused=60.0, free=60.0)
-    polls.entries[0].target = replace(polls.entries[0].target, credential="paused")
+    paused = polls.entries[0]
+    paused.move(replace(paused.place, target=replace(paused.target, credential="paused")))
     entry, _ = polls.next(0.0, {**FREE, "paused": Turn(99.0)})
     assert entry is not None
     assert entry.target.vault == "free"
@@ -90,11 +97,11 @@ def test_who_may_not_go_yet_leaves_the_place_to_others() -> None:
 def test_who_gives_way_goes_only_where_no_other_wants_to() -> None:
     polls = made(slow=60.0, other=60.0)
     slow, other = polls.entries
-    slow.is_slow = True
+    slow.move(replace(slow.place, is_slow=True))
     turns = {"key": Turn(0.0, slow_turn_at=90.0)}
     assert polls.next(0.0, turns)[0] is other
     assert polls.next(90.0, turns)[0] is slow
-    other.is_sending = True
+    other.move(replace(other.place, is_sending=True))
     assert polls.next(0.0, turns)[0] is slow
 
 
@@ -104,9 +111,9 @@ def test_a_target_that_had_to_wait_is_not_read_less_often_for_it() -> None:
     starts = (0.0, 65.0, 130.0, 305.0)
     dues = []
     for start in starts:
-        entry.begin(poll_of, start)
-        entry.finish()
-        dues.append(entry.due)
+        entry.move(entry.place.begun(poll_of, start))
+        entry.move(entry.place.finished())
+        dues.append(entry.place.due)
     # Up to a tenth of an interval; the last one missed more.
     assert dues == [60.0, 120.0, 184.0, 359.0]
 
@@ -115,8 +122,8 @@ def test_a_retry_gives_its_place_back_while_it_waits_and_goes_first_after() -> N
     polls = made(failing=60.0, other=60.0)
     entry, _ = polls.next(0.0, FREE)
     assert entry is not None
-    entry.begin(poll_of, 0.0)
-    entry.retry(2.0)
+    entry.move(entry.place.begun(poll_of, 0.0))
+    entry.move(entry.place.retried(2.0))
     assert poll(polls, 1.0) == "other"
     assert polls.next(1.0, FREE) == (None, 2.0)
     assert polls.next(2.0, FREE)[0] is entry
@@ -126,13 +133,13 @@ def test_a_retry_belongs_to_the_poll_that_began_earlier() -> None:
     polls = made(a=60.0)
     entry, _ = polls.next(0.0, FREE)
     assert entry is not None
-    entry.begin(poll_of, 0.0)
-    first = entry.poll
-    entry.retry(2.0)
-    entry.begin(poll_of, 2.0)
-    assert entry.poll is first
-    entry.finish()
-    assert entry.due == 60.0
+    entry.move(entry.place.begun(poll_of, 0.0))
+    first = entry.place.poll
+    entry.move(entry.place.retried(2.0))
+    entry.move(entry.place.begun(poll_of, 2.0))
+    assert entry.place.poll is first
+    entry.move(entry.place.finished())
+    assert entry.place.due == 60.0
 
 
 def test_refusals_in_a_row_make_the_next_poll_come_later_until_one_succeeds() -> None:
@@ -140,10 +147,10 @@ def test_refusals_in_a_row_make_the_next_poll_come_later_until_one_succeeds() ->
     entry = polls.entries[0]
     waits = []
     for refusals in (1, 2, 0, 1):
-        now = entry.due
-        entry.begin(poll_of, now)
-        entry.finish(failed=refusals > 0, refusals=refusals)
-        waits.append(entry.due - now)
+        now = entry.place.due
+        entry.move(entry.place.begun(poll_of, now))
+        entry.move(entry.place.finished(failed=refusals > 0, refusals=refusals))
+        waits.append(entry.place.due - now)
     assert waits == [120.0, 240.0, 60.0, 120.0]
 
 
@@ -163,19 +170,19 @@ def test_the_next_poll_is_between_two_moments_and_rather_late_than_early(
 ) -> None:
     polls = made(a=60.0)
     entry = polls.entries[0]
-    entry.begin(poll_of, 0.0)
-    entry.finish(failed=True, no_earlier_than=earliest, no_later_than=latest)
-    assert entry.due == entry.ready_at == wait
+    entry.move(entry.place.begun(poll_of, 0.0))
+    entry.move(entry.place.finished(failed=True, no_earlier_than=earliest, no_later_than=latest))
+    assert entry.place.due == entry.place.ready_at == wait
 
 
 def test_the_refresh_interval_is_what_lies_between_the_last_two_polls() -> None:
     polls = made(a=10.0)
     entry = polls.entries[0]
-    assert entry.refresh_interval is None
+    assert entry.place.refresh_interval is None
     poll(polls, 0.0)
-    assert entry.refresh_interval is None
+    assert entry.place.refresh_interval is None
     poll(polls, 25.0)
-    assert entry.refresh_interval == 25.0
+    assert entry.place.refresh_interval == 25.0
 
 
 @pytest.mark.parametrize("demand_ratio", [2, 5])
@@ -207,14 +214,14 @@ def test_what_somebody_asks_for_goes_before_all_others_once_a_minute() -> None:
     for now in (0.0, 0.0):
         poll(polls, now)
     overdue, asked = polls.entries
-    asked.is_slow = True
-    assert asked.hurry(10.0)
+    asked.move(replace(asked.place, is_slow=True))
+    hurry(asked, 10.0)
     assert polls.next(10.0, {"key": Turn(0.0, slow_turn_at=99.0)})[0] is asked
-    asked.begin(poll_of, 10.0)
-    asked.finish()
-    assert not asked.hurry(69.9)
+    asked.move(asked.place.begun(poll_of, 10.0))
+    asked.move(asked.place.finished())
+    assert asked.place.hurried(69.9) is None
     assert polls.next(69.9, FREE)[0] is overdue
-    assert asked.hurry(70.0)
+    hurry(asked, 70.0)
     assert polls.next(70.0, FREE)[0] is asked
 
 
@@ -223,13 +230,13 @@ def test_a_hurry_of_all_makes_due_what_is_not_under_way() -> None:
     for _ in range(3):
         poll(polls, 0.0)
     waiting, retrying, overdue = polls.entries
-    retrying.begin(poll_of, 60.0)
-    retrying.retry(90.0)
+    retrying.move(retrying.place.begun(poll_of, 60.0))
+    retrying.move(retrying.place.retried(90.0))
     polls.hurry(50.0)
-    assert (waiting.due, waiting.ready_at) == (50.0, 50.0)
-    assert (retrying.due, retrying.ready_at) == (60.0, 90.0)
+    assert (waiting.place.due, waiting.place.ready_at) == (50.0, 50.0)
+    assert (retrying.place.due, retrying.place.ready_at) == (60.0, 90.0)
     # It is not made to wait either.
-    assert (overdue.due, overdue.ready_at) == (1.0, 1.0)
+    assert (overdue.place.due, overdue.place.ready_at) == (1.0, 1.0)
 
 
 def test_a_retry_after_a_slow_failure_waits_its_turn_and_a_quick_one_goes_first() -> None:
@@ -237,11 +244,11 @@ def test_a_retry_after_a_slow_failure_waits_its_turn_and_a_quick_one_goes_first(
     for _ in range(2):
         poll(polls, 0.0)
     retrying, overdue = polls.entries
-    retrying.due = 100.0
-    retrying.begin(poll_of, 100.0)
-    retrying.retry(101.0)
+    retrying.move(replace(retrying.place, due=100.0))
+    retrying.move(retrying.place.begun(poll_of, 100.0))
+    retrying.move(retrying.place.retried(101.0))
     assert polls.next(200.0, FREE)[0] is retrying
-    retrying.is_slow = True
+    retrying.move(replace(retrying.place, is_slow=True))
     assert polls.next(200.0, FREE)[0] is overdue
 
 
@@ -250,11 +257,11 @@ def test_a_poll_that_fails_and_one_that_succeeds_leave_their_marks() -> None:
     entry = polls.entries[0]
     marks = []
     for failed, refusals in ((True, 2), (False, 0)):
-        entry.begin(poll_of, entry.due)
-        assert (entry.is_sending, entry.poll is None) == (True, False)
-        entry.finish(failed=failed, refusals=refusals)
-        assert (entry.is_sending, entry.poll is None) == (False, True)
-        marks.append((entry.is_polled, entry.is_failing, entry.refusals))
+        entry.move(entry.place.begun(poll_of, entry.place.due))
+        assert (entry.place.is_sending, entry.place.poll is None) == (True, False)
+        entry.move(entry.place.finished(failed=failed, refusals=refusals))
+        assert (entry.place.is_sending, entry.place.poll is None) == (False, True)
+        marks.append((entry.place.is_polled, entry.place.is_failing, entry.place.refusals))
     assert marks == [(True, True, 2), (True, False, 0)]
 
 
@@ -270,12 +277,12 @@ def after_reload(
     before = target("a")
     polls = Schedule([before], now=100.0)
     entry = polls.entries[0]
-    entry.begin(poll_of, 100.0)
-    entry.finish(failed=failed, refusals=refusals)
+    entry.move(entry.place.begun(poll_of, 100.0))
+    entry.move(entry.place.finished(failed=failed, refusals=refusals))
     new = replace(before, interval=interval, credential=credential)
     difference = Difference((TargetChange(new, before),), (), ())
     polls.reload(difference, {credential} if renewed else set(), now=130.0)
-    assert polls.entries == [entry]
+    assert polls.entries == (entry,)
     assert entry.target is new
     return entry
 
@@ -300,9 +307,9 @@ def test_what_failed_is_tried_at_once_after_a_reload_with_other_secrets(
     options: dict[str, Any], due: float
 ) -> None:
     entry = after_reload(**options)
-    assert (entry.due, entry.ready_at) == (due, due)
+    assert (entry.place.due, entry.place.ready_at) == (due, due)
     forgives = due == 130.0
-    assert entry.refusals == (0 if forgives else options.get("refusals", 0))
+    assert entry.place.refusals == (0 if forgives else options.get("refusals", 0))
 
 
 @pytest.mark.parametrize("is_under_way", [True, False], ids=["under way", "never polled"])
@@ -312,11 +319,11 @@ def test_a_reload_leaves_alone_what_is_under_way_or_was_never_polled(
     polls = Schedule([target("a")], now=100.0)
     entry = polls.entries[0]
     if is_under_way:
-        entry.begin(poll_of, 100.0)
-    entry.is_failing = True
+        entry.move(entry.place.begun(poll_of, 100.0))
+    entry.move(replace(entry.place, is_failing=True))
     change = TargetChange(target("a", interval=5.0), target("a"))
     polls.reload(Difference((change,), (), ()), {"key"}, now=130.0)
-    assert (entry.due, entry.ready_at) == (100.0, 100.0)
+    assert (entry.place.due, entry.place.ready_at) == (100.0, 100.0)
     assert entry.target.interval == 5.0
 
 
@@ -330,5 +337,5 @@ def test_after_a_reload_new_targets_are_due_at_once_and_those_that_left_are_drop
     polls.reload(difference, set(), now=30.0)
     fresh, kept = polls.entries
     assert kept is stays
-    assert (fresh.target, fresh.due, fresh.ready_at) == (new, 30.0, 30.0)
+    assert (fresh.target, fresh.place.due, fresh.place.ready_at) == (new, 30.0, 30.0)
     assert [entry.is_dropped for entry in (fresh, stays, leaves)] == [False, False, True]

@@ -1,0 +1,36 @@
+"""The parts that take the loop's decisions, which it shares with its requests and with whoever shows its status."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from exporter.clocks import ClockWatch, Moment
+from exporter.polling.budget import Budget, Usage
+from exporter.polling.credential import Credential
+from exporter.polling.pause import Pause
+from exporter.polling.results import Results
+from exporter.polling.schedule import Schedule
+from exporter.resources.resource import Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a poller is made of.
+
+    credentials: by name. asking: by the kind of target. pause_of_all: of every credential at once. waited: told the
+    seconds in which a request waited for the budget alone.
+    monotonic: the event loop's own clock, in seconds. moment: all clocks; clocks: what they tell together. chance: a
+    number from 0 up to 1, anew at each call.
+    """
+
+    schedule: Schedule
+    credentials: Mapping[str, Credential]
+    asking: Mapping[str, Ask]
+    budget: Budget
+    pause_of_all: Pause
+    usage: Usage
+    results: Results
+    waited: Callable[[float], None]
+    monotonic: Callable[[], float]
+    moment: Callable[[], Moment]
+    clocks: ClockWatch
+    chance: Callable[[], float]

@@ -1,0 +1,136 @@
+"""A target's place in the schedule: one immutable value, and what requests and reloads make of it, as arithmetic."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from exporter.polling.pause import BETWEEN_TRIES_SECONDS
+from exporter.polling.retry import Poll, back_off
+from exporter.resources.target import Target
+
+MADE_UP_FOR: Final = 0.1
+"""How much lateness a poll makes up for, in intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """When a target's next request may go, and how its polls went. Times are monotonic seconds.
+
+    due: when its poll is, or was, due. ready_at: when its next request may go; later than `due` while a retry waits.
+    started_at, previous_start: when its last two polls began. poll: the one under way. is_sending: whether a
+    request of it is under way. is_retrying: whether its next request is another try after one that failed.
+    is_polled: whether any poll has ended. is_failing: whether the last one failed. is_silent: whether the last one had
+    no answer. is_slow: whether its last request took long to fail, so that it gives way to others of its key.
+    refusals: polls in a row that make it back off. hurried_at: when somebody last asked for a poll of it.
+    """
+
+    target: Target
+    due: float
+    ready_at: float
+    started_at: float | None = None
+    previous_start: float | None = None
+    poll: Poll | None = None
+    is_sending: bool = False
+    is_retrying: bool = False
+    is_polled: bool = False
+    is_failing: bool = False
+    is_silent: bool = False
+    is_slow: bool = False
+    refusals: int = 0
+    hurried_at: float = -math.inf
+
+    def overdue(self, now: float) -> float:
+        """Return how long it has been due, in intervals."""
+        return (now - self.due_since) / self.target.interval
+
+    @property
+    def due_since(self) -> float:
+        """When it was due; a target never polled is overdue beyond measure."""
+        return self.due if self.is_polled else -math.inf
+
+    @property
+    def refresh_interval(self) -> float | None:
+        """Seconds between the beginnings of the last two polls, None before the second."""
+        if self.started_at is None or self.previous_start is None:
+            return None
+        return self.started_at - self.previous_start
+
+    def begun(self, poll: Callable[[], Poll], now: float) -> "Place":
+        """Return the place once a request goes out: the first of a new poll, or the next of the one under way."""
+        sending = replace(self, is_sending=True, is_retrying=False)
+        if self.poll is not None:
+            return sending
+        return replace(sending, poll=poll(), previous_start=self.started_at, started_at=now)
+
+    def retried(self, at: float) -> "Place":
+        """Return the place where the poll goes on with another try; it is free for others until then."""
+        return replace(self, is_sending=False, is_retrying=True, ready_at=at)
+
+    def finished(
+        self,
+        *,
+        failed: bool = False,
+        refusals: int = 0,
+        no_earlier_than: float = -math.inf,
+        no_later_than: float = math.inf,
+    ) -> "Place":
+        """Return the place once the poll has ended; the next one is between these moments where they are given.
+
+        It is an interval after this one began. A little lateness is made up for, so that a target which has to wait
+        now and then is not read less often for it; to make up for more would favour some where all are late.
+        """
+        assert self.started_at is not None  # noqa: S101 - only a poll that began can end
+        slack = self.target.interval * MADE_UP_FOR if self.is_polled else 0.0
+        was_late = min(self.started_at - self.due, slack)
+        next_due = _next_due(self.target.interval, refusals, self.started_at - was_late)
+        moment = max(min(next_due, no_later_than), no_earlier_than)
+        return replace(
+            self,
+            due=moment,
+            ready_at=moment,
+            is_sending=False,
+            is_retrying=False,
+            is_polled=True,
+            is_failing=failed,
+            poll=None,
+            refusals=refusals,
+        )
+
+    def first(self, now: float) -> "Place":
+        """Return the place from which its next request goes before all others; where one is under way, that is it."""
+        return replace(self, due=-math.inf, ready_at=now, is_slow=False)
+
+    def hurried(self, now: float) -> "Place | None":
+        """Return the first place for whoever asks for a poll, None where that is the second time in a minute.
+
+        A back-off goes on where that fails too.
+        """
+        if now - self.hurried_at < BETWEEN_TRIES_SECONDS:
+            return None
+        return replace(self.first(now), hurried_at=now)
+
+    def due_by(self, now: float) -> "Place":
+        """Return the place in which it is due at `now` at the latest, unless its poll is under way."""
+        if self.poll is not None:
+            return self
+        return replace(self, due=min(self.due, now), ready_at=min(self.ready_at, now))
+
+    def kept(self, target: Target, now: float, *, is_renewed: bool) -> "Place":
+        """Return the place for `target`, the same resource after a reload: the same unless what changed is about that.
+
+        is_renewed: whether what failed with the credential is tried again.
+        """
+        kept = replace(self, target=target)
+        if self.started_at is None or self.poll is not None:
+            return kept
+        if self.is_failing and (is_renewed or target.credential != self.target.credential):
+            return replace(kept, refusals=0, due=now, ready_at=now)
+        if target.interval != self.target.interval:
+            moment = _next_due(target.interval, self.refusals, self.started_at)
+            return replace(kept, due=moment, ready_at=moment)
+        return kept
+
+
+def _next_due(interval: float, refusals: int, started_at: float) -> float:
+    return started_at + (back_off(interval, refusals) if refusals else interval)

@@ -1,0 +1,236 @@
+"""One request and its outcome: sent when the loop says so; its answer is published, its place and slots given back."""
+
+import asyncio
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+
+from exporter.custody.errors import INTERNAL_TYPE, CustodyError, Delivery
+from exporter.logs import get_logger
+from exporter.polling.budget import Budget
+from exporter.polling.credential import Credential
+from exporter.polling.parts import Parts
+from exporter.polling.pausing import Pauses, cause_of
+from exporter.polling.retry import Poll, asked_for, refusals_after
+from exporter.polling.schedule import Entry
+from exporter.resources.resource import Exposable
+from exporter.turns import in_turns
+
+log = get_logger()
+
+
+class Requests:
+    """The requests under way, and the targets whose last answer is in doubt.
+
+    changed: called when others may go, or the same ones earlier. is_single_round: whether each target is polled once
+    only.
+    """
+
+    def __init__(self, parts: Parts, changed: Callable[[], None]) -> None:
+        self._parts = parts
+        self._changed = changed
+        self.is_single_round = False
+        self._deadlines: dict[asyncio.Task[None], float] = {}
+        # Targets whose balances may be another's, and until when they are shown nevertheless.
+        self._doubtful: dict[Entry, float] = {}
+        self._pauses = Pauses(parts)
+
+    def next_deadline(self) -> float | None:
+        """Return by when the first of those under way should have ended, None where none is."""
+        return min(self._deadlines.values(), default=None)
+
+    def doubt(self, key: Hashable) -> None:
+        """Poll a target again at once, as its last answer may have been another's, and withdraw it if that fails."""
+        now, entry = self._parts.monotonic(), self._parts.schedule.get(key)
+        if entry is None:
+            return
+        entry.move(entry.place.first(now))
+        # What a failed poll left is of an answer from before.
+        if not entry.place.is_failing:
+            self._doubtful[entry] = now + self._credential(entry).client.timeout
+
+    def is_doubtful(self, entry: Entry) -> bool:
+        """Whether the last answer of a target may have been another's."""
+        return entry in self._doubtful
+
+    def withdraw_doubtful(self, now: float) -> None:
+        """Withdraw the balances that have been in doubt for too long."""
+        for entry in [entry for entry, until in self._doubtful.items() if now >= until]:
+            self._withdraw_doubtful(entry)
+
+    def _withdraw_doubtful(self, entry: Entry) -> None:
+        if self._doubtful.pop(entry, None) is not None and not entry.is_dropped:
+            self._parts.results.withdraw(entry.target)
+
+    def _credential(self, entry: Entry) -> Credential:
+        return self._parts.credentials[entry.target.credential]
+
+    def send(self, entry: Entry, now: float) -> None:
+        """Send the next request for a target."""
+        credential = self._credential(entry)
+        entry.move(entry.place.begun(lambda: Poll(self._parts.chance), now))
+        credential.in_flight += 1
+        self._pauses.request_sent(credential)
+        budgets = (
+            (self._parts.budget, credential.own_budget)
+            if credential.own_budget
+            else (self._parts.budget,)
+        )
+        for budget in budgets:
+            budget.take(now)
+        task = asyncio.create_task(self._request(entry, credential, budgets, now))
+        self._deadlines[task] = now + credential.client.timeout
+
+    async def _request(
+        self, entry: Entry, credential: Credential, budgets: tuple[Budget, ...], sent_at: float
+    ) -> None:
+        """Make one request and handle its outcome; whatever happens, its slots and its place are given back."""
+        # What is known of a request that ends in a way nobody foresaw.
+        delivery = Delivery.UNANSWERED
+        try:
+            delivery = await self._ask(entry, credential, sent_at)
+        except Exception as error:
+            log.exception("request_crashed", target=entry.target.id)
+            self._crashed(entry, credential, error, sent_at)
+        finally:
+            now = self._parts.monotonic()
+            for budget in budgets:
+                budget.give_back(delivery, now)
+            credential.in_flight -= 1
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - a coroutine that runs has a task
+            self._deadlines.pop(task, None)
+            self._changed()
+
+    def _crashed(
+        self, entry: Entry, credential: Credential, error: Exception, sent_at: float
+    ) -> None:
+        """Let a poll fail because of a defect of this exporter, also where the defect is in what shows failures."""
+        words = f"a defect of this exporter ({type(error).__name__}): its log has the traceback"
+        defect = CustodyError(INTERNAL_TYPE, message=words)
+        self._pauses.unanswered(credential, sent_at)
+        try:
+            self._parts.results.request_failed(entry.target, defect)
+            self._failed(entry, defect, credential, sent_at)
+        except Exception:
+            log.exception("request_crashed", target=entry.target.id)
+        if entry.place.is_sending:
+            entry.move(entry.place.finished(failed=True))
+            self._retire(entry)
+
+    async def _ask(self, entry: Entry, credential: Credential, sent_at: float) -> Delivery:
+        parts = self._parts
+        if credential.pause.is_active:
+            await self._read_secrets_again(credential)
+        doubt = self._doubtful.get(entry)
+        generation, nonce_watch, silence = (
+            credential.generation,
+            credential.nonce_watch,
+            credential.silence,
+        )
+
+        async def succeeded(answer: Exposable) -> None:
+            nonce_watch.accepted()
+            silence.answered()
+            self._pauses.answered(credential, sent_at)
+            await self._publish(entry, answer)
+
+        try:
+            ask = parts.asking[entry.target.kind]
+            await credential.client.ask(ask(entry.target), succeeded)
+            # A doubt that has come meanwhile may be about this very answer.
+            if self._doubtful.get(entry) == doubt:
+                self._doubtful.pop(entry, None)
+        except CustodyError as error:
+            self._withdraw_doubtful(entry)
+            parts.results.request_failed(entry.target, error)
+            if error.may_be_mended_by_secrets and credential.generation == generation:
+                await self._read_secrets_again(credential)
+            if error.delivery is Delivery.ANSWERED:
+                silence.answered()
+            else:
+                silence.unanswered(cause_of(error), sent_at, is_news=not entry.place.is_silent)
+            self._pauses.failed(entry.target, credential, error, sent_at, generation)
+            is_slow = credential.deprioritise_slow(sent_at, parts.monotonic())
+            entry.move(replace(entry.place, is_slow=is_slow))
+            credential.check_nonce_conflict(error, nonce_watch, parts.monotonic())
+            if credential.generation == generation:
+                self._failed(entry, error, credential, sent_at)
+            else:
+                # It was about secrets or an address that are not in use any more.
+                entry.move(entry.place.retried(parts.monotonic()))
+            return error.delivery
+        entry.move(replace(entry.place, is_slow=False, is_silent=False).finished())
+        self._retire(entry)
+        if entry in self._doubtful:
+            entry.move(entry.place.first(parts.monotonic()))
+        return Delivery.ANSWERED
+
+    async def _read_secrets_again(self, credential: Credential) -> None:
+        """Use what the secret files hold now; where that is new, what failed with the old ones is tried at once."""
+        generation = credential.generation
+        await credential.read_secrets_again()
+        if credential.generation != generation:
+            for entry in self._parts.schedule.entries:
+                if self._credential(entry) is credential:
+                    now = self._parts.monotonic()
+                    entry.move(entry.place.kept(entry.target, now, is_renewed=True))
+
+    async def _publish(self, entry: Entry, answer: Exposable) -> None:
+        """Publish `answer`, unless its target is gone. Raises CustodyError where there is no room for its series."""
+        read_at, target = self._parts.moment().boottime, None
+        # Others may come in between, a reload too, after which the target has another name.
+        while not entry.is_dropped and target != entry.target:
+            target = entry.target
+            balances = await in_turns(self._parts.results.exposed(target, answer))
+        if not entry.is_dropped:
+            self._parts.results.poll_succeeded(
+                entry.target,
+                balances,
+                read_at=read_at,
+                refresh_interval=entry.place.refresh_interval,
+            )
+
+    def _retire(self, entry: Entry) -> None:
+        """Keep a single round from polling a target again."""
+        if self.is_single_round:
+            entry.move(replace(entry.place, ready_at=math.inf))
+
+    def _failed(
+        self, entry: Entry, error: CustodyError, credential: Credential, sent_at: float
+    ) -> None:
+        """Set the next try of the poll, or end it."""
+        now = self._parts.monotonic()
+        is_unanswered = error.delivery is not Delivery.ANSWERED
+        seconds = entry.place.poll.retry_in(error) if entry.place.poll else None
+        # While nothing is answered each has one try, so that the failures of all show soon.
+        if seconds is not None and not (is_unanswered and credential.silence.is_total):
+            entry.move(entry.place.retried(now + seconds))
+            if not entry.is_dropped:
+                self._parts.results.try_failed(entry.target, error, began=sent_at)
+            return
+        # After the pause that it brought about it is worth a try, even where its interval is a day.
+        pause_ends = max(self._parts.pause_of_all.ends_at(), credential.pause.ends_at())
+        earliest, latest = asked_for(error, now, was_failing=entry.place.is_failing)
+        ended = replace(entry.place, is_silent=is_unanswered).finished(
+            failed=True,
+            refusals=refusals_after(error, entry.place.refusals),
+            no_earlier_than=earliest,
+            no_later_than=min(latest, pause_ends if pause_ends > now else math.inf),
+        )
+        entry.move(ended)
+        self._retire(entry)
+        if not entry.is_dropped:
+            self._parts.results.poll_failed(
+                entry.target, error, refresh_interval=entry.place.refresh_interval
+            )
+
+    async def close(self) -> None:
+        """End the requests under way and close the connections."""
+        tasks = list(self._deadlines)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(
+            *(credential.client.close() for credential in self._parts.credentials.values())
+        )
