@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from exporter.assembly import Exporter, World
 from exporter.config import Settings, parse
 from exporter.reload import Reloader
 from exporter.simulator.portfolio import Portfolio
-from exporter.simulator.revisions import R3
+from exporter.simulator.revisions import R1, R3
 from exporter.simulator.server import SimulatorThread
 from exporter.simulator.simulator import Simulator
 from exporter.web.access.file import WebConfigFile
@@ -26,9 +27,13 @@ NO_LIMIT = {"requests": 100_000, "window": "1s", "share": 1}
 """A budget that does not hold up a test."""
 
 
+TOLERANT = replace(R3, assets=R1.assets | R3.assets)
+"""Refuses no parameter, so that each target is asked for once from the beginning."""
+
+
 def simulator(**options: Any) -> Simulator:
     """Return the simulated API with every field it knows, whose clocks stand still and which knows no limit."""
-    return make_simulator(**{"revision": R3, "limit": 10**9} | options)
+    return make_simulator(**{"revision": TOLERANT, "limit": 10**9} | options)
 
 
 def configuration(

@@ -45,6 +45,11 @@ def legacy(*entries: str, status: int = 200) -> Response:
     return JSONResponse({"error": list(entries)}, status)
 
 
+def unknown_method() -> Response:
+    """Return the answer for a path or an HTTP method that the gateway does not know."""
+    return legacy("EGeneral:Unknown method", status=404)
+
+
 def rate_limited(retry_after: float | None) -> Response:
     """Return 429, with `Retry-After` in seconds unless that is None.
 
@@ -65,3 +70,10 @@ def html(status: int) -> Response:
         status,
         media_type="text/html",
     )
+
+
+def challenge_page(status: int = 403) -> Response:
+    """Return the page with which Cloudflare asks whether a browser is one."""
+    answer = html(status)
+    answer.headers["cf-mitigated"] = "challenge"
+    return answer

@@ -46,6 +46,16 @@ class SimulatedAsset:
             "launch_time": None if self.launch_time is None else str(self.launch_time),
         }
 
+    def listed(self) -> dict[str, object]:
+        """Return its row in the list of assets; the names of the members are assumed."""
+        actions = ["deposit", "withdraw", "transfer_to_spot", "transfer_to_vault"]
+        names = ("asset", "asset_class", "name", "symbol", "decimals", "display_decimals")
+        return {
+            **{name: text for name, text in self.description().items() if name in names},
+            "network": self.name if self.virtual else None,
+            "actions": actions,
+        }
+
 
 def _coin(asset: str, name: str, price: str, volatility: float, color_code: str) -> SimulatedAsset:
     return SimulatedAsset(

@@ -1,4 +1,4 @@
-"""What Kraken checks before it answers: rate limit, key, signature, one-time password, nonce.
+"""What Kraken checks before it answers: rate limit, key, address, signature, one-time password, nonce.
 
 Written from Kraken's guides alone and without the exporter's own signing code, so that the two
 check each other. All of it is arithmetic over a given `now`.
@@ -9,7 +9,7 @@ import hmac
 import math
 from base64 import b64decode, b64encode
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum, auto
 
@@ -19,6 +19,7 @@ class Refusal(Enum):
 
     OVER_LIMIT = auto()
     INVALID_KEY = auto()
+    ADDRESS_NOT_ALLOWED = auto()
     INVALID_SIGNATURE = auto()
     INVALID_OTP = auto()
     INVALID_NONCE = auto()
@@ -29,7 +30,9 @@ class Guard:
 
     `secrets` maps each known api-key to its secret in base64. More than `limit` arrivals from one
     address in any `window` of seconds are refused (Kraken: 200 requests per 30 seconds per IP).
-    `otp`, where not None, is what `api-otp` must be.
+    `otp`, where not None, is what `api-otp` must be. `addresses` maps an api-key to the addresses that
+    may use it, where those are not all. `nonce_window`, in the nonces' own unit, is how far below the
+    largest nonce of its key one that was not used yet may be (Kraken: What is a nonce window?).
 
     To read by tests and benchmarks:
 
@@ -47,6 +50,8 @@ class Guard:
         self.limit = limit
         self.window = window
         self.otp = otp
+        self.nonce_window = 0
+        self.addresses: dict[str, Collection[str]] = {}
         self.arrivals = 0
         self.largest_window = 0
         self.refusals: Counter[Refusal] = Counter()
@@ -54,7 +59,7 @@ class Guard:
         self.largest_in_flight: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._last_nonces: dict[str, int] = {}
+        self._nonces: defaultdict[str, _Nonces] = defaultdict(_Nonces)
 
     @contextmanager
     def in_flight(self, api_key: str) -> Iterator[None]:
@@ -90,36 +95,61 @@ class Guard:
             return 0
         return max(0, math.ceil(recent[-self.limit] + self.window - now))
 
+    def use_nonce(self, api_key: str, nonce: int) -> None:
+        """Take note that another program has used a nonce of `api_key`."""
+        self._nonces[api_key].use(nonce, self.nonce_window)
+
     def authenticate(
-        self, target: bytes, headers: Mapping[str, str], body: bytes
+        self, target: bytes, headers: Mapping[str, str], body: bytes, address: str = ""
     ) -> Refusal | None:
         """Check who calls. A nonce counts as used only if all else about its request is right.
 
         `target` is the path and query exactly as received, undecoded. `headers` are looked up by
         lower-case name.
         """
-        return self._noted(self._refusal(target, headers, body))
+        return self._noted(self._refusal(target, headers, body, address))
 
-    def _refusal(self, target: bytes, headers: Mapping[str, str], body: bytes) -> Refusal | None:
+    def _refusal(
+        self, target: bytes, headers: Mapping[str, str], body: bytes, address: str
+    ) -> Refusal | None:
         api_key = headers.get("api-key", "")
         nonce = headers.get("api-nonce", "")
         if api_key not in self.secrets:
             return Refusal.INVALID_KEY
+        if address not in self.addresses.get(api_key, (address,)):
+            return Refusal.ADDRESS_NOT_ALLOWED
         expected = signature(self.secrets[api_key], target, nonce, body)
         if not _same(headers.get("api-sign", ""), expected):
             return Refusal.INVALID_SIGNATURE
         if self.otp is not None and not _same(headers.get("api-otp", ""), self.otp):
             return Refusal.INVALID_OTP
         number = _unsigned_64_bit(nonce)
-        if number is None or number <= self._last_nonces.get(api_key, -1):
+        nonces = self._nonces[api_key]
+        if number is None or not nonces.allow(number, self.nonce_window):
             return Refusal.INVALID_NONCE
-        self._last_nonces[api_key] = number
+        nonces.use(number, self.nonce_window)
         return None
 
     def _noted(self, refusal: Refusal | None) -> Refusal | None:
         if refusal is not None:
             self.refusals[refusal] += 1
         return refusal
+
+
+class _Nonces:
+    """The nonces of a key that were used: the largest, and those within a window below it."""
+
+    def __init__(self) -> None:
+        self._largest = -1
+        self._used: set[int] = set()
+
+    def allow(self, nonce: int, window: int) -> bool:
+        """Return whether `nonce` may be used now."""
+        return nonce > self._largest - window and nonce not in self._used
+
+    def use(self, nonce: int, window: int) -> None:
+        self._largest = max(self._largest, nonce)
+        self._used = {used for used in (*self._used, nonce) if used > self._largest - window}
 
 
 def signature(secret: str, target: bytes, nonce: str, body: bytes = b"") -> str:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from exporter.simulator import answers
+from exporter.simulator.guard import Guard
 
 Mood = Callable[[Request], Awaitable[ASGIApp | None]]
 
@@ -36,6 +37,11 @@ def problem(status: int, name: str, data: dict[str, object] | None = None) -> Mo
     return always(answers.problem(status, name, data))
 
 
+def permission_denied() -> Mood:
+    """Answer as to a caller who may not see this, or for something that does not exist."""
+    return always(answers.permission_denied())
+
+
 def legacy(*entries: str, status: int = 200) -> Mood:
     """Answer with the envelope of the Spot API, such as `EService:Unavailable`."""
     return always(answers.legacy(*entries, status=status))
@@ -49,6 +55,24 @@ def rate_limited(retry_after: float | None) -> Mood:
 def html(status: int) -> Mood:
     """Answer with a page, as a proxy in front of the API would."""
     return always(answers.html(status))
+
+
+def challenge_page(status: int = 403) -> Mood:
+    """Answer with a page that asks whether a browser is one, as Cloudflare does."""
+    return always(answers.challenge_page(status))
+
+
+def another_program(guard: Guard, ahead: int = 1) -> Mood:
+    """Let another program use the key of each request just before it, with a nonce that is so far ahead.
+
+    It has to stand in front of the API, where nonces were not looked at yet.
+    """
+
+    async def mood(request: Request) -> None:
+        if nonce := request.headers.get("api-nonce"):
+            guard.use_nonce(request.headers["api-key"], int(nonce) + ahead)
+
+    return mood
 
 
 def body(content: bytes, content_type: str, status: int = 200) -> Mood:

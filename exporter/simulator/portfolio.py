@@ -104,6 +104,16 @@ class Portfolio:
     def _vaults(self) -> dict[str, Vault]:
         return {vault.id: vault for owner in self.organizations for vault in owner.vaults}
 
+    def assets(self) -> list[dict[str, object]]:
+        """Return a row for each asset that is held anywhere (Kraken: List assets)."""
+        held = {
+            holding.asset.asset: holding.asset
+            for owner in self.organizations
+            for vault in owner.vaults
+            for holding in vault.holdings
+        }
+        return [asset.listed() for asset in held.values()]
+
     def organization(self, organization_id: str) -> Organization:
         """Return the organization, or raise `UnknownIdError`."""
         try:

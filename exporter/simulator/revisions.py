@@ -5,6 +5,7 @@ Source: Kraken's pages of 2026 in the order of their content. What no page shows
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from exporter.simulator.holdings import QUOTE_ASSET
 
@@ -17,6 +18,7 @@ class Revision:
     rather than as a bare array. staked: rows of assets have that part. rounding: amounts are rounded to the funding
     decimals unless `full_precision=true`. assets: query parameters of "List vault asset balances". vaults: those of
     "List vaults" besides the page. organization: what an organization's id is called in queries and answers.
+    vault_balance: how the path of "Get vault balance" ends. quote_is_required: whether that needs `quote_asset`.
     """
 
     envelope: bool
@@ -25,6 +27,8 @@ class Revision:
     assets: frozenset[str]
     vaults: frozenset[str]
     organization: str
+    vault_balance: str
+    quote_is_required: bool
 
     def vault_rows(self, rows: Sequence[Mapping[str, object]]) -> object:
         """Return the answer that has these rows, which may say more than this revision knows."""
@@ -33,6 +37,10 @@ class Revision:
             absent |= {"quote_asset", "quote_asset_class"}
         result = [{name: row[name] for name in row if name not in absent} for row in rows]
         return {"result": result, "quote_asset": QUOTE_ASSET} if self.envelope else result
+
+    def assets_list(self, rows: Sequence[Mapping[str, object]]) -> object:
+        """Return the answer that lists assets."""
+        return {"result": rows} if self.envelope else rows
 
     def organizations(self, rows: Sequence[tuple[str, str, str]]) -> object:
         """Return the answer that lists organizations, given by id, name and status."""
@@ -47,28 +55,38 @@ class Revision:
         if self.envelope:
             # Assumed, as for organizations.
             return {"result": rows, "total": total, "quote_asset": QUOTE_ASSET}
-        quote = {"asset": QUOTE_ASSET, "asset_class": "currency"}
-        return {"vaults": rows, "total": total, "quote": quote}
+        return {"vaults": rows, "total": total, "quote": _QUOTE}
 
+    def balance(self, row: Mapping[str, object]) -> object:
+        """Return the answer that has the worth of the vault that is listed as `row`."""
+        worth = {name: row[name] for name in ("balance_fiat", "balance_diff", "missing_rates")}
+        return worth | ({"quote_asset": QUOTE_ASSET} if self.envelope else {"quote": _QUOTE})
+
+
+_QUOTE: Final = {"asset": QUOTE_ASSET, "asset_class": "currency"}
 
 R1 = Revision(
     envelope=False,
     staked=False,
     rounding=True,
-    assets=frozenset({"quote", "quote_asset", "full_precision"}),
+    assets=frozenset({"quote", "full_precision"}),
     vaults=frozenset({"org_id", "quote_asset", "quote_asset_class"}),
     organization="org_id",
+    vault_balance="balance",
+    quote_is_required=True,
 )
 R2 = replace(
     R1,
     rounding=False,
+    assets=frozenset({"quote_asset"}),
     vaults=frozenset({"org_iiban", "quote_asset", "quote_asset_class"}),
     organization="org_iiban",
+    vault_balance="balances",
+    quote_is_required=False,
 )
 R3 = replace(R2, staked=True)
 R4 = replace(
     R3,
     envelope=True,
-    assets=frozenset({"quote_asset"}),
     vaults=frozenset({"org_iiban", "quote_asset"}),
 )

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from threading import Thread
 from types import TracebackType
 
-from starlette.types import ASGIApp
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving
@@ -23,8 +25,23 @@ async def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
     Raises `ListenError` if the address cannot be had.
     """
     with ListenAddress(host, port).listen() as listener:
-        async with serving(app, listener):
+        async with serving(_dated(app), listener, dates=False):
             yield f"http://{ListenAddress(host, listener.getsockname()[1])}"
+
+
+def _dated(app: ASGIApp) -> ASGIApp:
+    """Return `app` with a `Date` in each answer that has none; it may have a clock of its own."""
+
+    async def dated(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("date", formatdate(usegmt=True))
+            await send(message)
+
+        await app(scope, receive, send_dated)
+
+    return dated
 
 
 class SimulatorThread:

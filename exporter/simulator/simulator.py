@@ -1,18 +1,19 @@
 """The custody API over a portfolio, as an ASGI app: strict about requests, moody where told to be."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
 
 from starlette.applications import Starlette
-from starlette.datastructures import QueryParams
+from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.simulator import answers
 from exporter.simulator.guard import Guard, Refusal
@@ -22,6 +23,7 @@ from exporter.simulator.query import BadRequestError, check, page_range
 from exporter.simulator.revisions import R1, Revision
 
 Owned = TypeVar("Owned", Organization, Vault)
+Handle = Callable[[Request], Awaitable[ASGIApp]]
 
 
 def _punctual() -> float:
@@ -39,8 +41,11 @@ class Simulator:
 
     `moods` maps an organization's or a vault's id, as written in the portfolio, to how its requests
     are answered, and likewise `organizations` and `vaults` for the lists of them; the others follow
-    `default_mood`. `scopes` maps an api-key to the ids of the organizations and vaults that it sees,
-    if those are not all (Kraken: List vaults). All of it may be changed at any time.
+    `default_mood`. `front` is what stands in front of the API and may answer before anything else is
+    looked at. `headers` gives headers that every answer has. `scopes` maps an api-key to the ids of the
+    organizations and vaults that it sees, if those are not all (Kraken: List vaults). `id_form` says in
+    which form an organization's id is understood; lists have the form with spaces, unless only the
+    other is. `host` is what `Host` must be, None for anything. All of it may be changed at any time.
     """
 
     portfolio: Portfolio
@@ -53,6 +58,10 @@ class Simulator:
     otp: str | None = field(default=None, repr=False)
     revision: Revision = R1
     arrival_delay: Callable[[], float] = _punctual
+    front: Mood = calm
+    headers: Callable[[], Mapping[str, str]] = dict
+    id_form: Literal["either", "spaced", "compact"] = "either"
+    host: str | None = None
     default_mood: Mood = calm
     moods: dict[str, Mood] = field(default_factory=dict)
     scopes: dict[str, Collection[str]] = field(default_factory=dict)
@@ -64,10 +73,16 @@ class Simulator:
         root = "/v0/insto/custody"
         self._endpoints = Starlette(
             routes=[
-                Route(f"{root}/organizations", self._organizations),
-                Route(f"{root}/vaults", self._vaults),
-                Route(f"{root}/organizations/{{org_id}}/balances", self._organization),
-                Route(f"{root}/vaults/{{vault_id}}/assets/balances", self._vault),
+                Route("/0/public/Time", self._time),
+                Route(f"{root}/assets", self._assets),
+                Route(f"{root}/organizations", self._signed(self._organizations)),
+                Route(f"{root}/vaults", self._signed(self._vaults)),
+                Route(
+                    f"{root}/organizations/{{org_id}}/balances", self._signed(self._organization)
+                ),
+                Route(f"{root}/vaults/{{vault_id}}/assets/balances", self._signed(self._vault)),
+                Route(f"{root}/vaults/{{vault_id}}/balance", self._either_path),
+                Route(f"{root}/vaults/{{vault_id}}/balances", self._either_path),
             ],
             exception_handlers={
                 UnknownIdError: _permission_denied,
@@ -85,18 +100,65 @@ class Simulator:
             await asyncio.sleep(self.arrival_delay())
             # A client that has left wants no answer.
             with suppress(ClientDisconnect):
-                answer = await self._refused(request) or self._endpoints
-                await answer(scope, receive, send)
+                over_limit = self._over_limit(request)
+                answer = await self.front(request) or over_limit or self._outside(request)
+                await (answer or self._endpoints)(scope, receive, self._with_headers(send))
 
-    async def _refused(self, request: Request) -> Response | None:
-        address = request.client.host if request.client else ""
-        now = self.monotonic()
-        refusal = self.guard.count(address, request.scope["path"], now) or self.guard.authenticate(
-            _target(request.scope), request.headers, await request.body()
-        )
-        if refusal is Refusal.OVER_LIMIT:
-            return answers.rate_limited(self.guard.retry_after(address, now))
-        return None if refusal is None else _REFUSALS[refusal]
+    def _with_headers(self, send: Send) -> Send:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self.headers())
+            await send(message)
+
+        return send_with_headers
+
+    def _over_limit(self, request: Request) -> Response | None:
+        address, now = _address(request), self.monotonic()
+        if self.guard.count(address, request.scope["path"], now) is None:
+            return None
+        return answers.rate_limited(self.guard.retry_after(address, now))
+
+    def _outside(self, request: Request) -> Response | None:
+        """Return what a gateway answers to what is no request for the API."""
+        if self.host not in (None, request.headers.get("host")):
+            return answers.html(421)
+        # Kraken: REST introduction
+        if "user-agent" not in request.headers:
+            return answers.html(403)
+        return None if request.method == "GET" else answers.unknown_method()
+
+    def _signed(self, handle: Handle) -> Handle:
+        """Return what answers a request that has to be signed."""
+
+        async def handle_signed(request: Request) -> ASGIApp:
+            body = await request.body()
+            refusal = self.guard.authenticate(
+                _target(request.scope), request.headers, body, _address(request)
+            )
+            if refusal is not None:
+                return _REFUSALS[refusal]
+            if body or "content-type" in request.headers:
+                raise BadRequestError("Unexpected body.")
+            return await handle(request)
+
+        return handle_signed
+
+    async def _time(self, _request: Request) -> Response:
+        """Answer with the wall clock's time (Kraken: Get server time)."""
+        now = int(self.wall())
+        # The year has two digits in Kraken's own example.
+        text = datetime.fromtimestamp(now, UTC).strftime("%a, %d %b %y %H:%M:%S +0000")
+        return JSONResponse({"error": [], "result": {"unixtime": now, "rfc1123": text}})
+
+    async def _assets(self, request: Request) -> Response:
+        check(request.query_params, ())
+        return JSONResponse(self.revision.assets_list(self.portfolio.assets()))
+
+    async def _either_path(self, request: Request) -> ASGIApp:
+        # One revision knows the one path, the others the other.
+        if not request.url.path.endswith(f"/{self.revision.vault_balance}"):
+            return answers.unknown_method()
+        return await self._signed(self._vault_balance)(request)
 
     async def _organizations(self, request: Request) -> ASGIApp:
         return await self._mood("organizations", request) or self._organizations_list(request)
@@ -105,26 +167,39 @@ class Simulator:
         return await self._mood("vaults", request) or self._vaults_page(request)
 
     async def _organization(self, request: Request) -> ASGIApp:
-        organization = self._seen(request, self.portfolio.organization)
+        organization = self._written(request, request.path_params["org_id"])
         return await self._mood(organization.id, request) or self._organization_balance(
             organization.id, request.query_params
         )
 
     async def _vault(self, request: Request) -> ASGIApp:
-        vault = self._seen(request, self.portfolio.vault)
+        vault = self._named_vault(request)
         return await self._mood(vault.id, request) or self._vault_balances(
             vault.id, request.query_params
         )
 
+    async def _vault_balance(self, request: Request) -> ASGIApp:
+        vault = self._named_vault(request)
+        return await self._mood(vault.id, request) or self._vault_worth(vault, request.query_params)
+
     async def _mood(self, target_id: str, request: Request) -> ASGIApp | None:
         return await self.moods.get(target_id, self.default_mood)(request)
 
-    def _seen(self, request: Request, find: Callable[[str], Owned]) -> Owned:
+    def _named_vault(self, request: Request) -> Vault:
         """Return what the path names; what the caller does not see does not exist for it."""
-        (id_,) = request.path_params.values()
-        found = find(id_)
+        return self._seen(request, self.portfolio.vault(request.path_params["vault_id"]))
+
+    def _written(self, request: Request, text: str) -> Organization:
+        """Return the organization whose id is written so."""
+        organization = self._seen(request, self.portfolio.organization(text))
+        forms = {"spaced": organization.id, "compact": compact(organization.id)}
+        if text not in (forms.values() if self.id_form == "either" else (forms[self.id_form],)):
+            raise UnknownIdError(text)
+        return organization
+
+    def _seen(self, request: Request, found: Owned) -> Owned:
         if not self._sees(request, found.id):
-            raise UnknownIdError(id_)
+            raise UnknownIdError(found.id)
         return found
 
     def _sees(self, request: Request, id_: str) -> bool:
@@ -134,7 +209,11 @@ class Simulator:
     def _organizations_list(self, request: Request) -> Response:
         check(request.query_params, ())
         rows = [
-            (organization.id, organization.name, organization.status)
+            (
+                compact(organization.id) if self.id_form == "compact" else organization.id,
+                organization.name,
+                organization.status,
+            )
             for organization in self.portfolio.organizations
             if self._sees(request, organization.id)
         ]
@@ -154,13 +233,12 @@ class Simulator:
 
     def _asked_organization(self, request: Request) -> Organization:
         """Return the one that the query names, else the caller's own: the first that it sees."""
-        asked = request.query_params.get(self.revision.organization)
+        if (asked := request.query_params.get(self.revision.organization)) is not None:
+            return self._written(request, asked)
         for organization in self.portfolio.organizations:
-            if self._sees(request, organization.id) and (
-                asked is None or compact(asked) == compact(organization.id)
-            ):
+            if self._sees(request, organization.id):
                 return organization
-        raise UnknownIdError(asked)
+        raise UnknownIdError
 
     def _organization_balance(self, organization_id: str, query: QueryParams) -> Response:
         check(query, {"quote_asset"})
@@ -172,13 +250,25 @@ class Simulator:
         rows = self.portfolio.vault_rows(vault_id, self.wall(), full_precision=not rounded)
         return JSONResponse(self.revision.vault_rows(rows))
 
+    def _vault_worth(self, vault: Vault, query: QueryParams) -> Response:
+        check(query, {"quote_asset"})
+        if self.revision.quote_is_required and "quote_asset" not in query:
+            raise BadRequestError("Missing quote_asset parameter.")
+        return JSONResponse(self.revision.balance(vault.listed(self.wall())))
+
 
 _REFUSALS: Mapping[Refusal, Response] = {
     Refusal.INVALID_KEY: answers.problem(401, "InvalidKey"),
+    # Not documented; so a key is refused that may do nothing at all.
+    Refusal.ADDRESS_NOT_ALLOWED: answers.permission_denied(),
     Refusal.INVALID_SIGNATURE: answers.problem(401, "InvalidSignature"),
     Refusal.INVALID_OTP: answers.problem(401, "InvalidOtp"),
     Refusal.INVALID_NONCE: answers.legacy("EAPI:Invalid nonce"),
 }
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _target(scope: Scope) -> bytes:
@@ -197,4 +287,4 @@ async def _bad_request(_request: Request, error: Exception) -> Response:
 
 
 async def _unknown_method(_request: Request, _error: Exception) -> Response:
-    return answers.legacy("EGeneral:Unknown method", status=404)
+    return answers.unknown_method()

@@ -98,13 +98,17 @@ async def serving(
     listener: socket.socket,
     limits: Limits = DEFAULT_LIMITS,
     access: Access | None = None,
+    *,
+    dates: bool = True,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Serve `app` on `listener` while the block runs; lends the task, which ends early only if the server fails.
 
-    access: who may ask, and whether it is over TLS; everybody, without, where there is none.
+    access: who may ask, and whether it is over TLS; everybody, without, where there is none. dates: whether answers get
+    a `Date`; an app that has its own would have two.
     """
     access = access or Access()
     server = server_of(app, Clients(limits, access))
+    server.config.date_header = dates
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield task

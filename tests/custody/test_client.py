@@ -16,7 +16,7 @@ from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.transport import ON_SEND
 from exporter.resources.vault_balances import WITH_PARAMETERS
-from exporter.simulator.revisions import R1, R3, R4, Revision
+from exporter.simulator.revisions import R1, R2, R3, R4, Revision
 from exporter.simulator.server import SimulatorThread
 from tests.custody.asking import (
     ORGANIZATION_ID,
@@ -464,7 +464,7 @@ def test_the_deadline_is_known() -> None:
     assert make_client(Api(), timeout=7.5).timeout == 7.5
 
 
-@pytest.mark.parametrize("revision", [R1, R3, R4], ids=["r1", "r3", "r4"])
+@pytest.mark.parametrize("revision", [R1, R2, R3, R4], ids=["r1", "r2", "r3", "r4"])
 def test_every_revision_of_the_api_is_understood(revision: Revision) -> None:
     simulator = make_simulator(revision=revision)
     exchanges: list[Exchange] = []
@@ -475,7 +475,7 @@ def test_every_revision_of_the_api_is_understood(revision: Revision) -> None:
             secrets=KNOWN,
             observe=exchanges.append,
         )
-        if revision is R4:
+        if revision is not R1:
             assert (await failure_of(client.vault_asset_balances(VAULT.id))).type == "BadRequest"
         vault = await client.vault_asset_balances(VAULT.id)
         assert vault.invalid == ()
@@ -488,7 +488,7 @@ def test_every_revision_of_the_api_is_understood(revision: Revision) -> None:
 
     with SimulatorThread(simulator.app) as base_url:
         statuses = asyncio.run(ask(base_url))
-    assert statuses == ([400, 200, 200] if revision is R4 else [200, 200])
+    assert statuses == ([200, 200] if revision is R1 else [400, 200, 200])
     assert simulator.guard.refusals == {}
     assert simulator.guard.arrivals == len(statuses)
 

@@ -14,6 +14,7 @@ from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.polling.nonce_watch import EPISODE_SECONDS, NonceWatch
 from exporter.simulator import moods
+from exporter.simulator.situations import used_with_nanoseconds
 from tests.polling.world import BEGINNING, Stage, now, run, stage
 
 HOUR = EPISODE_SECONDS
@@ -138,10 +139,7 @@ def test_one_that_starts_with_too_small_nonces_is_not_taken_for_two() -> None:
 
     async def main() -> None:
         played = stage(credentials={"main": {"nonce": "milliseconds"}})
-        before = stage()
-        await before.play(30)
-        await before.stop()
-        played.simulator.guard._last_nonces = before.simulator.guard._last_nonces
+        used_with_nanoseconds(played.simulator)
         with capture_logs() as events:
             await played.play(7200)
             await played.stop()

@@ -58,13 +58,34 @@ class Caller:
             "api-sign": signature(API_SECRET, target.encode(), nonce),
         }
 
-    async def aget(self, target: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    async def aget(
+        self,
+        target: str,
+        headers: Mapping[str, str | None] | None = None,
+        *,
+        method: str = "GET",
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        """Ask for `target`, signed unless there are headers; one that is None is not sent."""
         transport = httpx.ASGITransport(self.simulator.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://custody") as client:
-            return await client.get(target, headers=headers or self.headers(target))
+            request = client.build_request(method, target, content=content)
+            for name, text in (headers or self.headers(target)).items():
+                if text is None:
+                    del request.headers[name]
+                else:
+                    request.headers[name] = text
+            return await client.send(request)
 
-    def get(self, target: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        return asyncio.run(self.aget(target, headers))
+    def get(
+        self,
+        target: str,
+        headers: Mapping[str, str | None] | None = None,
+        *,
+        method: str = "GET",
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        return asyncio.run(self.aget(target, headers, method=method, content=content))
 
 
 def vault_path(vault_id: str = VAULT.id) -> str:
