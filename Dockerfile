@@ -1,34 +1,57 @@
-# docker build --build-arg REVISION="$(git rev-parse --short HEAD)" -t kraken-custody-exporter .
+# docker build --build-arg REVISION="$(git describe --always --dirty --exclude='*')" -t kraken-custody-exporter .
+#
+# Behind a proxy that opens TLS: --build-arg CA_CERTIFICATES="$(cat company.pem)"
+# With a wheel that was built already: --build-context wheel=DIRECTORY (docker buildx; its directory has no other wheel)
 #
 # A tag can be moved to another image, a digest cannot: to pin it, ask for the digest of the day with
 #   docker buildx imagetools inspect python:3.11.16-slim-bookworm
 # and build with --build-arg PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:...
 ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm
 
-FROM ${PYTHON_IMAGE} AS build
-COPY deploy/requirements.txt /build/requirements.txt
+FROM ${PYTHON_IMAGE} AS libraries
+ARG CA_CERTIFICATES=
+ENV PIP_NO_CACHE_DIR=1 PIP_CERT=/build/certificates.pem
+RUN mkdir -p /build && { cat /etc/ssl/certs/ca-certificates.crt; echo "$CA_CERTIFICATES"; } > "$PIP_CERT"
+COPY deploy/requirements.txt /build/
 # Without pip: the environment holds what is needed to run, and nothing to install more with.
 RUN python -m venv --without-pip /app \
- && python -m pip --python /app/bin/python install --no-cache-dir --no-deps --require-hashes --only-binary :all: \
-      --requirement /build/requirements.txt
-COPY exporter /build/exporter
-ARG REVISION=unknown
-# Among the libraries, so that it is found from whatever directory; compiled, as the running root is read-only.
-RUN echo "$REVISION" > /build/exporter/REVISION \
- && packages="$(/app/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
- && cp -r /build/exporter "$packages/" \
- && python -m compileall -q "$packages/exporter"
+ && python -m pip --python /app/bin/python install --no-deps --require-hashes --only-binary :all: --requirement /build/requirements.txt
+
+FROM libraries AS source
+COPY deploy/requirements-build.txt /build/
+RUN python -m venv --without-pip /build/hatchling \
+ && python -m pip --python /build/hatchling/bin/python install --no-deps --require-hashes --only-binary :all: --requirement /build/requirements-build.txt
+COPY . /build/source
+WORKDIR /build/source
+ARG REVISION=
+# A checkout does not come with its .git, so it has to be told; an archive has it in the file.
+RUN if [ -n "$REVISION" ]; then echo "$REVISION" > exporter/REVISION; fi \
+ && if grep -q Format exporter/REVISION; then \
+      echo "Of which revision is this? Build with --build-arg REVISION=\"\$(git describe --always --dirty --exclude='*')\"" >&2; \
+      exit 1; \
+    fi \
+ && /build/hatchling/bin/python -m hatchling build --target wheel --directory /build/wheel
+
+FROM scratch AS wheel
+COPY --from=source /build/wheel/*.whl /
+
+FROM libraries AS application
+COPY --from=wheel *.whl /build/wheel/
+# Its modules are compiled, as the running root is read-only.
+RUN python -m pip --python /app/bin/python install --no-deps --no-index /build/wheel/*.whl
 
 FROM ${PYTHON_IMAGE}
-COPY --from=build /app /app
+COPY --from=application /app /app
 ARG VERSION=0.1.0
-ARG REVISION=unknown
+ARG REVISION=
 ARG SOURCE=
 LABEL org.opencontainers.image.title="kraken-custody-exporter" \
       org.opencontainers.image.description="Prometheus exporter for the vault balances of Kraken's Insto Custody" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="${SOURCE}"
+ENV PATH=/app/bin:$PATH
 # Where config.yaml is looked for.
 WORKDIR /etc/kraken-custody-exporter
 # Not a name but a number, so that Kubernetes can tell that it is not root.

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # For each system and Python from 3.11 on, with hashes and without the address of an index.
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra redis $(ARGS) pyproject.toml
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS)
 # What there is once the environment has what is shipped, and once it has everything.
 SHIPPED := $(VENV)/.shipped
 READY := $(VENV)/.ready
@@ -68,8 +68,9 @@ mutation: $(READY) ## how much of each module its tests hold, by mutants; ARGS=p
 	$(BIN)/python -m tools.mutation $(ARGS)
 
 requirements: $(READY) ## pin what is shipped and what developers need; ARGS=--upgrade takes the newest of everything
-	$(COMPILE) --output-file deploy/requirements.txt
-	$(COMPILE) --output-file requirements-dev.txt --constraints deploy/requirements.txt --group dev
+	$(COMPILE) --output-file deploy/requirements.txt --extra redis pyproject.toml
+	$(COMPILE) --output-file requirements-dev.txt --constraints deploy/requirements.txt --group dev --extra redis pyproject.toml
+	$(COMPILE) --output-file deploy/requirements-build.txt --constraints requirements-dev.txt --group build
 
 sbom: $(READY) ## write the bill of materials of what is pinned
 	$(BIN)/python -m tools.supply sbom

@@ -46,7 +46,9 @@ class Buildah:
 
     def build(self, *arguments: str | Path) -> None:
         # A Dockerfile's HEALTHCHECK is kept in this format only.
-        self.do("build", "--isolation=chroot", "--format=docker", *self._volumes, *arguments)
+        self.do(
+            "build", "--layers", "--isolation=chroot", "--format=docker", *self._volumes, *arguments
+        )
 
     def run(self, container: str, *arguments: str, **environ: str) -> list[str]:
         """Return the command that runs another one in a container, as the image's user and in its directory."""

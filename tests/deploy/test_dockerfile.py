@@ -9,12 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
+from packaging.utils import canonicalize_name
 
 from exporter import __version__
 from tests.deploy.dockerfile import BASE, IMAGE, LINES, REPOSITORY, Buildah, buildah
 from tests.waiting import until
+from tools.supply.pins import pinned
 
 FINAL = LINES[LINES.index("FROM ${PYTHON_IMAGE}") :]
+CERTIFICATE = trustme.CA().cert_pem.bytes().decode()
+ARGUMENTS = (
+    f"--build-arg=PYTHON_IMAGE={BASE}",
+    f"--build-arg=CA_CERTIFICATES={CERTIFICATE}",
+)
 IGNORED = (REPOSITORY / ".dockerignore").read_text("utf-8").splitlines()
 
 
@@ -24,9 +32,9 @@ def default(argument: str) -> str:
     return value
 
 
-def test_both_stages_start_from_the_same_image_with_an_exact_version() -> None:
-    stages = [line for line in LINES if line.startswith("FROM ")]
-    assert stages == ["FROM ${PYTHON_IMAGE} AS build", "FROM ${PYTHON_IMAGE}"]
+def test_all_stages_start_from_the_same_image_with_an_exact_version() -> None:
+    bases = [line.split()[1] for line in LINES if line.startswith("FROM ")]
+    assert set(bases) == {"${PYTHON_IMAGE}", "libraries", "scratch"}
     assert re.fullmatch(
         r"python:3\.\d+\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", default("PYTHON_IMAGE")
     )
@@ -39,18 +47,29 @@ def test_python_in_the_image_is_one_that_the_project_supports() -> None:
     assert tuple(map(int, version[:2])) >= tuple(map(int, least))
 
 
-def test_nothing_reaches_the_build_but_requirements_and_the_package() -> None:
+def test_nothing_reaches_the_build_but_requirements_and_what_the_wheel_is_made_of() -> None:
     assert IGNORED[0] == "*"
     let_through = [line.removeprefix("!") for line in IGNORED if line.startswith("!")]
-    assert let_through == ["deploy/requirements.txt", "exporter"]
+    assert let_through == [
+        *("LICENSE", "README.md", "deploy/requirements.txt", "deploy/requirements-build.txt"),
+        *("docs/kraken-custody-exporter.1", "exporter", "pyproject.toml", "tools/build_hooks.py"),
+    ]
     assert all((REPOSITORY / path).exists() for path in let_through)
 
 
 def test_packages_come_hashed_and_from_wherever_pip_is_told_to_look() -> None:
-    (install,) = (line for line in LINES if "--no-deps" in line)
-    assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(install.split())
-    requirements = (REPOSITORY / "deploy/requirements.txt").read_text("utf-8")
-    assert "://" not in requirements + install
+    *from_an_index, from_a_file = (line for line in LINES if "pip --python" in line)
+    for install in from_an_index:
+        assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(install.split())
+        (file,) = re.findall(r"/build/(requirements\S*)", install)
+        assert "://" not in install + (REPOSITORY / "deploy" / file).read_text("utf-8")
+    assert {"--no-index", "--no-deps"} <= set(from_a_file.split())
+
+
+def test_the_licence_is_that_of_the_package() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    label = f'org.opencontainers.image.licenses="{project["license"]}"'
+    assert any(label in line for line in FINAL)
 
 
 def test_it_runs_as_somebody_who_owns_nothing() -> None:
@@ -80,13 +99,22 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
 def image(tool: Buildah, tmp_path_factory: pytest.TempPathFactory) -> Buildah:
     """A Buildah that has built the Dockerfile, on this machine's Python."""
     tool.make_base(tmp_path_factory.mktemp("base"))
-    tool.build(
-        f"--build-arg=PYTHON_IMAGE={BASE}",
-        "--build-arg=REVISION=abc1234",
-        f"--tag={IMAGE}",
-        REPOSITORY,
-    )
+    tool.build(*ARGUMENTS, "--build-arg=REVISION=abc1234", f"--tag={IMAGE}", REPOSITORY)
     return tool
+
+
+def test_without_a_revision_there_is_no_image(image: Buildah) -> None:
+    with pytest.raises(AssertionError, match="Of which revision is this"):
+        image.build(*ARGUMENTS, "--tag=localhost/none", REPOSITORY)
+
+
+def test_a_companys_certificate_is_trusted_while_packages_are_installed(image: Buildah) -> None:
+    image.build(*ARGUMENTS, "--target=libraries", "--tag=localhost/libraries", REPOSITORY)
+    container = image.do("from", "localhost/libraries")
+    command = image.run(container, "/bin/sh", "-c", 'cat "$PIP_CERT"')
+    bundle = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert CERTIFICATE.strip() in bundle
+    assert Path("/etc/ssl/certs/ca-certificates.crt").read_text().strip() in bundle
 
 
 @pytest.fixture
@@ -98,10 +126,14 @@ def test_what_does_not_belong_into_the_image_does_not_reach_the_build(
     tool: Buildah, tmp_path: Path
 ) -> None:
     context = tmp_path / "context"
-    taken = ["deploy/requirements.txt", "exporter/app.py", "exporter/web/static/page.css"]
+    taken = [
+        *("LICENSE", "README.md", "deploy/requirements-build.txt", "deploy/requirements.txt"),
+        *("docs/kraken-custody-exporter.1", "exporter/REVISION", "exporter/app.py"),
+        *("exporter/web/static/page.css", "pyproject.toml", "tools/build_hooks.py"),
+    ]
     left = [
         *("config.yaml", "secrets/api-key", ".git/config", "tests/conftest.py"),
-        *("deploy/alertmanager/alertmanager.yml", "exporter/REVISION"),
+        *("deploy/alertmanager/alertmanager.yml", "docs/http.md", "tools/docs.py"),
         *("exporter/__pycache__/app.pyc", "exporter/web/__pycache__/site.pyc"),
     ]
     for name in taken + left:
@@ -125,12 +157,30 @@ def test_an_engine_reads_what_the_image_says_of_itself(image: Buildah) -> None:
     assert list(said["ExposedPorts"]) == ["10063/tcp"]
     assert said["Labels"]["org.opencontainers.image.version"] == __version__
     assert said["Labels"]["org.opencontainers.image.revision"] == "abc1234"
+    assert said["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
 
 
 def test_it_knows_version_and_revision(image: Buildah, container: str) -> None:
-    command = image.run(container, *image.configuration()["Entrypoint"], "--version")
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert told.stdout.startswith(f"kraken-custody-exporter {__version__} (revision abc1234,")
+    for command in (image.configuration()["Entrypoint"], ["kraken-custody-exporter"]):
+        told = subprocess.run(
+            image.run(container, *command, "--version"), capture_output=True, text=True, check=True
+        )
+        assert told.stdout.startswith(f"kraken-custody-exporter {__version__} (revision abc1234,")
+
+
+def test_a_scanner_finds_the_package_and_all_that_is_pinned(image: Buildah, container: str) -> None:
+    program = """
+from importlib.metadata import distributions
+for found in distributions():
+    print(found.name, found.version, found.metadata["License-Expression"])
+"""
+    python = image.configuration()["Entrypoint"][0]
+    command = image.run(container, python, "-I", "-c", program)
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"kraken-custody-exporter {__version__} Apache-2.0\n" in listed
+    found = {canonicalize_name(line.split()[0]) for line in listed.splitlines()}
+    pins = pinned((REPOSITORY / "deploy/requirements.txt").read_text("utf-8"))
+    assert found == {"kraken-custody-exporter", *pins}
 
 
 def test_every_module_can_be_imported_and_was_compiled_and_there_is_no_pip(

@@ -49,7 +49,10 @@ def tracked() -> set[str]:
     command = [program("git", package="git"), "ls-files", "-z"]
     command += ["--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return {name for name in done.stdout.split("\0") if (ROOT / name).is_file()}
+    paths = [ROOT / name for name in done.stdout.split("\0") if name]
+    # A link to a folder counts as what is in the folder.
+    files = [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
+    return {str(file.relative_to(ROOT)) for file in files if file.exists()}
 
 
 def test_the_wheel_has_the_package_its_licence_and_its_manual_page(

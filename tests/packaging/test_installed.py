@@ -139,5 +139,20 @@ def test_the_wheel_works_with_the_oldest_of_everything_that_is_allowed(
     check(install(only(built, "*.whl"), OLDEST, tmp_path, lowest), tmp_path)
 
 
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("minor", PYTHONS)
+def test_all_that_is_pinned_has_wheels_for_what_images_are_made_for(
+    built: Path, minor: int, architecture: str
+) -> None:
+    files = ROOT / "deploy" / "requirements.txt", ROOT / "deploy" / "requirements-build.txt"
+    for file in files:
+        done = uv(
+            *("pip", "install", "--dry-run", "--target", built.parent / "nowhere"),
+            *("--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", file),
+            *(f"--python-version=3.{minor}", f"--python-platform={architecture}-manylinux_2_28"),
+        )
+        assert done.returncode == 0, done.stderr
+
+
 def test_the_sdist_can_be_installed(built: Path, tmp_path: Path) -> None:
     check(install(only(built, "*.tar.gz"), sys.version_info.minor, tmp_path), tmp_path)
