@@ -13,7 +13,7 @@ import yaml
 from exporter.config import Settings, parse
 from exporter.logs import get_logger
 from exporter.simulator.mishaps import demo_timetables, mishaps
-from exporter.simulator.portfolio import Portfolio, demo_portfolio
+from exporter.simulator.portfolio import Portfolio, demo_portfolio, living_portfolio
 from exporter.simulator.revisions import R3
 from exporter.simulator.server import serve
 from exporter.simulator.simulator import Simulator
@@ -35,7 +35,7 @@ async def demonstration() -> AsyncIterator[Settings]:
         "DEMO_API_SECRET": base64.b64encode(secrets.token_bytes(64)).decode(),
     }
     simulator = Simulator(
-        portfolio=portfolio,
+        portfolio=living_portfolio(SEED),
         api_key=environ["DEMO_API_KEY"],
         api_secret=environ["DEMO_API_SECRET"],
         wall=time.time,

@@ -2,15 +2,15 @@
 
 from base64 import b32encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from itertools import count
 
 from exporter.simulator.assets import ASSETS, SimulatedAsset, invented_asset
 from exporter.simulator.holdings import QUOTE_ASSET, HeldAmounts, Holding
-from exporter.simulator.treasuries import TREASURIES, VaultPlan
-from exporter.simulator.wander import DAY, Holds, Wander
+from exporter.simulator.treasuries import RENAMED, TEMPORARY, TREASURIES, VaultPlan
+from exporter.simulator.wander import DAY, Holds, Season, Wander
 
 # amounts move less than prices, so that a quote value falls by less than 2 % in an hour all told
 _FLOW_SCALE = 0.25
@@ -22,12 +22,28 @@ class UnknownIdError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """A vault; `id` has the form `^V[A-Z2-7]{12}[ACEGIKMOQSUWY246]$`."""
+    """A vault; `id` has the form `^V[A-Z2-7]{12}[ACEGIKMOQSUWY246]$`.
+
+    `season` is when it is listed, None for always: before, it is not opened yet, afterwards it is archived. What it
+    holds is answered even so to who knows its id. `renamed` is another name, and when it has that.
+    """
 
     id: str
     name: str
     holdings: tuple[Holding, ...]
     status: str = "created"
+    season: Season | None = None
+    renamed: tuple[str, Season] | None = None
+
+    def is_listed(self, now: float) -> bool:
+        """Return whether it is in the list of vaults at `now` (Unix seconds)."""
+        return self.season is None or self.season.at(now)
+
+    def name_at(self, now: float) -> str:
+        """Return its name at `now` (Unix seconds)."""
+        if self.renamed is not None and self.renamed[1].at(now):
+            return self.renamed[0]
+        return self.name
 
     def rows(self, now: float, *, full_precision: bool) -> list[dict[str, object]]:
         """Return one row for each asset at `now` (Unix seconds)."""
@@ -39,7 +55,7 @@ class Vault:
         return {
             "id": self.id,
             "iiban": invented_iiban(self.id),
-            "name": self.name,
+            "name": self.name_at(now),
             "status": self.status,
             "balance_fiat": f"{worth:f}",
             "balance_diff": f"{worth - before:f}",
@@ -176,6 +192,27 @@ def demo_portfolio(seed: int) -> Portfolio:
             for organization_id, name, plans in TREASURIES
         )
     )
+
+
+def living_portfolio(seed: int) -> Portfolio:
+    """Return the portfolio of `--demo` with vaults that come and go, and one that is renamed now and then."""
+    portfolio = demo_portfolio(seed)
+    market = {code: _market(seed, asset) for code, asset in ASSETS.items()}
+    first = 1 + sum(len(organization.vaults) for organization in portfolio.organizations)
+    temporary = tuple(
+        replace(_vault(seed, number, plan, market), season=season)
+        for number, (plan, season) in enumerate(TEMPORARY, first)
+    )
+    *others, last = (
+        replace(
+            organization,
+            vaults=tuple(
+                replace(vault, renamed=RENAMED.get(vault.name)) for vault in organization.vaults
+            ),
+        )
+        for organization in portfolio.organizations
+    )
+    return Portfolio((*others, replace(last, vaults=(*last.vaults, *temporary))))
 
 
 def large_portfolio(vaults: int, assets: int, seed: int = 1) -> Portfolio:

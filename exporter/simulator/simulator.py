@@ -223,12 +223,13 @@ class Simulator:
         query = request.query_params
         check(query, {*self.revision.vaults, "limit", "offset"})
         limit, offset = page_range(query)
+        now = self.wall()
         vaults = [
             vault
             for vault in self._asked_organization(request).vaults
-            if self._sees(request, vault.id)
+            if vault.is_listed(now) and self._sees(request, vault.id)
         ]
-        rows = [vault.listed(self.wall()) for vault in vaults[offset : offset + limit]]
+        rows = [vault.listed(now) for vault in vaults[offset : offset + limit]]
         return JSONResponse(self.revision.vaults_page(rows, len(vaults)))
 
     def _asked_organization(self, request: Request) -> Organization:

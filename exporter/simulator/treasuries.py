@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from exporter.simulator.wander import MINUTE, Season
+
 
 class VaultPlan(NamedTuple):
     """A vault's name, the chance of a hold in a quarter of an hour, and what it holds.
@@ -87,3 +89,21 @@ TREASURIES: tuple[tuple[str, str, tuple[VaultPlan, ...]], ...] = (
         ),
     ),
 )
+
+# Of the last organization: vaults that are opened and archived again and again, and in which part of each period of
+# seconds they are listed.
+TEMPORARY: tuple[tuple[VaultPlan, Season], ...] = (
+    (
+        VaultPlan("airdrop-claims", 0.2, {"DOT": "900 0 0", "ATOM": "750 0 0"}),
+        Season(20 * MINUTE, 4 * MINUTE, 14 * MINUTE),
+    ),
+    (
+        VaultPlan("settlement-window", 0.4, {"USDC": "45000 0 0", "EUR": "12000 0 0"}),
+        Season(30 * MINUTE, 11 * MINUTE, 27 * MINUTE),
+    ),
+)
+
+# The vault that has another name in a part of each period.
+RENAMED: Mapping[str, tuple[str, Season]] = {
+    "validators": ("validators-eu", Season(40 * MINUTE, 9 * MINUTE, 33 * MINUTE))
+}

@@ -1,4 +1,4 @@
-"""How prices, amounts and holds move: pure functions of a seed and a moment.
+"""How prices, amounts and holds move, and what comes and goes: pure functions of a seed and a moment.
 
 Any moment can be asked for, in any order, so two runs of the demo that share a seed agree.
 """
@@ -61,6 +61,19 @@ class Holds:
         begins = _HOLD_GAP + (_HOLD_PERIOD - _HOLD_GAP - lasts) * beginning
         holding = happens < self.chance and begins <= elapsed < begins + lasts
         return 0.01 + 0.11 * size if holding else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Season:
+    """A part of each period, such as ten minutes of each hour: from `begins` to `ends`, in seconds of it."""
+
+    period: float
+    begins: float
+    ends: float
+
+    def at(self, now: float) -> bool:
+        """Return whether it is this season at `now` (Unix seconds)."""
+        return self.begins <= now % self.period < self.ends
 
 
 def _chances(key: str) -> tuple[float, ...]:

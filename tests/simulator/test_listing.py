@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from exporter.simulator.portfolio import (
     invented_iiban,
     invented_vault_id,
     large_portfolio,
+    living_portfolio,
 )
 from exporter.simulator.revisions import R1, R2, R3, R4, Revision
 from exporter.simulator.wander import DAY
@@ -26,6 +28,7 @@ from tests.simulator.calling import (
     PORTFOLIO,
     VAULT,
     Caller,
+    Clock,
     make_simulator,
     organization_path,
     vault_path,
@@ -226,3 +229,61 @@ def test_an_iiban_has_the_documented_form_and_the_check_digits_of_an_iban(number
     compact = iiban.replace(" ", "")
     digits = "".join(str(int(character, 36)) for character in compact[4:] + compact[:4])
     assert int(digits) % 97 == 1
+
+
+LIVING = living_portfolio(7)
+TWO_HOURS = [NOON + 30 * step for step in range(240)]
+
+
+def listed_at(now: float) -> dict[str, str]:
+    """Return the names of the last organization's vaults, by id."""
+    clock = Clock(now)
+    caller = Caller(make_simulator(portfolio=LIVING, wall=clock))
+    answer = caller.get(f"{VAULTS}?org_id={quote(OTHER.id)}").json()
+    assert answer["total"] == len(answer["vaults"])
+    return {row["id"]: row["name"] for row in answer["vaults"]}
+
+
+def test_vaults_of_the_demo_come_and_go_and_come_back() -> None:
+    last = LIVING.organizations[-1]
+    always = {vault.id for vault in OTHER.vaults}
+    coming = {vault.id for vault in last.vaults} - always
+    assert len(coming) == 2
+    for id_ in coming:
+        vault = LIVING.vault(id_)
+        seen = [vault.is_listed(now) for now in TWO_HOURS]
+        changes = [now for now, then in pairwise(seen) if now != then]
+        assert len(changes) >= 4, "comes back"
+    for now in TWO_HOURS[::20]:
+        assert listed_at(now).keys() == always | {
+            id_ for id_ in coming if LIVING.vault(id_).is_listed(now)
+        }
+
+
+def test_a_vault_of_the_demo_is_renamed_now_and_then() -> None:
+    names = [listed_at(now) for now in TWO_HOURS[::10]]
+    renamed = {id_ for id_ in names[0] if len({it.get(id_, "") for it in names} - {""}) > 1}
+    assert [LIVING.vault(id_).name for id_ in renamed] == ["validators"]
+    assert {it[id_] for it in names for id_ in renamed} == {"validators", "validators-eu"}
+
+
+def test_what_was_there_before_is_as_it_was() -> None:
+    for living, before in zip(LIVING.organizations, PORTFOLIO.organizations, strict=True):
+        assert [(vault.id, vault.name, vault.holdings) for vault in living.vaults][
+            : len(before.vaults)
+        ] == [(vault.id, vault.name, vault.holdings) for vault in before.vaults]
+
+
+def test_an_archived_vault_is_still_answered_to_who_knows_its_id() -> None:
+    (vault, *_) = (it for it in LIVING.organizations[-1].vaults if it.season)
+    away = next(now for now in TWO_HOURS if not vault.is_listed(now))
+    caller = Caller(make_simulator(portfolio=LIVING, wall=Clock(away)))
+    assert len(caller.get(vault_path(vault.id)).json()) == len(vault.holdings)
+
+
+def test_what_comes_and_goes_is_a_small_part_of_an_organization() -> None:
+    last = LIVING.organizations[-1]
+    total: Any = last.balance(NOON)
+    coming = [vault.listed(NOON) for vault in last.vaults if vault.season]
+    worth = sum(Decimal(str(row["balance_fiat"])) for row in coming)
+    assert 0 < worth < Decimal("0.01") * Decimal(total["balance"]["total"])
