@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import httpx
@@ -62,7 +63,7 @@ class World:
 
     monotonic: the event loop's own clock, in seconds. boottime: the same, but it goes on while the machine sleeps.
     wall, wall_ns: Unix time in seconds and nanoseconds. chance: a number from 0 up to 1, anew at each call. transport:
-    what carries requests, None for the real network.
+    what carries requests, None for the real network. trust: what reads the certificates that the API is known by.
     """
 
     monotonic: Callable[[], float] = time.monotonic
@@ -71,6 +72,7 @@ class World:
     wall_ns: Callable[[], int] = time.time_ns
     chance: Callable[[], float] = random.random
     transport: httpx.AsyncBaseTransport | None = None
+    trust: Callable[[Path | None], ssl.SSLContext] = trust
 
     def moment(self) -> Moment:
         """Look at all clocks."""
@@ -85,7 +87,7 @@ class Exporter:
 
     def __init__(self, settings: Settings, world: World, config_file: str | None = None) -> None:
         """Build all parts, not running yet. Raises ConfigError, SecretError and EnvironmentMistakeError."""
-        files = _Files.of(settings)
+        files = _Files.of(settings, world)
         self._world = world
         self._loaded = Loaded(settings, plan_of(settings), files.secrets)
         self._nonces = Nonces(world.wall_ns)
@@ -170,7 +172,7 @@ class Exporter:
 
         Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
         """
-        files = await asyncio.to_thread(_Files.of, settings)
+        files = await asyncio.to_thread(_Files.of, settings, self._world)
         loaded = Loaded(settings, plan_of(settings), files.secrets)
         credentials = self._credentials_for(settings, files)
         renamed = await in_turns(self.store.renamed(loaded.plan.targets))
@@ -325,12 +327,12 @@ class _Files:
     secrets: Mapping[str, Secrets]
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, world: World) -> Self:
         """Read them, and warn of those that others can read; not on the event loop, as a file may not answer.
 
         Raises ConfigError, SecretError and EnvironmentMistakeError.
         """
-        tls = trust(settings.api.ca_file)
+        tls = world.trust(settings.api.ca_file)
         secrets = {}
         for name, credential_settings in settings.credentials.items():
             secrets[name] = credential_settings.read()

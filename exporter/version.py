@@ -1,27 +1,30 @@
 """Which revision of the source is running, as far as that can be told."""
 
 import subprocess
+from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 
 
-def revision() -> str:
+@cache
+def revision(package: Path = _PACKAGE) -> str:
     """Return the short commit: what a build or an archive recorded in `exporter/REVISION`, else that of the checkout.
 
-    A checkout with changes that are not committed adds `-dirty`. "unknown" if there is neither.
+    A checkout with changes that are not committed adds `-dirty`. "unknown" if there is neither. Looked up once, as a
+    process goes on with what it has loaded.
     """
-    recorded = (_PACKAGE / "REVISION").read_text(encoding="ascii").strip()
+    recorded = (package / "REVISION").read_text(encoding="ascii").strip()
     # In a checkout the file has the placeholder that `git archive` replaces.
     if recorded and not recorded.startswith("$"):
         return recorded
     # Only if the package lies in its own checkout: an environment may lie in somebody else's.
-    if not (_PACKAGE.parent / ".git").exists():
+    if not (package.parent / ".git").exists():
         return "unknown"
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed command
             [
-                *("git", "-C", str(_PACKAGE.parent)),
+                *("git", "-C", str(package.parent)),
                 *("describe", "--always", "--dirty", "--exclude=*"),
             ],
             capture_output=True,

@@ -16,6 +16,7 @@ from exporter.simulator.revisions import R1, R3
 from exporter.simulator.server import SimulatorThread
 from exporter.simulator.simulator import Simulator
 from exporter.web.access.file import WebConfigFile
+from tests.custody.asking import trust_nobody
 from tests.simulator.calling import API_KEY, API_SECRET, PORTFOLIO, make_simulator
 
 ENVIRON = {
@@ -75,7 +76,9 @@ def exporter_of(
 ) -> Exporter:
     """Return an exporter of the simulator at `base_url` that has not begun yet."""
     text = yaml.safe_dump(configuration(base_url, portfolio=portfolio))
-    return Exporter(parse(text, directory=Path(), environ=ENVIRON), world or World())
+    return Exporter(
+        parse(text, directory=Path(), environ=ENVIRON), world or World(trust=trust_nobody)
+    )
 
 
 def polled(simulated: Simulator) -> Exporter:

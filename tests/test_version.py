@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import version
+from exporter.version import revision as revision_of
 from tests.programs import program
 from tools.supply.pins import ROOT
 
@@ -16,12 +16,11 @@ PLACEHOLDER = "$Format:%h$\n"
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path) -> Path:
     """An empty package directory, in which the revision is looked for."""
     directory = tmp_path / "exporter"
     directory.mkdir()
     (directory / "REVISION").write_text(PLACEHOLDER)
-    monkeypatch.setattr(version, "_PACKAGE", directory)
     return directory
 
 
@@ -49,18 +48,18 @@ def commit(directory: Path) -> str:
 def test_what_the_build_wrote_down_comes_first(package: Path) -> None:
     commit(package.parent)
     (package / "REVISION").write_text("0123abc\n")
-    assert version.revision() == "0123abc"
+    assert revision_of(package) == "0123abc"
 
 
 def test_in_a_checkout_it_is_the_commit(package: Path) -> None:
-    assert commit(package.parent) == version.revision()
+    assert commit(package.parent) == revision_of(package)
 
 
 def test_changes_that_are_not_committed_show(package: Path) -> None:
     revision = commit(package.parent)
     git = program("git", package="git")
     subprocess.run([git, "-C", package.parent, "add", "."], check=True)
-    assert version.revision() == f"{revision}-dirty"
+    assert revision_of(package) == f"{revision}-dirty"
 
 
 def test_an_archive_that_git_makes_knows_its_commit(package: Path) -> None:
@@ -80,23 +79,23 @@ def test_an_archive_that_git_makes_knows_its_commit(package: Path) -> None:
         assert recorded is not None
         (package / "REVISION").write_bytes(recorded.read())
     shutil.rmtree(repository / ".git")
-    assert version.revision() == revision
+    assert revision_of(package) == revision
 
 
 def test_somebody_elses_repository_around_the_package_tells_nothing(package: Path) -> None:
     commit(package.parent.parent)
-    assert version.revision() == "unknown"
+    assert revision_of(package) == "unknown"
 
 
 def test_an_empty_record_tells_nothing(package: Path) -> None:
     (package / "REVISION").write_text("\n")
-    assert version.revision() == "unknown"
+    assert revision_of(package) == "unknown"
 
 
 def test_a_repository_without_a_commit_tells_nothing(package: Path) -> None:
     git = program("git", package="git")
     subprocess.run([git, "-C", package.parent, "init", "--quiet"], check=True)
-    assert version.revision() == "unknown"
+    assert revision_of(package) == "unknown"
 
 
 def test_without_git_a_checkout_tells_nothing(
@@ -104,4 +103,4 @@ def test_without_git_a_checkout_tells_nothing(
 ) -> None:
     commit(package.parent)
     monkeypatch.setenv("PATH", str(package))
-    assert version.revision() == "unknown"
+    assert revision_of(package) == "unknown"

@@ -21,6 +21,7 @@ from exporter.web.access.control import Access
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving
 from exporter.web.site import Site
+from tests.custody.asking import trust_nobody
 from tests.exporting import exporter_of, simulator
 from tests.simulator.calling import NOON, PORTFOLIO
 
@@ -49,6 +50,7 @@ class Scene:
             boottime=lambda: MONOTONIC + elapsed(),
             wall=lambda: NOON + elapsed(),
             transport=self._transport,
+            trust=trust_nobody,
         )
         self.exporter = exporter_of("http://127.0.0.1:1", world, portfolio)
         self._access = access

@@ -106,13 +106,20 @@ def run(stories: Sequence[tuple[str, Story]], directory: Path) -> None:
 
 
 def promtool(
-    chosen: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]], directory: Path
+    chosen: Sequence[Mapping[str, Any]],
+    tests: Sequence[Mapping[str, Any]],
+    directory: Path,
+    *,
+    interval: str = "30s",
 ) -> None:
-    """Let promtool evaluate groups one after the other, as they are given, and run its own form of tests on them."""
+    """Let promtool evaluate groups one after the other, as they are given, and run its own form of tests on them.
+
+    interval: between two evaluations.
+    """
     (directory / "rules.yaml").write_text(yaml.safe_dump({"groups": [*chosen]}), "utf-8")
     document = {
         "rule_files": ["rules.yaml"],
-        "evaluation_interval": "30s",
+        "evaluation_interval": interval,
         "group_eval_order": [group["name"] for group in chosen],
         "tests": [*tests],
     }

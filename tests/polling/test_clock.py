@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from structlog.testing import capture_logs
 
-from exporter.assembly import Exporter, World
+from exporter.assembly import Exporter
 from exporter.config import parse
 from exporter.custody.auth import Nonces
 from exporter.custody.classify import Answer, Classifier
 from exporter.custody.errors import Cleaner
 from exporter.simulator import answers, moods
 from tests.custody.asking import SECRETS
-from tests.polling.world import BEGINNING, Stage, Wire, now, run, stage
+from tests.polling.world import BEGINNING, Stage, Wire, now, run, stage, world
 from tests.resources.answers import page
 
 Clock = Callable[[], float]
@@ -80,17 +80,10 @@ def staged(clock: Clock, *, boottime: Clock = now, **options: object) -> Stage:
         "polling": {"interval": "3s", "stale_after": "60s"},
     }
     played = stage(**{**defaults, **options})  # type: ignore[arg-type]
-    world = World(
-        monotonic=now,
-        boottime=boottime,
-        wall=clock,
-        wall_ns=lambda: int(clock() * 1e9),
-        chance=lambda: 0.5,
-        transport=played.wire,
-    )
+    around = world(played.wire, boottime=boottime, wall=clock, wall_ns=lambda: int(clock() * 1e9))
     document = yaml.safe_dump(played.document)
     settings = parse(document, directory=played.directory, environ=played.environ)
-    played.exporter = Exporter(settings, world)
+    played.exporter = Exporter(settings, around)
     return played
 
 

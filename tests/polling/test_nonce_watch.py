@@ -10,12 +10,12 @@ import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from exporter.assembly import Exporter, World
+from exporter.assembly import Exporter
 from exporter.config import parse
 from exporter.polling.nonce_watch import EPISODE_SECONDS, NonceWatch
 from exporter.simulator import moods
 from exporter.simulator.situations import used_with_nanoseconds
-from tests.polling.world import BEGINNING, Stage, now, run, stage
+from tests.polling.world import BEGINNING, Stage, now, run, stage, world
 
 HOUR = EPISODE_SECONDS
 
@@ -85,15 +85,8 @@ def test_a_key_is_told_as_shared_until_an_hour_has_passed_without_a_refusal() ->
 def another(played: Stage, *, wall_ahead: float = 0.0) -> Exporter:
     """A second exporter of the same configuration, on a machine whose clock is so many seconds ahead."""
     text = yaml.safe_dump(dict(played.document))
-    world = World(
-        monotonic=now,
-        boottime=now,
-        wall=lambda: BEGINNING + now(),
-        wall_ns=lambda: int((BEGINNING + wall_ahead + now()) * 1e9),
-        chance=lambda: 0.5,
-        transport=played.wire,
-    )
-    return Exporter(parse(text, directory=Path(), environ=played.environ), world)
+    around = world(played.wire, wall_ns=lambda: int((BEGINNING + wall_ahead + now()) * 1e9))
+    return Exporter(parse(text, directory=Path(), environ=played.environ), around)
 
 
 async def poll(exporter: Exporter, seconds: float) -> None:

@@ -19,6 +19,7 @@ from exporter.resources.target import Target
 from exporter.simulator.portfolio import Portfolio, large_portfolio
 from exporter.simulator.simulator import Simulator
 from exporter.state.state import TargetState
+from tests.custody.asking import trust_nobody
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
@@ -102,6 +103,19 @@ class Wire(httpx.AsyncBaseTransport):
         if request.url.path in self.broken:
             raise self.broken[request.url.path]
         return await self._asgi.handle_async_request(request)
+
+
+def world(transport: httpx.AsyncBaseTransport, **others: Any) -> World:
+    """Return a world in virtual time, which trusts nobody. others: what in it is another."""
+    usual = {
+        "monotonic": now,
+        "boottime": now,
+        "wall": lambda: BEGINNING + now(),
+        "wall_ns": lambda: int((BEGINNING + now()) * 1e9),
+        "chance": lambda: 0.5,
+        "trust": trust_nobody,
+    }
+    return World(**usual | others, transport=transport)
 
 
 @dataclass
@@ -197,15 +211,8 @@ def stage(
     }
     settings = parse(yaml.safe_dump(document), directory=directory, environ=secrets)
     wire = wired(simulator)
-    world = World(
-        monotonic=now,
-        boottime=now,
-        wall=wall or (lambda: BEGINNING + now()),
-        wall_ns=lambda: int((BEGINNING + now()) * 1e9),
-        chance=lambda: 0.5,
-        transport=wire,
-    )
-    return Stage(simulator, wire, Exporter(settings, world), document, secrets, directory)
+    around = world(wire, **({"wall": wall} if wall else {}))
+    return Stage(simulator, wire, Exporter(settings, around), document, secrets, directory)
 
 
 def _source(number: int, source: Mapping[str, object]) -> Mapping[str, object]:

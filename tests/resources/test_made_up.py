@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 import pytest
 
-from exporter.assembly import Exporter, World
+from exporter.assembly import Exporter
 from exporter.config import Settings, parse
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError
@@ -27,7 +27,7 @@ from exporter.turns import Steps
 from exporter.web.site import Site
 from tests.custody.asking import answer, problem
 from tests.exporting import ENVIRON
-from tests.polling.world import BEGINNING, now, run
+from tests.polling.world import run, world
 from tools.docs import metric_tables
 
 RINGING: Final = Metric(
@@ -181,15 +181,7 @@ def test_a_made_up_resource_has_everything_that_the_others_have() -> None:
 
 def exporter_of(api: Api) -> Exporter:
     settings = parse(CONFIGURATION, directory=Path(), environ=ENVIRON)
-    world = World(
-        monotonic=now,
-        boottime=now,
-        wall=lambda: BEGINNING + now(),
-        wall_ns=lambda: int((BEGINNING + now()) * 1e9),
-        chance=lambda: 0.5,
-        transport=httpx.MockTransport(api),
-    )
-    return Exporter(settings, world)
+    return Exporter(settings, world(httpx.MockTransport(api)))
 
 
 def test_the_metrics_of_a_made_up_resource_are_documented() -> None:

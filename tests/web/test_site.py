@@ -22,6 +22,7 @@ from exporter.simulator import moods
 from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS
 from exporter.web.pages import Pages
 from exporter.web.site import STATIC_FILES, Site
+from tests.custody.asking import trust_nobody
 from tests.exporting import exporter_of, polled, reloaded, reloader_of, simulator
 from tests.simulator.calling import ORGANIZATION, VAULT
 
@@ -45,9 +46,8 @@ class Clock:
 async def begun(clock: Clock) -> Exporter:
     """Return an exporter that has polled every target, and whose poller stands still since."""
     transport = httpx.ASGITransport(simulator().app)
-    exporter = exporter_of(
-        "http://127.0.0.1:1", World(monotonic=clock, boottime=clock, transport=transport)
-    )
+    around = World(monotonic=clock, boottime=clock, transport=transport, trust=trust_nobody)
+    exporter = exporter_of("http://127.0.0.1:1", around)
     await exporter.poller.run_once(lambda _: None)
     return exporter
 
