@@ -13,8 +13,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -106,6 +104,10 @@ def test_the_bill_of_materials_lists_what_is_pinned() -> None:
 
 
 def test_the_bill_of_materials_is_valid_and_knows_what_needs_what() -> None:
+    # They take a second to load, which those who run other tests need not wait for.
+    from cyclonedx.schema import SchemaVersion  # noqa: PLC0415
+    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415
+
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(SBOM.read_text("utf-8")) is None
     needs = {entry["ref"]: entry.get("dependsOn", []) for entry in BOM["dependencies"]}
     reached, ahead = set[str](), ["root-component"]

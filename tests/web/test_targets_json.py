@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from jsonschema import Draft202012Validator
-from jsonschema.protocols import Validator
 
 from exporter.simulator import moods
 from exporter.status.model import CredentialStatus, Status
@@ -36,12 +34,18 @@ from tests.web.statuses import (
     up,
 )
 
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
 SCHEMA = json.loads(files("exporter.web").joinpath("static/targets.schema.json").read_bytes())
 
 
 @pytest.fixture(scope="module")
-def schema() -> Validator:
+def schema() -> "Validator":
     """Return the schema as strict as a test wants it: what is told must be documented."""
+    # It takes a second to load, which those who run other tests need not wait for.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+
     Draft202012Validator.check_schema(SCHEMA)
     strict = copy.deepcopy(SCHEMA)
     for part in objects(strict):
@@ -237,11 +241,11 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
     ],
     ids=["usual", "everything wrong"],
 )
-def test_whatever_is_told_is_as_documented(schema: Validator, seen: Status) -> None:
+def test_whatever_is_told_is_as_documented(schema: "Validator", seen: Status) -> None:
     schema.validate(document(seen))
 
 
-def test_the_answers_of_an_exporter_are_as_documented(schema: Validator) -> None:
+def test_the_answers_of_an_exporter_are_as_documented(schema: "Validator") -> None:
     exporter = polled(simulator(moods={VAULT.id: moods.problem(403, "PermissionDenied")}))
 
     async def ask() -> httpx.Response:
@@ -255,7 +259,7 @@ def test_the_answers_of_an_exporter_are_as_documented(schema: Validator) -> None
     assert answer.json()["data"]["counts"] == {"stale": 0, "failing": 1, "waiting": 0, "up": 11}
 
 
-def test_from_its_start_to_a_pause_an_exporter_says_what_is_documented(schema: Validator) -> None:
+def test_from_its_start_to_a_pause_an_exporter_says_what_is_documented(schema: "Validator") -> None:
     async def main() -> list[Any]:
         played = stage(credentials={"main": {"rate_limit": {"requests": 9, "window": "9s"}}})
         documents = [document(played.exporter.status())]
