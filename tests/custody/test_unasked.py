@@ -11,7 +11,6 @@ from typing import Any, Final
 import pytest
 
 from exporter.custody import keeping
-from exporter.custody.environment import trust
 from exporter.custody.errors import CustodyError, Delivery, Reaction
 from exporter.custody.transport import MOST_INTERIM_ANSWERS, Find, Transport
 from exporter.custody.wire import Wire
@@ -121,7 +120,7 @@ def calling(
                 monkeypatch.setenv("https_proxy", proxy_address)
                 base_url = f"https://{HOST}" if is_by_proxy else address
                 finds: list[Find] = []
-                tls = NO_TRUST if is_plain else trust(certificate.file)
+                tls = NO_TRUST if is_plain else ssl.create_default_context(cafile=certificate.file)
                 client = make_client(base_url, tls=tls, found=finds.append, **options)
                 yield Caller(client, finds)
                 await client.close()

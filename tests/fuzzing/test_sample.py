@@ -14,7 +14,7 @@ from tests.fuzzing.surface import Feed, Surface, fuzz
 from tests.fuzzing.surfaces import SURFACES
 from tests.fuzzing.web import AUTHORIZATION, REQUEST_LINE
 
-SAMPLE = 400
+SAMPLE = 200
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)

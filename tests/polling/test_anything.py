@@ -201,10 +201,10 @@ def test_any_sequence_of_answers_leaves_a_sound_page_and_a_poller_that_goes_on(
     answers: list[tuple[int, bytes, str]],
 ) -> None:
     async def main() -> None:
-        played = stage(vaults=2, polling={"interval": "1m"})
+        played = stage(vaults=2, polling={"interval": "2m"})
         played.simulator.default_mood = in_turn(responses(answers))
         with capture_logs() as logs:
-            await played.play(150)
+            await played.play(270)
             assert_sound(played)
             # Longer than any pause or backing off that five answers bring about by themselves.
             await played.play(2500)

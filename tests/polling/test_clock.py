@@ -76,8 +76,8 @@ def staged(clock: Clock, *, boottime: Clock = now, **options: object) -> Stage:
     """A stage whose exporter sees `clock`, and wants more than its budget, which so decides on every send."""
     defaults: dict[str, object] = {
         "vaults": 4,
-        "api": {"rate_limit": {"requests": 60}},
-        "polling": {"interval": "3s", "stale_after": "60s"},
+        "api": {"rate_limit": {"requests": 40}},
+        "polling": {"interval": "5s", "stale_after": "60s"},
     }
     played = stage(**{**defaults, **options})  # type: ignore[arg-type]
     around = world(played.wire, boottime=boottime, wall=clock, wall_ns=lambda: int(clock() * 1e9))
