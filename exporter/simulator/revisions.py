@@ -19,6 +19,7 @@ class Revision:
     decimals unless `full_precision=true`. assets: query parameters of "List vault asset balances". vaults: those of
     "List vaults" besides the page. organization: what an organization's id is called in queries and answers.
     vault_balance: how the path of "Get vault balance" ends. quote_is_required: whether that needs `quote_asset`.
+    rfc3339: moments are text in that format rather than of Unix seconds.
     """
 
     envelope: bool
@@ -29,6 +30,7 @@ class Revision:
     organization: str
     vault_balance: str
     quote_is_required: bool
+    rfc3339: bool
 
     def vault_rows(self, rows: Sequence[Mapping[str, object]]) -> object:
         """Return the answer that has these rows, which may say more than this revision knows."""
@@ -38,8 +40,8 @@ class Revision:
         result = [{name: row[name] for name in row if name not in absent} for row in rows]
         return {"result": result, "quote_asset": QUOTE_ASSET} if self.envelope else result
 
-    def assets_list(self, rows: Sequence[Mapping[str, object]]) -> object:
-        """Return the answer that lists assets."""
+    def bare_list(self, rows: Sequence[Mapping[str, object]]) -> object:
+        """Return the answer that lists assets, or the addresses of a whitelist."""
         return {"result": rows} if self.envelope else rows
 
     def organizations(self, rows: Sequence[tuple[str, str, str]]) -> object:
@@ -74,6 +76,7 @@ R1 = Revision(
     organization="org_id",
     vault_balance="balance",
     quote_is_required=True,
+    rfc3339=False,
 )
 R2 = replace(
     R1,
@@ -88,5 +91,6 @@ R3 = replace(R2, staked=True)
 R4 = replace(
     R3,
     envelope=True,
+    rfc3339=True,
     vaults=frozenset({"org_iiban", "quote_asset"}),
 )

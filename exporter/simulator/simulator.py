@@ -1,7 +1,7 @@
 """The custody API over a portfolio, as an ASGI app: strict about requests, moody where told to be."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.simulator import answers
+from exporter.simulator.approvals import Task, tasks_of, whitelist_of
 from exporter.simulator.guard import Guard, Refusal
 from exporter.simulator.moods import Mood, calm
 from exporter.simulator.portfolio import Organization, Portfolio, UnknownIdError, Vault, compact
@@ -39,13 +40,15 @@ class Simulator:
     moves the rate limit. `arrival_delay` gives the seconds a request spends on the way: it is
     counted after them, as the real network would have it.
 
-    `moods` maps an organization's or a vault's id, as written in the portfolio, to how its requests
-    are answered, and likewise `organizations` and `vaults` for the lists of them; the others follow
-    `default_mood`. `front` is what stands in front of the API and may answer before anything else is
-    looked at. `headers` gives headers that every answer has. `scopes` maps an api-key to the ids of the
-    organizations and vaults that it sees, if those are not all (Kraken: List vaults). `id_form` says in
-    which form an organization's id is understood; lists have the form with spaces, unless only the
-    other is. `host` is what `Host` must be, None for anything. All of it may be changed at any time.
+    `moods` maps an organization's or a vault's id, as written in the portfolio, to how its requests are
+    answered, and likewise `organizations`, `vaults` and `tasks` for the lists of them and `whitelist`
+    with a vault's id for its whitelist; the others follow `default_mood`. `tasks` and `whitelist` give
+    the tasks of an organization, newest first, and the rows of a vault's whitelist. `front` is what
+    stands in front of the API and may answer before anything else is looked at. `headers` gives headers
+    that every answer has. `scopes` maps an api-key to the ids of the organizations and vaults that it
+    sees, if those are not all (Kraken: List vaults). `id_form` says in which form an organization's id
+    is understood; lists have the form with spaces, unless only the other is. `host` is what `Host` must
+    be, None for anything. All of it may be changed at any time.
     """
 
     portfolio: Portfolio
@@ -63,6 +66,8 @@ class Simulator:
     id_form: Literal["either", "spaced", "compact"] = "either"
     host: str | None = None
     default_mood: Mood = calm
+    tasks: Callable[[Organization, float], Sequence[Task]] = tasks_of
+    whitelist: Callable[[Vault, float], Sequence[Mapping[str, object]]] = whitelist_of
     moods: dict[str, Mood] = field(default_factory=dict)
     scopes: dict[str, Collection[str]] = field(default_factory=dict)
     guard: Guard = field(init=False)
@@ -81,6 +86,10 @@ class Simulator:
                     f"{root}/organizations/{{org_id}}/balances", self._signed(self._organization)
                 ),
                 Route(f"{root}/vaults/{{vault_id}}/assets/balances", self._signed(self._vault)),
+                Route(f"{root}/tasks", self._signed(self._tasks)),
+                Route(
+                    f"{root}/vaults/{{vault_id}}/whitelist/addresses", self._signed(self._whitelist)
+                ),
                 Route(f"{root}/vaults/{{vault_id}}/balance", self._either_path),
                 Route(f"{root}/vaults/{{vault_id}}/balances", self._either_path),
             ],
@@ -152,7 +161,7 @@ class Simulator:
 
     async def _assets(self, request: Request) -> Response:
         check(request.query_params, ())
-        return JSONResponse(self.revision.assets_list(self.portfolio.assets()))
+        return JSONResponse(self.revision.bare_list(self.portfolio.assets()))
 
     async def _either_path(self, request: Request) -> ASGIApp:
         # One revision knows the one path, the others the other.
@@ -181,6 +190,15 @@ class Simulator:
     async def _vault_balance(self, request: Request) -> ASGIApp:
         vault = self._named_vault(request)
         return await self._mood(vault.id, request) or self._vault_worth(vault, request.query_params)
+
+    async def _tasks(self, request: Request) -> ASGIApp:
+        return await self._mood("tasks", request) or self._tasks_page(request)
+
+    async def _whitelist(self, request: Request) -> ASGIApp:
+        vault = self._named_vault(request)
+        return await self._mood(f"whitelist {vault.id}", request) or self._whitelist_of(
+            vault, request.query_params
+        )
 
     async def _mood(self, target_id: str, request: Request) -> ASGIApp | None:
         return await self.moods.get(target_id, self.default_mood)(request)
@@ -256,6 +274,26 @@ class Simulator:
         if self.revision.quote_is_required and "quote_asset" not in query:
             raise BadRequestError("Missing quote_asset parameter.")
         return JSONResponse(self.revision.balance(vault.listed(self.wall())))
+
+    def _tasks_page(self, request: Request) -> Response:
+        query = request.query_params
+        check(query, {self.revision.organization, "limit", "offset"})
+        limit, offset = page_range(query)
+        now = self.wall()
+        tasks = self.tasks(self._asked_organization(request), now)
+        rows = [
+            task.row(now, rfc3339=self.revision.rfc3339) for task in tasks[offset : offset + limit]
+        ]
+        return JSONResponse({"result": rows, "total": len(tasks)})
+
+    def _whitelist_of(self, vault: Vault, query: QueryParams) -> Response:
+        check(query, {"asset", "asset_class"})
+        rows = [
+            row
+            for row in self.whitelist(vault, self.wall())
+            if all(row[name] == asked for name, asked in query.items())
+        ]
+        return JSONResponse(self.revision.bare_list(rows))
 
 
 _REFUSALS: Mapping[Refusal, Response] = {

@@ -89,7 +89,8 @@ def test_an_unknown_id_is_denied(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["/", "/v0/insto/custody/tasks", vault_path() + "/", vault_path().replace("v0", "v1")]
+    "target",
+    ["/", "/v0/insto/custody/policies", vault_path() + "/", vault_path().replace("v0", "v1")],
 )
 def test_any_other_path_is_an_unknown_method(target: str) -> None:
     answer = Caller(make_simulator()).get(target)
