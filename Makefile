@@ -67,10 +67,11 @@ bench: $(READY) ## measure; the figures in docs/benchmarks.md come from here
 mutation: $(READY) ## how much of each module its tests hold, by mutants; ARGS=polling/budget
 	$(BIN)/python -m tools.mutation $(ARGS)
 
-requirements: $(READY) ## pin what is shipped and what developers need; ARGS=--upgrade takes the newest of everything
+requirements: $(READY) ## pin what is shipped, and what developers and releases need; ARGS=--upgrade takes the newest of everything
 	$(COMPILE) --output-file deploy/requirements.txt --extra redis pyproject.toml
 	$(COMPILE) --output-file requirements-dev.txt --constraints deploy/requirements.txt --group dev --extra redis pyproject.toml
 	$(COMPILE) --output-file deploy/requirements-build.txt --constraints requirements-dev.txt --group build
+	$(COMPILE) --output-file deploy/requirements-release.txt --constraints requirements-dev.txt --group release
 
 sbom: $(READY) ## write the bill of materials of what is pinned
 	$(BIN)/python -m tools.supply sbom

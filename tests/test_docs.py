@@ -19,6 +19,7 @@ PAGES: Final = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (
         ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
         ROOT / ".github" / "SECURITY.md",
         *sorted(DOCS.glob("*.md")),
         *sorted((ROOT / "deploy").rglob("*.md")),

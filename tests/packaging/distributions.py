@@ -1,5 +1,6 @@
 """The wheel and the sdist, built of this directory as a release builds them, but without an environment of its own."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -17,6 +18,13 @@ def build(source: Path, directory: Path, *targets: str) -> Path:
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return directory
+
+
+def release(directory: Path) -> Path:
+    """Return the directory with what is released: DISTRIBUTIONS of the environment, or built into `directory`."""
+    if given := os.environ.get("DISTRIBUTIONS"):
+        return Path(given)
+    return build(ROOT, directory)
 
 
 def only(directory: Path, pattern: str) -> Path:

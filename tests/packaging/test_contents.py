@@ -14,7 +14,7 @@ import pytest
 
 from exporter import __version__
 from exporter.version import revision
-from tests.packaging.distributions import ROOT, build, only, unpacked
+from tests.packaging.distributions import ROOT, build, only, release, unpacked
 from tests.programs import program
 from tests.test_docs import links
 from tools.build_hooks import absolute_links
@@ -27,7 +27,7 @@ NAME = f"kraken_custody_exporter-{__version__}"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a wheel and an sdist."""
-    return build(ROOT, tmp_path_factory.mktemp("built"))
+    return release(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="module")

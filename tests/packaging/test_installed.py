@@ -21,7 +21,7 @@ from uv import find_uv_bin
 from exporter import __version__
 from exporter.cli import CONFIG_EXAMPLE
 from exporter.version import revision
-from tests.packaging.distributions import ROOT, build, only
+from tests.packaging.distributions import ROOT, only, release
 from tests.waiting import until
 
 OLDEST: Final = 11
@@ -54,13 +54,18 @@ def python(minor: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a wheel and an sdist, where a package index can be reached."""
+def index(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skip where no package index can be reached."""
     probe = tmp_path_factory.mktemp("probe")
     asked = uv("pip", "install", "--dry-run", "--no-deps", "--target", probe, "hatchling")
     if asked.returncode:
         pytest.skip(f"no package index can be reached: {asked.stderr.strip().splitlines()[-1]}")
-    return build(ROOT, tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="module")
+def built(index: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - skips
+    """A directory with a wheel and an sdist."""
+    return release(tmp_path_factory.mktemp("built"))
 
 
 def install(file: Path, minor: int, directory: Path, *options: str) -> Path:
@@ -139,15 +144,16 @@ def test_the_wheel_works_with_the_oldest_of_everything_that_is_allowed(
     check(install(only(built, "*.whl"), OLDEST, tmp_path, lowest), tmp_path)
 
 
+@pytest.mark.usefixtures("index")
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("minor", PYTHONS)
 def test_all_that_is_pinned_has_wheels_for_what_images_are_made_for(
-    built: Path, minor: int, architecture: str
+    minor: int, architecture: str, tmp_path: Path
 ) -> None:
     files = ROOT / "deploy" / "requirements.txt", ROOT / "deploy" / "requirements-build.txt"
     for file in files:
         done = uv(
-            *("pip", "install", "--dry-run", "--target", built.parent / "nowhere"),
+            *("pip", "install", "--dry-run", "--target", tmp_path),
             *("--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", file),
             *(f"--python-version=3.{minor}", f"--python-platform={architecture}-manylinux_2_28"),
         )
