@@ -17,13 +17,13 @@ from prometheus_client import CollectorRegistry
 from exporter import __version__
 from exporter.clocks import ClockWatch, Moment, boottime
 from exporter.config import ALL_CREDENTIALS, CredentialSettings, RateLimit, Secrets, Settings
-from exporter.custody.auth import KeyAuth, Nonces, secret_texts
+from exporter.custody.auth import Nonces
 from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Reading, Surroundings
-from exporter.custody.connections import http_client, way_to
-from exporter.custody.environment import proxy_secrets, trust
+from exporter.custody.connecting import Connector
+from exporter.custody.environment import trust
 from exporter.custody.errors import Cleaner
-from exporter.custody.transport import Find, Transport
+from exporter.custody.transport import Find
 from exporter.logs import hide_with
 from exporter.metrics import catalog
 from exporter.metrics.exposition import Exposition
@@ -90,10 +90,12 @@ class Exporter:
         files = _Files.of(settings, world)
         self._world = world
         self._loaded = Loaded(settings, plan_of(settings), files.secrets)
-        self._nonces = Nonces(world.wall_ns)
         self._classifier = Classifier()
-        self._cleaner = Cleaner()
-        hide_with(self._cleaner.hide)
+        cleaner = Cleaner()
+        hide_with(cleaner.hide)
+        self._connector = Connector(
+            Nonces(world.wall_ns), cleaner, world.wall, world.boottime, world.transport
+        )
         self._reading = Reading()
         self._telemetry = Telemetry({it.endpoint: it.foreseen for it in RESOURCES.values()})
         self.loading = Loading(config_file, world.wall)
@@ -260,16 +262,14 @@ class Exporter:
         surroundings: Surroundings,
     ) -> Credential:
         def connect(secrets: Secrets) -> CustodyClient:
-            nonce = self._nonces.of(secrets.api_key, settings.nonce)
-            auth = KeyAuth(secrets, nonce, self._world.wall)
-            self._cleaner.learn(*secret_texts(secrets), *proxy_secrets())
-            transport = self._world.transport or Transport(
-                way_to(base_url, files.tls).connect,
-                self._world.boottime,
-                functools.partial(self._found, name),
+            return self._connector.client(
+                secrets,
+                unit=settings.nonce,
+                base_url=base_url,
+                tls=files.tls,
+                surroundings=surroundings,
+                found=functools.partial(self._found, name),
             )
-            http = http_client(base_url, transport)
-            return CustodyClient(http, auth, self._cleaner, surroundings)
 
         secrets = files.secrets[name]
         own, now = settings.rate_limit, self._world.monotonic()
