@@ -4,7 +4,7 @@ import sys
 
 from exporter.signals import Signals
 
-COMMANDS = frozenset({"--once", "--config.check"})
+COMMANDS = frozenset({"--once", "--config.check", "--probe"})
 """The flags with which it does something and ends; where it is ended before, that has failed."""
 
 

@@ -1,15 +1,16 @@
 """Runs the exporter: as a daemon until a signal stops it, or once."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple, TextIO, TypeVar
 
 from exporter import __version__
 from exporter.assembly import Exporter, World
@@ -32,6 +33,8 @@ from exporter.web.site import Site
 log = get_logger()
 
 SWITCH_SECONDS: Final = 0.0005
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,41 @@ def check(
     return plan_report(settings, console_for(stdout, environ))
 
 
+class Probed(NamedTuple):
+    """What came of the first contact: its report, and whether everything needed works."""
+
+    report: str
+    succeeded: bool
+
+
+async def probe(
+    settings: Settings,
+    signals: Signals,
+    directory: Path,
+    environ: Mapping[str, str],
+    *,
+    as_json: bool,
+) -> Probed:
+    """Ask the API a few careful questions and report what it answered. directory: where the configuration is.
+
+    Raises SecretError and EnvironmentMistakeError, and asyncio.CancelledError where a signal ends it.
+    """
+    from exporter.probe.contact import FirstContact  # noqa: PLC0415 - only this command needs it
+    from exporter.probe.driver import Means  # noqa: PLC0415 - likewise
+    from exporter.probe.questions import QUESTIONS  # noqa: PLC0415 - likewise
+    from exporter.probe.report import json_report, text_report  # noqa: PLC0415 - likewise
+    from exporter.report import console_for, progress  # noqa: PLC0415 - likewise
+
+    total = len(QUESTIONS) * len(settings.credentials)
+    bar = progress(console_for(sys.stderr, environ), total, "questions")
+    with bar if is_terminal(sys.stderr) else contextlib.nullcontext(lambda _: None) as show:
+        contact = FirstContact(settings, directory, Means(), told=show)
+        made = await _until_signal(signals, contact.make())
+    if as_json:
+        return Probed(json_report(made), made.succeeded)
+    return Probed(text_report(made, console_for(sys.stdout, environ)), made.succeeded)
+
+
 class Once(NamedTuple):
     """What came of polling once: the exposition, a table for whoever looks, and whether every poll succeeded."""
 
@@ -191,8 +229,14 @@ async def poll_once(
 
 
 async def _poll_once(exporter: Exporter, signals: Signals, show: Callable[[int], object]) -> None:
+    await _until_signal(signals, exporter.poller.run_once(show))
+
+
+async def _until_signal(signals: Signals, work: Coroutine[None, None, Result]) -> Result:
+    """Do `work`, and cancel it where a signal comes."""
     loop = asyncio.get_running_loop()
-    polling = loop.create_task(exporter.poller.run_once(show))
-    signals.stop = partial(loop.call_soon_threadsafe, polling.cancel)
-    await polling
+    task = loop.create_task(work)
+    signals.stop = partial(loop.call_soon_threadsafe, task.cancel)
+    result = await task
     signals.stop = None
+    return result

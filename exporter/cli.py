@@ -45,8 +45,13 @@ def main(signals: Signals, arguments: Sequence[str] | None = None) -> int:
         return _show(CONFIG_EXAMPLE.read_text("utf-8"))
     if flags.demo and flags.config_file is not None:
         parser.error("--demo and --config.file are mutually exclusive")
-    if flags.once and flags.config_check:
-        parser.error("--once and --config.check are mutually exclusive")
+    commands = {
+        "--once": flags.once,
+        "--config.check": flags.config_check,
+        "--probe": flags.probe,
+    }
+    if len(given := [name for name, is_given in commands.items() if is_given]) > 1:
+        parser.error(f"{given[0]} and {given[1]} are mutually exclusive")
     return _run(flags, signals)
 
 
@@ -114,6 +119,13 @@ async def _go(flags: argparse.Namespace, signals: Signals) -> int:
 
         if flags.config_check:
             return _show(app.check(load, flags.web_config_file, sys.stdout, os.environ))
+        if flags.probe:
+            directory = (flags.config_file or DEFAULT_CONFIG_FILE).parent
+            probed = await app.probe(
+                load(), signals, directory, os.environ, as_json=flags.log_format == "json"
+            )
+            status = _show(probed.report)
+            return status if probed.succeeded else RUNTIME_FAILURE
         if flags.once:
             once = await app.poll_once(load(), signals, sys.stderr, os.environ)
             status = _show(fit_for(sys.stdout, once.page))
@@ -144,7 +156,8 @@ async def _loader(flags: argparse.Namespace) -> AsyncIterator[Callable[[], "Sett
     if flags.demo:
         from exporter.simulator.demonstration import demonstration  # noqa: PLC0415 - see _run
 
-        async with demonstration() as settings:
+        # A first contact is to show what is well when it is.
+        async with demonstration(is_calm=flags.probe) as settings:
             yield lambda: settings
     else:
         from exporter.config import load  # noqa: PLC0415 - see _run

@@ -79,6 +79,14 @@ def flag_parser() -> argparse.ArgumentParser:
         help="Poll every target once, write the metrics to stdout, and exit.",
     )
     parser.add_argument(
+        "--probe",
+        action=_Once,
+        nargs=0,
+        default=False,
+        help="First contact: ask the API a few careful questions with each credential, report what it answered and "
+        "what to configure, and exit.",
+    )
+    parser.add_argument(
         "--demo",
         action=_Once,
         nargs=0,
@@ -172,7 +180,7 @@ def flag_parser() -> argparse.ArgumentParser:
         dest="log_format",
         choices=("logfmt", "json"),
         default="logfmt",
-        help="Format of the log on stderr (default: %(default)s).",
+        help="Format of the log on stderr, and of the report of --probe (default: %(default)s).",
     )
     parser.add_argument(
         "--version",

@@ -50,36 +50,38 @@ def console_for(stream: TextIO | None, environ: Mapping[str, str]) -> Console:
 
 
 @contextlib.contextmanager
-def progress(console: Console, targets: int) -> Iterator[Callable[[int], object]]:
-    """Show how many of `targets` are polled, and lend what is told of it."""
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn("targets"), TimeRemainingColumn()
+def progress(
+    console: Console, total: int, what: str = "targets"
+) -> Iterator[Callable[[int], object]]:
+    """Show how many of `total` are done, and lend what is told of it. what: they are, in the plural."""
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn()
     with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as bar:
-        task = bar.add_task("", total=targets)
-        yield lambda polled: bar.update(task, completed=polled)
+        task = bar.add_task("", total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def plan_report(settings: Settings, console: Console) -> str:
     """Return the plan for `settings`: demand, budget, and how often each target will really be read."""
     plan = plan_of(settings)
-    table = _table("target", "interval", "refreshed every")
+    table = new_table("target", "interval", "refreshed every")
     for target in plan.targets:
         stretched = "yellow" if plan.stretch[target.credential] > 1 else ""
-        refreshed = _painted(duration(plan.refresh_interval(target)), stretched)
+        refreshed = painted(duration(plan.refresh_interval(target)), stretched)
         table.add_row(without_controls(name_of(target)), duration(target.interval), refreshed)
     with console.capture() as printed:
-        for line in _summary(plan, settings):
+        for line in plan_lines(plan, settings):
             console.print(without_controls(line))
         console.print()
         console.print(table)
-        for text in _warnings(plan):
+        for text in plan_warnings(plan):
             console.print()
-            console.print(_painted("warning:", "yellow"), without_controls(text))
-    return _without_padding(printed.get())
+            console.print(painted("warning:", "yellow"), without_controls(text))
+    return without_padding(printed.get())
 
 
 def poll_report(states: Sequence[TargetState], console: Console) -> str:
     """Return what came of the poll of each target, and how many of them were read."""
-    table = _table("target", "result", "rows", "series", "problem")
+    table = new_table("target", "result", "rows", "series", "problem")
     for column in table.columns[2:4]:
         column.justify = "right"
     for state in states:
@@ -89,37 +91,40 @@ def poll_report(states: Sequence[TargetState], console: Console) -> str:
     with console.capture() as printed:
         console.print(table)
         console.print()
-        console.print(_painted(summary, "green" if read == len(states) else "red"))
-    return _without_padding(printed.get())
+        console.print(painted(summary, "green" if read == len(states) else "red"))
+    return without_padding(printed.get())
 
 
-def _table(*titles: str) -> Table:
+def new_table(*titles: str) -> Table:
+    """Return a table with these columns, to which rows are added."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
     for title in titles:
         # What has no room in a narrow terminal goes on in the next line; no part of a name is left out.
-        table.add_column(_painted(title, "bold"), overflow="fold")
+        table.add_column(painted(title, "bold"), overflow="fold")
     return table
 
 
-def _painted(text: str, style: str) -> Text:
+def painted(text: str, style: str) -> Text:
+    """Return `text` in a colour."""
     # Only the text: a Text of that style would have its padding painted too.
     return Text.assemble((text, style))
 
 
-def _without_padding(printed: str) -> str:
+def without_padding(printed: str) -> str:
+    """Return what was printed without blanks at the ends of its lines."""
     return "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
 
 
 def _poll_row(state: TargetState) -> tuple[str | Text, ...]:
     if not state.is_up:
         word, colour = ("failing", "red") if state.polls else ("not polled", "yellow")
-        return _painted(word, colour), "", "", without_controls(_problem(state.failure))
+        return painted(word, colour), "", "", without_controls(_problem(state.failure))
     invalid = f"{state.invalid_rows} of {state.rows} rows are invalid" if state.invalid_rows else ""
     return (
-        _painted("up", "yellow" if invalid else "green"),
+        painted("up", "yellow" if invalid else "green"),
         "" if state.rows is None else str(state.rows),
         str(state.balances.series) if state.balances else "",
-        _painted(invalid, "yellow"),
+        painted(invalid, "yellow"),
     )
 
 
@@ -131,7 +136,8 @@ def _problem(failure: Failure | None) -> str:
     return f"{failure.type}{status}{message}"
 
 
-def _summary(plan: Plan, settings: Settings) -> Iterator[str]:
+def plan_lines(plan: Plan, settings: Settings) -> Iterator[str]:
+    """Yield how much there is to poll, what that demands, and what the budget is."""
     kinds = Counter(target.kind for target in plan.targets)
     limit = settings.api.rate_limit
     yield f"targets  {len(plan.targets)}: {_counted(kinds)}"
@@ -151,7 +157,8 @@ def _limit(limit: RateLimit) -> str:
     return f"{sending_rate(limit):.3f} requests/s ({limit.budget} in any {duration(limit.window)})"
 
 
-def _warnings(plan: Plan) -> Iterator[str]:
+def plan_warnings(plan: Plan) -> Iterator[str]:
+    """Yield what the plan cannot keep."""
     yield from map(_shortage, plan.shortages)
     if late := plan.withdrawn_between_polls:
         yield (

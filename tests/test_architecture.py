@@ -45,7 +45,9 @@ ROOMS: Final[Mapping[str, str]] = {
     "exporter.web": "web",
     "exporter.web.access": "access",
     "exporter.assembly": "assembly",
+    "exporter.probe": "probe",
     "exporter.reload": "reload",
+    "exporter.report": "report",
     "exporter.__main__": "cli",
     "exporter.cli": "cli",
     "exporter.flags": "cli",
@@ -67,10 +69,12 @@ ARROWS: Final[Mapping[str, frozenset[str]]] = {
         "polling": "config custody metrics resources state",
         "status": "polling resources state",
         "web": "access metrics polling resources state status",
+        "report": "config polling resources state",
+        "probe": "config custody polling report resources strict_yaml",
         "simulator": "config web",
         "reload": "access config custody polling",
         "assembly": "config custody metrics polling reload resources state status",
-        "app": "access assembly config metrics polling reload resources state web",
+        "app": "access assembly config metrics polling probe reload report state web",
         "cli": "access app config custody simulator web",
     }.items()
 } | {"foundation": frozenset()}

@@ -77,6 +77,7 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
         "--config.check",
         "--config.example",
         "--once",
+        "--probe",
         "--demo",
         "--web.listen-address",
         "--web.allowed-host",
@@ -144,6 +145,8 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
             "argument --web.listen-address: cannot be repeated",
         ),
         (["--once", "--config.check"], "--once and --config.check are mutually exclusive"),
+        (["--probe", "--once"], "--once and --probe are mutually exclusive"),
+        (["--config.check", "--probe"], "--config.check and --probe are mutually exclusive"),
     ],
 )
 def test_bad_usage_is_told_in_one_message(
@@ -221,9 +224,12 @@ UNKNOWN_KEY = (f"{good()}loudness: 11\n", "loudness")
             good(secret="api_secret_file: plain"),
             "credentials.treasury.api_secret_file",
         ),
-        *((flag, *UNKNOWN_KEY) for flag in ("--config.check", "--once", "--log.level=info")),
+        *(
+            (flag, *UNKNOWN_KEY)
+            for flag in ("--config.check", "--once", "--probe", "--log.level=info")
+        ),
     ],
-    ids=["broken YAML", "a secret", "a check", "once", "the daemon"],
+    ids=["broken YAML", "a secret", "a check", "once", "a probe", "the daemon"],
 )
 def test_a_bad_configuration_is_told_in_one_message(
     flag: str, text: str, place: str, tmp_path: Path

@@ -33,7 +33,7 @@ from exporter.custody.classify import (
 from exporter.custody.connections import LOCATION
 from exporter.custody.document import InvalidAnswerError, TooManyValuesError, parse_json
 from exporter.custody.errors import LONGEST_FORM, LONGEST_TEXT, CustodyError, Delivery, Reaction
-from exporter.custody.shape import shape_of
+from exporter.custody.shape import IsPrivate, shape_of
 from exporter.custody.transport import ASKED_FOR, ON_SEND, UnaskedAnswerError
 from exporter.threads import unresolved
 from exporter.turns import Steps, in_turns
@@ -62,9 +62,10 @@ class Request(Generic[Result_co]):
     """One request.
 
     endpoint: what it is counted as. about: what it is asked for, told to whoever observes requests or finds answers
-    that nobody asked for. path: below the API's, where `{id}` stands for `id` as the API wants it written. query: with
-    its `?`. read: returns what the JSON of the answer says, or raises InvalidAnswerError. reaction: returns what is to
-    be done about a failure, where the resource knows better than the table of errors.
+    that nobody asked for. path: below the API's, or all of it where it begins with a slash; `{id}` stands for `id` as
+    the API wants it written. query: with its `?`. read: returns what the JSON of the answer says, or raises
+    InvalidAnswerError. reaction: returns what is to be done about a failure, where the resource knows better than the
+    table of errors. is_signed: whether it needs the key, and takes a nonce.
     """
 
     endpoint: str
@@ -74,6 +75,7 @@ class Request(Generic[Result_co]):
     id: str = ""
     query: str = ""
     reaction: Callable[[CustodyError], Reaction] = _as_it_says
+    is_signed: bool = True
 
 
 async def nothing_more(result: object) -> None:
@@ -97,6 +99,11 @@ class Exchange:
     clock_skew: float | None = None
 
 
+def no_one(answer: Answer) -> None:
+    """Hear nothing."""
+    del answer
+
+
 class Reading:
     """What keeps the memory of all answers that are being read within its bounds, whatever their bytes are.
 
@@ -114,7 +121,8 @@ class Surroundings:
     """What all clients of the process share.
 
     timeout: seconds for a whole request. id_format: how ids of organizations are written in paths. observe: told of
-    every request when it ends. reading: bounds the memory of all answers that are being read.
+    every request when it ends. reading: bounds the memory of all answers that are being read. heard: told of every
+    answer, once it is decoded.
     """
 
     timeout: float
@@ -124,6 +132,7 @@ class Surroundings:
     reading: Reading
     monotonic: Callable[[], float]
     wall: Callable[[], float]
+    heard: Callable[[Answer], None] = no_one
 
 
 class _Departure:
@@ -188,7 +197,8 @@ class CustodyClient:
     def _path(self, request: Request[object]) -> str:
         is_compact = self._shared.id_format == "compact"
         written = request.id.replace(" ", "") if is_compact else request.id
-        return f"{BASE_PATH}{request.path.format(id=quote(written))}{request.query}"
+        base = "" if request.path.startswith("/") else BASE_PATH
+        return f"{base}{request.path.format(id=quote(written))}{request.query}"
 
     async def _ask(self, request: Request[Result], then: Then[Result]) -> Result:
         exchange = Exchange(request.endpoint, request.about)
@@ -202,6 +212,7 @@ class CustodyClient:
                 self._shared.observe(exchange)
             async with self._shared.reading.alone:
                 answer = await in_turns(_decoded(answer))
+                self._shared.heard(answer)
                 result = await self._result(answer, request.read)
                 # What becomes of it takes memory too, as much as ten thousand rows have.
                 await then(result)
@@ -235,14 +246,12 @@ class CustodyClient:
             why.type,
             status=answer.status,
             message=self._clean(words, MESSAGE_LENGTH),
-            shape=self._shape(answer) if why.type == InvalidAnswerError.type else (),
+            shape=(
+                shape_of_answer(answer, lambda key: self._clean(key, MESSAGE_LENGTH) != key)
+                if why.type == InvalidAnswerError.type
+                else ()
+            ),
         )
-
-    def _shape(self, answer: Answer) -> tuple[str, ...]:
-        """Return the shape of an answer, without a key that has a secret in it."""
-        if isinstance(answer.document, Unreadable):
-            return (".: a page (HTML)" if answer.is_html else ".: not JSON",)
-        return shape_of(answer.document, lambda key: self._clean(key, MESSAGE_LENGTH) != key)
 
     async def _exchange(
         self, request: Request[object], take: Callable[[int], None]
@@ -254,11 +263,12 @@ class CustodyClient:
         """
         departure = _Departure(self._shared.monotonic)
         extensions = {ON_SEND: departure.leave, ASKED_FOR: request.about}
+        auth = self._auth if request.is_signed else None
         try:
             async with (
                 asyncio.timeout(self._shared.timeout),
                 self._http.stream(
-                    "GET", self._path(request), auth=self._auth, extensions=extensions
+                    "GET", self._path(request), auth=auth, extensions=extensions
                 ) as response,
             ):
                 received_at = self._shared.wall()
@@ -296,9 +306,16 @@ class CustodyClient:
             type_ = "transport/timeout"
         elif isinstance(error, httpx.ConnectError | httpx.ProxyError):
             type_ = "transport/connect"
-        why = _refusal(error) if isinstance(error, httpx.ConnectError) else ""
+        why = refusal_of(error) if isinstance(error, httpx.ConnectError) else ""
         message = self._clean(why or str(error) or type(error).__name__, MESSAGE_LENGTH)
         return CustodyError(type_, reaction=reaction, message=message, delivery=delivery)
+
+
+def shape_of_answer(answer: Answer, is_private: IsPrivate) -> tuple[str, ...]:
+    """Return the shape of an answer, whatever its body is. is_private: as of `shape.shape_of`."""
+    if isinstance(answer.document, Unreadable):
+        return (".: a page (HTML)" if answer.is_html else ".: not JSON",)
+    return shape_of(answer.document, is_private)
 
 
 async def _read(response: httpx.Response, take: Callable[[int], None]) -> bytearray | Unreadable:
@@ -348,7 +365,7 @@ def _is_tls_failure(error: BaseException | None) -> bool:
     return False
 
 
-def _refusal(error: BaseException | None) -> str:
+def refusal_of(error: BaseException | None) -> str:
     """Return why the first of several addresses was not reached, in the words of the operating system, else ""."""
     while error is not None:
         # An ssl.SSLError numbers its reasons otherwise.

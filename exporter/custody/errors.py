@@ -192,17 +192,22 @@ RULES: Final = (
 alike; only the words that say more than the status can are looked for first."""
 
 
+def letters(type_: str) -> str:
+    """Return a type as the words of rules are looked for in it: in lower case, with everything else left out."""
+    return "".join(filter(str.isalpha, type_.lower()))
+
+
 def reaction_to(status: int, type_: str, *, is_from_api: bool = True) -> Reaction:
     """Return what to do about an answer with HTTP `status` that was classified as `type_`.
 
     is_from_api: whether the API itself wrote the answer. A gateway's "not found" tells nothing about the target,
     and may be gone in a minute.
     """
-    letters = "".join(filter(str.isalpha, type_.lower()))
+    written = letters(type_)
     rule = next(
         rule
         for rule in RULES
-        if status in rule.statuses or any(word in letters for word in rule.words)
+        if status in rule.statuses or any(word in written for word in rule.words)
     )
     if rule is REFUSED_BY_API and not is_from_api:
         return Reaction.SLOW_DOWN

@@ -9,7 +9,7 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import httpx
@@ -56,6 +56,16 @@ class Wire(asyncio.Protocol):
     def beginning(self) -> bytes:
         """The first bytes of what was not read, as far as they are decrypted."""
         return bytes(self._received[:PIECE_BYTES])
+
+    @property
+    def certificate(self) -> Mapping[str, Any]:
+        """The other side's certificate as `ssl` decodes it; empty where there is none, or none that was verified."""
+        return self._layers[-1].certificate() if self._layers else {}
+
+    @property
+    def certificate_der(self) -> bytes:
+        """The same in DER, also where it was not verified."""
+        return self._layers[-1].certificate_der() if self._layers else b""
 
     async def settle(self) -> None:
         """Take in what the operating system already holds for this connection."""
@@ -165,6 +175,12 @@ class _Tls:
         self._send = send
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+
+    def certificate(self) -> Mapping[str, Any]:
+        return self._object.getpeercert() or {}
+
+    def certificate_der(self) -> bytes:
+        return self._object.getpeercert(binary_form=True) or b""
 
     def read(self, encrypted: bytes) -> bytes:
         """Return what `encrypted` says, as far as its records are complete. Raises ssl.SSLError."""

@@ -13,6 +13,7 @@ import yaml
 from exporter.config import Settings, parse
 from exporter.logs import get_logger
 from exporter.simulator.mishaps import demo_timetables, mishaps
+from exporter.simulator.moods import calm
 from exporter.simulator.portfolio import Portfolio, demo_portfolio, living_portfolio
 from exporter.simulator.revisions import R3
 from exporter.simulator.server import serve
@@ -27,8 +28,11 @@ THRESHOLDS: Final = {"hot-withdrawals": {"BTC": "2", "ETH": "20"}}
 
 
 @contextlib.asynccontextmanager
-async def demonstration() -> AsyncIterator[Settings]:
-    """Run the simulated API while the block runs, and lend the settings an operator would write for it."""
+async def demonstration(*, is_calm: bool = False) -> AsyncIterator[Settings]:
+    """Run the simulated API while the block runs, and lend the settings an operator would write for it.
+
+    is_calm: whether nothing goes wrong; else there is a mishap now and then.
+    """
     portfolio = demo_portfolio(SEED)
     environ = {
         "DEMO_API_KEY": secrets.token_urlsafe(32),
@@ -42,7 +46,7 @@ async def demonstration() -> AsyncIterator[Settings]:
         monotonic=time.monotonic,
         # With every field that there is to look at.
         revision=R3,
-        default_mood=mishaps(demo_timetables(portfolio, SEED), time.time),
+        default_mood=calm if is_calm else mishaps(demo_timetables(portfolio, SEED), time.time),
     )
     async with serve(simulator.app) as base_url:
         log.info("demo_api_started", url=base_url)

@@ -1,0 +1,498 @@
+"""What the answers to one credential say: each step of the report is a function of what is known."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final, cast
+
+from exporter.probe.findings import (
+    Finding,
+    Step,
+    diagnosed,
+    failed,
+    not_asked,
+    notice,
+    ok,
+    skipped,
+    words,
+)
+from exporter.probe.known import TIME_IS_OVER, VAULT_LISTS, Known, Listed, Reply
+from exporter.probe.questions import QUESTIONS, chosen_vault, missing_vaults
+from exporter.probe.reading import OrganizationFacts, VaultFacts, VaultTotalFacts
+from exporter.resources.target import listed
+
+REPORT: Final = "Paste the shape report into an issue."
+NOT_NEEDED: Final = "Not needed without `discovery`: what the configuration lists is polled anyway."
+SEES_NOTHING: Final = (
+    "In Kraken's custody interface, make the API user a member of the vaults that it is to see."
+)
+_PASSWORDS: Final = {
+    "none": "no one-time password",
+    "static": "a static one-time password",
+    "timed": "one-time passwords from a seed",
+}
+
+
+def secrets(known: Known) -> Finding:
+    """Judge the form of the secrets."""
+    subject = known.subject
+    if subject.secret_problem is None and not subject.open_files:
+        return ok(
+            f"key and secret can be read; {_PASSWORDS[subject.otp]}; nonces in {subject.nonce}"
+        )
+    if subject.secret_problem is None:
+        return notice(
+            f"every user of this machine can read {listed(subject.open_files)}",
+            meaning="The files should be for the exporter alone.",
+            advice="chmod 600, or 640 with the exporter's group.",
+            cause="secret_file_readable",
+        )
+    return notice(
+        f"the API secret {subject.secret_problem}",
+        meaning="Kraken's secrets are 64 bytes, written as 88 characters of base64.",
+        advice="Copy the secret again: all of it, on one line, without quotes.",
+        cause="secret_unusual",
+    )
+
+
+def key(known: Known) -> Finding:
+    """Judge whether the API takes the key."""
+    if refusal := known.refusal:
+        return diagnosed(refusal, known)
+    if known.is_accepted:
+        return ok("the API did not refuse signed requests")
+    failures = [reply for reply in known.replies.values() if not reply.succeeded]
+    if failures:
+        return diagnosed(failures[0], known)
+    return not_asked(known, *(question.name for question in QUESTIONS))
+
+
+def rights(known: Known) -> Finding | None:
+    """Judge a key that may do nothing at all; None for any other."""
+    replies = known.replies.values()
+    if not any(it.is_denied for it in replies) or not all(
+        it.is_denied or it.is_unknown for it in replies
+    ):
+        return None
+    return failed(
+        *dict.fromkeys(map(words, replies)),
+        meaning="The API accepts the key, but shows it nothing. Either the API user has no right to view "
+        "anything, or "
+        "this address is not on the key's address list: the answers look the same.",
+        advice="First compare the key's address list with the address from which requests reach the API (behind "
+        "NAT or "
+        "a proxy, that one's). Then give the API user the right to view organizations and vaults, and make it a "
+        "member "
+        "of the vaults.",
+        cause="nothing_allowed",
+    )
+
+
+def organizations(known: Known) -> Finding:
+    """Judge the list of organizations."""
+    reply = known.replies.get("organizations")
+    if reply is None or reply.refuses_key:
+        return not_asked(known, "organizations")
+    listing = known.listing("organizations")
+    if listing is None:
+        return _unlisted(reply, known)
+    if listing.found:
+        return ok(f"{len(listing.found)}: {named(listing.found)}")
+    return _seen_nothing(
+        known,
+        "the list is empty",
+        meaning="The key sees no organization.",
+        advice="Check the API user's organization and rights in Kraken's custody interface.",
+    )
+
+
+def _unlisted(reply: Reply, known: Known) -> Finding:
+    """Judge a list that was refused: what it would have is needed only where nothing else says what to poll."""
+    finding = diagnosed(reply, known, "failed" if known.needs_lists else "notice")
+    if known.needs_lists or not (reply.is_denied or reply.is_unknown):
+        return finding
+    return replace(finding, advice=NOT_NEEDED)
+
+
+def _seen_nothing(known: Known, *evidence: str, meaning: str, advice: str) -> Finding:
+    if known.needs_lists:
+        return failed(*evidence, meaning=meaning, advice=advice, cause="sees_nothing")
+    return notice(*evidence, meaning=meaning, advice=advice, cause="sees_nothing")
+
+
+def named(found: Iterable[Listed]) -> str:
+    """Return organizations or vaults as a sentence has them."""
+    return listed(
+        [f"{it.name} ({it.id})" if it.name and it.name != it.id else it.id for it in found]
+    )
+
+
+def id_format(known: Known) -> Finding:
+    """Judge in which form the API understands ids of organizations."""
+    asked = {form: known.replies.get(f"organization_{form}") for form in ("spaced", "compact")}
+    replies = {form: reply for form, reply in asked.items() if reply and not reply.refuses_key}
+    if not replies:
+        return not_asked(known, "organization_spaced", "organization_compact")
+    evidence = tuple(f"{form}: {words(reply)}" for form, reply in replies.items())
+    works = [form for form, reply in replies.items() if reply.succeeded]
+    configured = known.subject.id_format
+    if configured in works:
+        facts = cast("OrganizationFacts", replies[configured].result)
+        if not facts.unread:
+            return ok(*evidence)
+        return notice(
+            *evidence,
+            f"fields that cannot be read: {', '.join(facts.unread)}",
+            meaning="The total can be read, but not all of its parts.",
+            advice=REPORT,
+            cause="fields_unread",
+        )
+    if works:
+        return failed(
+            *evidence,
+            meaning=f"The API understands ids written {works[0]}, not {configured}.",
+            advice=f"Set `api.organization_id_format: {works[0]}`.",
+            cause=f"{works[0]}_ids",
+        )
+    return _no_total(known, evidence, next(iter(replies.values())))
+
+
+def _no_total(known: Known, evidence: tuple[str, ...], first: Reply) -> Finding:
+    if known.succeeded("organization_plain"):
+        return failed(
+            *evidence,
+            "without quote_asset: HTTP 200",
+            meaning="The API answers only without the parameter quote_asset, which this exporter sends.",
+            advice=REPORT,
+            cause="quote_asset_refused",
+        )
+    finding = replace(diagnosed(first, known), evidence=evidence)
+    if not first.is_denied:
+        return finding
+    return replace(
+        finding,
+        advice="Give the API user the right to view the organization's balances, and check the id. Without it the "
+        "organization's total cannot be polled; its vaults can.",
+    )
+
+
+def vaults(known: Known) -> Finding:
+    """Judge the lists of vaults."""
+    replies = {it: known.replies[it] for it in VAULT_LISTS if it in known.replies}
+    if not replies or any(reply.refuses_key for reply in replies.values()):
+        return not_asked(known, *VAULT_LISTS)
+    evidence = tuple(
+        f"{_whose(known, place, len(replies))}{_listed(known, question)}"
+        for place, question in enumerate(replies)
+    )
+    unlisted = [reply for reply in replies.values() if not reply.succeeded]
+    if unlisted:
+        return replace(_unlisted(unlisted[0], known), evidence=evidence)
+    if not known.listed_vaults:
+        return _seen_nothing(
+            known,
+            *evidence,
+            meaning="The key sees no vault. An API user may see only vaults that it is a member of.",
+            advice=SEES_NOTHING,
+        )
+    return ok(
+        *evidence,
+        meaning="An API user may see only vaults that it is a member of: compare with Kraken's own screen.",
+    )
+
+
+def _whose(known: Known, place: int, lists: int) -> str:
+    return f"{named(known.organizations[place : place + 1])}: " if lists > 1 else ""
+
+
+def _listed(known: Known, question: str) -> str:
+    listing = known.listing(question)
+    if listing is None:
+        return words(known.replies[question])
+    total = len(listing.found) if listing.total is None else listing.total
+    return f"{total}: {named(listing.found)}" if listing.found else f"{total}"
+
+
+_PARAMETERS: Final = {
+    "vault": "quote, full_precision",
+    "vault_again": "quote, full_precision",
+    "vault_quote_asset": "quote_asset",
+    "vault_plain": "no parameters",
+}
+
+
+def _vault_replies(known: Known) -> dict[str, Reply]:
+    """Return what came of the requests about the chosen vault, by question."""
+    other = "vault" if "vault_again" in known.replies else ""
+    return {
+        it: known.replies[it]
+        for it in _PARAMETERS
+        if it in known.replies and it != other and not known.replies[it].refuses_key
+    }
+
+
+def vault(known: Known) -> Finding:
+    """Judge the balances of one vault: which revision of the API answers, and what is in it."""
+    replies = _vault_replies(known)
+    if not replies:
+        return not_asked(known, "vault")
+    usable = [it for it in replies if it != "vault_quote_asset" and replies[it].succeeded]
+    if not usable:
+        return _unread_vault(known, replies)
+    facts = cast("VaultFacts", replies[usable[0]].result)
+    form = "in an envelope (result)" if facts.is_envelope else "in a bare array"
+    staked = {True: ", with staked", False: ", without staked", None: ""}[facts.has_staked]
+    seen = chosen_vault(known)
+    which = f"{named([seen])}: " if seen else ""
+    evidence = [f"{which}{facts.rows} rows {form}{staked}"]
+    if facts.rows:
+        evidence.append(f"{facts.unpriced} of {facts.rows} assets have no price")
+    if facts.invalid:
+        return notice(
+            *evidence,
+            f"{facts.invalid} invalid rows; the first: {facts.problem}",
+            meaning="Invalid rows are left out of the metrics.",
+            advice=REPORT,
+            cause="invalid_rows",
+        )
+    if not facts.rows:
+        return ok(*evidence, meaning="The vault is empty, so its answer tells little.")
+    return ok(
+        *evidence,
+        meaning="Assets without a price have no value in USD in the metrics."
+        if facts.unpriced
+        else "",
+    )
+
+
+def _unread_vault(known: Known, replies: dict[str, Reply]) -> Finding:
+    evidence = tuple(f"{_PARAMETERS[it]}: {words(reply)}" for it, reply in replies.items())
+    if known.succeeded("vault_quote_asset"):
+        return failed(
+            *evidence,
+            meaning="The API answers only with the parameter quote_asset, which this exporter does not send.",
+            advice=REPORT,
+            cause="quote_asset_required",
+        )
+    # A refused parameter says less than what came without it.
+    first = next(
+        (it for it in replies.values() if not it.is_bad_request), next(iter(replies.values()))
+    )
+    finding = replace(diagnosed(first, known), evidence=evidence)
+    if not first.is_denied:
+        return finding
+    return replace(
+        finding,
+        advice="Give the API user the right to view vaults, and make it a member of this one.",
+    )
+
+
+def parameters(known: Known) -> Finding:
+    """Judge which parameters the balances of a vault may be asked with, and how precise they are."""
+    replies = _vault_replies(known)
+    facts = {
+        it: reply.result for it, reply in replies.items() if isinstance(reply.result, VaultFacts)
+    }
+    if not facts:
+        return not_asked(known, "vault_quote_asset", "vault_plain")
+    evidence = (
+        f"{_PARAMETERS[it]}: {'accepted' if reply.succeeded else words(reply)}"
+        for it, reply in replies.items()
+    )
+    return ok(
+        *evidence,
+        _precision(
+            facts.get("vault") or facts.get("vault_again"), facts.get("vault_plain"), facts.values()
+        ),
+        meaning="The exporter finds out by itself what to send.",
+    )
+
+
+def _precision(
+    with_parameter: VaultFacts | None, without: VaultFacts | None, all_: Iterable[VaultFacts]
+) -> str:
+    is_beyond = any(it.is_beyond for it in all_)
+    if with_parameter and without and with_parameter.places > without.places:
+        return "amounts are rounded without full_precision"
+    if is_beyond:
+        return "amounts have full precision"
+    return "no amount has more digits than funding_decimals: rounding cannot be told"
+
+
+def vault_total(known: Known) -> Finding:
+    """Judge at which path the total of a vault is: not needed, but it tells revisions apart."""
+    paths = {"vault_balances": "/balances", "vault_balance": "/balance"}
+    replies = {
+        it: reply for it in paths if (reply := known.replies.get(it)) and not reply.refuses_key
+    }
+    if not replies:
+        return not_asked(known, *paths)
+    rates = [
+        f"{reply.result.missing_rates} assets without a rate"
+        for reply in replies.values()
+        if isinstance(reply.result, VaultTotalFacts) and reply.result.missing_rates is not None
+    ]
+    return ok(
+        *(f"{paths[it]}: {words(reply)}" for it, reply in replies.items()),
+        *rates[:1],
+        meaning="Not used by this exporter: it tells which revision of the API answers.",
+    )
+
+
+def configured(known: Known) -> Finding | None:
+    """Judge whether the key sees what is configured; None where nothing can be said."""
+    if known.refusal or not known.subject.organizations:
+        return None
+    hidden, missing = _hidden_organizations(known), missing_vaults(known)
+    reply = known.replies.get("missing_vault")
+    is_refused = reply is not None and (reply.is_denied or reply.is_unknown)
+    evidence = []
+    if hidden:
+        evidence.append(f"organizations that the key does not list: {named(hidden)}")
+    if missing:
+        evidence.append(f"vaults that the key does not list: {named(missing)}")
+    if reply is not None:
+        evidence.append(f"the first of these vaults: {words(reply)}")
+    if hidden or is_refused:
+        return failed(
+            *evidence,
+            meaning="They belong to another organization, do not exist, or the API user may not see them: the "
+            "answers "
+            "look the same.",
+            advice="Compare each id with Kraken's custody interface. If it is right, give this API user access, "
+            "or use "
+            "the credential of the organization that it belongs to.",
+            cause="foreign_id",
+        )
+    if missing:
+        told = (
+            "The first of them can be read nevertheless."
+            if known.succeeded("missing_vault")
+            else ""
+        )
+        return notice(*evidence, meaning=told or "Only the first page of the list was read.")
+    if known.succeeded("vaults"):
+        return ok("the key lists all organizations and vaults of the configuration")
+    return None
+
+
+def _hidden_organizations(known: Known) -> list[Listed]:
+    listing = known.listing("organizations")
+    if listing is None or not listing.found:
+        return []
+    seen = {it.id.replace(" ", "") for it in listing.found}
+    own = (Listed(it.id, it.name) for it in known.subject.organizations)
+    return [it for it in own if it.id.replace(" ", "") not in seen]
+
+
+def rate_limit(known: Known) -> Finding:
+    """Judge what the answers say of the rate limit."""
+    if not known.replies:
+        return not_asked(known, "organizations")
+    seen: dict[str, str] = {}
+    for reply in known.replies.values():
+        seen |= reply.limits
+    documented = "Kraken documents 200 requests in 30 s for each address, and no header."
+    if not seen:
+        return ok("no header of the answers is about it", meaning=documented)
+    return notice(
+        *(f"{header}: {value}" for header, value in seen.items()),
+        meaning=f"{documented} Of these headers the exporter uses only Retry-After.",
+        advice="Compare with `api.rate_limit`.",
+        cause="rate_limit_headers",
+    )
+
+
+def _latencies(known: Known) -> list[float]:
+    replies = known.replies.values()
+    return sorted(it.seconds for it in replies if it.succeeded and it.seconds is not None)
+
+
+def answers_a_second(known: Known) -> float | None:
+    """Return how many requests of the key can be answered in a second, None where that cannot be told."""
+    times = _latencies(known)
+    # A nonce has to arrive before the next is sent, so that each answer is waited for.
+    return known.subject.max_in_flight / max(times[len(times) // 2], 0.001) if times else None
+
+
+def latency(known: Known) -> Finding:
+    """Judge how long answers take, and how many of them the key can have."""
+    times, rate = _latencies(known), answers_a_second(known)
+    if rate is None:
+        return not_asked(known, "organizations")
+    in_flight = known.subject.max_in_flight
+    return ok(
+        f"median {times[len(times) // 2] * 1000:.0f} ms, longest {times[-1] * 1000:.0f} ms",
+        meaning=f"With {in_flight} request{'s' * (in_flight > 1)} in flight, this key can poll about {rate:.3g} "
+        f"targets "
+        "a second.",
+    )
+
+
+def interrupted(known: Known) -> Finding | None:
+    """Judge why the questions came to an early end that is not about the key; None where they did not."""
+    replies = tuple(known.replies.values())
+    stopping = next((it for it in replies if it.stops == "everything"), None)
+    if stopping or known.is_silent:
+        return diagnosed(stopping or replies[-1], known)
+    late = [question for question, reason in known.omitted.items() if reason == TIME_IS_OVER]
+    if not late:
+        return None
+    finding = notice(
+        f"{len(replies)} answers came in time",
+        meaning="Answers took so long, or the budget is so small, that not all questions could be asked.",
+        advice="Run the probe again, with a larger `api.rate_limit.share` if nothing else sends from this address.",
+        cause="too_slow",
+    )
+    # Then it is not known whether balances can be read.
+    return replace(finding, verdict="failed") if "vault" in late else finding
+
+
+def left_out(known: Known) -> Finding | None:
+    """Tell what was not asked, and why; None where everything was that could be."""
+    titles = {question.name: question.title for question in QUESTIONS}
+    reasons: dict[str, list[str]] = {}
+    for question, reason in known.omitted.items():
+        if not reason.startswith("not needed"):
+            reasons.setdefault(reason, []).append(titles[question])
+    if not reasons:
+        return None
+    return skipped(*(f"{_briefly(names)}: {reason}" for reason, names in reasons.items()))
+
+
+def _briefly(titles: list[str]) -> str:
+    return "; ".join(titles) if len(titles) <= 3 else f"{len(titles)} questions"
+
+
+JUDGES: Final[tuple[tuple[str, str, Callable[[Known], Finding | None]], ...]] = (
+    ("secrets", "secrets", secrets),
+    ("key", "key and signature", key),
+    ("rights", "rights", rights),
+    ("organizations", "organizations", organizations),
+    ("organization_id_format", "organization ids", id_format),
+    ("vaults", "vaults", vaults),
+    ("vault_balances", "balances of a vault", vault),
+    ("parameters", "parameters", parameters),
+    ("vault_total", "total of a vault", vault_total),
+    ("configured", "configured ids", configured),
+    ("rate_limit", "rate limit", rate_limit),
+    ("latency", "latency", latency),
+    ("interrupted", "interrupted", interrupted),
+    ("left_out", "not asked", left_out),
+)
+"""Name, title and judge of each step of a credential, in the order of the report."""
+
+
+_WITHOUT_RIGHTS: Final = frozenset(
+    ("secrets", "key", "rights", "rate_limit", "interrupted", "left_out")
+)
+
+
+def steps_of(known: Known) -> tuple[Step, ...]:
+    """Return the steps of one credential."""
+    # One step says it all, where every other would say the same.
+    told = _WITHOUT_RIGHTS if rights(known) else {name for name, _, _ in JUDGES}
+    return tuple(
+        Step(name, title, finding, known.subject.credential)
+        for name, title, judge in JUDGES
+        if name in told and (finding := judge(known)) is not None
+    )

@@ -1,0 +1,227 @@
+"""What is known while the probe goes on: what is configured, and what came of each request until now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from exporter.config import OrganizationSettings
+from exporter.custody.errors import BLOCKED_TYPE, CustodyError, Reaction, letters
+
+Scope = Literal["credential", "everything"]
+
+NOT_LET_THROUGH: Final = "the API, or a gateway in front of it, does not let requests through"
+TIME_IS_OVER: Final = "there was no time left: a probe takes at most 30 seconds for each credential"
+CLOCK_TOLERANCE_SECONDS: Final = 5.0
+"""Kraken asks for a clock that is right to a few seconds."""
+CLOCK_LIMIT_SECONDS: Final = 30.0
+"""From where on nothing is signed: a nonce from a clock that is ahead cannot be taken back, and one-time passwords
+change as often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of one request.
+
+    status, seconds: None where no answer came. clock_skew: seconds by which this machine's clock is ahead, None where
+    the answer does not say. limits: its headers about the rate limit. shape: of its document. error: None where it
+    succeeded. result: what it said then, as the question reads it.
+    """
+
+    status: int | None = None
+    seconds: float | None = None
+    clock_skew: float | None = None
+    limits: Mapping[str, str] = field(default_factory=dict)
+    shape: tuple[str, ...] = ()
+    error: CustodyError | None = None
+    result: object = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the answer was one that the exporter can use."""
+        return self.error is None
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether the API answered that the key may not; it says the same of what there is not."""
+        return self._is_refused_by_api and (self.status == 403 or self._says("permission"))
+
+    @property
+    def is_bad_request(self) -> bool:
+        """Whether the API did not like the parameters."""
+        return self._is_refused_by_api and (self.status == 400 or self._says("invalidarguments"))
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nobody there knows the path."""
+        return self.error is not None and (self.status == 404 or self._says("unknownmethod"))
+
+    @property
+    def _is_refused_by_api(self) -> bool:
+        return self.error is not None and self.error.reaction is Reaction.BACK_OFF
+
+    def _says(self, word: str) -> bool:
+        return self.error is not None and word in letters(self.error.type)
+
+    @property
+    def refuses_key(self) -> bool:
+        """Whether the API refused who asked, and not what was asked for: the same again could lock the key out."""
+        return self.error is not None and (
+            self.error.reaction in (Reaction.PAUSE_CREDENTIAL, Reaction.LOCK_OUT)
+            or self.error.refuses_nonce
+        )
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether nobody answered, or a server said that it had failed."""
+        return self.error is not None and (self.status is None or self.status >= 500)
+
+    @property
+    def stops(self) -> Scope | None:
+        """Return what must not be asked any more: nothing of this credential, nothing at all; None for neither."""
+        if self.error is None:
+            return None
+        if self.refuses_key:
+            return "credential"
+        is_of_all = self.error.reaction is Reaction.PAUSE_ALL or self.error.type == BLOCKED_TYPE
+        return "everything" if is_of_all else None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An organization or a vault as the API lists it. id: as it is written there."""
+
+    id: str
+    name: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a list says. total: how many there are in all, as far as it says so. parameter: what it calls the id."""
+
+    found: tuple[Listed, ...]
+    total: int | None = None
+    parameter: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing on further pages."""
+        return self.total is not None and self.total <= len(self.found)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A credential that is tried, and what the configuration says of it.
+
+    organizations: that are polled with it. has_discovery: whether what it lists is polled too. id_format: how ids of
+    organizations are written. nonce: the unit. otp: which one-time password is sent. secret_problem: why the secret
+    cannot be one of Kraken's, None where it can. open_files: secret files that every user of this machine can read.
+    max_in_flight: requests at once.
+    """
+
+    credential: str
+    organizations: tuple[OrganizationSettings, ...] = ()
+    has_discovery: bool = False
+    id_format: Literal["spaced", "compact"] = "spaced"
+    nonce: str = "nanoseconds"
+    otp: Literal["none", "static", "timed"] = "none"
+    secret_problem: str | None = None
+    open_files: tuple[str, ...] = ()
+    max_in_flight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Everything until now.
+
+    replies: by the question's name. omitted: why a question was not asked, likewise. time: the unsigned request's.
+    stopped: why nothing at all is asked with this credential, empty where something is.
+    """
+
+    subject: Subject
+    time: Reply = Reply()
+    stopped: str = ""
+    replies: Mapping[str, Reply] = field(default_factory=dict)
+    omitted: Mapping[str, str] = field(default_factory=dict)
+
+    def having(self, question: str, reply: Reply) -> "Known":
+        """Return what is known after the answer to a question."""
+        return replace(self, replies={**self.replies, question: reply})
+
+    def without(self, question: str, reason: str) -> "Known":
+        """Return what is known after a question was left out."""
+        return replace(self, omitted={**self.omitted, question: reason})
+
+    def succeeded(self, question: str) -> bool:
+        """Whether a question was asked and answered."""
+        return question in self.replies and self.replies[question].succeeded
+
+    def is_denied(self, question: str) -> bool:
+        """Whether a question was asked, and the API answered that the key may not."""
+        return question in self.replies and self.replies[question].is_denied
+
+    @property
+    def refusal(self) -> Reply | None:
+        """The answer that refused the key, if one did."""
+        return next((it for it in self.replies.values() if it.refuses_key), None)
+
+    @property
+    def needs_lists(self) -> bool:
+        """Whether only lists can say what is to be polled."""
+        return self.subject.has_discovery and not self.subject.organizations
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the API has shown that it takes the key: it answered a request, or said that the key may not."""
+        return any(
+            it.succeeded or it.is_denied or it.is_bad_request for it in self.replies.values()
+        )
+
+    @property
+    def reason_to_stop(self) -> str:
+        """Why nothing more may be asked with this credential, empty where something may."""
+        if self.stopped:
+            return self.stopped
+        replies = tuple(self.replies.values())
+        if self.refusal:
+            return "the key was refused, and another try could lock it out"
+        if any(it.stops for it in replies):
+            return NOT_LET_THROUGH
+        if self.is_silent:
+            return "two requests in a row had no answer"
+        return ""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the last two requests had no answer."""
+        last = tuple(self.replies.values())[-2:]
+        return len(last) == 2 and all(it.is_unanswered for it in last)
+
+    def listing(self, question: str) -> Listing | None:
+        """Return what a list said, None where it was not answered."""
+        reply = self.replies.get(question)
+        return reply.result if reply and isinstance(reply.result, Listing) else None
+
+    @property
+    def organizations(self) -> tuple[Listed, ...]:
+        """The organizations that the key lists, else those that are configured."""
+        if (listing := self.listing("organizations")) and listing.found:
+            return listing.found
+        return tuple(Listed(it.id, it.name) for it in self.subject.organizations)
+
+    @property
+    def listed_vaults(self) -> tuple[Listed, ...]:
+        """The vaults that the key lists, of all organizations that were asked for."""
+        found = (self.listing(name) for name in VAULT_LISTS)
+        return tuple(vault for listing in found if listing for vault in listing.found)
+
+    @property
+    def configured_vaults(self) -> tuple[Listed, ...]:
+        """The vaults that the configuration names."""
+        return tuple(
+            Listed(vault.id, vault.name) for it in self.subject.organizations for vault in it.vaults
+        )
+
+
+VAULT_LISTS: Final = ("vaults", "vaults_2", "vaults_3")
+"""The questions for lists of vaults: of the key's own organization, or the first, and of two more."""

@@ -1,0 +1,206 @@
+"""The questions of the probe, in their order: what each asks for, and why it may be left out.
+
+They are data: `driver` sends them one by one, `steps` judges what was answered. None of them changes anything.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from exporter.custody.client import Request
+from exporter.probe.known import VAULT_LISTS, Known, Listed
+from exporter.probe.reading import (
+    read_organization,
+    read_organizations,
+    read_time,
+    read_vault,
+    read_vault_total,
+    read_vaults,
+)
+from exporter.resources import organization_balances, vault_balances
+from exporter.turns import Steps
+
+MOST_REQUESTS: Final = 15
+"""For each credential, the unsigned one included."""
+
+
+class Omitted(str):
+    """Why a question is not asked."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request at most. name: stable. title: for people. ask: what it asks for, after what is known until then."""
+
+    name: str
+    title: str
+    ask: Callable[[Known], "Request[object] | Omitted"]
+
+
+TIME: Final = Request("time", "time", "/0/public/Time", read_time, is_signed=False)
+"""Goes before all questions and needs no key: it tells whether the API can be reached, and whether the clock is right.
+"""
+
+
+def _request(
+    name: str, path: str, read: Callable[[object], Steps[object]], **query: str
+) -> Request[object]:
+    return Request(
+        endpoint=name,
+        about=name,
+        path=path,
+        read=read,
+        query=f"?{urlencode(query, quote_via=quote)}" if query else "",
+    )
+
+
+def _organizations(_: Known) -> Request[object]:
+    return _request("organizations", "organizations", read_organizations)
+
+
+def _organization(
+    form: str, *, with_quote: bool = True
+) -> Callable[[Known], Request[object] | Omitted]:
+    """Ask for the total of an organization, whose id is written in this form."""
+
+    def ask(known: Known) -> Request[object] | Omitted:
+        if not known.organizations:
+            return Omitted("no organization is known")
+        asked = known.organizations[0].id.replace(" ", "")
+        if form == "spaced":
+            asked = " ".join(asked[start : start + 4] for start in range(0, len(asked), 4))
+        query = {"quote_asset": "USD"} if with_quote else {}
+        path = f"organizations/{quote(asked, safe='')}/balances"
+        return _request(organization_balances.ENDPOINT, path, read_organization, **query)
+
+    return ask
+
+
+def _organization_plain(known: Known) -> Request[object] | Omitted:
+    forms = ("organization_spaced", "organization_compact")
+    if not any(form in known.replies and known.replies[form].is_bad_request for form in forms):
+        return Omitted("not needed: quote_asset was not refused")
+    return _organization(known.subject.id_format, with_quote=False)(known)
+
+
+def _vaults(place: int) -> Callable[[Known], Request[object] | Omitted]:
+    """Ask for the first page of an organization's vaults."""
+
+    def ask(known: Known) -> Request[object] | Omitted:
+        if place >= max(1, len(known.organizations)):
+            return Omitted("not needed: there is no further organization")
+        listing = known.listing("organizations")
+        name = VAULT_LISTS[place]
+        if listing is None or not listing.parameter or len(listing.found) < 2:
+            # Whose vaults are listed is the API's to say: those of the organization that the key belongs to.
+            return (
+                _request("vaults", "vaults", read_vaults, limit="100")
+                if not place
+                else Omitted("what the API calls an organization in a query is not known")
+            )
+        query = {listing.parameter: listing.found[place].id, "limit": "100"}
+        return _request(name, "vaults", read_vaults, **query)
+
+    return ask
+
+
+def candidates(known: Known) -> tuple[Listed, ...]:
+    """Return vaults that may be asked for, those first that are configured, and of them those that are listed."""
+    listed = {vault.id: vault for vault in known.listed_vaults}
+    configured = [vault for vault in known.configured_vaults if vault.id in listed]
+    found = {vault.id: vault for vault in (*configured, *listed.values())}
+    # Where nothing is listed, what is configured is all there is.
+    return tuple(found.values()) or known.configured_vaults
+
+
+def chosen_vault(known: Known) -> Listed | None:
+    """Return the vault that further questions are about: the first that was not refused, None where none is known."""
+    found = candidates(known)
+    if not known.is_denied("vault"):
+        return found[0] if found else None
+    is_second_seen = "vault_again" in known.replies and not known.is_denied("vault_again")
+    return found[1] if is_second_seen else None
+
+
+NO_VAULT: Final = Omitted("no vault is known that this key may see")
+
+
+def _vault(known: Known) -> Request[object] | Omitted:
+    vault = chosen_vault(known)
+    return _assets(vault, vault_balances.WITH_PARAMETERS) if vault else NO_VAULT
+
+
+def _vault_again(known: Known) -> Request[object] | Omitted:
+    found = candidates(known)
+    if not known.is_denied("vault"):
+        return Omitted("not needed: the first vault was not refused")
+    return _assets(found[1], vault_balances.WITH_PARAMETERS) if len(found) > 1 else NO_VAULT
+
+
+def _assets(vault: Listed, query: str) -> Request[object]:
+    return Request(
+        endpoint=vault_balances.ENDPOINT,
+        about=vault.id,
+        path="vaults/{id}/assets/balances",
+        id=vault.id,
+        query=query,
+        read=read_vault,
+    )
+
+
+def _of_vault(query: str) -> Callable[[Known], Request[object] | Omitted]:
+    def ask(known: Known) -> Request[object] | Omitted:
+        vault = chosen_vault(known)
+        return _assets(vault, query) if vault else NO_VAULT
+
+    return ask
+
+
+def _vault_total(last: str) -> Callable[[Known], Request[object] | Omitted]:
+    def ask(known: Known) -> Request[object] | Omitted:
+        vault = chosen_vault(known)
+        if vault is None:
+            return NO_VAULT
+        path = f"vaults/{quote(vault.id, safe='')}/{last}"
+        return _request(f"vault_{last}", path, read_vault_total, quote_asset="USD")
+
+    return ask
+
+
+def missing_vaults(known: Known) -> tuple[Listed, ...]:
+    """Return configured vaults that are on none of the pages that were read."""
+    if not known.succeeded("vaults"):
+        return ()
+    listed = {vault.id for vault in known.listed_vaults}
+    return tuple(vault for vault in known.configured_vaults if vault.id not in listed)
+
+
+def _missing_vault(known: Known) -> Request[object] | Omitted:
+    missing = missing_vaults(known)
+    return (
+        _assets(missing[0], vault_balances.WITHOUT)
+        if missing
+        else Omitted("not needed: no configured vault is missing from the list")
+    )
+
+
+QUESTIONS: Final = (
+    Question("organizations", "list of organizations", _organizations),
+    Question("organization_spaced", "total of an organization, id with spaces", _organization("spaced")),
+    Question("organization_compact", "total of an organization, id without spaces", _organization("compact")),
+    Question("organization_plain", "total of an organization without quote_asset", _organization_plain),
+    Question("vaults", "list of vaults", _vaults(0)),
+    Question("vaults_2", "list of vaults of the second organization", _vaults(1)),
+    Question("vaults_3", "list of vaults of the third organization", _vaults(2)),
+    Question("vault", "balances of a vault with quote, full_precision", _vault),
+    Question("vault_again", "balances of another vault", _vault_again),
+    Question("vault_quote_asset", "balances of a vault with quote_asset", _of_vault("?quote_asset=USD")),
+    Question("vault_plain", "balances of a vault without parameters", _of_vault(vault_balances.WITHOUT)),
+    Question("vault_balances", "total of a vault at /balances", _vault_total("balances")),
+    Question("vault_balance", "total of a vault at /balance", _vault_total("balance")),
+    Question("missing_vault", "balances of a configured vault that is not listed", _missing_vault),
+)  # fmt: skip
+"""Signed. With TIME they are at most MOST_REQUESTS."""

@@ -1,0 +1,140 @@
+"""What the answers to the probe's questions say, as facts: no document outlives its reading."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from exporter.custody.document import InvalidAnswerError
+from exporter.probe.known import Listed, Listing
+from exporter.resources import organization_balances, vault_balances
+from exporter.turns import Steps
+
+_ORGANIZATION_KEYS: Final = ("org_id", "org_iiban", "iiban", "id")
+
+
+class ServerTime(NamedTuple):
+    """What the API's clock shows, in whole Unix seconds."""
+
+    unixtime: int
+
+
+def read_time(document: object) -> Steps[ServerTime]:
+    """Return the time of `GET /0/public/Time`. Raises InvalidAnswerError."""
+    yield from ()
+    match document:
+        case {"result": {"unixtime": bytes(number)}} if number.isdigit() and len(number) < 12:
+            return ServerTime(int(number))
+    raise InvalidAnswerError("has no result.unixtime")
+
+
+def read_organizations(document: object) -> Steps[Listing]:
+    """Return the organizations of "List organizations", ids as they are written there. Raises InvalidAnswerError."""
+    yield from ()
+    match document:
+        case list(rows) | {"result": list(rows)} | {"organizations": list(rows)}:
+            objects = [row for row in rows if isinstance(row, dict)]
+            keys = [key for row in objects for key in _ORGANIZATION_KEYS if key in row]
+            found = tuple(_listed(row, *_ORGANIZATION_KEYS) for row in objects)
+            return Listing(found, len(rows), keys[0] if keys else "")
+    raise InvalidAnswerError("is neither an array of organizations nor an object with one")
+
+
+def read_vaults(document: object) -> Steps[Listing]:
+    """Return the vaults on a page of "List vaults". Raises InvalidAnswerError."""
+    yield from ()
+    match document:
+        case {"vaults": list(rows), **rest} | {"result": list(rows), **rest}:
+            total = rest.get("total")
+        case list(rows):
+            total = None
+        case _:
+            raise InvalidAnswerError("is neither an array of vaults nor an object with one")
+    found = tuple(_listed(row, "id") for row in rows if isinstance(row, dict))
+    return Listing(found, int(total) if isinstance(total, bytes) and total.isdigit() else None)
+
+
+def _listed(row: Mapping[str, object], *keys: str) -> Listed:
+    id_ = next((str(row[key]) for key in keys if key in row), "")
+    return Listed(id_, str(row.get("name") or ""), str(row.get("status") or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class VaultFacts:
+    """What an answer of "List vault asset balances" shows.
+
+    is_envelope: whether the rows are within an object. has_staked: whether they have that part, None without rows.
+    rows, invalid, unpriced: how many rows there are, which cannot be right, and which have no price. problem: of the
+    first invalid row, with its field. places: the most digits after the point that any amount has. is_beyond: whether
+    an amount has more of them than its `funding_decimals`, so that it is not rounded to those.
+    """
+
+    is_envelope: bool
+    has_staked: bool | None
+    rows: int
+    invalid: int
+    unpriced: int
+    places: int
+    is_beyond: bool
+    problem: str = ""
+
+
+def read_vault(document: object) -> Steps[VaultFacts]:
+    """Return what the balances of a vault show. Raises InvalidAnswerError."""
+    answer = yield from vault_balances.read(document)
+    rows = document if isinstance(document, list) else _result(document)
+    objects = [row for row in rows if isinstance(row, dict)]
+    places, is_beyond = 0, False
+    for position, row in enumerate(answer.rows):
+        if position % vault_balances.ROWS_AT_ONCE == 0:
+            yield
+        amounts = (row.balance, row.spot, row.hold, row.available)
+        most = max(-int(amount.as_tuple().exponent) for amount in amounts)
+        places = max(places, most)
+        is_beyond = is_beyond or (row.funding_decimals is not None and most > row.funding_decimals)
+    problem = answer.invalid[0] if answer.invalid else None
+    return VaultFacts(
+        is_envelope=not isinstance(document, list),
+        has_staked=any("staked" in row for row in objects) if objects else None,
+        rows=len(answer.rows) + len(answer.invalid),
+        invalid=len(answer.invalid),
+        unpriced=sum(row.quote_price is None for row in answer.rows),
+        places=places,
+        is_beyond=is_beyond,
+        problem=f"{problem.field} {problem.problem}".strip() if problem else "",
+    )
+
+
+def _result(document: object) -> list[object]:
+    match document:
+        case {"result": list(rows)}:
+            return rows
+    return []
+
+
+class OrganizationFacts(NamedTuple):
+    """What an organization's total shows: the fields that could not be read."""
+
+    unread: tuple[str, ...]
+
+
+def read_organization(document: object) -> Steps[OrganizationFacts]:
+    """Return what the total of an organization shows. Raises InvalidAnswerError."""
+    total = yield from organization_balances.read(document)
+    return OrganizationFacts(tuple(field.field for field in total.invalid_fields))
+
+
+class VaultTotalFacts(NamedTuple):
+    """What the total of a vault shows: how many assets have no rate, None where it does not say."""
+
+    missing_rates: int | None
+
+
+def read_vault_total(document: object) -> Steps[VaultTotalFacts]:
+    """Return what the total of a vault shows ("Get vault balance"). Raises InvalidAnswerError."""
+    yield from ()
+    inner = document.get("result") if isinstance(document, Mapping) else None
+    match inner if isinstance(inner, dict) else document:
+        case {"balance_fiat": _, **members}:
+            missing = members.get("missing_rates")
+            return VaultTotalFacts(len(missing) if isinstance(missing, list) else None)
+    raise InvalidAnswerError("has no balance_fiat")

@@ -1,0 +1,447 @@
+"""The first contact with each kind of API, key and configuration: what is asked, and what the report makes of it."""
+
+import base64
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from exporter.polling.budget import Budget
+from exporter.probe.questions import MOST_REQUESTS, QUESTIONS
+from exporter.simulator import moods
+from exporter.simulator.revisions import R1, R4
+from exporter.simulator.simulator import Simulator
+from exporter.simulator.situations import OTP, SITUATIONS
+from tests.probe.contacting import Made, Time, configured, contact_in, made, simulated
+from tests.simulator.calling import API_KEY, API_SECRET, ORGANIZATION, PORTFOLIO, VAULT
+
+SECRETS = {"api_key_env": "SIMULATOR_KEY", "api_secret_env": "SIMULATOR_SECRET"}
+
+
+def credential(**more: Any) -> dict[str, Any]:
+    return configured(credentials={"treasury": SECRETS | more})
+
+
+def not_ok(made: Made) -> dict[str, str]:
+    """What a report says besides what is well and what was skipped: the verdict and the cause of each step."""
+    return {
+        step.name: f"{step.finding.verdict} {step.finding.cause}"
+        for step in made.contact.steps
+        if step.finding.verdict in ("notice", "failed")
+    }
+
+
+def test_a_key_with_all_rights_has_nothing_but_good_news() -> None:
+    contact = made()
+    assert contact.contact.succeeded
+    assert not_ok(contact) == {}
+    assert contact.paths == [
+        "/0/public/Time",
+        "/v0/insto/custody/organizations",
+        "/v0/insto/custody/organizations/NRTH%20WIND%20TRSY%200001/balances?quote_asset=USD",
+        "/v0/insto/custody/organizations/NRTHWINDTRSY0001/balances?quote_asset=USD",
+        "/v0/insto/custody/vaults?org_iiban=NRTH%20WIND%20TRSY%200001&limit=100",
+        "/v0/insto/custody/vaults?org_iiban=HELX%20FUND%20CUST%200002&limit=100",
+        f"/v0/insto/custody/vaults/{ORGANIZATION.vaults[0].id}/assets/balances?quote=USD&full_precision=true",
+        f"/v0/insto/custody/vaults/{ORGANIZATION.vaults[0].id}/assets/balances?quote_asset=USD",
+        f"/v0/insto/custody/vaults/{ORGANIZATION.vaults[0].id}/assets/balances",
+        f"/v0/insto/custody/vaults/{ORGANIZATION.vaults[0].id}/balances?quote_asset=USD",
+        f"/v0/insto/custody/vaults/{ORGANIZATION.vaults[0].id}/balance?quote_asset=USD",
+    ]
+
+
+EXPECTED: dict[str, dict[str, str]] = {
+    "wrong_key": {"key": "failed key_wrong"},
+    "wrong_secret": {"key": "failed secret_wrong"},
+    "used_with_nanoseconds": {},
+    "clock_behind": {"key": "failed nonce_behind"},
+    "another_program": {"key": "failed nonce_behind"},
+    "one_time_password": {"key": "failed otp_missing"},
+    "address_not_allowed": {"rights": "failed nothing_allowed"},
+    "no_organization": {
+        "organizations": "notice sees_nothing",
+        "organization_id_format": "failed denied",
+        "vaults": "notice denied",
+        "vault_balances": "failed denied",
+    },
+    "no_right_to_list": {"organizations": "notice denied", "vaults": "notice denied"},
+    "no_right_to_list_vaults": {"vaults": "notice denied"},
+    "no_right_to_view_vaults": {"vault_balances": "failed denied"},
+    "no_right_to_view_organizations": {"organization_id_format": "failed denied"},
+    "another_organization": {"configured": "failed foreign_id"},
+    "spaced_ids": {},
+    "compact_ids": {"organization_id_format": "failed compact_ids"},
+    "challenge_page": {"clock": "failed challenge"},
+    "clock_off": {"clock": "failed clock_off"},
+    "rate_limit_headers": {"rate_limit": "notice rate_limit_headers"},
+    "r1": {},
+    "r2": {},
+    "r3": {},
+    "r4": {},
+    "no_quote_parameter": {},
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_each_situation_is_told_by_its_cause(situation: str) -> None:
+    contact = contact_in(situation)
+    assert not_ok(contact) == EXPECTED[situation]
+    assert contact.contact.succeeded == ("failed" not in str(EXPECTED[situation]))
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_at_most_fifteen_reads_are_sent_one_at_a_time_a_second_apart(situation: str) -> None:
+    contact = contact_in(situation)
+    assert len(contact.wire.asked) <= MOST_REQUESTS
+    assert {request.method for _, request in contact.wire.asked} == {"GET"}
+    times = [sent for sent, _ in contact.wire.asked]
+    assert all(later - sooner > 0.999 for sooner, later in itertools.pairwise(times))
+    assert contact.wire.time.now < 30
+
+
+def test_all_questions_together_are_fifteen_requests() -> None:
+    """One is unsigned."""
+    assert len(QUESTIONS) + 1 == MOST_REQUESTS
+
+
+def test_only_the_first_request_is_unsigned() -> None:
+    signed = ["api-sign" in request.headers for _, request in made().wire.asked]
+    assert signed == [False] + [True] * 10
+
+
+def two_credentials(*order: str) -> dict[str, Any]:
+    """Return a configuration with a credential for each organization, one of which the simulator does not know."""
+    sources = {"treasury": SECRETS, "other": SECRETS | {"api_key_env": "OTHER_KEY"}}
+    document = configured(credentials={name: sources[name] for name in order})
+    for name, organization in zip(("treasury", "other"), document["organizations"], strict=True):
+        organization["credentials"] = name
+    return document
+
+
+def refuses(*answers: moods.Mood) -> Made:
+    """A contact whose signed requests have these answers, one after the other, then good ones."""
+    left = iter(answers)
+
+    async def mood(request: Any) -> Any:
+        # The time has no key.
+        return await next(left, moods.calm)(request) if "api-key" in request.headers else None
+
+    def situation(simulator: Simulator) -> None:
+        simulator.front = mood
+
+    return made(situation)
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (moods.problem(401, "InvalidKey"), "key_wrong"),
+        (moods.problem(401, "SomethingNew"), "refused"),
+        (moods.problem(401, "InvalidSignature"), "secret_wrong"),
+        (moods.legacy("EAPI:Invalid signature"), "secret_wrong"),
+        (moods.legacy("EAPI:Invalid key"), "key_wrong"),
+        (moods.legacy("EAPI:Invalid nonce"), "nonce_behind"),
+        (moods.legacy("EGeneral:Temporary lockout"), "locked_out"),
+    ],
+    ids=lambda it: it if isinstance(it, str) else "",
+)
+@pytest.mark.parametrize("before", [0, 4])
+def test_the_first_refusal_of_the_key_is_the_last_request(
+    answer: moods.Mood, cause: str, before: int
+) -> None:
+    contact = refuses(*[moods.calm] * before, answer)
+    assert len(contact.wire.asked) == 1 + before + 1
+    assert contact.finding("key").cause == cause
+    assert (
+        contact.finding("left_out")
+        .evidence[-1]
+        .endswith(": the key was refused, and another try could lock it out")
+    )
+    assert not contact.contact.succeeded
+
+
+@pytest.mark.parametrize("place", range(len(made().paths) - 1))
+def test_a_403_is_an_answer_after_which_the_next_question_is_asked(place: int) -> None:
+    contact = refuses(*[moods.calm] * place, moods.problem(403, "PermissionDenied"))
+    assert len(contact.wire.asked) >= 11
+    assert contact.finding("key").verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (moods.rate_limited(5), "rate_limited"),
+        (moods.legacy("EGeneral:Too many requests"), "rate_limited"),
+        (moods.challenge_page(), "challenge"),
+    ],
+    ids=["429", "legacy", "challenge"],
+)
+def test_a_rate_limit_and_a_block_end_the_contact_of_all_credentials(
+    answer: moods.Mood, cause: str
+) -> None:
+    def situation(simulator: Simulator) -> None:
+        simulator.guard.secrets["unknown-to-the-simulator"] = API_SECRET
+        simulator.moods["vaults"] = answer
+
+    contact = made(situation, document=two_credentials("treasury", "other"))
+    assert contact.paths[-1].startswith("/v0/insto/custody/vaults?")
+    assert {request.headers.get("api-key") for _, request in contact.wire.asked} == {None, API_KEY}
+    assert contact.finding("left_out", "other").evidence == (
+        "14 questions: the API, or a gateway in front of it, does not let requests through",
+    )
+    assert contact.finding("interrupted").cause == cause
+    assert not contact.contact.succeeded
+
+
+def test_a_refused_key_does_not_keep_the_others_from_being_tried() -> None:
+    contact = made(document=two_credentials("other", "treasury"))
+    assert contact.finding("key", "other").cause == "key_wrong"
+    assert contact.finding("key", "treasury").verdict == "ok"
+    assert len(contact.wire.asked) == 1 + 1 + 10
+    times = [sent for sent, _ in contact.wire.asked]
+    assert all(later - sooner > 0.999 for sooner, later in itertools.pairwise(times))
+
+
+def test_two_requests_in_a_row_without_an_answer_end_the_contact() -> None:
+    contact = refuses(moods.calm, moods.html(502), moods.calm, moods.html(503), moods.html(502))
+    assert len(contact.wire.asked) == 1 + 5
+    assert contact.finding("left_out").evidence[0].endswith("two requests in a row had no answer")
+    assert contact.finding("interrupted").cause == "failure"
+    assert not contact.contact.succeeded
+
+
+def test_an_api_that_does_not_answer_is_asked_once() -> None:
+    contact = made(app=httpx.ConnectError("Connection refused"))
+    assert contact.paths == ["/0/public/Time"]
+    assert not_ok(contact) == {"clock": "failed no_answer"}
+    assert contact.finding("left_out").evidence == ("14 questions: the API cannot be reached",)
+    assert contact.contact.suggestion == ""
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict", "requests"),
+    [(0, "ok", 11), (4, "ok", 11), (-4, "ok", 11), (10, "notice", 11), (-10, "notice", 11),
+     (40, "failed", 1), (-40, "failed", 1), (-90_000, "failed", 1)],
+)  # fmt: skip
+def test_a_wrong_clock_is_told_before_a_nonce_is_spent(
+    ahead: float, verdict: str, requests: int
+) -> None:
+    contact = made(wall_is_ahead=ahead)
+    finding = contact.finding("clock")
+    assert (finding.verdict, len(contact.wire.asked)) == (verdict, requests)
+    if verdict != "ok":
+        assert finding.cause == "clock_off"
+        assert ("ahead of" if ahead > 0 else "behind") in finding.evidence[0]
+
+
+def test_a_clock_that_is_a_little_behind_explains_a_refused_nonce() -> None:
+    contact = made(SITUATIONS["another_program"], wall_is_ahead=-10)
+    assert contact.finding("key").cause == "clock_behind"
+
+
+def test_the_date_of_the_answer_tells_the_clock_where_the_time_does_not() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        del scope, receive
+        date = (b"date", b"Sat, 21 Nov 2026 13:00:00 GMT")
+        await send({"type": "http.response.start", "status": 404, "headers": [date]})
+        await send({"type": "http.response.body"})
+
+    contact = made(app=app)
+    assert contact.finding("clock").evidence == ("this machine's clock is 1h behind the API's",)
+
+
+def test_nonces_in_a_coarser_unit_than_before_are_told_by_the_configured_unit() -> None:
+    contact = made(SITUATIONS["used_with_nanoseconds"], document=credential(nonce="milliseconds"))
+    assert contact.finding("key").cause == "nonce_unit_coarse"
+
+
+@pytest.mark.parametrize(
+    ("secret", "cause"),
+    [
+        (API_SECRET[:44], "secret_damaged"),
+        (base64.b64encode(API_SECRET.encode()).decode(), "secret_damaged"),
+    ],
+    ids=["half a secret", "base64 twice"],
+)
+def test_a_damaged_secret_is_told_before_and_after_it_is_refused(
+    secret: str, cause: str, tmp_path: Any
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(secret)
+    sources = {"api_key_env": "SIMULATOR_KEY", "api_secret_file": str(file)}
+    contact = made(document=configured(credentials={"treasury": sources}))
+    assert not_ok(contact) == {"secrets": "notice secret_unusual", "key": f"failed {cause}"}
+
+
+def test_a_secret_that_everybody_can_read_is_a_notice() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        file = Path(directory) / "secret"
+        file.write_text(API_SECRET)
+        file.chmod(0o644)
+        sources = {"api_key_env": "SIMULATOR_KEY", "api_secret_file": str(file)}
+        contact = made(document=configured(credentials={"treasury": sources}))
+    assert not_ok(contact) == {"secrets": "notice secret_file_readable"}
+    assert str(file) in contact.finding("secrets").evidence[0]
+
+
+def test_a_key_in_place_of_the_secret_is_told(tmp_path: Any) -> None:
+    file = tmp_path / "secret"
+    file.write_text(API_SECRET)
+    sources = {"api_key_file": str(file), "api_secret_file": str(file)}
+    contact = made(document=configured(credentials={"treasury": sources}))
+    assert not_ok(contact) == {"secrets": "notice secret_unusual", "key": "failed key_damaged"}
+
+
+@pytest.mark.parametrize(
+    ("source", "written", "cause"),
+    [
+        ("otp_file", "000000", "otp_wrong_static"),
+        ("totp_secret_file", "JBSWY3DPEHPK3PXP", "otp_wrong"),
+    ],
+)
+def test_a_wrong_one_time_password_is_told_by_its_kind(
+    source: str, written: str, cause: str, tmp_path: Any
+) -> None:
+    file = tmp_path / "otp"
+    file.write_text(written)
+    contact = made(SITUATIONS["one_time_password"], document=credential(**{source: str(file)}))
+    assert contact.finding("key").cause == cause
+
+
+def test_a_right_one_time_password_is_taken(tmp_path: Any) -> None:
+    file = tmp_path / "otp"
+    file.write_text(OTP)
+    contact = made(SITUATIONS["one_time_password"], document=credential(otp_file=str(file)))
+    assert contact.contact.succeeded
+
+
+@pytest.mark.parametrize(
+    ("latency", "verdict"), [(4.0, "notice"), (5.5, "failed"), (9.9, "failed")]
+)
+def test_a_slow_api_is_asked_for_thirty_seconds_at_the_most(latency: float, verdict: str) -> None:
+    """And more is needed than what is known by then, if it is not even known whether balances can be read."""
+    contact = made(latency=latency)
+    assert contact.wire.time.now - contact.wire.asked[1][0] < 30
+    assert contact.finding("interrupted").verdict == verdict
+    assert "at most 30 seconds" in contact.finding("left_out").evidence[0]
+
+
+def test_a_small_budget_is_kept_and_leaves_questions_out() -> None:
+    document = configured(
+        api={
+            "base_url": "http://127.0.0.1:1",
+            "rate_limit": {"requests": 10, "window": "30s", "share": 1},
+        }
+    )
+    contact = made(document=document)
+    times = [sent for sent, _ in contact.wire.asked]
+    assert all(later - sooner > 3.33 for sooner, later in itertools.pairwise(times))
+    assert contact.finding("interrupted").verdict == "notice"
+    assert "at most 30 seconds" in contact.finding("left_out").evidence[0]
+
+
+def test_a_limit_of_the_keys_own_is_kept_too() -> None:
+    document = credential(rate_limit={"requests": 5, "window": "8s", "share": 1})
+    times = [sent for sent, _ in made(document=document).wire.asked][1:]
+    assert len(times) > 5
+    assert max(sum(0 <= other - sent < 8 for other in times) for sent in times) == 5
+
+
+def test_a_vault_that_is_refused_is_replaced_by_another() -> None:
+    first = ORGANIZATION.vaults[0].id
+
+    def situation(simulator: Simulator) -> None:
+        simulator.moods[first] = moods.problem(403, "PermissionDenied")
+
+    contact = made(situation)
+    balances = [path.split("/")[5] for path in contact.paths if "assets/balances" in path]
+    assert balances == [first, *[VAULT.id] * 3]
+    assert contact.finding("vault_balances").verdict == "ok"
+
+
+def test_a_vault_of_another_organization_is_told_with_its_id() -> None:
+    contact = contact_in("another_organization")
+    foreign = PORTFOLIO.organizations[1]
+    finding = contact.finding("configured")
+    assert foreign.id in finding.evidence[0]
+    assert foreign.vaults[0].id in finding.evidence[1]
+    assert "403" in finding.evidence[2]
+
+
+@pytest.mark.parametrize(
+    ("situation", "step", "evidence"),
+    [
+        ("r1", "vault_balances", "rows in a bare array, without staked"),
+        ("r3", "vault_balances", "rows in a bare array, with staked"),
+        ("r4", "vault_balances", "rows in an envelope (result), with staked"),
+        ("r1", "parameters", "quote, full_precision: accepted"),
+        ("r1", "parameters", "amounts are rounded without full_precision"),
+        ("r2", "parameters", "quote_asset: accepted"),
+        ("r2", "parameters", "amounts have full precision"),
+        ("no_quote_parameter", "parameters", "no parameters: accepted"),
+        ("no_quote_parameter", "parameters", "quote_asset: HTTP 400"),
+        ("r1", "vault_total", "/balance: HTTP 200"),
+        ("r1", "vault_total", "/balances: HTTP 404"),
+        ("r2", "vault_total", "/balances: HTTP 200"),
+        ("spaced_ids", "organization_id_format", "compact: HTTP 403"),
+        ("compact_ids", "organization_id_format", "compact: HTTP 200"),
+        ("rate_limit_headers", "rate_limit", "x-ratelimit-limit: 200"),
+    ],
+)
+def test_the_revision_of_the_api_is_told(situation: str, step: str, evidence: str) -> None:
+    found = contact_in(situation).finding(step).evidence
+    assert any(evidence in line for line in found), found
+
+
+def test_latency_says_how_much_one_request_in_flight_can_poll() -> None:
+    finding = made(latency=0.25).finding("latency")
+    assert finding.evidence == ("median 250 ms, longest 250 ms",)
+    assert (
+        finding.meaning == "With 1 request in flight, this key can poll about 4 targets a second."
+    )
+
+
+def test_a_plan_that_the_latency_does_not_allow_is_a_notice() -> None:
+    contact = made(latency=0.5, document=configured(polling={"interval": "5s"}))
+    assert not_ok(contact) == {"plan": "notice plan"}
+    assert "credential treasury: 2.4 requests/s are planned" in contact.finding("plan").meaning
+
+
+def test_the_plan_is_of_what_was_found_too() -> None:
+    document = configured(organizations=[{"id": ORGANIZATION.id}])
+    assert made(document=document).finding("plan").evidence[0] == (
+        "targets 12: 2 organizations, 10 vaults"
+    )
+
+
+def test_questions_that_are_over_are_told() -> None:
+    done: list[int] = []
+    made(told=done.append)
+    assert done == list(range(1, len(QUESTIONS) + 1))
+
+
+def test_the_budget_reckons_with_a_daemon_that_has_sent_until_just_now() -> None:
+    first = made().wire.asked[0][0]
+    assert first == pytest.approx(Budget(100, 30.0, in_flight=1, now=0.0).ready_at(0.0))
+
+
+@pytest.mark.parametrize("revision", [R1, R4])
+def test_a_hostile_answer_breaks_no_step(revision: Any) -> None:
+    """Whatever one of the answers is."""
+    for answer in (
+        b"[]",
+        b"{}",
+        b"null",
+        b"17",
+        b'[{"id": null}]',
+        b'{"result": [1, null]}',
+        b"\xff",
+    ):
+        mood = moods.body(answer, "application/json")
+        time = Time()
+        app = simulated(time=time, revision=revision, default_mood=mood).app
+        assert "failed" in made(app=app).verdicts.values()

@@ -1,0 +1,250 @@
+"""What the way to the API shows before a request: names and certificates, of real servers on this machine."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from exporter.probe import way
+from exporter.probe.findings import Finding
+from exporter.probe.network import Certificate, Network, look
+from exporter.threads import Loop
+from tests.custody.servers import closed_port, make_certificate, saying, serving, silence
+from tests.custody.test_way_to_the_api import HOST, heads_of, port_of, proxy_to
+
+NOW = time.time()
+OK = saying(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]")
+
+
+def clean(text: str, length: int) -> str:
+    return text[:length]
+
+
+async def see(base_url: str, ca_file: Path | None = None, patience: float = 5.0) -> Network:
+    return await look(base_url, ca_file, patience, clean)
+
+
+def seen(work: Callable[[], Awaitable[Network]]) -> Network:
+    async def do() -> Network:
+        return await work()
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(do())
+
+
+@pytest.fixture(autouse=True)
+def without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA(organization_name="Inspecting Gateways Inc")
+
+
+def tls_for(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def root_of(authority: trustme.CA, directory: Path) -> Path:
+    file = directory / "root.pem"
+    authority.cert_pem.write_to_path(str(file))
+    return file
+
+
+def served(tls: ssl.SSLContext | None, ca_file: Path | None, heads: list[bytes]) -> Network:
+    """See a server on loopback, which keeps what it is asked."""
+
+    async def work() -> Network:
+        async with serving(heads_of(heads, OK), tls) as base_url:
+            return await see(base_url, ca_file)
+
+    return seen(work)
+
+
+def through_a_proxy(
+    tls: ssl.SSLContext, ca_file: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> Network:
+    async def work() -> Network:
+        async with (
+            serving(OK, tls) as base_url,
+            serving(proxy_to(port_of(base_url), [])) as proxy_url,
+        ):
+            monkeypatch.setenv("https_proxy", proxy_url.replace("http://", "http://user:MARKER@"))
+            return await see(f"https://{HOST}", ca_file)
+
+    return seen(work)
+
+
+def test_a_local_api_needs_no_certificate() -> None:
+    heads: list[bytes] = []
+    network = served(None, None, heads)
+    assert network == Network("127.0.0.1", addresses=("127.0.0.1",), is_encrypted=False)
+    assert heads == []
+    assert way.names(network).verdict == "ok"
+    assert way.tls(network, NOW).evidence == ("not used: the API is on this machine",)
+
+
+def test_a_certificate_is_told_with_its_issuer_and_its_end(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    heads: list[bytes] = []
+    network = served(tls_for(authority, "127.0.0.1"), root_of(authority, tmp_path), heads)
+    assert network.is_open
+    assert network.certificate
+    assert "Inspecting Gateways Inc" in network.certificate.issuer
+    assert network.certificate.ends > NOW
+    assert heads == []
+
+
+def test_an_authority_that_only_the_configuration_trusts_is_a_notice(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    network = served(tls_for(authority, "127.0.0.1"), root_of(authority, tmp_path), [])
+    assert not network.is_public
+    finding = way.tls(network, NOW)
+    assert (finding.verdict, finding.cause) == ("notice", "tls_private_authority")
+    assert "issued by Inspecting Gateways Inc" in finding.evidence[0]
+
+
+def test_a_proxy_that_intercepts_tls_is_told_with_who_it_is(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = through_a_proxy(tls_for(authority, HOST), None, monkeypatch)
+    assert not network.is_open
+    finding = way.tls(network, NOW)
+    assert (finding.verdict, finding.cause) == ("failed", "tls_intercepted")
+    assert "issued by Inspecting Gateways Inc" in finding.evidence[1]
+    assert "api.ca_file" in finding.advice
+    assert "MARKER" not in repr((network, finding, way.names(network)))
+
+
+def test_behind_a_proxy_the_proxy_is_looked_up(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = through_a_proxy(tls_for(authority, HOST), root_of(authority, tmp_path), monkeypatch)
+    assert network.is_open
+    assert way.names(network).evidence == (
+        f"proxy {network.proxy}: 127.0.0.1",
+        f"the proxy looks up {HOST}",
+    )
+
+
+def test_a_certificate_for_another_name_is_told(authority: trustme.CA, tmp_path: Path) -> None:
+    network = served(tls_for(authority, "elsewhere.example"), root_of(authority, tmp_path), [])
+    finding = way.tls(network, NOW)
+    assert (finding.verdict, finding.cause) == ("failed", "tls_other_name")
+    assert "valid for elsewhere.example" in finding.evidence
+
+
+def test_a_certificate_that_signs_itself_is_told(tmp_path: Path) -> None:
+    finding = way.tls(served(make_certificate(tmp_path).context, None, []), NOW)
+    assert finding.cause == "tls_intercepted"
+    assert "issued by test" in finding.evidence
+
+
+def test_a_port_without_tls_is_told() -> None:
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+
+    async def work() -> Network:
+        async with serving(plain) as base_url:
+            return await see(base_url.replace("http:", "https:"))
+
+    finding = way.tls(seen(work), NOW)
+    assert (finding.verdict, finding.cause) == ("failed", "tls_failed")
+
+
+def test_a_port_where_nobody_listens_is_told() -> None:
+    async def work() -> Network:
+        return await see(f"http://127.0.0.1:{closed_port()}")
+
+    finding = way.tls(seen(work), NOW)
+    assert (finding.cause, finding.evidence) == ("not_connected", ("Connection refused",))
+
+
+def test_a_server_that_does_not_greet_is_given_up() -> None:
+    async def work() -> Network:
+        async with serving(silence) as base_url:
+            return await see(base_url.replace("http:", "https:"), patience=0.2)
+
+    finding = way.tls(seen(work), NOW)
+    assert (finding.cause, finding.evidence) == ("not_connected", ("no connection within 0.2 s",))
+
+
+def test_a_proxy_that_wants_a_password_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> Network:
+        denial = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
+        async with serving(saying(denial)) as proxy_url:
+            monkeypatch.setenv("https_proxy", proxy_url)
+            return await see(f"https://{HOST}")
+
+    finding = way.tls(seen(work), NOW)
+    assert finding.evidence == ("407 Proxy Authentication Required",)
+    assert "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT" in finding.advice
+
+
+def test_a_name_that_does_not_exist_is_told() -> None:
+    network = seen(lambda: see("https://nowhere.invalid"))
+    assert network.name_problem.startswith("nowhere.invalid: ")
+    assert way.names(network).cause == "name_unknown"
+    assert way.tls(network, NOW).verdict == "skipped"
+
+
+PUBLIC = Network(
+    "api.example", addresses=("104.16.0.1",), certificate=Certificate("Big CA", NOW + 86_400)
+)
+
+
+@pytest.mark.parametrize(
+    ("network", "verdict", "cause"),
+    [
+        (Network("h", addresses=("104.16.0.1", "2606:4700::1")), "ok", ""),
+        (Network("h", addresses=("10.1.2.3",)), "notice", "private_address"),
+        (Network("h", addresses=("10.1.2.3",), proxy="proxy:3128"), "ok", ""),
+        (Network("h", addresses=("127.0.0.1",), is_encrypted=False), "ok", ""),
+        (Network("h", proxy="proxy:3128", name_problem="proxy: unknown"), "failed", "name_unknown"),
+    ],
+)
+def test_names_are_judged_by_their_addresses(network: Network, verdict: str, cause: str) -> None:
+    finding = way.names(network)
+    assert (finding.verdict, finding.cause) == (verdict, cause)
+
+
+def tls_of(code: int) -> Finding:
+    refused = Network(
+        "h", tls_problem="refused", tls_code=code, certificate=Certificate("X", 1.0, ("y",))
+    )
+    return way.tls(refused, NOW)
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [(18, "tls_intercepted"), (19, "tls_intercepted"), (20, "tls_intercepted"), (21, "tls_intercepted"),
+     (10, "tls_expired"), (62, "tls_other_name"), (64, "tls_other_name"), (0, "tls_failed"), (67, "tls_failed")],
+)  # fmt: skip
+def test_a_refused_certificate_is_told_by_openssls_reason(code: int, cause: str) -> None:
+    finding = tls_of(code)
+    assert (finding.verdict, finding.cause) == ("failed", cause)
+    assert "Nothing was sent" in finding.meaning
+
+
+def test_a_public_certificate_is_told_with_its_days() -> None:
+    (issuer, until) = way.tls(PUBLIC, NOW).evidence
+    assert issuer == "issued by Big CA"
+    assert until.endswith("(1 days)")
