@@ -20,13 +20,16 @@ PAGES: Final = {
     for path in (
         ROOT / "README.md",
         ROOT / "CHANGELOG.md",
+        ROOT / "CONTRIBUTING.md",
         ROOT / ".github" / "SECURITY.md",
         *sorted(DOCS.glob("*.md")),
         *sorted((ROOT / "deploy").rglob("*.md")),
     )
 }
 PRODUCT: Final = "".join(
-    text for name, text in PAGES.items() if name == "README.md" or name.startswith("docs/")
+    text
+    for name, text in PAGES.items()
+    if name in {"README.md", "CONTRIBUTING.md"} or name.startswith("docs/")
 )
 
 

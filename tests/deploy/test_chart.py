@@ -295,7 +295,7 @@ def test_a_switch_brings_its_resource(values: Values, kinds: list[str]) -> None:
         ),
         (
             {**MINIMAL, "prometheusRule": {"enabled": True, "thresholds": {"outflow": 1}}},
-            "prometheusRule: there is no threshold outflow; there are clock_skew_seconds, ",
+            "outflow_floor_quote, outflow_ratio, ",
         ),
         ({**MINIMAL, "creds": {}}, "additional properties 'creds' not allowed"),
     ],
