@@ -222,13 +222,15 @@ async def poll_once(
             await _poll_once(exporter, signals, show)
         report = poll_report(list(exporter.store.states()), console)
     else:
-        await _poll_once(exporter, signals, lambda _: None)
+        await _poll_once(exporter, signals, lambda _polled, _targets: None)
     page = b"".join(exporter.exposition().plain(Format.TEXT_0_0_4))
     succeeded = all(state.is_up for state in exporter.store.states())
     return Once(page.decode(), report, succeeded)
 
 
-async def _poll_once(exporter: Exporter, signals: Signals, show: Callable[[int], object]) -> None:
+async def _poll_once(
+    exporter: Exporter, signals: Signals, show: Callable[[int, int], object]
+) -> None:
     await _until_signal(signals, exporter.poller.run_once(show))
 
 

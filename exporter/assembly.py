@@ -6,8 +6,8 @@ import platform
 import random
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +24,8 @@ from exporter.custody.connecting import Connector
 from exporter.custody.environment import trust
 from exporter.custody.errors import Cleaner
 from exporter.custody.transport import Find
+from exporter.discovery.inventory import Held, Inventory, inventory_of
+from exporter.discovery.known import Known
 from exporter.logs import hide_with
 from exporter.metrics import catalog
 from exporter.metrics.exposition import Exposition
@@ -34,27 +36,32 @@ from exporter.polling.credential import (
     warn_of_open_files,
     warn_of_unusual_secret,
 )
-from exporter.polling.difference import Loaded, difference_of
+from exporter.polling.difference import Loaded, credential_names, difference_of
+from exporter.polling.discoveries import log_discoveries
 from exporter.polling.on_demand import OnDemand
 from exporter.polling.parts import Parts
 from exporter.polling.pause import Pause
-from exporter.polling.plan import Plan, plan_of
+from exporter.polling.plan import Plan, log_warnings, plan_of
 from exporter.polling.poller import Poller
 from exporter.polling.results import Results
 from exporter.polling.schedule import Schedule
 from exporter.reload import Loading
-from exporter.resources import RESOURCES
-from exporter.resources.target import Key
+from exporter.resources import RESOURCES, targets_of
+from exporter.resources.lists import Listing
+from exporter.resources.resource import Exposable
+from exporter.resources.target import Key, Target, TargetChange, changes_between
 from exporter.state.state import TargetState
 from exporter.state.store import Renamed, Store
 from exporter.status.model import ExporterStatus, Status
 from exporter.status.reading import status_of
-from exporter.turns import in_turns
+from exporter.turns import at_once, in_turns
 from exporter.version import revision
 
 LONGEST_RATE_LIMIT_PAUSE_SECONDS = 300.0
 FIRST_CREDENTIAL_PAUSE_SECONDS = 60.0
 LONGEST_CREDENTIAL_PAUSE_SECONDS = 900.0
+CHANGES_AT_ONCE = 250
+"""Of targets, between two turns of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,12 @@ class Exporter:
         """Build all parts, not running yet. Raises ConfigError, SecretError and EnvironmentMistakeError."""
         files = _Files.of(settings, world)
         self._world = world
-        self._loaded = Loaded(settings, plan_of(settings), files.secrets)
+        self._known: Known = {}
+        self._inventory = at_once(inventory_of(settings, self._known))
+        plan = plan_of(settings, at_once(targets_of(self._inventory)))
+        self._loaded = Loaded(settings, plan, files.secrets)
+        # What there is to poll changes by reloads and by lists, one after the other.
+        self._changing = asyncio.Lock()
         self._classifier = Classifier()
         cleaner = Cleaner()
         hide_with(cleaner.hide)
@@ -121,6 +133,7 @@ class Exporter:
             pause_of_all=_rate_limit_pause(settings.api.rate_limit),
             usage=Usage(),
             results=self._results,
+            heard=self._heard,
             waited=self._telemetry.waited,
             monotonic=world.monotonic,
             moment=world.moment,
@@ -167,7 +180,9 @@ class Exporter:
             is_ready=self.is_ready,
             trouble=self.trouble(),
         )
-        return status_of(exporter, self.plan, self.parts, self.store, now)
+        status = status_of(exporter, self.plan, self.parts, self.store, now)
+        has_discovery = self._inventory.listing_interval is not None
+        return replace(status, discovery=self._inventory if has_discovery else None)
 
     async def reload(self, settings: Settings) -> Plan:
         """Go on with other settings; return their plan. Raises as the constructor does, and changes nothing then.
@@ -175,14 +190,88 @@ class Exporter:
         Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
         """
         files = await asyncio.to_thread(_Files.of, settings, self._world)
-        loaded = Loaded(settings, plan_of(settings), files.secrets)
-        credentials = self._credentials_for(settings, files)
-        renamed = await in_turns(self.store.renamed(loaded.plan.targets))
-        # From here on nothing can fail, and nothing else runs before all is changed.
-        retired = [credential.client for credential in self._credentials.values()]
-        self._apply(loaded, credentials, renamed)
+        async with self._changing:
+            known = self._known_after(files.secrets)
+            inventory = await in_turns(inventory_of(settings, known))
+            targets = await in_turns(targets_of(inventory))
+            loaded = Loaded(settings, plan_of(settings, targets), files.secrets)
+            credentials = self._credentials_for(settings, files)
+            renamed = await in_turns(self.store.renamed(targets))
+            # From here on nothing can fail, and nothing else runs before all is changed.
+            retired = [credential.client for credential in self._credentials.values()]
+            self._apply(loaded, credentials, renamed)
+            self._keep(known, inventory)
         await asyncio.gather(*(client.close() for client in retired))
         return loaded.plan
+
+    def _known_after(self, secrets: Mapping[str, Secrets]) -> Known:
+        """Return what is known, by the names that credentials have once they have these secrets."""
+        names = credential_names(self._secrets(), secrets)
+        return {
+            source._replace(credential=new): finds
+            for new, old in names.items()
+            for source, finds in self._known.items()
+            if source.credential == old
+        }
+
+    def _keep(self, known: Known, inventory: Inventory) -> None:
+        """Go on with what is known, as far as it is still listed."""
+        self._inventory = inventory
+        self._known = {source: known[source] for source in inventory.sources if source in known}
+
+    async def _heard(self, answer: Exposable) -> None:
+        """Go on with what a list has found, once everything else that changes what is polled is done."""
+        if not isinstance(answer, Listing):
+            return
+        async with self._changing:
+            # A reload may have let go of it meanwhile.
+            if answer.source in self._inventory.sources:
+                known = await in_turns(answer.heard(self._known, self._world.wall()))
+                if known is not self._known:
+                    await self._find(known)
+
+    async def _find(self, known: Known) -> None:
+        """Poll what there is by what is known now; the rest of the world goes on between the steps."""
+        settings, before, old = self._loaded.settings, self._inventory, self.plan
+        held = Held(
+            organizations={of.id for of in before.organizations},
+            vaults={vault.id for of in before.organizations for vault in of.vaults},
+        )
+        inventory = await in_turns(inventory_of(settings, known, held))
+        targets = await in_turns(targets_of(inventory))
+        changes, gone = await in_turns(changes_between(old.targets, targets))
+        renamed = await in_turns(self.store.renamed(it.new for it in changes))
+        plan = plan_of(settings, targets)
+        self._loaded = self._loaded._replace(plan=plan)
+        self._keep(known, inventory)
+        self.store.plan(plan.stale_after)
+        # All labels change at once, so that no two targets have one for a moment.
+        relabelled: list[TargetChange] = []
+        others: list[TargetChange] = []
+        for it in changes:
+            is_relabelled = it.old and it.old.labels != it.new.labels
+            (relabelled if is_relabelled else others).append(it)
+        self._change(relabelled, gone, renamed)
+        for start in range(0, len(others), CHANGES_AT_ONCE):
+            await asyncio.sleep(0)
+            self._change(others[start : start + CHANGES_AT_ONCE], (), {})
+        log_discoveries(changes, gone, before, inventory)
+        if [it.credential for it in plan.shortages] != [it.credential for it in old.shortages]:
+            log_warnings(plan)
+
+    def _change(
+        self,
+        changes: Sequence[TargetChange],
+        gone: Sequence[Target],
+        renamed: Mapping[Key, Renamed],
+    ) -> None:
+        self.store.change(changes, gone, renamed=renamed)
+        self.parts.schedule.change(changes, gone, self._world.monotonic())
+        self.poller.reconsider()
+
+    def _secrets(self) -> dict[str, Secrets]:
+        """Return the secrets in use, which may have been read again since they were loaded."""
+        return {name: credential.secrets for name, credential in self._credentials.items()}
 
     def _apply(
         self,
@@ -192,9 +281,7 @@ class Exporter:
     ) -> None:
         """Go on with what was loaded. credentials: as they were built for it. renamed: what it gives other names."""
         now, olds = self._world.monotonic(), dict(self._credentials)
-        # Secrets may have been read again since they were loaded.
-        secrets = {name: credential.secrets for name, credential in olds.items()}
-        difference = difference_of(self._loaded._replace(secrets=secrets), loaded)
+        difference = difference_of(self._loaded._replace(secrets=self._secrets()), loaded)
         self._loaded = loaded
         self.store.reload(
             difference.targets,

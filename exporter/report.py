@@ -5,8 +5,8 @@ Only these import it: rich takes a while, which neither `--version` nor a start 
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, TextIO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,6 +17,7 @@ from exporter.config import RateLimit, Settings
 from exporter.durations import duration
 from exporter.polling.plan import Plan, Shortage, plan_of, sending_rate
 from exporter.resources import RESOURCES, name_of
+from exporter.resources.vaults import PAGE_ROWS
 from exporter.state.state import Failure, TargetState
 from exporter.terminal import is_terminal, without_controls
 
@@ -49,15 +50,20 @@ def console_for(stream: TextIO | None, environ: Mapping[str, str]) -> Console:
     )
 
 
+class Progressing(Protocol):
+    """Told how far something is."""
+
+    def __call__(self, done: int, of: int | None = None, /) -> object:
+        """Show that so many are done. of: how many there are by now, None where that is as it was."""
+
+
 @contextlib.contextmanager
-def progress(
-    console: Console, total: int, what: str = "targets"
-) -> Iterator[Callable[[int], object]]:
+def progress(console: Console, total: int, what: str = "targets") -> Iterator[Progressing]:
     """Show how many of `total` are done, and lend what is told of it. what: they are, in the plural."""
     columns = BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn()
     with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda done, of=None: bar.update(task, completed=done, total=of)
 
 
 def plan_report(settings: Settings, console: Console) -> str:
@@ -146,6 +152,14 @@ def plan_lines(plan: Plan, settings: Settings) -> Iterator[str]:
     for name, source in settings.credentials.items():
         if source.rate_limit:
             yield f"         {_limit(source.rate_limit)}, with credential {name}"
+    if settings.discovery is not None:
+        interval = settings.polling.interval
+        room = max(0, int((plan.rate - plan.demand) * interval))
+        yield (
+            f"more     will be found (discovery, every {duration(settings.discovery.interval)}) and polled every "
+            f"{duration(interval)}: the budget has room for about {room} vaults"
+        )
+        yield f"         a listing takes a request for every {PAGE_ROWS} vaults: 5000 vaults are {5000 // PAGE_ROWS}"
 
 
 def _counted(kinds: Mapping[str, int]) -> str:

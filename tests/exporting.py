@@ -85,7 +85,7 @@ def polled(simulated: Simulator) -> Exporter:
     """Return an exporter of `simulated` that has polled every target once."""
     with SimulatorThread(simulated.app) as base_url:
         exporter = exporter_of(base_url)
-        asyncio.run(exporter.poller.run_once(lambda _: None))
+        asyncio.run(exporter.poller.run_once(lambda _polled, _targets: None))
     return exporter
 
 

@@ -11,12 +11,16 @@ from exporter.config.lease import LeaseSettings, RedisSettings
 from exporter.config.loading import load, parse
 from exporter.config.settings import (
     Api,
+    Discovery,
+    Filter,
     OrganizationSettings,
     Polling,
     Settings,
     VaultSettings,
+    organization_id,
+    vault_id,
 )
-from exporter.strict_yaml.mistakes import ConfigError, Mistake
+from exporter.strict_yaml.mistakes import ConfigError, Mistake, ProblemError
 from exporter.strict_yaml.reader import read_both
 
 __all__ = [
@@ -24,10 +28,13 @@ __all__ = [
     "Api",
     "ConfigError",
     "CredentialSettings",
+    "Discovery",
+    "Filter",
     "LeaseSettings",
     "Mistake",
     "OrganizationSettings",
     "Polling",
+    "ProblemError",
     "RateLimit",
     "RedisSettings",
     "SecretError",
@@ -35,6 +42,8 @@ __all__ = [
     "Settings",
     "VaultSettings",
     "load",
+    "organization_id",
     "parse",
     "read_both",
+    "vault_id",
 ]

@@ -21,6 +21,7 @@ from exporter.strict_yaml.validation import Model
 Located = tuple[Location, Fields]
 
 REPEATED = "is already used at {first}: it must be unique"
+UNLESS_FOUND = "unless `discovery: {}` finds organizations"
 NOT_A_NAME = "stands for all credentials together in metrics and in the log: choose another name"
 SAME_KEY = "holds the same API key as {first}: nonces of two users of one key collide"
 
@@ -46,7 +47,13 @@ def _relation_mistakes(tree: object, context: Context) -> Iterator[Mistake]:
     credentials = _entries((), document, "credentials")
     yield from _choices(credentials)
     yield from _repeated(_api_keys(credentials, context), SAME_KEY)
-    yield from _references(document.get("credentials"), organizations)
+    has_discovery = _given(document, "discovery")
+    if isinstance(tree, dict) and not has_discovery:
+        written = document.get("organizations")
+        if written is None or written == []:
+            missing = "is required" if written is None else "must have at least one entry"
+            yield Mistake(("organizations",), f"{missing}, {UNLESS_FOUND}")
+    yield from _references(document.get("credentials"), organizations, has_discovery=has_discovery)
     yield from _repetitions(organizations)
     lease, api = document.get("lease"), document.get("api")
     if isinstance(lease, dict):
@@ -98,7 +105,9 @@ def _api_keys(credentials: list[Located], context: Context) -> Iterator[tuple[Lo
                     yield at, secret_text(where, context.environ)
 
 
-def _references(credentials: object, organizations: list[Located]) -> Iterator[Mistake]:
+def _references(
+    credentials: object, organizations: list[Located], *, has_discovery: bool
+) -> Iterator[Mistake]:
     if not isinstance(credentials, dict) or not organizations:
         return
     known = names_text(credentials)
@@ -116,7 +125,8 @@ def _references(credentials: object, organizations: list[Located]) -> Iterator[M
                 problem = f"is required if there are several credentials: write one of {known}"
                 yield Mistake(here, problem)
     for name in credentials:
-        if name not in used:
+        # With discovery each lists what it sees.
+        if name not in used and not has_discovery:
             yield Mistake(
                 ("credentials", name), "is not used by any organization: use or remove it"
             )

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -121,6 +122,35 @@ class Polling(Model):
     max_series: WholeNumber = 500_000
 
 
+class Filter(Model):
+    """Which of what is found is polled.
+
+    include, exclude: shell patterns, upper and lower case told apart, of a name or an id; exclude prevails.
+    """
+
+    include: tuple[Name, ...] = ("*",)
+    exclude: tuple[Name, ...] = ()
+
+    def admits(self, *names: str) -> bool:
+        """Return whether what is known by these names and ids is polled."""
+        return _is_any(names, self.include) and not _is_any(names, self.exclude)
+
+
+def _is_any(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+class Discovery(Model):
+    """How organizations and vaults are found that are not in the file.
+
+    interval: seconds between two listings.
+    """
+
+    interval: Duration = 600.0
+    organizations: Filter = Filter()
+    vaults: Filter = Filter()
+
+
 class VaultSettings(Model):
     """A vault whose balances are polled.
 
@@ -154,6 +184,7 @@ class OrganizationSettings(Model):
 class Settings(Document):
     """The whole configuration.
 
+    discovery: None where nothing is polled but `organizations`, of which there is at least one then.
     lease: None where this process always polls.
     """
 
@@ -166,8 +197,9 @@ class Settings(Document):
     api: Api = Api()
     polling: Polling = Polling()
     credentials: Mapping[Name, CredentialSettings] = Field(min_length=1)
+    discovery: Discovery | None = None
     lease: LeaseSettings | None = None
-    organizations: tuple[OrganizationSettings, ...] = Field(min_length=1)
+    organizations: tuple[OrganizationSettings, ...] = ()
 
     @field_validator("organizations", mode="before")
     @classmethod

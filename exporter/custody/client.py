@@ -57,15 +57,20 @@ def _as_it_says(error: CustodyError) -> Reaction:
     return error.reaction
 
 
+def _nothing(error: CustodyError) -> None:
+    del error
+
+
 @dataclass(frozen=True, slots=True)
 class Request(Generic[Result_co]):
     """One request.
 
     endpoint: what it is counted as. about: what it is asked for, told to whoever observes requests or finds answers
     that nobody asked for. path: below the API's, or all of it where it begins with a slash; `{id}` stands for `id` as
-    the API wants it written. query: with its `?`. read: returns what the JSON of the answer says, or raises
+    the API wants it written. query: with its `?`, likewise. read: returns what the JSON of the answer says, or raises
     InvalidAnswerError. reaction: returns what is to be done about a failure, where the resource knows better than the
-    table of errors. is_signed: whether it needs the key, and takes a nonce.
+    table of errors. excuse: returns what a failure says, where it is an answer too. is_signed: whether it needs the
+    key, and takes a nonce.
     """
 
     endpoint: str
@@ -75,6 +80,7 @@ class Request(Generic[Result_co]):
     id: str = ""
     query: str = ""
     reaction: Callable[[CustodyError], Reaction] = _as_it_says
+    excuse: Callable[[CustodyError], Result_co | None] = _nothing
     is_signed: bool = True
 
 
@@ -198,7 +204,7 @@ class CustodyClient:
         is_compact = self._shared.id_format == "compact"
         written = request.id.replace(" ", "") if is_compact else request.id
         base = "" if request.path.startswith("/") else BASE_PATH
-        return f"{base}{request.path.format(id=quote(written))}{request.query}"
+        return f"{base}{request.path}{request.query}".format(id=quote(written))
 
     async def _ask(self, request: Request[Result], then: Then[Result]) -> Result:
         exchange = Exchange(request.endpoint, request.about)

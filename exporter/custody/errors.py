@@ -88,9 +88,13 @@ class CustodyError(Exception):
     @property
     def may_be_mended_by_secrets(self) -> bool:
         """Whether the same request could succeed with other secrets: the API refused the key, or what it may see."""
-        return self.reaction is Reaction.PAUSE_CREDENTIAL or (
-            self.reaction is Reaction.BACK_OFF
-            and (self.status == 403 or "permission" in self.type.lower())
+        return self.reaction is Reaction.PAUSE_CREDENTIAL or self.denies_permission
+
+    @property
+    def denies_permission(self) -> bool:
+        """Whether the API itself says that the key may not see what was asked for."""
+        return self.reaction is Reaction.BACK_OFF and (
+            self.status == 403 or "permission" in self.type.lower()
         )
 
     @property

@@ -50,7 +50,7 @@ def difference_of(old: Loaded, new: Loaded) -> Difference:
     """Return what changes from `old` to `new`."""
     targets, gone = compare(old.plan.targets, new.plan.targets)
     limit, is_elsewhere = new.settings.api.rate_limit, _way(old.settings) != _way(new.settings)
-    names = _names(old.secrets, new.secrets)
+    names = credential_names(old.secrets, new.secrets)
     return Difference(
         targets,
         gone,
@@ -81,7 +81,7 @@ def _change(
     )
 
 
-def _names(old: Mapping[str, Secrets], new: Mapping[str, Secrets]) -> dict[str, str]:
+def credential_names(old: Mapping[str, Secrets], new: Mapping[str, Secrets]) -> dict[str, str]:
     """Return the name that each credential of `new` had until now, if it was there.
 
     All keys come before any name: where an old name goes to a new key, the old key may have a name of its own, and

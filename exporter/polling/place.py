@@ -20,6 +20,7 @@ class Place:
     due: when its poll is, or was, due. ready_at: when its next request may go; later than `due` while a retry waits.
     started_at, previous_start: when its last two polls began. poll: the one under way. is_sending: whether a
     request of it is under way. is_retrying: whether its next request is another try after one that failed.
+    is_between_parts: whether a part of its answer was read and another one is asked for next.
     is_polled: whether any poll has ended. is_failing: whether the last one failed. is_silent: whether the last one had
     no answer. is_slow: whether its last request took long to fail, so that it gives way to others of its key.
     refusals: polls in a row that make it back off. hurried_at: when somebody last asked for a poll of it.
@@ -33,6 +34,7 @@ class Place:
     poll: Poll | None = None
     is_sending: bool = False
     is_retrying: bool = False
+    is_between_parts: bool = False
     is_polled: bool = False
     is_failing: bool = False
     is_silent: bool = False
@@ -46,8 +48,11 @@ class Place:
 
     @property
     def due_since(self) -> float:
-        """When it was due; a target never polled is overdue beyond measure."""
-        return self.due if self.is_polled else -math.inf
+        """When it was due; a target never polled is overdue beyond measure.
+
+        The rest of its first answer is not: the others' first polls need not wait for it.
+        """
+        return self.due if self.is_polled or self.is_between_parts else -math.inf
 
     @property
     def refresh_interval(self) -> float | None:
@@ -58,7 +63,7 @@ class Place:
 
     def begun(self, poll: Callable[[], Poll], now: float) -> "Place":
         """Return the place once a request goes out: the first of a new poll, or the next of the one under way."""
-        sending = replace(self, is_sending=True, is_retrying=False)
+        sending = replace(self, is_sending=True, is_retrying=False, is_between_parts=False)
         if self.poll is not None:
             return sending
         return replace(sending, poll=poll(), previous_start=self.started_at, started_at=now)
@@ -66,6 +71,10 @@ class Place:
     def retried(self, at: float) -> "Place":
         """Return the place where the poll goes on with another try; it is free for others until then."""
         return replace(self, is_sending=False, is_retrying=True, ready_at=at)
+
+    def partly(self, now: float) -> "Place":
+        """Return the place where another part of the answer is asked for next, as soon as it has its turn."""
+        return replace(self, is_sending=False, is_slow=False, is_between_parts=True, ready_at=now)
 
     def finished(
         self,

@@ -1,14 +1,17 @@
 """The polling plan: what the configured intervals ask of the budget, and what each target gets of it."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from exporter.config import ALL_CREDENTIALS, RateLimit, Settings
+from exporter.discovery.inventory import inventory_of
 from exporter.logs import get_logger
-from exporter.resources import name_of, targets_of
+from exporter.resources import RESOURCES, name_of, targets_of
 from exporter.resources.target import Target
+from exporter.turns import at_once
 
 log = get_logger()
 
@@ -62,7 +65,12 @@ class Plan:
         return target.interval * self.stretch[target.credential]
 
     def stale_after(self, target: Target) -> float:
-        """Return the seconds after which balances of `target` that were not read again are withdrawn."""
+        """Return the seconds after which balances of `target` that were not read again are withdrawn.
+
+        Infinity for a list: what it said holds until another one says otherwise.
+        """
+        if RESOURCES[target.kind].is_list:
+            return math.inf
         if self.configured_stale_after is not None:
             return self.configured_stale_after
         return max(SHORTEST_STALE_AFTER_SECONDS, 3 * self.refresh_interval(target))
@@ -73,9 +81,10 @@ class Plan:
         return tuple(t for t in self.targets if self.refresh_interval(t) >= self.stale_after(t))
 
 
-def plan_of(settings: Settings) -> Plan:
-    """Work out the plan for `settings`."""
-    targets = targets_of(settings)
+def plan_of(settings: Settings, targets: tuple[Target, ...] | None = None) -> Plan:
+    """Work out the plan for `settings`. targets: what there is to poll, None before anything was found."""
+    if targets is None:
+        targets = at_once(targets_of(at_once(inventory_of(settings, {}))))
     demands = _demands(targets)
     own_rates = {
         name: sending_rate(source.rate_limit)
@@ -125,7 +134,7 @@ def _demands(targets: Iterable[Target]) -> dict[str, float]:
     """Return the requests per second that the targets of each credential ask for."""
     demands: defaultdict[str, float] = defaultdict(float)
     for target in targets:
-        demands[target.credential] += 1 / target.interval
+        demands[target.credential] += target.requests / target.interval
     return dict(demands)
 
 

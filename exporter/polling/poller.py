@@ -50,16 +50,24 @@ class Poller:
         finally:
             await self._requests.close()
 
-    async def run_once(self, progress: Callable[[int], object]) -> None:
-        """Poll every target once, telling `progress` how many are done; give up where the API says to pause."""
+    async def run_once(self, progress: Callable[[int, int], object]) -> None:
+        """Poll every target once, those that are found meanwhile too; give up where the API says to pause.
+
+        progress: told how many are done, and how many there are by now.
+        """
         self._requests.is_single_round = True
         try:
+            self._tell(progress)
             while self._requests.next_deadline() is not None or not self._is_done():
                 await self._step()
-                progress(sum(entry.place.is_polled for entry in self._parts.schedule.entries))
+                self._tell(progress)
             self.bring_up_to_date()
         finally:
             await self._requests.close()
+
+    def _tell(self, progress: Callable[[int, int], object]) -> None:
+        entries = self._parts.schedule.entries
+        progress(sum(entry.place.is_polled for entry in entries), len(entries))
 
     def trouble(self) -> str | None:
         """Return why the poller makes no progress; None while it does, whatever the API answers."""

@@ -13,7 +13,7 @@ from exporter.polling.parts import Parts
 from exporter.polling.pausing import Pauses, cause_of
 from exporter.polling.retry import Poll, asked_for, refusals_after
 from exporter.polling.schedule import Entry
-from exporter.resources.resource import Exposable
+from exporter.resources.resource import Answer, Part
 from exporter.turns import in_turns
 
 log = get_logger()
@@ -45,6 +45,8 @@ class Requests:
         if entry is None:
             return
         entry.move(entry.place.first(now))
+        if entry.place.poll:
+            entry.place.poll.begin_anew()
         # What a failed poll left is of an answer from before.
         if not entry.place.is_failing:
             self._doubtful[entry] = now + self._credential(entry).client.timeout
@@ -129,15 +131,17 @@ class Requests:
             credential.silence,
         )
 
-        async def succeeded(answer: Exposable) -> None:
+        async def succeeded(answer: Answer) -> None:
             nonce_watch.accepted()
             silence.answered()
             self._pauses.answered(credential, sent_at)
             await self._publish(entry, answer)
 
+        ask, poll = parts.asking[entry.target.kind], entry.place.poll
+        assert poll is not None  # noqa: S101 - a request is sent in a poll
+        request = poll.request(lambda: ask(entry.target), generation)
         try:
-            ask = parts.asking[entry.target.kind]
-            await credential.client.ask(ask(entry.target), succeeded)
+            answer = await credential.client.ask(request, succeeded)
             # A doubt that has come meanwhile may be about this very answer.
             if self._doubtful.get(entry) == doubt:
                 self._doubtful.pop(entry, None)
@@ -154,17 +158,38 @@ class Requests:
             is_slow = credential.deprioritise_slow(sent_at, parts.monotonic())
             entry.move(replace(entry.place, is_slow=is_slow))
             credential.check_nonce_conflict(error, nonce_watch, parts.monotonic())
-            if credential.generation == generation:
-                self._failed(entry, error, credential, sent_at)
-            else:
+            excuse = request.excuse(error)
+            if credential.generation != generation:
                 # It was about secrets or an address that are not in use any more.
                 entry.move(entry.place.retried(parts.monotonic()))
+            elif excuse is None:
+                self._failed(entry, error, credential, sent_at)
+            else:
+                await self._publish(entry, excuse)
+                self._succeeded(entry)
             return error.delivery
+        if isinstance(answer, Part):
+            poll.go_on(answer.next, generation)
+            self._go_on(entry)
+        else:
+            await parts.heard(answer)
+            self._succeeded(entry)
+        return Delivery.ANSWERED
+
+    def _go_on(self, entry: Entry) -> None:
+        """Let the next part of an answer be asked for when it has its turn."""
+        now = self._parts.monotonic()
+        entry.move(entry.place.partly(now))
+        # What a single round's lists find is polled in it too: they go before all others.
+        if self.is_single_round:
+            entry.move(entry.place.first(now))
+
+    def _succeeded(self, entry: Entry) -> None:
+        """End a poll that was answered."""
         entry.move(replace(entry.place, is_slow=False, is_silent=False).finished())
         self._retire(entry)
         if entry in self._doubtful:
-            entry.move(entry.place.first(parts.monotonic()))
-        return Delivery.ANSWERED
+            entry.move(entry.place.first(self._parts.monotonic()))
 
     async def _read_secrets_again(self, credential: Credential) -> None:
         """Use what the secret files hold now; where that is new, what failed with the old ones is tried at once."""
@@ -176,8 +201,13 @@ class Requests:
                     now = self._parts.monotonic()
                     entry.move(entry.place.kept(entry.target, now, is_renewed=True))
 
-    async def _publish(self, entry: Entry, answer: Exposable) -> None:
-        """Publish `answer`, unless its target is gone. Raises CustodyError where there is no room for its series."""
+    async def _publish(self, entry: Entry, answer: Answer) -> None:
+        """Publish a whole answer, unless its target is gone.
+
+        Raises CustodyError where there is no room for its series.
+        """
+        if isinstance(answer, Part):
+            return
         read_at, target = self._parts.moment().boottime, None
         # Others may come in between, a reload too, after which the target has another name.
         while not entry.is_dropped and target != entry.target:

@@ -82,6 +82,8 @@ class Results:
             log.info("target_recovered", **_names(target), **self._trouble(before))
         elif not before.polls:
             log.info("target_up", **_names(target), series=balances.series)
+        if balances.note and (before.balances is None or before.balances.note != balances.note):
+            log.warning("listing_refused", **_names(target), problem=balances.note)
         # Each rejected row once, not again while the same rows are rejected for the same reason.
         known = set(before.rejected)
         self._log_rejected_rows(target, [row for row in balances.rejected if row not in known])
@@ -150,7 +152,7 @@ class Results:
     def withdraw(self, target: Target) -> None:
         """Withdraw the balances of `target`, if it has any: they may be another's."""
         state = self._store[target]
-        if state.balances is not None:
+        if state.balances is not None and not RESOURCES[target.kind].is_list:
             self._store.put(transitions.withdrawn(state))
             self._log_stale(state)
 

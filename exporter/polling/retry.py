@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from exporter.custody.client import Request
 from exporter.custody.errors import CustodyError, Reaction
 from exporter.polling.pause import LONGEST_RETRY_AFTER_SECONDS, SHORTEST_PAUSE_SECONDS
+from exporter.resources.resource import Answer
 
 MAX_RETRIES: Final = 2
 FIRST_RETRY_SECONDS: Final = 1.0
@@ -22,6 +24,31 @@ class Poll:
         self._chance = chance
         self._retries = 0
         self._asked_again: set[str] = set()
+        self._generation = 0
+        self._next: Request[Answer] | None = None
+        self._may_go_on = True
+
+    def request(self, ask: Callable[[], Request[Answer]], generation: int) -> Request[Answer]:
+        """Return the request that goes next: the one for the next part of the answer, or for the first, as `ask` says.
+
+        generation: of the credential's secrets. The answer begins anew where they are others than before: two keys may
+        see two answers, of which no part fits the other.
+        """
+        self._may_go_on = True
+        if self._next is None or generation != self._generation:
+            return ask()
+        return self._next
+
+    def go_on(self, following: Request[Answer], generation: int) -> None:
+        """Note that a part of the answer was read; the request for each part has tries of its own."""
+        self._next = following if self._may_go_on else None
+        self._generation = generation
+        self._retries = 0
+        self._asked_again.clear()
+
+    def begin_anew(self) -> None:
+        """Forget what was read, and what is under way: it may be another's."""
+        self._next, self._may_go_on = None, False
 
     def retry_in(self, error: CustodyError) -> float | None:
         """Return the seconds until the next try after `error`, None where the poll has failed."""

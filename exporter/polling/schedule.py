@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from exporter.polling.difference import Difference
 from exporter.polling.place import Place
-from exporter.resources.target import Target
+from exporter.resources.target import Target, TargetChange
 
 
 class Entry:
@@ -91,13 +91,20 @@ class Schedule:
     """
 
     def __init__(self, targets: Iterable[Target], now: float) -> None:
-        self.entries: tuple[Entry, ...] = ()
+        # By position, which entries keep until all are arranged anew.
+        self._entries: dict[int, Entry] = {}
+        self._next_position = 0
         self._by_key: dict[Hashable, Entry] = {}
         # Only an entry with a position is filed.
         self._positions: dict[Entry, int] = {}
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self._filed: dict[Entry, tuple[list[_Item], _Item]] = {}
         self._arrange([self._new(target, now) for target in targets])
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries, in the order of the configuration, then in the order in which they were found."""
+        return tuple(self._entries.values())
 
     def get(self, key: Hashable) -> Entry | None:
         """Return the entry of a target, None where there is no such target."""
@@ -119,6 +126,20 @@ class Schedule:
         for target in difference.gone:
             known[target.key].drop()
         self._arrange(entries)
+
+    def change(self, changes: Iterable[TargetChange], gone: Iterable[Target], now: float) -> None:
+        """Go on with some targets as others, or besides those there are, and without those that are gone."""
+        for target in gone:
+            entry = self._by_key.pop(target.key)
+            self._unfile(entry)
+            del self._entries[self._positions.pop(entry)]
+            entry.drop()
+        for target, old in changes:
+            if old is None:
+                self._add(self._new(target, now))
+            else:
+                entry = self._by_key[old.key]
+                entry.move(entry.place.kept(target, now, is_renewed=False))
 
     def hurry(self, now: float) -> None:
         """Make every target due at once, but for those whose poll is under way."""
@@ -148,7 +169,7 @@ class Schedule:
                 if not items:
                     continue
                 position = items[0][1]
-                entry = self.entries[position]
+                entry = self._entries[position]
                 gives_way = group.is_slow and now < turn.slow_turn_at
                 rank = (
                     not gives_way,
@@ -168,17 +189,27 @@ class Schedule:
         """Schedule `entries` and no others, in this order."""
         self._queues.clear()
         self._filed.clear()
-        self.entries = tuple(entries)
-        self._by_key = {entry.target.key: entry for entry in self.entries}
-        self._positions = {entry: position for position, entry in enumerate(self.entries)}
-        for entry in self.entries:
-            self._file(entry)
+        self._by_key, self._entries, self._positions = {}, {}, {}
+        self._next_position = 0
+        for entry in entries:
+            self._add(entry)
 
-    def _file(self, entry: Entry) -> None:
-        """Put an entry where its place is now."""
+    def _add(self, entry: Entry) -> None:
+        """Schedule an entry after all others."""
+        self._by_key[entry.target.key] = entry
+        self._entries[self._next_position] = entry
+        self._positions[entry] = self._next_position
+        self._next_position += 1
+        self._file(entry)
+
+    def _unfile(self, entry: Entry) -> None:
         if filed := self._filed.pop(entry, None):
             items, item = filed
             del items[bisect_left(items, item)]
+
+    def _file(self, entry: Entry) -> None:
+        """Put an entry where its place is now."""
+        self._unfile(entry)
         position = self._positions.get(entry)
         if position is not None and not entry.place.is_sending:
             items = self._queues[entry.target.credential].waiting
@@ -190,9 +221,9 @@ class Schedule:
 
     def _note_ready(self, queue: _Queue, now: float) -> None:
         """Let those that have waited until `now` be among those that may go."""
-        ready = bisect_right(queue.waiting, (now, len(self.entries)))
+        ready = bisect_right(queue.waiting, (now, self._next_position))
         for _, position in queue.waiting[:ready]:
-            entry = self.entries[position]
+            entry = self._entries[position]
             place = entry.place
             is_quick_retry = place.is_retrying and not place.is_slow
             group = _Group(place.is_slow, is_quick_retry, place.target.interval)

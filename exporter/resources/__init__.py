@@ -1,30 +1,50 @@
 """What is polled, each resource of the API in one module; this is the list of them."""
 
-from exporter.config import Settings
+from itertools import chain
+from typing import Final
+
+from exporter.discovery.inventory import Inventory
 from exporter.metrics.metric import Group
 from exporter.resources.organization_balances import ORGANIZATION_BALANCES
+from exporter.resources.organizations import ORGANIZATIONS
 from exporter.resources.resource import Resource
 from exporter.resources.target import Target
 from exporter.resources.vault_balances import VAULT_BALANCES
+from exporter.resources.vaults import VAULTS
+from exporter.turns import Steps
+
+AT_ONCE: Final = 500
 
 RESOURCES: dict[str, Resource] = {
     resource.kind: resource
     for resource in (
         VAULT_BALANCES,
         ORGANIZATION_BALANCES,
+        ORGANIZATIONS,
+        VAULTS,
     )
 }
 """By kind, in the order of the exposition."""
 
 
-def targets_of(settings: Settings) -> tuple[Target, ...]:
-    """Return every target in the order of the file: what is an organization's own, then what is of its vaults."""
+def targets_of(inventory: Inventory) -> Steps[tuple[Target, ...]]:
+    """Return every target: what is a credential's own, then each organization's: its own, then what is of its vaults.
+
+    There is a stop wherever others have waited long enough.
+    """
     names = [("", "")]
-    for organization in settings.organizations:
-        names.append((organization.name, ""))
-        names += [(organization.name, vault.name) for vault in organization.vaults]
+    for organization in inventory.organizations:
+        names.append((organization.label, ""))
+        names += [(organization.label, vault.label) for vault in organization.vaults]
+        yield
     places = {name: place for place, name in enumerate(names)}
-    targets = [target for resource in RESOURCES.values() for target in resource.targets(settings)]
+    yield
+    targets = []
+    made = chain.from_iterable(it.targets(inventory) for it in RESOURCES.values())
+    for number, target in enumerate(made):
+        targets.append(target)
+        if number % AT_ONCE == 0:
+            yield
     return tuple(sorted(targets, key=lambda it: places[it.organization, it.vault]))
 
 
@@ -37,5 +57,5 @@ def name_of(target: Target) -> str:
 def groups() -> list[Group]:
     """Return the metrics of all resources, as the documentation lists them."""
     resources = RESOURCES.values()
-    own = [Group(it.plural.capitalize(), (*it.metrics, *it.configured)) for it in resources]
+    own = [Group(it.plural.capitalize(), (*it.metrics, *it.facts)) for it in resources]
     return own + [it.described for it in resources if it.described]

@@ -25,6 +25,8 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 LONGEST_CODE: Final = 64
+LONGEST_NAME: Final = 1000
+"""Of an organization or a vault; those that Kraken documents have up to 128 characters."""
 DEFAULT_QUOTE_ASSET: Final = "USD"
 
 _LONGEST_DESCRIPTION: Final = 128
@@ -78,6 +80,13 @@ def _moment(value: object) -> Decimal | None:
     raise PydanticCustomError("not_a_moment", "is not Unix seconds or RFC 3339 with a time zone")
 
 
+def _name(text: str) -> str | None:
+    """A label has the whole name, and blanks alone are none: Prometheus takes an empty label for none at all."""
+    if len(text) > LONGEST_NAME:
+        raise PydanticCustomError("name_too_long", f"is longer than {LONGEST_NAME} characters")
+    return text if text.strip() else None
+
+
 @dataclass(frozen=True)
 class _Either:
     """Marks a type whose values usually are of the type `usual`; any other is judged by `judge`.
@@ -110,6 +119,7 @@ Code = Annotated[_Text, Field(min_length=1, max_length=LONGEST_CODE)]
 Description = (
     Annotated[_Text, AfterValidator(lambda text: text[:_LONGEST_DESCRIPTION] or None)] | None
 )
+GivenName = Annotated[_Text, AfterValidator(_name)] | None
 Flag = Annotated[bool, Field(strict=True)] | None
 Places = Annotated[int | None, PlainValidator(_places)]
 Moment = Annotated[Decimal | None, PlainValidator(_moment)]
@@ -123,6 +133,7 @@ _PROBLEMS: Final = {
     # A JSON escape left half a character, which no exposition can carry.
     "string_unicode": "is not valid Unicode",
     "bool_type": "is not true or false",
+    "list_type": "is not an array",
     "model_type": "is not an object",
 }
 """In our words, by the type of pydantic's error, where its own message is not ours already."""

@@ -9,9 +9,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from exporter.config import Settings
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError
+from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, count_series
 from exporter.metrics.metric import Metric
 from exporter.resources.fields import (
@@ -22,12 +22,13 @@ from exporter.resources.fields import (
     quote_asset_of,
     read_fields,
 )
+from exporter.resources.organizations import info_lines
 from exporter.resources.resource import (
     CACHED,
+    Answer,
     Ask,
     Cell,
     Description,
-    Exposable,
     Exposed,
     Resource,
     Table,
@@ -130,7 +131,7 @@ def read(document: object) -> Steps[OrganizationBalance]:
     return total.model_copy(update={"invalid_fields": fields}) if fields else total
 
 
-def request(target: Target) -> Request[Exposable]:
+def request(target: Target) -> Request[Answer]:
     """Return the request for an organization's total in USD."""
     return Request(
         endpoint=ENDPOINT,
@@ -146,15 +147,18 @@ def _asking() -> Ask:
     return request
 
 
-def _targets(settings: Settings) -> Iterable[Target]:
-    for organization in settings.organizations:
+def _targets(inventory: Inventory) -> Iterable[Target]:
+    for organization in inventory.organizations:
         yield Target(
             kind=ORGANIZATION_BALANCES.kind,
             id=organization.id,
-            organization=organization.name,
+            organization=organization.label,
             vault="",
             interval=organization.interval,
-            credential=organization.credentials,
+            credential=organization.credential,
+            facts=info_lines(organization),
+            found=organization.found,
+            is_found=not organization.is_configured,
         )
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, Protocol
 
-from exporter.config import Settings
 from exporter.custody.client import Request
 from exporter.custody.errors import FORESEEN
+from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines
 from exporter.metrics.metric import Group, Metric
 from exporter.resources.fields import InvalidField, InvalidRow
@@ -84,7 +84,8 @@ class Exposed:
 
     lines, series: its samples, and how many they are. described: what it says of things that other targets may have
     too; new: the samples of those of them that nobody described like this before. rows: of the answer; None where it
-    has none to judge. rejected: those that were left out. unread: fields that could not be read.
+    has none to judge. rejected: those that were left out. unread: fields that could not be read. note: what people
+    should know of it, if anything.
     """
 
     lines: Lines
@@ -95,6 +96,7 @@ class Exposed:
     rows: int | None = None
     rejected: tuple[InvalidRow, ...] = ()
     unread: tuple[InvalidField, ...] = ()
+    note: str = ""
 
 
 class Exposable(Protocol):
@@ -107,8 +109,17 @@ class Exposable(Protocol):
         """
 
 
-Ask = Callable[[Target], Request[Exposable]]
-"""Returns the next request for a target. It remembers what the API took and refused before."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an answer. next: the request for the part after it, which knows of this one and those before."""
+
+    next: Request["Exposable | Part"]
+
+
+Answer = Exposable | Part
+
+Ask = Callable[[Target], Request[Answer]]
+"""Returns the first request for a target's answer. It remembers what the API took and refused before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +128,11 @@ class Resource:
 
     kind, endpoint: its values of these labels. singular, plural: what people call it. folder: of its targets' pages,
     as in `/vaults/ID`. metrics: of its answers; they are withdrawn when they are too old, and count against
-    `polling.max_series`. configured: of what the configuration says (`Target.configured`). described: of what its
+    `polling.max_series`. facts: of what is known without an answer (`Target.facts`). described: of what its
     answers describe, None where they describe nothing. foreseen: the failures of its requests, as (HTTP status, type),
-    that are known before they happen. targets: what the settings ask for. name: what a target is called within its
-    organization. asking: makes what asks for its targets, anew for each exporter.
+    that are known before they happen. targets: what there is of it to poll. name: what a target is called within its
+    organization. asking: makes what asks for its targets, anew for each exporter. is_list: whether its answers say what
+    there is to poll: they have no samples, and what they said holds until another one says otherwise.
     """
 
     kind: str
@@ -129,9 +141,10 @@ class Resource:
     plural: str
     folder: str
     metrics: tuple[Metric, ...]
-    targets: Callable[[Settings], Iterable[Target]]
+    targets: Callable[[Inventory], Iterable[Target]]
     name: Callable[[Target], str]
     asking: Callable[[], Ask]
-    configured: tuple[Metric, ...] = ()
+    facts: tuple[Metric, ...] = ()
     described: Group | None = None
     foreseen: Collection[tuple[int | None, str]] = FORESEEN
+    is_list: bool = False

@@ -5,9 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from exporter.discovery.known import Found
 from exporter.metrics.lines import Lines
+from exporter.turns import Steps
 
 MOST_LISTED: Final = 20
+AT_ONCE: Final = 1_000
 
 Key = tuple[str, str]
 """The kind and the id of a target: what stays the same when the configuration calls it something else."""
@@ -17,10 +20,13 @@ Key = tuple[str, str]
 class Target:
     """One API resource that is polled.
 
-    kind: of the resource. id: what identifies it to the API. organization, vault: the configured names, labels `org`
-    and `vault`; `vault` is empty for what is not a vault's, both for what is a credential's. interval: seconds between
-    polls, as configured. credential: the name of the one to use. configured: samples of what the configuration says of
-    it.
+    kind: of the resource. id: what identifies it to the API. organization, vault: what people call them, labels
+    `org` and `vault`; `vault` is empty for what is not a vault's, both for what is a credential's. interval:
+    seconds between polls, as configured. credential: the name of the one to use. facts: samples of what is known of
+    it without a poll: what the configuration and the lists say. found: what a list says of it, None where no list
+    has it. is_found: whether it is polled for that alone, as the configuration has no entry for it. is_another:
+    whether another credential's target is the same but for that. is_optional: whether to be refused is no failure
+    of it. requests: that a poll of it takes, as far as that is known.
     """
 
     kind: str
@@ -29,12 +35,18 @@ class Target:
     vault: str
     interval: float
     credential: str
-    configured: Lines = field(default_factory=dict, hash=False)
+    facts: Lines = field(default_factory=dict, hash=False)
+    # Whatever of it shows in samples is in `facts`.
+    found: Found | None = field(default=None, compare=False)
+    is_found: bool = False
+    is_another: bool = False
+    is_optional: bool = False
+    requests: int = 1
 
     @property
     def key(self) -> Key:
         """What stays the same when the configuration calls it something else."""
-        return self.kind, self.id
+        return self.kind, f"{self.id}@{self.credential}" if self.is_another else self.id
 
     @property
     def owner(self) -> str:
@@ -44,9 +56,11 @@ class Target:
     @property
     def labels(self) -> Mapping[str, str]:
         """The labels that tell it from all other targets."""
+        own = {"credential": self.credential}
         if not self.organization:
-            return {"kind": self.kind, "credential": self.credential}
-        return {"kind": self.kind, "org": self.organization, "vault": self.vault}
+            return {"kind": self.kind, **own}
+        labels = {"kind": self.kind, "org": self.organization, "vault": self.vault}
+        return labels | own if self.is_another else labels
 
 
 class TargetChange(NamedTuple):
@@ -63,6 +77,20 @@ def compare(
     known = {target.key: target for target in old}
     changes = tuple(TargetChange(target, known.pop(target.key, None)) for target in new)
     return changes, tuple(known.values())
+
+
+def changes_between(
+    old: Iterable[Target], new: Iterable[Target]
+) -> Steps[tuple[list[TargetChange], list[Target]]]:
+    """Return which of `new` are not as they were, and which of `old` are gone, with a stop after every AT_ONCE."""
+    known, changes = {target.key: target for target in old}, []
+    for number, target in enumerate(new):
+        if number % AT_ONCE == 0:
+            yield
+        change = TargetChange(target, known.pop(target.key, None))
+        if change.old != target:
+            changes.append(change)
+    return changes, list(known.values())
 
 
 def organizations_of(targets: Iterable[Target]) -> dict[str, tuple[str, ...]]:

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 from isal import isal_zlib
 from pydantic import BaseModel, ConfigDict
 
-from exporter.config import Settings
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError, TooManyRowsError
 from exporter.custody.errors import CustodyError, Reaction
+from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, count_series, label_set
 from exporter.metrics.metric import Group, Metric
 from exporter.resources.fields import (
@@ -38,9 +38,9 @@ from exporter.resources.fields import (
 )
 from exporter.resources.resource import (
     CACHED,
+    Answer,
     Ask,
     Cell,
-    Exposable,
     Exposed,
     Resource,
     Table,
@@ -48,6 +48,7 @@ from exporter.resources.resource import (
 )
 from exporter.resources.resource import Description as Described
 from exporter.resources.target import Target
+from exporter.resources.vaults import info_lines
 from exporter.turns import Steps
 
 ENDPOINT: Final = "vault_asset_balances"
@@ -505,7 +506,7 @@ class Asking:
         self._accepted: str | None = None
         self._refused_for: set[str] = set()
 
-    def __call__(self, target: Target) -> Request[Exposable]:
+    def __call__(self, target: Target) -> Request[Answer]:
         """Return the next request for a vault."""
         query = self.query(target.id)
 
@@ -563,18 +564,21 @@ def _asking() -> Ask:
     return Asking()
 
 
-def _targets(settings: Settings) -> Iterable[Target]:
-    for organization in settings.organizations:
+def _targets(inventory: Inventory) -> Iterable[Target]:
+    for organization in inventory.organizations:
         for vault in organization.vaults:
-            labels = (organization.name, vault.name, vault.id)
+            labels = (organization.label, vault.label, vault.id)
+            thresholds = threshold_lines(labels, vault.min_available)
             yield Target(
                 kind=VAULT_BALANCES.kind,
                 id=vault.id,
-                organization=organization.name,
-                vault=vault.name,
+                organization=organization.label,
+                vault=vault.label,
                 interval=vault.interval,
-                credential=organization.credentials,
-                configured=threshold_lines(labels, vault.min_available),
+                credential=vault.credential,
+                facts={**thresholds, **info_lines(vault, organization.label)},
+                found=vault.found,
+                is_found=not vault.is_configured,
             )
 
 
@@ -593,7 +597,7 @@ VAULT_BALANCES: Final = Resource(
     plural="vaults",
     folder="/vaults/",
     metrics=tuple(it.metric for it in BALANCES),
-    configured=(MIN_AVAILABLE,),
+    facts=(MIN_AVAILABLE,),
     described=Group(
         "Assets, once for each that is held anywhere", (ASSET_INFO, ASSET_MIN_LOT, ASSET_LAUNCH)
     ),

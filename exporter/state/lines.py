@@ -1,10 +1,11 @@
 """The samples that tell how each target itself is, whatever its resource."""
 
 from collections.abc import Container, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-from exporter.metrics.lines import Lines, Page
+from exporter.metrics.lines import Lines, Page, label_set
 from exporter.metrics.metric import Group, Metric
+from exporter.resources import RESOURCES
 from exporter.resources.target import Target
 from exporter.state.state import TargetState
 
@@ -106,26 +107,43 @@ class _TargetPage(Page):
         self.labelled(metric, tuple(labels), tuple(labels.values()), value)
 
 
-def info_lines(targets: Iterable[Target]) -> Lines:
-    """Return the samples that tell which targets there are."""
-    page = _TargetPage()
-    for target in targets:
+class OwnLines(NamedTuple):
+    """What is exposed of a target whatever its polls come to. paused: the sample but for its value."""
+
+    credential: str
+    info: bytes
+    paused: bytes
+
+    @classmethod
+    def of(cls, target: Target) -> "OwnLines":
+        """Return them for `target`."""
+        page = _TargetPage()
         page.add(target, TARGET_INFO, 1, id=target.id, credential=target.credential)
-    return page.done()
+        labels = label_set(tuple(target.labels), tuple(target.labels.values()))
+        paused = f"{TARGET_PAUSED.name}{{{labels}}} "
+        return cls(target.credential, page.done()[TARGET_INFO.name], paused.encode())
 
 
-def paused_lines(targets: Iterable[Target], credentials: Container[str]) -> Lines:
+def info_lines(targets: Iterable[OwnLines]) -> Lines:
+    """Return the samples that tell which targets there are."""
+    lines = b"".join([own.info for own in targets])
+    return {TARGET_INFO.name: lines} if lines else {}
+
+
+def paused_lines(targets: Iterable[OwnLines], credentials: Container[str]) -> Lines:
     """Return the samples that tell which targets are paused, where `credentials` are."""
-    page = _TargetPage()
-    for target in targets:
-        page.add(target, TARGET_PAUSED, int(target.credential in credentials))
-    return page.done()
+    values = [
+        (own.paused, b"1.0\n" if own.credential in credentials else b"0.0\n") for own in targets
+    ]
+    lines = b"".join([part for line in values for part in line])
+    return {TARGET_PAUSED.name: lines} if lines else {}
 
 
 def target_lines(state: TargetState) -> Lines:
     """Return the samples that tell how a target is."""
     page, target = _TargetPage(), state.target
-    page.add(target, TARGET_STALE, int(state.is_stale))
+    if not RESOURCES[target.kind].is_list:
+        page.add(target, TARGET_STALE, int(state.is_stale))
     if state.polls or state.failure:
         page.add(target, TARGET_UP, int(state.is_up))
     page.add(target, TARGET_LAST_SUCCESS, state.last_success)

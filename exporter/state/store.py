@@ -12,12 +12,12 @@ from typing import NamedTuple, cast
 
 from exporter.clocks import missed
 from exporter.custody.errors import SERIES_LIMIT_TYPE, CustodyError
-from exporter.metrics.lines import Snapshot
+from exporter.metrics.lines import Lines, Snapshot
 from exporter.resources import RESOURCES
 from exporter.resources.resource import Description, Exposed
 from exporter.resources.target import Key, Target, TargetChange
 from exporter.state.descriptions import Descriptions
-from exporter.state.lines import TARGETS, info_lines, paused_lines, target_lines
+from exporter.state.lines import TARGETS, OwnLines, info_lines, paused_lines, target_lines
 from exporter.state.state import TargetState, exposed_again, withdrawn
 from exporter.turns import Steps, at_once
 
@@ -48,6 +48,12 @@ class Store:
         self._lead = 0.0
         self._oldest_try_at = math.inf
         self._paused: frozenset[str] = frozenset()
+        self._target_lines: dict[Key, Lines] = {}
+        self._own_lines: dict[Key, OwnLines] = {}
+        self._facts: dict[Key, Lines] = {}
+        # Of all targets together, made again where a scrape finds that they are not what they were.
+        self._info_lines: Lines | None = None
+        self._paused_lines: Lines | None = None
         self.series = 0
         self.reload(map(TargetChange, targets), stale_after=stale_after, max_series=max_series)
 
@@ -74,25 +80,55 @@ class Store:
         max_series: int,
         renamed: Mapping[Key, Renamed] = MappingProxyType({}),
     ) -> None:
-        """Go on with `targets`: those that stay keep their states under their new names.
+        """Go on with `targets`, in this order: those that stay keep their states under their new names.
 
         renamed: balances of those whose names change (see `renamed`); what was read since is exposed again here.
         """
-        states = [
-            self._moved(self._states[target.key], target, renamed) if old else TargetState(target)
-            for target, old in targets
-        ]
-        for target in gone:
-            self._descriptions.exchange(_described(self._states[target.key].balances), ())
-        self._states = {state.target.key: state for state in states}
-        self._target_lines = {state.target.key: target_lines(state) for state in states}
-        self._info_lines = info_lines(state.target for state in states)
-        self._paused_lines = paused_lines((state.target for state in states), self._paused)
-        self._configured = tuple(state.target.configured for state in states)
-        self._stale_after = stale_after
+        targets = tuple(targets)
+        self.change((it for it in targets if it.new != it.old), gone, renamed=renamed)
+        self._states = {target.key: self._states[target.key] for target, _ in targets}
         self._max_series = max_series
-        self.series = sum(_series(state.balances) for state in states)
-        self._look_ahead()
+        self.plan(stale_after)
+
+    def plan(self, stale_after: StaleAfter) -> None:
+        """Serve balances up to other ages from now on."""
+        self._stale_after = stale_after
+        # To be looked at again when they are asked for next.
+        self._next_stale_at = -math.inf
+
+    def change(
+        self,
+        changes: Iterable[TargetChange],
+        gone: Iterable[Target] = (),
+        *,
+        renamed: Mapping[Key, Renamed] = MappingProxyType({}),
+    ) -> None:
+        """Go on with some targets as others, or besides those there are, and without those that are gone."""
+        for target in gone:
+            state = self._states.pop(target.key)
+            self._descriptions.exchange(_described(state.balances), ())
+            self.series -= _series(state.balances)
+            for lines in (self._target_lines, self._own_lines, self._facts):
+                lines.pop(target.key, None)
+        for target, old in changes:
+            self._put_target(target, old, renamed)
+        self._info_lines = self._paused_lines = None
+
+    def _put_target(
+        self, target: Target, old: Target | None, renamed: Mapping[Key, Renamed]
+    ) -> None:
+        key = target.key
+        before = self._states[key] if old else TargetState(target)
+        state = self._moved(before, target, renamed) if old else before
+        self._states[key] = state
+        if old is None or old.labels != target.labels:
+            self._target_lines[key] = target_lines(state)
+            self._own_lines[key] = OwnLines.of(target)
+        elif old.credential != target.credential:
+            self._own_lines[key] = OwnLines.of(target)
+        self._facts.pop(key, None)
+        if target.facts:
+            self._facts[key] = target.facts
 
     def _moved(
         self, state: TargetState, target: Target, renamed: Mapping[Key, Renamed]
@@ -155,8 +191,7 @@ class Store:
         """Show the targets of these credentials, and no others, as paused."""
         if credentials != self._paused:
             self._paused = credentials
-            targets = [state.target for state in self.states()]
-            self._paused_lines = paused_lines(targets, credentials)
+            self._paused_lines = None
 
     def withdraw_stale(self, now: float, lead: float) -> list[TargetState]:
         """Withdraw the balances that are older than they may be; return their targets' states.
@@ -198,13 +233,20 @@ class Store:
         """Return what is exposed now."""
         resources = RESOURCES.values()
         described = [it.described.metrics for it in resources if it.described]
+        if self._info_lines is None:
+            self._info_lines = info_lines(self._own_lines.values())
+        if self._paused_lines is None:
+            self._paused_lines = paused_lines(self._own_lines.values(), self._paused)
         return Snapshot(
             (
                 (
                     tuple(metric for it in resources for metric in it.metrics),
                     tuple(state.balances.lines for state in self.states() if state.balances),
                 ),
-                (tuple(metric for it in resources for metric in it.configured), self._configured),
+                (
+                    tuple(metric for it in resources for metric in it.facts),
+                    tuple(self._facts.values()),
+                ),
                 (
                     tuple(metric for metrics in described for metric in metrics),
                     self._descriptions.pages(),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from exporter.discovery.inventory import Inventory
 from exporter.polling.pause import Cause
 from exporter.polling.plan import Shortage
 from exporter.state.state import TargetState
@@ -55,11 +56,11 @@ class CredentialStatus:
 class TargetStatus:
     """One target.
 
-    known: what its polls came to. is_polling: whether a poll of it is under way. next_poll: when a request of it may
-    go; past where it waits for its turn, None while a request is under way, or while a trial request is.
-    interval: seconds between polls that the budget allows for. stale_after: seconds after which balances that were not
-    read again are withdrawn. is_backed_off: whether it is polled less often, since the API refuses it. pause: the one
-    that holds it, None where it is not paused.
+    known: what its polls came to. is_polling: whether a poll of it is under way. next_poll: when a request of it
+    may go; past where it waits for its turn, None while a request is under way, or while a trial request is.
+    interval: seconds between polls that the budget allows for. stale_after: seconds after which balances that were
+    not read again are withdrawn, None where nothing is. is_backed_off: whether it is polled less often, since the
+    API refuses it. pause: the one that holds it, None where it is not paused.
     """
 
     known: TargetState
@@ -67,7 +68,7 @@ class TargetStatus:
     is_polling: bool
     next_poll: float | None
     interval: float
-    stale_after: float
+    stale_after: float | None
     is_backed_off: bool = False
     pause: PauseStatus | None = None
 
@@ -134,7 +135,10 @@ class ExporterStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything, as it is at the moment `at`. targets: in the order of the configuration."""
+    """Everything, as it is at the moment `at`.
+
+    targets: in the order of the configuration. discovery: what is listed and found, None where nothing is.
+    """
 
     at: float
     exporter: ExporterStatus
@@ -142,6 +146,7 @@ class Status:
     targets: tuple[TargetStatus, ...]
     series: int
     credentials: tuple[CredentialStatus, ...] = ()
+    discovery: Inventory | None = None
 
     def counts(self) -> dict[State, int]:
         """Return how many targets are in each state."""

@@ -69,13 +69,14 @@ def _target(  # noqa: PLR0913 - what a target's status is read from
     credential = parts.credentials[entry.target.credential]
     next_poll = max(entry.place.ready_at, parts.pause_of_all.ends_at(), credential.pause.ends_at())
     is_known = not entry.place.is_sending and next_poll < math.inf
+    stale_after = plan.stale_after(entry.target)
     return TargetStatus(
         known=known,
         state=state_of(known),
         is_polling=entry.place.poll is not None,
         next_poll=next_poll + to_wall if is_known else None,
         interval=plan.refresh_interval(entry.target),
-        stale_after=plan.stale_after(entry.target),
+        stale_after=stale_after if stale_after < math.inf else None,
         is_backed_off=entry.place.refusals > 0,
         pause=pauses.get(None) or pauses.get(entry.target.credential),
     )

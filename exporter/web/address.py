@@ -11,7 +11,10 @@ RESERVED_PATHS: Final = (
     *("/", "/help", "/runbooks", "/api/v1/targets"),
     *("/-/healthy", "/-/ready", "/-/reload", "/-/poll"),
 )
-RESERVED_FOLDERS: Final = ("/vaults/", "/organizations/", "/runbooks/", "/static/")
+RESERVED_FOLDERS: Final = (
+    *("/vaults/", "/organizations/", "/vault-lists/", "/organization-lists/"),
+    *("/runbooks/", "/static/"),
+)
 
 _FORM = re.compile(r"(?:\[(?P<ipv6>[^]]+)]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>[0-9]{1,5})")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporter.resources import RESOURCES
 from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
 from exporter.web.balance_table import balance_table_of
+from exporter.web.discovery_table import discovery_told
 from exporter.web.drawing import chart
 from exporter.web.error_help import ADVICE, advice
 from exporter.web.formatting import FILTERS
@@ -44,6 +45,7 @@ class Pages:
             everything=view.in_state(None).address(),
             paused=View(text=PAUSED).address(),
             chart=chart(status.budget.history, status.budget.requests, status.at),
+            discovery=discovery_told(status.discovery),
         )
 
     def target(self, status: Status, target: TargetStatus) -> str:

@@ -43,6 +43,7 @@ class TargetRow(NamedTuple):
     error: str
     runbook: str
     message: str
+    note: str
     failing: Timestamp | None
     failing_text: str
     paused: Timestamp | None
@@ -58,7 +59,7 @@ def row_of(target: TargetStatus, now: float) -> TargetRow:
     interval, pause = known.refresh_interval, target.pause
     is_told = pause is not None and failure is not None and failure.type == pause.type
     return TargetRow(
-        key=f"{of.kind}-{name_in_path(of.id)}",
+        key=f"{of.kind}-{name_in_path(of)}",
         state=target.state,
         path=path_of(of),
         organization=of.owner,
@@ -77,6 +78,7 @@ def row_of(target: TargetStatus, now: float) -> TargetRow:
         error=failure.type if failure else "",
         runbook=address_of(advice(failure.type, failure.status).runbook) if failure else "",
         message=failure.message if failure and failure.message != failure.type else "",
+        note=known.balances.note if known.balances else "",
         failing=moment(failure.since) if failure else None,
         failing_text=lasting(now - failure.since) if failure else "",
         paused=moment(pause.since) if pause else None,

@@ -92,7 +92,7 @@ class Site:
             routes=[
                 Route("/", self._status),
                 *(
-                    Route(f"{resource.folder}{{id}}", functools.partial(self._target, kind))
+                    Route(f"{resource.folder}{{id:path}}", functools.partial(self._target, kind))
                     for kind, resource in RESOURCES.items()
                 ),
                 Route("/help", self._help),
@@ -134,7 +134,7 @@ class Site:
         status, sought = self._exporter.status(), (kind, request.path_params["id"])
         for target in status.targets:
             of = target.known.target
-            if (of.kind, name_in_path(of.id)) == sought:
+            if (of.kind, name_in_path(of)) == sought:
                 make = functools.partial(self._pages.target, status, target)
                 return await self._made(request, HTML, make)
         make = functools.partial(self._pages.not_found, request.scope["path"])

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from exporter.discovery.inventory import Inventory, Organization, Unpolled
+from exporter.discovery.known import Found
 from exporter.state.state import Failure
 from exporter.status.model import (
     BudgetStatus,
@@ -34,6 +36,7 @@ def targets_json(status: Status) -> bytes:
             "counts": status.counts(),
             "paused": status.paused,
             "credentials": [_credential(credential) for credential in status.credentials],
+            "discovery": status.discovery and _discovery(status.discovery),
             "targets": [],
         },
     }
@@ -110,6 +113,38 @@ def _credential(credential: CredentialStatus) -> JsonObject:
     }
 
 
+def _discovery(inventory: Inventory) -> JsonObject:
+    return {
+        "intervalSeconds": inventory.listing_interval,
+        "organizations": [_organization(of) for of in inventory.organizations],
+        "unpolledOrganizations": [_unpolled(it) for it in inventory.unpolled],
+    }
+
+
+def _organization(organization: Organization) -> JsonObject:
+    return {
+        "org": organization.label,
+        "id": organization.id,
+        "listed": any(finds is not None for _, finds in organization.lists),
+        "discoveredVaults": organization.discovered_vaults,
+        "unpolledVaults": [_unpolled(it) for it in organization.unpolled],
+    }
+
+
+def _unpolled(unpolled: Unpolled) -> JsonObject:
+    return {"id": unpolled.found.listed.id, "reason": unpolled.reason, **_found(unpolled.found)}
+
+
+def _found(found: Found) -> JsonObject:
+    _, name, status, _ = found.listed
+    return {
+        "name": name,
+        "status": status,
+        "since": rfc3339(found.since),
+        "missing": found.missed > 0,
+    }
+
+
 def _target(target: TargetStatus) -> JsonObject:
     known = target.known
     of = known.target
@@ -120,6 +155,9 @@ def _target(target: TargetStatus) -> JsonObject:
         "id": of.id,
         "page": path_of(of),
         "credential": of.credential,
+        "configured": not of.is_found,
+        "discovered": of.found and _found(of.found),
+        "note": known.balances.note if known.balances and known.balances.note else None,
         "state": target.state,
         "polling": target.is_polling,
         "polls": known.polls,

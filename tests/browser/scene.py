@@ -77,7 +77,7 @@ class Scene:
         ready, stop = threading.Event(), asyncio.Event()
 
         async def serve() -> None:
-            await self.exporter.poller.run_once(lambda _: None)
+            await self.exporter.poller.run_once(lambda _polled, _targets: None)
             self.now = 0.0
             with ListenAddress("127.0.0.1", 0).listen() as listener:
                 site = Site(self.exporter, "/metrics")

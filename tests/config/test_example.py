@@ -10,6 +10,8 @@ from exporter.cli import CONFIG_EXAMPLE
 from exporter.config import (
     Api,
     CredentialSettings,
+    Discovery,
+    Filter,
     LeaseSettings,
     OrganizationSettings,
     Polling,
@@ -47,6 +49,8 @@ def test_the_example_is_a_good_configuration(filled_in: Path) -> None:
         RateLimit,
         Polling,
         CredentialSettings,
+        Discovery,
+        Filter,
         LeaseSettings,
         RedisSettings,
         OrganizationSettings,
@@ -60,6 +64,8 @@ def test_the_example_mentions_every_key(
         | RateLimit
         | Polling
         | CredentialSettings
+        | Discovery
+        | Filter
         | LeaseSettings
         | RedisSettings
         | OrganizationSettings
@@ -109,3 +115,10 @@ def test_the_alternatives_in_its_comments_work_too(filled_in: Path) -> None:
     credentials = load(filled_in, environ).credentials["treasury"]
     assert credentials.rate_limit == RateLimit(requests=60, window=30, share=1)
     assert credentials.read().api_key.get_secret_value() == environ["KRAKEN_API_KEY"]
+
+
+def test_discovery_in_its_comments_has_the_defaults(filled_in: Path) -> None:
+    text = filled_in.read_text().replace("discovery: null\n", "")
+    commented = text[text.index("# discovery:") : text.index("# Two processes")]
+    filled_in.write_text(text.replace(commented, re.sub("^# ?", "", commented, flags=re.MULTILINE)))
+    assert load(filled_in, {}).discovery == Discovery()

@@ -12,6 +12,7 @@ credentials:
   two: {api_key_env: OTHER_KEY, api_secret_env: SECRET}
 organizations:
 """
+UNLESS_FOUND = "unless `discovery: {}` finds organizations"
 KEY_CHOICE = "api_key_file or api_key_env is required"
 SECRET_CHOICE = "api_secret_file or api_secret_env is required"
 
@@ -81,6 +82,22 @@ def test_credentials_that_nobody_uses_are_a_mistake(directory: Path) -> None:
     ]
 
 
+def test_credentials_without_an_organization_are_no_mistake_with_discovery(directory: Path) -> None:
+    text = f"discovery: {{}}\n{TWO_KEYS}- {{id: ABCD EFGH IJKL MNOP, credentials: one}}\n"
+    assert list(read(text, directory).credentials) == ["one", "two"]
+
+
+@pytest.mark.parametrize("organizations", ["", "organizations:\n", "organizations: []\n"])
+def test_credentials_and_discovery_are_a_whole_configuration(
+    organizations: str, directory: Path
+) -> None:
+    text = f"credentials:\n  treasury: {{{SOURCES}}}\ndiscovery: {{}}\n{organizations}"
+    settings = read(text, directory)
+    assert settings.organizations == ()
+    assert settings.discovery is not None
+    assert settings.discovery.interval == 600.0
+
+
 def test_two_credentials_in_use_are_accepted(directory: Path) -> None:
     text = (
         f"{TWO_KEYS}- {{id: ABCD EFGH IJKL MNOP, credentials: one}}\n"
@@ -135,9 +152,10 @@ def test_an_id_appears_once_in_the_file(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("organizations: []", "organizations: must have at least one entry"),
-        ("organizations:", "organizations: is required"),
-        ("", "organizations: is required"),
+        ("organizations: []", f"organizations: must have at least one entry, {UNLESS_FOUND}"),
+        ("organizations:", f"organizations: is required, {UNLESS_FOUND}"),
+        ("", f"organizations: is required, {UNLESS_FOUND}"),
+        ("discovery:\n", f"organizations: is required, {UNLESS_FOUND}"),
         (
             "organizations: {}",
             "organizations: must be a list (each entry after '- '), not a mapping",

@@ -113,6 +113,7 @@ def test_what_is_left_out_has_its_default_and_nothing_is_unresolved(directory: P
                 "max_in_flight": 1,
             }
         },
+        "discovery": None,
         "lease": None,
         "organizations": [
             {
@@ -221,3 +222,42 @@ def test_a_credential_may_be_called_as_any_key(directory: Path) -> None:
             "never from this file); did you mean 'max_in_flight'?"
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "names", "admitted"),
+    [
+        ("{}", ("hot", "VABCDEF234567A"), True),
+        ("{include: [hot-*]}", ("hot-1", "VABCDEF234567A"), True),
+        ("{include: [hot-*]}", ("cold-1", "VABCDEF234567A"), False),
+        ("{include: []}", ("hot", "VABCDEF234567A"), False),
+        ('{exclude: ["test-*"]}', ("test-1", "VABCDEF234567A"), False),
+        ('{exclude: ["test-*"]}', ("Test-1", "VABCDEF234567A"), True),
+        ("{exclude: [VABCDEF234567A]}", ("hot", "VABCDEF234567A"), False),
+        ('{include: ["hot-*"], exclude: ["hot-[0-9]"]}', ("hot-1", "VABCDEF234567A"), False),
+        ('{include: ["hot-*"], exclude: ["hot-[0-9]"]}', ("hot-x", "VABCDEF234567A"), True),
+    ],
+)
+def test_a_filter_admits_by_name_or_id(
+    written: str, names: tuple[str, ...], *, admitted: bool, directory: Path
+) -> None:
+    settings = read(f"discovery: {{vaults: {written}}}\n{document()}", directory)
+    assert settings.discovery is not None
+    assert settings.discovery.vaults.admits(*names) is admitted
+
+
+@pytest.mark.parametrize(
+    ("written", "mistake"),
+    [
+        ("5m", "discovery: must be a mapping (lines of 'key: value'), not text"),
+        ("{interval: 0s}", "discovery.interval: the value must be more than 0s"),
+        ("{vaults: {include: hot}}", "discovery.vaults.include: must be a list (each entry"),
+        ("{vaults: {only: [hot]}}", "discovery.vaults.only: unknown key; known here: include, "),
+        ("{organizations: {exclude: [1]}}", "discovery.organizations.exclude[0]: 1 is a number to"),
+    ],
+)
+def test_mistakes_in_discovery_are_told_with_their_place(
+    written: str, mistake: str, directory: Path
+) -> None:
+    (found,) = mistakes(f"discovery: {written}\n{document()}", directory)
+    assert found.startswith(mistake)

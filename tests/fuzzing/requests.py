@@ -8,18 +8,18 @@ from typing import Final
 import yaml
 
 from exporter.config import parse
-from exporter.resources import targets_of
+from exporter.polling.plan import plan_of
 from exporter.web.paths import path_of
 from tests.exporting import ENVIRON, configuration
 from tests.fuzzing.mutation import mutated
 
 VAULT_PATH, ORGANIZATION_PATH = (
     path_of(target)
-    for target in targets_of(
+    for target in plan_of(
         parse(
             yaml.safe_dump(configuration("http://127.0.0.1:1")), directory=Path(), environ=ENVIRON
         )
-    )[1::-1]
+    ).targets[1::-1]
 )
 PATHS: Final = (
     "/",

@@ -109,7 +109,7 @@ async def site() -> Site:
     world = World(monotonic=clock, boottime=clock, transport=transport)
     exporter = exporter_of("http://127.0.0.1:1", world)
     with capture_logs():
-        await exporter.poller.run_once(lambda _: None)
+        await exporter.poller.run_once(lambda _polled, _targets: None)
     stopped_at.append(time.monotonic())
 
     async def reload() -> None:

@@ -139,8 +139,8 @@ def test_a_doubtful_target_is_read_again_before_a_single_round_ends() -> None:
         played = stage()
         poller = played.exporter.poller
 
-        def doubt_once(done: int) -> None:
-            if done == len(played.exporter.parts.schedule.entries) and not doubted:
+        def doubt_once(done: int, targets: int) -> None:
+            if done == targets and not doubted:
                 doubted.append(doubt(played, "v1"))
 
         doubted: list[float] = []

@@ -496,10 +496,10 @@ def test_the_poller_is_well_while_the_api_is_not() -> None:
 def test_once_polls_every_target_once_and_no_more() -> None:
     async def main() -> None:
         played = stage(vaults=5, polling={"interval": "1s"})
-        progress: list[int] = []
-        await played.exporter.poller.run_once(progress.append)
+        progress: list[tuple[int, int]] = []
+        await played.exporter.poller.run_once(lambda *told: progress.append(told))
         assert len(played.wire.sent) == 6
-        assert progress[-1] == 6
+        assert progress[-1] == (6, 6)
         assert progress == sorted(progress)
         assert all(state.polls == 1 for state in played.exporter.store.states())
 
@@ -511,7 +511,7 @@ def test_once_retries_but_does_not_wait_for_a_pause_to_end() -> None:
         played = stage(vaults=5)
         played.simulator.moods[played.vault_id("v1")] = moods.times(2, moods.html(502))
         played.simulator.moods[played.vault_id("v3")] = moods.problem(401, "InvalidKey")
-        await played.exporter.poller.run_once(lambda _polled: None)
+        await played.exporter.poller.run_once(lambda _polled, _targets: None)
         assert now() < 30
         assert played.state("v2").is_up
         for vault, polls in (("v1", 0), ("v3", 1), ("v4", 0)):

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import selectors
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,13 +177,17 @@ def stage(
     environ: Mapping[str, str] | None = None,
     directory: Path = Path(),
     wired: Callable[[Simulator], Wire] = Wire,
+    discovery: Mapping[str, object] | None = None,
+    organizations: Sequence[Mapping[str, object]] | None = None,
+    portfolio: Portfolio | None = None,
 ) -> Stage:
     """Return a stage with `vaults` vaults named v0, v1, …, each an organization's of its own credential.
 
     credential_of: the name of the credential for vault n; organizations are made for each name, and their totals are
-    polled once a day only, so that a test sees the vaults' requests alone.
+    polled once a day only, so that a test sees the vaults' requests alone. discovery, organizations: those sections of
+    the configuration, where they are given. portfolio: what the simulator has, in the place of so many vaults.
     """
-    portfolio = large_portfolio(vaults, assets)
+    portfolio = portfolio or large_portfolio(vaults, assets)
     credentials = credentials or {"main": {}}
     secrets = {"KEY": API_KEY, "SECRET": API_SECRET, "OTHER_KEY": OTHER_KEY, **(environ or {})}
     simulator = Simulator(
@@ -207,9 +211,14 @@ def stage(
         "organizations": [
             _organization(number, name, portfolio, credential_of)
             for number, name in enumerate(credentials)
-        ],
+        ]
+        if organizations is None
+        else organizations,
+        "discovery": discovery,
     }
-    settings = parse(yaml.safe_dump(document), directory=directory, environ=secrets)
+    settings = parse(
+        yaml.safe_dump(document, sort_keys=False), directory=directory, environ=secrets
+    )
     wire = wired(simulator)
     around = world(wire, **({"wall": wall} if wall else {}))
     return Stage(simulator, wire, Exporter(settings, around), document, secrets, directory)

@@ -46,7 +46,7 @@ def vault_target(
         "credential": "treasury",
     } | others
     labels = (fields["organization"], name, fields["id"])
-    return Target(**fields, configured=threshold_lines(labels, min_available or {}))
+    return Target(**fields, facts=threshold_lines(labels, min_available or {}))
 
 
 HOT = vault_target()

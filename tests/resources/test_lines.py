@@ -175,7 +175,7 @@ def test_names_and_codes_are_escaped_in_every_line() -> None:
 
 def test_thresholds_are_exposed_by_asset() -> None:
     target = vault_target(min_available={"BTC": Decimal("0.50"), "USD": Decimal(1000)})
-    assert texts(target.configured) == {
+    assert texts(target.facts) == {
         "kraken_custody_vault_min_available_balance": (
             "kraken_custody_vault_min_available_balance"
             '{org="acme",vault="hot",vault_id="VABCDEF234567A",asset="BTC"} 0.5\n'

@@ -14,14 +14,15 @@ import httpx
 import pytest
 
 from exporter.assembly import Exporter
-from exporter.config import Settings, parse
+from exporter.config import parse
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError
 from exporter.custody.transport import ON_SEND
+from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, count_series
 from exporter.metrics.metric import Metric
 from exporter.resources import RESOURCES
-from exporter.resources.resource import CACHED, Ask, Description, Exposable, Exposed, Resource
+from exporter.resources.resource import CACHED, Answer, Ask, Description, Exposed, Resource
 from exporter.resources.target import Target
 from exporter.turns import Steps
 from exporter.web.site import Site
@@ -83,15 +84,15 @@ def asking() -> Ask:
                 return Bells(int(number), rung)
         raise InvalidAnswerError("has no bells")
 
-    def ask(target: Target) -> Request[Exposable]:
+    def ask(target: Target) -> Request[Answer]:
         return Request(endpoint="bells", about=target.key, path="bells", read=read)
 
     return ask
 
 
-def targets(settings: Settings) -> Iterable[Target]:
-    for name in settings.credentials:
-        yield Target("bells", name, "", "", settings.polling.interval, name)
+def targets(inventory: Inventory) -> Iterable[Target]:
+    for name in dict.fromkeys(of.credential for of in inventory.organizations):
+        yield Target("bells", name, "", "", 60.0, name)
 
 
 BELLS: Final = Resource(

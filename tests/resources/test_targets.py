@@ -4,9 +4,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from exporter.config import parse
+from exporter.discovery.inventory import inventory_of
 from exporter.resources import targets_of
 from exporter.resources.target import Target
 from exporter.resources.vault_balances import threshold_lines
+from exporter.turns import at_once
 from tests.exporting import ENVIRON
 
 DOCUMENT = """\
@@ -34,7 +36,7 @@ def test_targets_are_each_organizations_total_and_then_its_vaults_in_the_order_o
     None
 ):
     settings = parse(DOCUMENT, directory=Path(), environ=ENVIRON)
-    assert targets_of(settings) == (
+    assert at_once(targets_of(at_once(inventory_of(settings, {})))) == (
         Target("organization", "ABCD EFGH IJKL MNOP", "acme", "", 120.0, "two"),
         Target("vault", "VABCDEF234567A", "acme", "hot", 30.0, "two", THRESHOLD),
         Target("vault", "VBBBBBBBBBBBBA", "acme", "VBBBBBBBBBBBBA", 45.0, "two"),

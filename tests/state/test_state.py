@@ -9,6 +9,7 @@ from exporter.resources.target import Target
 from exporter.state.lines import (
     TARGET_INFO,
     TARGET_PAUSED,
+    OwnLines,
     info_lines,
     paused_lines,
     target_lines,
@@ -131,12 +132,12 @@ def test_a_target_that_was_never_polled_is_not_up_and_has_nothing_behind_it() ->
 
 def test_each_target_has_its_id_and_credential_and_says_whether_that_is_paused() -> None:
     other = replace(HOT, vault="cold", id="VW44KPQC4C62K6", credential="other")
-    lines = info_lines((HOT, other))[TARGET_INFO.name].decode().splitlines()
+    lines = info_lines(map(OwnLines.of, (HOT, other)))[TARGET_INFO.name].decode().splitlines()
     assert lines == [
         f'kraken_custody_target_info{{{VAULT},id="VABCDEF234567A",credential="treasury"}} 1.0',
         'kraken_custody_target_info{kind="vault",org="acme",vault="cold",id="VW44KPQC4C62K6",credential="other"} 1.0',
     ]
-    paused = paused_lines((HOT, other), {"other"})[TARGET_PAUSED.name].decode()
+    paused = paused_lines(map(OwnLines.of, (HOT, other)), {"other"})[TARGET_PAUSED.name].decode()
     assert [line[-3:] for line in paused.splitlines()] == ["0.0", "1.0"]
 
 

@@ -48,7 +48,7 @@ async def begun(clock: Clock) -> Exporter:
     transport = httpx.ASGITransport(simulator().app)
     around = World(monotonic=clock, boottime=clock, transport=transport, trust=trust_nobody)
     exporter = exporter_of("http://127.0.0.1:1", around)
-    await exporter.poller.run_once(lambda _: None)
+    await exporter.poller.run_once(lambda _polled, _targets: None)
     return exporter
 
 

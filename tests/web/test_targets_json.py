@@ -133,6 +133,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                     "keyShared": False,
                 },
             ],
+            "discovery": None,
             "targets": [
                 {
                     "kind": "vault",
@@ -141,6 +142,9 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                     "id": "VABCDEF234567A",
                     "page": "/vaults/VABCDEF234567A",
                     "credential": "treasury",
+                    "configured": True,
+                    "discovered": None,
+                    "note": None,
                     "state": "up",
                     "polling": False,
                     "polls": 2,
@@ -184,6 +188,9 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                     "id": "VW44KPQC4C62K6",
                     "page": "/vaults/VW44KPQC4C62K6",
                     "credential": "treasury",
+                    "configured": True,
+                    "discovered": None,
+                    "note": None,
                     "state": "failing",
                     "polling": False,
                     "polls": 2,

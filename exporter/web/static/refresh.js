@@ -6,7 +6,7 @@ const REFRESH_SECONDS = 5;
 const TYPING_SECONDS = 0.15;
 // A page of thousands of targets takes a while; it must not be asked for all the time.
 const MOST_OF_THE_TIME = 0.05;
-const PARTS = ["verdict", "as-of", "reload", "alerts", "exporter", "budget", "counts", "caption", "head", "all"];
+const PARTS = ["verdict", "as-of", "reload", "alerts", "exporter", "budget", "counts", "caption", "head", "all", "discovery"];
 
 const form = document.getElementById("filter");
 const pause = document.getElementById("pause");

@@ -1,0 +1,1 @@
+"""What there is to poll: what the API lists, joined with what the configuration says. Values and functions of them."""

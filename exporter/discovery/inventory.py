@@ -1,0 +1,328 @@
+"""Everything there is to poll: what the configuration says, and what was found besides."""
+
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Literal, NamedTuple
+
+from exporter.config import Discovery, OrganizationSettings, Settings, VaultSettings
+from exporter.discovery.known import AT_ONCE, Finds, Found, Known, Source
+from exporter.discovery.labels import labels_of
+from exporter.turns import Steps
+
+MOST_VAULTS: Final = 20_000
+"""That are polled in all, those of the configuration included."""
+
+
+class Held(NamedTuple):
+    """The ids of what is polled now: it stays if a filter excludes it because it has another name than before."""
+
+    organizations: Container[str] = ()
+    vaults: Container[str] = ()
+
+
+HELD_NOTHING: Final = Held()
+
+Reason = Literal["excluded", "limit"]
+"""Why something is not polled that was found: a filter excludes it, or there are MOST_VAULTS before it."""
+
+
+class Unpolled(NamedTuple):
+    """A find that is not polled."""
+
+    found: Found
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """A vault that is polled.
+
+    found: what a list says of it, None where no list has it. is_configured: whether it has an entry of its own.
+    """
+
+    id: str
+    label: str
+    interval: float
+    credential: str
+    found: Found | None = None
+    min_available: Mapping[str, Decimal] = field(default_factory=dict)
+    is_configured: bool = True
+
+
+class VaultList(NamedTuple):
+    """A list of an organization's vaults. finds: what it has, None before the first."""
+
+    credential: str
+    finds: Finds | None
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """An organization that is polled.
+
+    found: what a list says of it, None where no list has it. is_configured: whether it has an entry of its own.
+    has_vaults: whether the configuration has vaults of it. lists: of its vaults, that of its own credential first;
+    none without discovery. unpolled: vaults that were found and are not polled.
+    """
+
+    id: str
+    label: str
+    interval: float
+    credential: str
+    vaults: tuple[Vault, ...]
+    found: Found | None = None
+    is_configured: bool = True
+    has_vaults: bool = False
+    lists: tuple[VaultList, ...] = ()
+    unpolled: tuple[Unpolled, ...] = ()
+
+    @property
+    def discovered_vaults(self) -> int:
+        """How many vaults are polled that a list has, those in the configuration included."""
+        return sum(vault.found is not None for vault in self.vaults)
+
+
+class OrganizationList(NamedTuple):
+    """A list of organizations. has_organizations: whether the configuration has some of its credential."""
+
+    credential: str
+    finds: Finds | None
+    has_organizations: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What there is to poll.
+
+    listing_interval: seconds between two readings of a list, None without discovery. lists: of organizations. unpolled:
+    organizations that were found and are not polled. kept: the ids of what is polled although a filter excludes the
+    name that it has now.
+    """
+
+    organizations: tuple[Organization, ...]
+    listing_interval: float | None = None
+    lists: tuple[OrganizationList, ...] = ()
+    unpolled: tuple[Unpolled, ...] = ()
+    kept: frozenset[str] = frozenset()
+
+    @property
+    def sources(self) -> Collection[Source]:
+        """What is listed."""
+        own = {Source(it.credential) for it in self.lists}
+        return own | {Source(it.credential, of.id) for of in self.organizations for it in of.lists}
+
+
+def inventory_of(settings: Settings, known: Known, held: Held = HELD_NOTHING) -> Steps[Inventory]:
+    """Return what there is to poll, with a stop wherever others have waited long enough.
+
+    Entries of the configuration come first, in the order of the file, then what was found, by id.
+    """
+    if settings.discovery is None:
+        return Inventory(tuple(_as_configured(entry) for entry in settings.organizations))
+    return (yield from _Search(settings, settings.discovery, known, held).inventory())
+
+
+def _as_configured(entry: OrganizationSettings) -> Organization:
+    vaults = tuple(_configured_vault(vault, entry) for vault in entry.vaults)
+    return Organization(
+        entry.id, entry.name, entry.interval, entry.credentials, vaults, has_vaults=bool(vaults)
+    )
+
+
+def _configured_vault(
+    vault: VaultSettings, entry: OrganizationSettings, found: Found | None = None
+) -> Vault:
+    return Vault(
+        vault.id, vault.name, vault.interval, entry.credentials, found, vault.min_available
+    )
+
+
+class _Candidate(NamedTuple):
+    """A find, and the first credential that lists it."""
+
+    found: Found
+    credential: str
+
+
+class _Place(NamedTuple):
+    """An organization that is polled, without its vaults. entry: of the configuration, None where it was found only."""
+
+    id: str
+    label: str
+    credential: str
+    entry: OrganizationSettings | None
+    found: Found | None
+
+
+_Candidates = Mapping[str, _Candidate]
+
+
+class _Search:
+    """Joins what the configuration says with what was found."""
+
+    def __init__(self, settings: Settings, discovery: Discovery, known: Known, held: Held) -> None:
+        self._settings = settings
+        self._discovery = discovery
+        self._known = known
+        self._held = held
+        self._kept: set[str] = set()
+        # By the id of a vault, the id of its organization.
+        self._by_hand = {vault.id: of.id for of in settings.organizations for vault in of.vaults}
+
+    def inventory(self) -> Steps[Inventory]:
+        """Return what there is to poll."""
+        places, unpolled = yield from self._places()
+        candidates = yield from self._candidates(places)
+        verdicts = yield from self._verdicts(candidates.values())
+        ids = {*self._by_hand, *verdicts}
+        organizations = []
+        for place in places:
+            found = candidates[place.id]
+            organizations.append((yield from self._organization(place, found, verdicts, ids)))
+        users = {entry.credentials for entry in self._settings.organizations}
+        return Inventory(
+            tuple(organizations),
+            self._discovery.interval,
+            tuple(
+                OrganizationList(name, self._known.get(Source(name)), name in users)
+                for name in self._settings.credentials
+            ),
+            unpolled,
+            frozenset(self._kept),
+        )
+
+    def _places(self) -> Steps[tuple[list[_Place], tuple[Unpolled, ...]]]:
+        """Return every organization that is polled, and those that were found and are not."""
+        found = self._first(Source(name) for name in self._settings.credentials)
+        entries = {entry.id: entry for entry in self._settings.organizations}
+        free = {id_: it for id_, it in sorted(found.items()) if id_ not in entries}
+        admits = self._discovery.organizations.admits
+        chosen = {
+            id_: it
+            for id_, it in free.items()
+            if self._is_admitted(it.found, admits, self._held.organizations)
+        }
+        labels = yield from labels_of(
+            (it.found for it in chosen.values()),
+            [entry.name for entry in entries.values()],
+            {*entries, *found},
+        )
+        places = [
+            _Place(id_, entry.name, entry.credentials, entry, _found(found, id_))
+            for id_, entry in entries.items()
+        ]
+        places += [
+            _Place(id_, labels[id_], it.credential, None, it.found) for id_, it in chosen.items()
+        ]
+        unpolled = [it.found for id_, it in free.items() if id_ not in chosen]
+        return places, tuple(Unpolled(it, "excluded") for it in unpolled)
+
+    def _candidates(self, places: Iterable[_Place]) -> Steps[dict[str, _Candidates]]:
+        """Return the vaults of each organization that were found; no vault is in two of them."""
+        owners = dict(self._by_hand)
+        candidates: dict[str, _Candidates] = {}
+        for place in places:
+            finds = self._first(
+                Source(name, place.id)
+                for name in self._settings.credentials
+                if name in self._listers(place)
+            )
+            yield
+            candidates[place.id] = {
+                id_: it
+                for id_, it in sorted(finds.items())
+                if owners.setdefault(id_, place.id) == place.id
+            }
+            yield
+        return candidates
+
+    def _first(self, sources: Iterable[Source]) -> dict[str, _Candidate]:
+        """Return everything that `sources` have listed, each from the first that has it."""
+        found: dict[str, _Candidate] = {}
+        for source in sources:
+            for id_, it in self._known.get(source, {}).items():
+                found.setdefault(id_, _Candidate(it, source.credential))
+        return found
+
+    def _listers(self, place: _Place) -> tuple[str, ...]:
+        """Return the credentials that list the vaults of an organization: its own, then the others that see it."""
+        others = [
+            name
+            for name in self._settings.credentials
+            if name != place.credential and place.id in self._known.get(Source(name), {})
+        ]
+        return place.credential, *others
+
+    def _is_admitted(self, found: Found, admits: Callable[..., bool], held: Container[str]) -> bool:
+        id_ = found.listed.id
+        # People write ids of organizations with spaces and without.
+        if admits(found.listed.name, id_, id_.replace(" ", "")):
+            return True
+        if id_ in held:
+            self._kept.add(id_)
+        return id_ in held
+
+    def _verdicts(self, candidates: Iterable[_Candidates]) -> Steps[dict[str, Reason | None]]:
+        """Return why each vault that was found only is not polled, None where it is."""
+        admits = self._discovery.vaults.admits
+        verdicts: dict[str, Reason | None] = {}
+        for some in candidates:
+            for number, (id_, it) in enumerate(some.items()):
+                if number % AT_ONCE == 0:
+                    yield
+                if id_ not in self._by_hand:
+                    is_admitted = self._is_admitted(it.found, admits, self._held.vaults)
+                    verdicts[id_] = None if is_admitted else "excluded"
+        admitted = sorted(id_ for id_, reason in verdicts.items() if reason is None)
+        room = max(0, MOST_VAULTS - len(self._by_hand))
+        return verdicts | dict.fromkeys(admitted[room:], "limit")
+
+    def _organization(
+        self,
+        place: _Place,
+        candidates: _Candidates,
+        verdicts: Mapping[str, Reason | None],
+        ids: Container[str],
+    ) -> Steps[Organization]:
+        entry = place.entry
+        vaults = []
+        if entry:
+            vaults = [
+                _configured_vault(vault, entry, _found(candidates, vault.id))
+                for vault in entry.vaults
+            ]
+        free = {id_: it for id_, it in candidates.items() if id_ in verdicts}
+        polled = [it for id_, it in free.items() if verdicts[id_] is None]
+        labels = yield from labels_of(
+            (it.found for it in polled), [vault.label for vault in vaults], ids
+        )
+        interval = self._settings.polling.interval
+        for number, (found, credential) in enumerate(polled):
+            if number % AT_ONCE == 0:
+                yield
+            id_ = found.listed.id
+            vaults.append(Vault(id_, labels[id_], interval, credential, found, is_configured=False))
+        return Organization(
+            place.id,
+            place.label,
+            entry.interval if entry else interval,
+            place.credential,
+            tuple(vaults),
+            place.found,
+            is_configured=entry is not None,
+            has_vaults=bool(entry and entry.vaults),
+            lists=tuple(
+                VaultList(name, self._known.get(Source(name, place.id)))
+                for name in self._listers(place)
+            ),
+            unpolled=tuple(
+                Unpolled(it.found, reason)
+                for id_, it in free.items()
+                if (reason := verdicts[id_]) is not None
+            ),
+        )
+
+
+def _found(candidates: _Candidates, id_: str) -> Found | None:
+    return candidates[id_].found if id_ in candidates else None

@@ -1,0 +1,87 @@
+"""What the API has listed: a value for all lists together, which each new list replaces."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from exporter.turns import Steps
+
+GONE_AFTER_LISTINGS: Final = 2
+"""What so many lists in a row do not have has gone: one alone may be wrong."""
+AT_ONCE: Final = 1_000
+
+
+class Source(NamedTuple):
+    """Where a list comes from. organization: the id of the one whose vaults it has; empty: it has organizations."""
+
+    credential: str
+    organization: str = ""
+
+
+class Listed(NamedTuple):
+    """An organization or a vault as the API lists it.
+
+    name, status: empty where the list does not say. missing_rates: how many assets of a vault have no quote rate, None
+    where the list does not say.
+    """
+
+    id: str
+    name: str = ""
+    status: str = ""
+    missing_rates: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was listed. Moments are Unix seconds.
+
+    since: when this exporter first saw it. named_at: when it first saw it under this name. missed: how many lists in a
+    row, until now, did not have it.
+    """
+
+    listed: Listed
+    since: float
+    named_at: float
+    missed: int = 0
+
+
+Finds = Mapping[str, Found]
+"""By id."""
+Known = Mapping[Source, Finds]
+"""What each source has listed. Before the first list of a source there is no entry, after an empty one an empty one."""
+
+
+def heard(
+    known: Known, source: Source, rows: Sequence[Listed], at: float, *, is_readable: bool = True
+) -> Steps[Known]:
+    """Return what is known once `source` has listed `rows`, whose ids are distinct; `known` itself if that is no news.
+
+    is_readable: whether all rows of the list could be read. Else what is missing may be in the others, and stays.
+    """
+    before = known.get(source)
+    after = yield from _heard(before or {}, rows, at, is_readable=is_readable)
+    return known if after == before else {**known, source: after}
+
+
+def _heard(
+    before: Finds, rows: Sequence[Listed], at: float, *, is_readable: bool
+) -> Steps[dict[str, Found]]:
+    after = {}
+    for number, row in enumerate(rows, 1):
+        after[row.id] = _found(before.get(row.id), row, at)
+        if number % AT_ONCE == 0:
+            yield
+    for id_, found in before.items():
+        missed = found.missed + is_readable
+        if id_ not in after and missed < GONE_AFTER_LISTINGS:
+            after[id_] = replace(found, missed=missed)
+    return after
+
+
+def _found(before: Found | None, row: Listed, at: float) -> Found:
+    if before is None:
+        return Found(row, at, at)
+    if before.listed == row and not before.missed:
+        return before
+    named_at = before.named_at if before.listed.name == row.name else at
+    return Found(row, before.since, named_at)

@@ -1,0 +1,176 @@
+"""What lists of organizations and of vaults have in common: their rows, and what becomes of a list as a whole.
+
+A row that cannot be read is reported and left out; as it may be any of those that are missing, nothing leaves by a list
+that has one.
+"""
+
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from exporter.config import ProblemError
+from exporter.custody.document import InvalidAnswerError
+from exporter.custody.errors import CustodyError
+from exporter.discovery.known import Known, Listed, Source, heard
+from exporter.metrics.lines import Lines
+from exporter.resources.fields import (
+    Code,
+    FieldProblem,
+    GivenName,
+    InvalidField,
+    InvalidRow,
+    UselessError,
+    read_fields,
+)
+from exporter.resources.resource import Description, Exposed
+from exporter.resources.target import Target
+from exporter.turns import Steps
+
+AT_ONCE: Final = 500
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: Code
+    name: GivenName = None
+    status: Code | None = None
+    missing_rates: Annotated[list[Any], Field(strict=True)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a list. count: how many there were, read or not. ids: of those that were read, which are distinct."""
+
+    listed: tuple[Listed, ...] = ()
+    rejected: tuple[InvalidRow, ...] = ()
+    unread: Mapping[FieldProblem, InvalidField] = field(default_factory=dict)
+    ids: frozenset[str] = frozenset()
+
+    @property
+    def count(self) -> int:
+        """How many there are, those that could not be read included."""
+        return len(self.listed) + len(self.rejected)
+
+
+NO_ROWS: Final = Rows()
+
+
+def read_rows(
+    elements: Iterable[object],
+    before: Rows,
+    what: str,
+    read_id: Callable[[object], str],
+    id_fields: Sequence[str],
+) -> Steps[Rows]:
+    """Return `before` and the rows in `elements`, of which each is a `what`.
+
+    read_id: returns an id in the one form that it is known by, or raises ProblemError. id_fields: the names that
+    revisions of the API have for it. Raises InvalidAnswerError where something is listed a second time: the list has
+    changed while it was read, and may lack another row for it.
+    """
+    listed, rejected = list(before.listed), list(before.rejected)
+    unread, ids = dict(before.unread), set(before.ids)
+    for position, element in enumerate(elements, before.count):
+        if position % AT_ONCE == 0:
+            yield
+        try:
+            row, mistakes = read_fields(_Row, _with_id(element, id_fields))
+            id_ = read_id(row.id)
+        except UselessError as error:
+            rejected.append(InvalidRow(position, *error.mistake))
+            continue
+        except ProblemError as problem:
+            rejected.append(InvalidRow(position, "id", str(problem)))
+            continue
+        if id_ in ids:
+            raise InvalidAnswerError(
+                f"lists {what} {id_} twice: the list changed while it was read"
+            )
+        ids.add(id_)
+        rates = None if row.missing_rates is None else len(row.missing_rates)
+        listed.append(Listed(id_, row.name or "", row.status or "", rates))
+        for mistake in mistakes:
+            first = unread.get(mistake, InvalidField(*mistake, 0, position))
+            unread[mistake] = first._replace(rows=first.rows + 1)
+    return Rows(tuple(listed), tuple(rejected), unread, frozenset(ids))
+
+
+def _with_id(element: object, id_fields: Sequence[str]) -> object:
+    if not isinstance(element, dict):
+        return element
+    ids = [element[name] for name in id_fields if element.get(name) is not None]
+    return {**element, "id": ids[0]} if ids else element
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A whole list."""
+
+    source: Source
+    rows: Rows
+
+    def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
+        """Return it as it is exposed: what it lists is told of with the targets that it makes."""
+        del target, known
+        yield from ()
+        rows = self.rows
+        return Exposed(
+            {},
+            0,
+            _NOTHING,
+            rows=rows.count,
+            rejected=rows.rejected,
+            unread=tuple(rows.unread.values()),
+        )
+
+    def heard(self, known: Known, at: float) -> Steps[Known]:
+        """Return what is known with this list, read at `at` (Unix seconds); `known` itself if it is no news."""
+        rows = self.rows
+        return heard(known, self.source, rows.listed, at, is_readable=not rows.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class NotAllowed:
+    """The API's answer to a key that may not list. what: it may not."""
+
+    what: str
+
+    def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
+        """Return it as it is exposed: as a note."""
+        del target, known
+        yield from ()
+        note = f"the key may not list {self.what}: only those in the configuration are polled"
+        return Exposed({}, 0, _NOTHING, note=note)
+
+
+def excuse(target: Target, what: str) -> Callable[[CustodyError], NotAllowed | None]:
+    """Return what says of a failed request that it only means that the key may not list `what`.
+
+    Where the configuration has some already, nobody need know more.
+    """
+
+    def excused(error: CustodyError) -> NotAllowed | None:
+        return NotAllowed(what) if target.is_optional and error.denies_permission else None
+
+    return excused
+
+
+class _Nothing:
+    """Of a list nothing is kept here: what it says is known where all lists are joined."""
+
+    def lines(self, target: Target, described: Sequence[Any]) -> Steps[Lines]:
+        """Return no samples."""
+        del target, described
+        yield from ()
+        return MappingProxyType({})
+
+    def table(self, described: Sequence[Any]) -> None:
+        """Return no table."""
+        del described
+
+
+_NOTHING: Final = _Nothing()

@@ -1,0 +1,94 @@
+"""The list of the organizations that a credential sees.
+
+Source: Kraken, "List organizations", whose revisions call an id `org_id` or, as paths elsewhere do, `org_iiban`.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from exporter.config import organization_id
+from exporter.custody.client import Request
+from exporter.custody.document import InvalidAnswerError
+from exporter.discovery.inventory import Inventory, Organization
+from exporter.discovery.known import Source
+from exporter.metrics.lines import Lines, Page
+from exporter.metrics.metric import Metric
+from exporter.resources.lists import NO_ROWS, Listing, excuse, read_rows
+from exporter.resources.resource import Answer, Ask, Resource
+from exporter.resources.target import Target
+from exporter.turns import Steps
+
+ENDPOINT: Final = "organizations"
+ID_FIELDS: Final = ("org_id", "org_iiban", "iiban", "id")
+
+INFO: Final = Metric(
+    name="kraken_custody_organization_info",
+    type="gauge",
+    help="What the API calls the organization, and its status (API fields name, status); empty where the list does not "
+    "say. Always 1.",
+    labels=("org", "org_id", "name", "status"),
+    unit="",
+    source="fields of the same names",
+)
+
+
+def info_lines(organization: Organization) -> Lines:
+    """Return the sample that tells what the API's list says of an organization, if it has it."""
+    page = Page()
+    if found := organization.found:
+        labels = (organization.label, organization.id, found.listed.name, found.listed.status)
+        page.sample(INFO, labels, 1)
+    return page.done()
+
+
+def request(target: Target) -> Request[Answer]:
+    """Return the request for the organizations of a credential."""
+
+    def read(document: object) -> Steps[Answer]:
+        match document:
+            case list(elements) | {"result": list(elements)} | {"organizations": list(elements)}:
+                rows = yield from read_rows(
+                    elements, NO_ROWS, "organization", organization_id, ID_FIELDS
+                )
+                return Listing(Source(target.credential), rows)
+        raise InvalidAnswerError("is neither an array of organizations nor an object with one")
+
+    return Request(
+        endpoint=ENDPOINT,
+        about=target.key,
+        path=ENDPOINT,
+        read=read,
+        excuse=excuse(target, "organizations"),
+    )
+
+
+def _asking() -> Ask:
+    return request
+
+
+def _targets(inventory: Inventory) -> Iterable[Target]:
+    for credential, finds, has_organizations in inventory.lists:
+        yield Target(
+            kind=ORGANIZATIONS.kind,
+            id=credential,
+            organization="",
+            vault="",
+            interval=inventory.listing_interval or 0.0,
+            credential=credential,
+            is_optional=has_organizations and finds is None,
+        )
+
+
+ORGANIZATIONS: Final = Resource(
+    kind="organizations",
+    endpoint=ENDPOINT,
+    singular="list of organizations",
+    plural="lists of organizations",
+    folder="/organization-lists/",
+    metrics=(),
+    facts=(INFO,),
+    targets=_targets,
+    name=lambda _: "(organizations)",
+    asking=_asking,
+    is_list=True,
+)

@@ -1,0 +1,217 @@
+"""The list of an organization's vaults, page by page.
+
+It is believed only as a whole: a vault that is missing from it is no longer polled one day.
+
+Source: Kraken, "List vaults", whose first revision calls an organization's id `org_id`, and later ones `org_iiban`.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.config import vault_id
+from exporter.custody.client import Request
+from exporter.custody.document import InvalidAnswerError
+from exporter.custody.errors import CustodyError, Reaction
+from exporter.discovery.inventory import Inventory, Organization, Vault
+from exporter.discovery.known import Source
+from exporter.metrics.lines import Lines, Page
+from exporter.metrics.metric import Metric
+from exporter.resources.lists import NO_ROWS, Listing, Rows, excuse, read_rows
+from exporter.resources.resource import Answer, Part, Resource
+from exporter.resources.target import Target
+from exporter.turns import Steps
+
+ENDPOINT: Final = "vaults"
+PAGE_ROWS: Final = 100
+"""Kraken's default for `limit`; how many more it would allow is not documented."""
+MOST_PAGES: Final = 200
+PARAMETERS: Final = ("org_iiban", "org_id")
+"""What revisions of the API call the organization in the query, the newest first."""
+
+INFO: Final = Metric(
+    name="kraken_custody_vault_info",
+    type="gauge",
+    help="What the API calls the vault, and its status (API fields name, status); empty where the list does not say. "
+    "Always 1.",
+    labels=("org", "vault", "vault_id", "name", "status"),
+    unit="",
+    source="fields of the same names",
+)
+MISSING_RATES: Final = Metric(
+    name="kraken_custody_vault_missing_quote_rates",
+    type="gauge",
+    help="Assets of the vault without a quote rate, whose value no total has (API field missing_rates). Read from the "
+    "list of vaults.",
+    labels=("org", "vault", "vault_id"),
+    unit="assets",
+    source="length of missing_rates",
+)
+DISCOVERED: Final = Metric(
+    name="kraken_custody_discovered_vaults",
+    type="gauge",
+    help="Vaults of the organization in the API's lists that no filter excludes, by whether they are polled.",
+    labels=("org", "org_id", "polled"),
+    unit="vaults",
+    source="list of vaults",
+)
+
+
+def info_lines(vault: Vault, organization: str) -> Lines:
+    """Return the samples that tell what the API's list says of a vault, if it has it. organization: its label."""
+    page = Page()
+    if vault.found:
+        id_, name, status, missing_rates = vault.found.listed
+        labels = (organization, vault.label, id_)
+        page.sample(INFO, (*labels, name, status), 1)
+        page.sample(MISSING_RATES, labels, missing_rates)
+    return page.done()
+
+
+def _discovered_lines(organization: Organization) -> Lines:
+    page = Page()
+    labels = (organization.label, organization.id)
+    unpolled = sum(it.reason != "excluded" for it in organization.unpolled)
+    page.sample(DISCOVERED, (*labels, "true"), organization.discovered_vaults)
+    page.sample(DISCOVERED, (*labels, "false"), unpolled)
+    return page.done()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The pages that were read. pages: how many. total: of all rows as the API counts them, None if it does not."""
+
+    rows: Rows = NO_ROWS
+    pages: int = 0
+    total: int | None = None
+
+
+def _next(before: _Read, document: object) -> Steps[tuple[_Read, bool]]:
+    """Return what was read with one more page, and whether that is all of the list.
+
+    Raises InvalidAnswerError where the list cannot be believed.
+    """
+    match document:
+        case {"vaults": list(elements), **envelope} | {"result": list(elements), **envelope}:
+            total = _whole_number(envelope.get("total"))
+        case list(elements):
+            total = None
+        case _:
+            raise InvalidAnswerError("is neither an array of vaults nor an object with one")
+    page = before.pages + 1
+    if before.pages and total != before.total:
+        problem = (
+            f"has a total of {_shown(total)} on page {page}, and of {_shown(before.total)} before"
+        )
+        raise InvalidAnswerError(f"{problem}: the list changed while it was read")
+    if total is not None and total > MOST_PAGES * PAGE_ROWS:
+        raise InvalidAnswerError(f"lists {total} vaults, more than {MOST_PAGES} pages hold")
+    rows = yield from read_rows(elements, before.rows, "vault", vault_id, ("id",))
+    read = _Read(rows, page, total)
+    if _is_whole(read, len(elements)):
+        return read, True
+    if page == MOST_PAGES:
+        raise InvalidAnswerError(f"is page {page} of a list that goes on, more than may be read")
+    return read, False
+
+
+def _is_whole(read: _Read, last: int) -> bool:
+    """Return whether all pages were read. last: how many rows the last one had."""
+    if read.total is None:
+        return last != PAGE_ROWS
+    if read.rows.count > read.total or (last == 0 and read.rows.count < read.total):
+        raise InvalidAnswerError(f"ends a list of {read.rows.count} vaults, not of {read.total}")
+    # A total that were of the page alone would look like this.
+    is_doubtful = read.pages == 1 and read.total == PAGE_ROWS
+    return read.rows.count == read.total and not is_doubtful
+
+
+def _whole_number(value: object) -> int | None:
+    if value is None:
+        return None
+    text = value.decode() if isinstance(value, bytes) else value
+    if not isinstance(text, str) or not re.fullmatch("[0-9]{1,9}", text):
+        raise InvalidAnswerError("has a total that is not a whole number")
+    return int(text)
+
+
+def _shown(total: int | None) -> str:
+    return "nothing" if total is None else str(total)
+
+
+class Asking:
+    """Asks for the vaults of organizations, and remembers what the API calls an organization in a query."""
+
+    def __init__(self) -> None:
+        self._parameter = PARAMETERS[0]
+
+    def __call__(self, target: Target) -> Request[Answer]:
+        """Return the request for the first page of an organization's vaults."""
+        return self._page(target, _Read())
+
+    def _page(self, target: Target, before: _Read) -> Request[Answer]:
+        parameter = self._parameter
+
+        def read(document: object) -> Steps[Answer]:
+            so_far, is_whole = yield from _next(before, document)
+            if is_whole:
+                return Listing(Source(target.credential, target.id), so_far.rows)
+            return Part(self._page(target, so_far))
+
+        def reaction(error: CustodyError) -> Reaction:
+            is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
+            if is_about_the_query and not before.pages:
+                # Whichever it is that the API takes, the other one is asked for once in each poll that fails.
+                (self._parameter,) = set(PARAMETERS) - {parameter}
+                return Reaction.AGAIN
+            return error.reaction
+
+        return Request(
+            endpoint=ENDPOINT,
+            about=target.key,
+            path=ENDPOINT,
+            id=target.id,
+            query=f"?{parameter}={{id}}&limit={PAGE_ROWS}&offset={before.rows.count}",
+            read=read,
+            reaction=reaction,
+            excuse=excuse(target, "vaults"),
+        )
+
+
+def _targets(inventory: Inventory) -> Iterable[Target]:
+    for organization in inventory.organizations:
+        is_listed = any(finds is not None for _, finds in organization.lists)
+        for number, (credential, finds) in enumerate(organization.lists):
+            yield Target(
+                kind=VAULTS.kind,
+                id=organization.id,
+                organization=organization.label,
+                vault="",
+                interval=inventory.listing_interval or 0.0,
+                credential=credential,
+                facts=_discovered_lines(organization) if is_listed and not number else {},
+                is_another=number > 0,
+                is_optional=organization.has_vaults and finds is None,
+                requests=max(1, math.ceil(len(finds or ()) / PAGE_ROWS)),
+            )
+
+
+def _name(target: Target) -> str:
+    return f"(vaults, with {target.credential})" if target.is_another else "(vaults)"
+
+
+VAULTS: Final = Resource(
+    kind="vaults",
+    endpoint=ENDPOINT,
+    singular="list of vaults",
+    plural="lists of vaults",
+    folder="/vault-lists/",
+    metrics=(),
+    facts=(INFO, MISSING_RATES, DISCOVERED),
+    targets=_targets,
+    name=_name,
+    asking=Asking,
+    is_list=True,
+)

@@ -1,0 +1,74 @@
+"""What is known after each list: believed as a whole, and nothing leaves by one list alone."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from exporter.discovery.known import Finds, Found, Known, Listed, Source, heard
+from exporter.turns import at_once
+from tests.discovery.finds import finds, found
+
+HERE, ELSEWHERE = Source("treasury", "ABCD EFGH IJKL MNOP"), Source("other", "ABCD EFGH IJKL MNOP")
+
+
+def after(
+    before: Finds | None, rows: Sequence[Listed], at: float = 9.0, *, is_readable: bool = True
+) -> Known:
+    known = {ELSEWHERE: finds(found("Z"))} | ({} if before is None else {HERE: before})
+    return at_once(heard(known, HERE, rows, at, is_readable=is_readable))
+
+
+@pytest.mark.parametrize(
+    ("before", "rows", "expected"),
+    [
+        (None, [], {}),
+        (None, [Listed("A", "hot")], finds(found("A", "hot", since=9.0))),
+        (finds(found("A")), [Listed("A"), Listed("B")], finds(found("A"), found("B", since=9.0))),
+        # Renamed.
+        (
+            finds(found("A", "hot")),
+            [Listed("A", "cold")],
+            finds(found("A", "cold", since=0.0, named_at=9.0)),
+        ),
+        # Another status: the name is as old as it was.
+        (
+            finds(found("A", "hot", since=3.0)),
+            [Listed("A", "hot", "archived")],
+            finds(Found(Listed("A", "hot", "archived"), since=3.0, named_at=3.0)),
+        ),
+        # Missing once, and missing twice.
+        (finds(found("A"), found("B")), [Listed("A")], finds(found("A"), found("B", missed=1))),
+        (finds(found("A"), found("B", missed=1)), [Listed("A")], finds(found("A"))),
+        (finds(found("A"), found("B", missed=1)), [], finds(found("A", missed=1))),
+        # Back again: it has been known all the time.
+        (finds(found("A", missed=1)), [Listed("A")], finds(found("A"))),
+        # Back after it had gone: it is new.
+        ({}, [Listed("A")], finds(found("A", since=9.0))),
+    ],
+)
+def test_what_is_known_after_a_list(
+    before: Finds | None, rows: Sequence[Listed], expected: Finds
+) -> None:
+    known = after(before, rows)
+    assert known[HERE] == expected
+    assert known[ELSEWHERE] == finds(found("Z"))
+
+
+@pytest.mark.parametrize("missed", [0, 1])
+def test_nothing_leaves_by_a_list_of_which_a_row_could_not_be_read(missed: int) -> None:
+    before = finds(found("A"), found("B", missed=missed))
+    assert after(before, [Listed("A")], is_readable=False)[HERE] == before
+
+
+def test_a_list_that_is_no_news_leaves_everything_the_very_same() -> None:
+    known = {HERE: finds(found("A", "hot"), found("B"))}
+    assert at_once(heard(known, HERE, [Listed("B"), Listed("A", "hot")], 9.0)) is known
+
+
+def test_the_first_empty_list_is_news() -> None:
+    assert at_once(heard({}, HERE, [], 9.0)) == {HERE: {}}
+
+
+def test_a_long_list_is_heard_in_steps() -> None:
+    rows = [Listed(f"V{number}") for number in range(20_000)]
+    assert sum(1 for _ in heard({}, HERE, rows, 9.0)) == 20
