@@ -10,11 +10,14 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO, TypeVar
 
 from exporter import __version__
-from exporter.assembly import Exporter, World
+from exporter.assembly import Exporter, World, coordinator_of
 from exporter.config import Settings, read_both
+from exporter.coordination.keeper import LeaseHeldError
+from exporter.custody.auth import NonceBounds
+from exporter.custody.errors import MayNotSendError
 from exporter.logs import get_logger
 from exporter.metrics.negotiation import Format
 from exporter.polling.plan import Plan, log_warnings
@@ -29,6 +32,9 @@ from exporter.web.exposure import warn_of_exposure
 from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.server import serving
 from exporter.web.site import Site
+
+if TYPE_CHECKING:
+    from exporter.probe.contact import Contact
 
 log = get_logger()
 
@@ -93,7 +99,7 @@ async def serve(
             _log_start(exporter.plan, bound, web.telemetry_path, has_tls=access.tls is not None)
             warn_of_exposure(web_config, bound)
             reloading = asyncio.create_task(reloader.run())
-            polling = asyncio.create_task(exporter.poller.run())
+            polling = asyncio.create_task(exporter.run())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait((server, polling, stopping), return_when=asyncio.FIRST_COMPLETED)
             part = "web" if server.done() else "polling"
@@ -156,7 +162,8 @@ def check(
     Raises ConfigError, SecretError and EnvironmentMistakeError.
     """
     settings, _ = read_both(load, lambda: WebConfigFile(web_config_file))
-    Exporter(settings, World())
+    # Where the record of a lease is kept may be out of reach from here.
+    Exporter(settings.model_copy(update={"lease": None}), World())
     from exporter.report import console_for, plan_report  # noqa: PLC0415 - only commands need it
 
     return plan_report(settings, console_for(stdout, environ))
@@ -179,10 +186,9 @@ async def probe(
 ) -> Probed:
     """Ask the API a few careful questions and report what it answered. directory: where the configuration is.
 
-    Raises SecretError and EnvironmentMistakeError, and asyncio.CancelledError where a signal ends it.
+    Raises SecretError and EnvironmentMistakeError, LeaseHeldError where another process polls, and
+    asyncio.CancelledError where a signal ends it.
     """
-    from exporter.probe.contact import FirstContact  # noqa: PLC0415 - only this command needs it
-    from exporter.probe.driver import Means  # noqa: PLC0415 - likewise
     from exporter.probe.questions import QUESTIONS  # noqa: PLC0415 - likewise
     from exporter.probe.report import json_report, text_report  # noqa: PLC0415 - likewise
     from exporter.report import console_for, progress  # noqa: PLC0415 - likewise
@@ -190,8 +196,7 @@ async def probe(
     total = len(QUESTIONS) * len(settings.credentials)
     bar = progress(console_for(sys.stderr, environ), total, "questions")
     with bar if is_terminal(sys.stderr) else contextlib.nullcontext(lambda _: None) as show:
-        contact = FirstContact(settings, directory, Means(), told=show)
-        made = await _until_signal(signals, contact.make())
+        made = await _until_signal(signals, _probe(settings, directory, show))
     if as_json:
         return Probed(json_report(made), made.succeeded)
     return Probed(text_report(made, console_for(sys.stdout, environ)), made.succeeded)
@@ -205,33 +210,46 @@ class Once(NamedTuple):
     succeeded: bool
 
 
+async def _probe(settings: Settings, directory: Path, told: Callable[[int], object]) -> "Contact":
+    from exporter.probe.contact import FirstContact  # noqa: PLC0415 - only this command needs it
+    from exporter.probe.driver import Means  # noqa: PLC0415 - likewise
+
+    bounds = NonceBounds()
+    lease = coordinator_of(settings, World(), bounds, lambda: None)
+    means = Means(bounds=bounds, may_send=lease.may_send)
+    async with lease.holding():
+        try:
+            return await FirstContact(settings, directory, means, told=told).make()
+        except MayNotSendError:
+            raise LeaseHeldError("the lease was lost meanwhile: see the log") from None
+
+
 async def poll_once(
     settings: Settings, signals: Signals, stderr: TextIO | None, environ: Mapping[str, str]
 ) -> Once:
     """Poll every target once, and show the progress at `stderr` if that is a terminal; elsewhere the log tells it all.
 
-    Raises asyncio.CancelledError where a signal ends it.
+    Raises LeaseHeldError where another process polls, and asyncio.CancelledError where a signal ends it.
     """
+    return await _until_signal(signals, _poll_once(settings, stderr, environ))
+
+
+async def _poll_once(settings: Settings, stderr: TextIO | None, environ: Mapping[str, str]) -> Once:
     exporter = Exporter(settings, World())
     report = ""
-    if is_terminal(stderr):
-        from exporter.report import console_for, poll_report, progress  # noqa: PLC0415 - only commands need it
+    async with exporter.holding_lease():
+        if is_terminal(stderr):
+            from exporter.report import console_for, poll_report, progress  # noqa: PLC0415 - only commands need it
 
-        console = console_for(stderr, environ)
-        with progress(console, len(exporter.plan.targets)) as show:
-            await _poll_once(exporter, signals, show)
-        report = poll_report(list(exporter.store.states()), console)
-    else:
-        await _poll_once(exporter, signals, lambda _polled, _targets: None)
-    page = b"".join(exporter.exposition().plain(Format.TEXT_0_0_4))
-    succeeded = all(state.is_up for state in exporter.store.states())
+            console = console_for(stderr, environ)
+            with progress(console, len(exporter.plan.targets)) as show:
+                await exporter.poller.run_once(show)
+            report = poll_report(list(exporter.store.states()), console)
+        else:
+            await exporter.poller.run_once(lambda _polled, _targets: None)
+        page = b"".join(exporter.exposition().plain(Format.TEXT_0_0_4))
+        succeeded = exporter.is_active and all(state.is_up for state in exporter.store.states())
     return Once(page.decode(), report, succeeded)
-
-
-async def _poll_once(
-    exporter: Exporter, signals: Signals, show: Callable[[int, int], object]
-) -> None:
-    await _until_signal(signals, exporter.poller.run_once(show))
 
 
 async def _until_signal(signals: Signals, work: Coroutine[None, None, Result]) -> Result:

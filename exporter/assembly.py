@@ -2,26 +2,40 @@
 
 import asyncio
 import functools
+import os
 import platform
 import random
+import socket
 import ssl
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 import httpx
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
 from exporter.clocks import ClockWatch, Moment, boottime
-from exporter.config import ALL_CREDENTIALS, CredentialSettings, RateLimit, Secrets, Settings
-from exporter.custody.auth import Nonces
+from exporter.config import (
+    ALL_CREDENTIALS,
+    CredentialSettings,
+    LeaseSettings,
+    RateLimit,
+    Secrets,
+    Settings,
+)
+from exporter.coordination.coordinator import Coordinator, engine_of
+from exporter.coordination.engine import Engine, EngineError
+from exporter.coordination.keeper import Surroundings as AroundLease
+from exporter.custody.auth import NonceBounds, Nonces
 from exporter.custody.classify import Classifier
-from exporter.custody.client import CustodyClient, Reading, Surroundings
+from exporter.custody.client import CustodyClient, Exchange, Reading, Surroundings
 from exporter.custody.connecting import Connector
-from exporter.custody.environment import trust
+from exporter.custody.environment import EnvironmentMistakeError, trust
 from exporter.custody.errors import Cleaner
 from exporter.custody.transport import Find
 from exporter.discovery.inventory import Held, Inventory, inventory_of
@@ -29,6 +43,7 @@ from exporter.discovery.known import Known
 from exporter.logs import hide_with
 from exporter.metrics import catalog
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.lines import Snapshot
 from exporter.metrics.telemetry import Telemetry
 from exporter.polling.budget import Budget, Usage
 from exporter.polling.credential import (
@@ -45,6 +60,7 @@ from exporter.polling.plan import Plan, log_warnings, plan_of
 from exporter.polling.poller import Poller
 from exporter.polling.results import Results
 from exporter.polling.schedule import Schedule
+from exporter.polling.silence import Silence
 from exporter.reload import Loading
 from exporter.resources import RESOURCES, targets_of
 from exporter.resources.lists import Listing
@@ -80,10 +96,36 @@ class World:
     chance: Callable[[], float] = random.random
     transport: httpx.AsyncBaseTransport | None = None
     trust: Callable[[Path | None], ssl.SSLContext] = trust
+    engine: Callable[[LeaseSettings], Engine] | None = None
+    identity: str = field(default_factory=lambda: f"{socket.gethostname()}-{uuid4().hex[:8]}")
+
+    def engine_of(self, settings: LeaseSettings) -> Engine:
+        """Return what keeps the record. Raises EnvironmentMistakeError where nothing can."""
+        if self.engine is not None:
+            return self.engine(settings)
+        try:
+            return engine_of(settings, os.environ, self.wall)
+        except EngineError as error:
+            raise EnvironmentMistakeError(str(error)) from None
 
     def moment(self) -> Moment:
         """Look at all clocks."""
         return Moment(self.monotonic(), self.boottime(), self.wall())
+
+
+def coordinator_of(
+    settings: Settings, world: World, bounds: NonceBounds, changed: Callable[[], None]
+) -> Coordinator:
+    """Return what holds the lease of `settings`, if they have one, not running yet. Raises EnvironmentMistakeError.
+
+    bounds: of the nonces of every key, which it sets. changed: called when the lease may have begun or ended.
+    """
+    coordinator = Coordinator(
+        world.identity, AroundLease(world.boottime, world.wall, bounds, changed)
+    )
+    engine = coordinator.prepare(settings.lease, world.engine_of)
+    coordinator.change(settings.lease, settings.api.timeout, engine)
+    return coordinator
 
 
 class Exporter:
@@ -116,9 +158,13 @@ class Exporter:
             stale_after=self.plan.stale_after,
             max_series=settings.polling.max_series,
         )
-        self._exposition = Exposition(self.store, self._telemetry.registry)
+        self._exposition = Exposition(self, self._telemetry.registry)
         self._results = Results(self.store, self._telemetry, world.wall)
         self._began = world.boottime()
+        self._coordinator = coordinator_of(
+            settings, world, self._connector.nonces.bounds, self._look_at_lease
+        )
+        self._was_active = self._coordinator.is_active
         now = world.monotonic()
         self._credentials = self._credentials_for(settings, files)
         in_flight = sum(
@@ -126,6 +172,8 @@ class Exporter:
         )
         self._budget = _budget(settings.api.rate_limit, in_flight, now)
         self.parts = Parts(
+            may_send=self._coordinator.may_send,
+            nonce_refused=self._coordinator.nonce_refused,
             schedule=Schedule(self.plan.targets, now),
             credentials=self._credentials,
             asking={kind: resource.asking() for kind, resource in RESOURCES.items()},
@@ -158,18 +206,65 @@ class Exporter:
         """Whether polling has begun."""
         return self.poller.has_begun
 
+    @property
+    def is_active(self) -> bool:
+        """Whether this process polls, and is not a standby."""
+        return self._coordinator.is_active
+
     def trouble(self) -> str | None:
         """Return why polling makes no progress, None while it does."""
-        return self.poller.trouble()
+        return self.poller.trouble() or self._coordinator.trouble()
+
+    async def run(self) -> None:
+        """Poll until cancelled, as far as the lease allows; then give it up."""
+        async with self._coordinator.running():
+            await self.poller.run()
+
+    @asynccontextmanager
+    async def holding_lease(self) -> AsyncIterator[None]:
+        """Hold the lease, if there is one, while the block runs. Raises LeaseHeldError where somebody else does."""
+        async with self._coordinator.holding():
+            yield
 
     def exposition(self) -> Exposition:
         """Return what is exposed, brought up to date."""
-        self.poller.bring_up_to_date()
+        self._bring_up_to_date()
         return self._exposition
+
+    def snapshot(self) -> Snapshot:
+        """Return what is exposed of targets: a standby knows of none."""
+        return self.store.snapshot() if self._was_active else Snapshot(())
+
+    def _bring_up_to_date(self) -> None:
+        self._follow_lease()
+        self.poller.bring_up_to_date()
+
+    def _follow_lease(self) -> None:
+        """Poll or do not, as the lease has it; with what is held now begin again as at the start."""
+        now, is_active = self._world.monotonic(), self._coordinator.is_active
+        if is_active == self._was_active:
+            return
+        self._was_active = is_active
+        # Whoever polled until now may have sent until now.
+        in_flight = 0
+        self.parts.pause_of_all.forget()
+        for credential in self._credentials.values():
+            in_flight += credential.settings.max_in_flight
+            credential.silence = Silence()
+            credential.pause.forget()
+            if credential.own_budget:
+                credential.own_budget.follow(credential.settings.max_in_flight, now)
+        self._budget.follow(in_flight, now)
+        self.parts.schedule.restart(now)
+        self.store.forget()
+
+    def _look_at_lease(self) -> None:
+        self._follow_lease()
+        self.poller.reconsider()
 
     def status(self) -> Status:
         """Return how everything is now."""
-        self.poller.bring_up_to_date()
+        self._bring_up_to_date()
         now, loading = self._world.moment(), self.loading
         exporter = ExporterStatus(
             version=__version__,
@@ -179,6 +274,7 @@ class Exporter:
             load_error=loading.problem,
             is_ready=self.is_ready,
             trouble=self.trouble(),
+            lease=self._coordinator.view(),
         )
         status = status_of(exporter, self.plan, self.parts, self.store, now)
         has_discovery = self._inventory.listing_interval is not None
@@ -190,6 +286,7 @@ class Exporter:
         Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
         """
         files = await asyncio.to_thread(_Files.of, settings, self._world)
+        engine = self._coordinator.prepare(settings.lease, self._world.engine_of)
         async with self._changing:
             known = self._known_after(files.secrets)
             inventory = await in_turns(inventory_of(settings, known))
@@ -201,6 +298,8 @@ class Exporter:
             retired = [credential.client for credential in self._credentials.values()]
             self._apply(loaded, credentials, renamed)
             self._keep(known, inventory)
+            self._coordinator.change(settings.lease, settings.api.timeout, engine)
+            self._look_at_lease()
         await asyncio.gather(*(client.close() for client in retired))
         return loaded.plan
 
@@ -317,6 +416,9 @@ class Exporter:
         wanted = [it for it in self.plan.targets if _squeezed(it.id) in sought]
         if sought != {_squeezed(it.id) for it in wanted}:
             return None
+        if not self.is_active:
+            why = "this process is a standby", None
+            return OnDemand(paused={why: len(wanted or self.plan.targets)})
         trouble = {state.target.key for state in self.store.states() if self._is_troubled(state)}
         return self.poller.poll_now({it.key for it in wanted} or trouble)
 
@@ -329,10 +431,11 @@ class Exporter:
             timeout=settings.api.timeout,
             id_format=settings.api.organization_id_format,
             classifier=self._classifier,
-            observe=self._results.exchanged,
+            observe=self._exchanged,
             reading=self._reading,
             monotonic=self._world.monotonic,
             wall=self._world.wall,
+            may_send=self._coordinator.may_send,
         )
         base_url = settings.api.base_url
         return {
@@ -370,6 +473,10 @@ class Exporter:
             own_budget=_budget(own, settings.max_in_flight, now) if own else None,
         )
 
+    def _exchanged(self, exchange: Exchange) -> None:
+        self._results.exchanged(exchange)
+        self._coordinator.exchanged(is_answered=exchange.status is not None)
+
     def _found(self, credential: str, find: Find) -> None:
         self._results.unasked_answer(credential, find)
         for key in find.doubtful:
@@ -384,6 +491,7 @@ class Exporter:
         show(catalog.SERIES, lambda: self.store.series)
         show(catalog.RELOAD_SUCCESSFUL, lambda: self.loading.problem is None)
         show(catalog.RELOAD_TIMESTAMP, lambda: self.loading.at)
+        show(catalog.ACTIVE, lambda: self._coordinator.is_active)
         each, credentials = self._telemetry.show_each, self._credentials
         each(
             catalog.API_PAUSED,

@@ -82,6 +82,7 @@ def _run(flags: argparse.Namespace, signals: Signals) -> int:
     # Not at the top of the file: --help, --version and bad flags answer at once without the libraries.
     with _rich_hidden():
         from exporter.config import ConfigError, SecretError  # noqa: PLC0415
+        from exporter.coordination.keeper import LeaseHeldError  # noqa: PLC0415
         from exporter.custody.environment import EnvironmentMistakeError  # noqa: PLC0415
         from exporter.logs import configure  # noqa: PLC0415
 
@@ -92,7 +93,7 @@ def _run(flags: argparse.Namespace, signals: Signals) -> int:
     except (ConfigError, SecretError, EnvironmentMistakeError) as error:
         _tell(str(error))
         return BAD_USAGE
-    except ListenError as error:
+    except (LeaseHeldError, ListenError) as error:
         _tell(f"{PROGRAM}: {error}")
         return RUNTIME_FAILURE
     except asyncio.CancelledError:

@@ -69,15 +69,15 @@ ARROWS: Final[Mapping[str, frozenset[str]]] = {
         "resources": "config custody discovery metrics",
         "state": "custody metrics resources",
         "polling": "config custody discovery metrics resources state",
-        "status": "discovery polling resources state",
-        "web": "access discovery metrics polling resources state status",
+        "status": "coordination discovery polling resources state",
+        "web": "access coordination discovery metrics polling resources state status",
         "report": "config polling resources state",
         "probe": "config custody polling report resources strict_yaml",
         "simulator": "config web",
         "reload": "access config custody polling",
-        "assembly": "config custody discovery metrics polling reload resources state status",
-        "app": "access assembly config metrics polling probe reload report state web",
-        "cli": "access app config custody simulator web",
+        "assembly": "config coordination custody discovery metrics polling reload resources state status",
+        "app": "access assembly config coordination custody metrics polling probe reload report state web",
+        "cli": "access app config coordination custody simulator web",
     }.items()
 } | {"foundation": frozenset()}
 """What each room may import besides itself."""

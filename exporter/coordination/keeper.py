@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from exporter.coordination.engine import Engine, EngineError
 from exporter.coordination.lease import GIVEN_UP, RENEWALS, Lease
@@ -24,17 +24,25 @@ class LeaseHeldError(Exception):
     """Somebody else holds the lease, or nobody can tell: the message says who or why, and what to do."""
 
 
+class NonceBounds(Protocol):
+    """Between which nonces those of this process have to be (above, up_to), and the highest used; in nanoseconds."""
+
+    above: int
+    up_to: int | None
+    highest: int
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a keeper takes from outside.
 
-    boottime: seconds that count the machine's sleep too. wall: Unix seconds. nonce: the highest that this process has
-    used, in nanoseconds. changed: called when the record was read or written, and when the lease has ended.
+    boottime: seconds that count the machine's sleep too. wall: Unix seconds. nonces: the bounds that it sets. changed:
+    called when the record was read or written, and when the lease has ended.
     """
 
     boottime: Callable[[], float]
     wall: Callable[[], float]
-    nonce: Callable[[], int]
+    nonces: NonceBounds
     changed: Callable[[], None]
 
 
@@ -163,7 +171,7 @@ class Keeper:
         """Read and write once; return whether that is that, as nobody else has written in between."""
         around, lease = self._around, self.lease
         found = await self._engine.read()
-        record = lease.decide(found, around.boottime(), around.wall(), around.nonce())
+        record = lease.decide(found, around.boottime(), around.wall(), around.nonces.highest)
         if record is None:
             return True
         # A renewal that took long to arrive must not seem younger than it is.
@@ -171,6 +179,7 @@ class Keeper:
         if not await self._engine.swap(found, record):
             return False
         lease.wrote(replace(found, record=record), around.boottime(), sent_at)
+        around.nonces.above, around.nonces.up_to = lease.above, lease.up_to
         return True
 
     def _failed(self, problem: str) -> None:

@@ -50,7 +50,8 @@ class Lease:
 
     me: unique among all processes that ever ran, so that a record with this name was written by this process. found:
     what was read or written last. above: nonces of this process must be above it; up_to: none may be above it; both in
-    nanoseconds. rival: another holder's record, once it was seen to live. loss: why the lease was lost last.
+    nanoseconds. standby: who was waiting at the last look. rival: another holder's record, once it was seen to live.
+    loss: why the lease was lost last.
     """
 
     def __init__(self, me: str, terms: Terms) -> None:
@@ -58,6 +59,7 @@ class Lease:
         self.terms = terms
         self.found: Found | None = None
         self.above = self.up_to = 0
+        self.standby = ""
         self.rival: Record | None = None
         self.loss = ""
         self._ceiling = 0
@@ -96,6 +98,7 @@ class Lease:
         """
         record = found.record
         self._observe(found, now)
+        self.standby = record.standby if record is not None else ""
         if self._is_mine(record, now):
             # The successor begins at once, so the last request has to have ended.
             if self._may_give_up(record, now):

@@ -16,6 +16,7 @@ import pyotp
 from pydantic import SecretStr
 
 from exporter.config import Secrets
+from exporter.custody.errors import MayNotSendError
 from exporter.custody.secret_forms import hide
 
 SENT_OF_LATE = 16
@@ -33,21 +34,50 @@ def sign(secret: bytes, target: bytes, nonce: str, body: bytes = b"") -> str:
     return base64.b64encode(hmac.digest(secret, target + digest, "sha512")).decode()
 
 
+@dataclass(slots=True)
+class NonceBounds:
+    """Between which nonces those of every key have to be, in nanoseconds.
+
+    above: a process before this one may have used any up to it. up_to: the one after it begins above that; None without
+    a limit. highest: that was used.
+    """
+
+    above: int = 0
+    up_to: int | None = None
+    highest: int = 0
+
+
 class Nonce:
     """The strictly increasing number that Kraken wants with each request of a key.
 
     It follows the wall clock, and steps by one where that stands still or goes back.
     """
 
-    def __init__(self, unit: str, wall_ns: Callable[[], int], last: "_Last | None" = None) -> None:
+    def __init__(
+        self,
+        unit: str,
+        wall_ns: Callable[[], int],
+        last: "_Last | None" = None,
+        bounds: NonceBounds | None = None,
+    ) -> None:
         self._divisor = NANOSECONDS_IN[unit]
         self._wall_ns = wall_ns
         self._last = last or _Last()
+        self._bounds = bounds or NonceBounds()
 
     def next(self) -> str:
-        """Return the decimal text of a number larger than any before."""
-        self._last.number = max(self._last.number + 1, self._wall_ns() // self._divisor)
-        return str(self._last.number)
+        """Return the decimal text of a number larger than any before. Raises MayNotSendError where none may be used."""
+        bounds, divisor = self._bounds, self._divisor
+        least = max(self._last.number, bounds.above // divisor) + 1
+        number = max(least, self._wall_ns() // divisor)
+        if bounds.up_to is not None and number > bounds.up_to // divisor:
+            # The wall clock was set forward: nonces step until the bound has followed it.
+            number = least
+            if number > bounds.up_to // divisor:
+                raise MayNotSendError
+        self._last.number = number
+        bounds.highest = max(bounds.highest, number * divisor)
+        return str(number)
 
 
 @dataclass(slots=True)
@@ -58,15 +88,20 @@ class _Last:
 
 
 class Nonces:
-    """The nonces of every key that this process has used: Kraken never accepts a smaller one again."""
+    """The nonces of every key that this process has used: Kraken never accepts a smaller one again.
 
-    def __init__(self, wall_ns: Callable[[], int]) -> None:
+    bounds: of all keys; may change at any time.
+    """
+
+    def __init__(self, wall_ns: Callable[[], int], bounds: NonceBounds | None = None) -> None:
+        self.bounds = bounds or NonceBounds()
         self._wall_ns = wall_ns
         self._last: dict[SecretStr, _Last] = {}
 
     def of(self, api_key: SecretStr, unit: str) -> Nonce:
         """Return a source of nonces for `api_key` that count in `unit`, beyond any that were taken before."""
-        return Nonce(unit, self._wall_ns, self._last.setdefault(api_key, _Last()))
+        last = self._last.setdefault(api_key, _Last())
+        return Nonce(unit, self._wall_ns, last, self.bounds)
 
 
 class KeyAuth(httpx.Auth):
@@ -83,7 +118,7 @@ class KeyAuth(httpx.Auth):
         self._sent_of_late: deque[str] = deque(maxlen=SENT_OF_LATE)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sign `request` and let it go; nothing in the answer makes it go again."""
+        """Sign `request` and let it go; nothing in the answer makes it go again. Raises MayNotSendError."""
         nonce = self._nonce.next()
         secret = self._secrets.api_secret.get_secret_value()
         request.headers["api-key"] = self._secrets.api_key.get_secret_value()

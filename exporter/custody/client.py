@@ -32,7 +32,14 @@ from exporter.custody.classify import (
 )
 from exporter.custody.connections import LOCATION
 from exporter.custody.document import InvalidAnswerError, TooManyValuesError, parse_json
-from exporter.custody.errors import LONGEST_FORM, LONGEST_TEXT, CustodyError, Delivery, Reaction
+from exporter.custody.errors import (
+    LONGEST_FORM,
+    LONGEST_TEXT,
+    CustodyError,
+    Delivery,
+    MayNotSendError,
+    Reaction,
+)
 from exporter.custody.shape import IsPrivate, shape_of
 from exporter.custody.transport import ASKED_FOR, ON_SEND, UnaskedAnswerError
 from exporter.threads import unresolved
@@ -59,6 +66,10 @@ def _as_it_says(error: CustodyError) -> Reaction:
 
 def _nothing(error: CustodyError) -> None:
     del error
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +139,8 @@ class Surroundings:
 
     timeout: seconds for a whole request. id_format: how ids of organizations are written in paths. observe: told of
     every request when it ends. reading: bounds the memory of all answers that are being read. heard: told of every
-    answer, once it is decoded.
+    answer, once it is decoded. may_send: whether a request may leave now; asked before a nonce is taken, and
+    again when the way to the API is open.
     """
 
     timeout: float
@@ -139,6 +151,7 @@ class Surroundings:
     monotonic: Callable[[], float]
     wall: Callable[[], float]
     heard: Callable[[Answer], None] = no_one
+    may_send: Callable[[], bool] = _always
 
 
 class _Departure:
@@ -147,13 +160,16 @@ class _Departure:
     at: monotonic seconds.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], may_send: Callable[[], bool]) -> None:
         self._monotonic = monotonic
+        self._may_send = may_send
         self.at = monotonic()
         self._has_left = False
 
     def leave(self) -> None:
-        """Note that the request is about to be sent to the API, the way to which is open."""
+        """Note that the request is about to be sent to the API, the way to which is open. Raises MayNotSendError."""
+        if not self._may_send():
+            raise MayNotSendError
         self.at = self._monotonic()
         self._has_left = True
 
@@ -190,7 +206,7 @@ class CustodyClient:
         await self._http.aclose()
 
     async def ask(self, request: Request[Result], then: Then[Result] = nothing_more) -> Result:
-        """Send one request and return what its answer says. Raises CustodyError.
+        """Send one request and return what its answer says. Raises CustodyError and MayNotSendError.
 
         then: what is to be done with it before another answer is decoded.
         """
@@ -207,15 +223,20 @@ class CustodyClient:
         return f"{base}{request.path}{request.query}".format(id=quote(written))
 
     async def _ask(self, request: Request[Result], then: Then[Result]) -> Result:
-        exchange = Exchange(request.endpoint, request.about)
+        exchange: Exchange | None = Exchange(request.endpoint, request.about)
         with self._shared.reading.room.place() as take:
             try:
                 answer, seconds = await self._exchange(request, take)
-                exchange = replace(
-                    exchange, status=answer.status, seconds=seconds, clock_skew=_clock_skew(answer)
+                exchange = Exchange(
+                    request.endpoint, request.about, answer.status, seconds, _clock_skew(answer)
                 )
+            except MayNotSendError:
+                # Nothing was exchanged.
+                exchange = None
+                raise
             finally:
-                self._shared.observe(exchange)
+                if exchange is not None:
+                    self._shared.observe(exchange)
             async with self._shared.reading.alone:
                 answer = await in_turns(_decoded(answer))
                 self._shared.heard(answer)
@@ -267,7 +288,9 @@ class CustodyClient:
         They go from its sending to its last byte. The answer's document is not decoded yet. take: takes room for bytes
         of it.
         """
-        departure = _Departure(self._shared.monotonic)
+        if not self._shared.may_send():
+            raise MayNotSendError
+        departure = _Departure(self._shared.monotonic, self._shared.may_send)
         extensions = {ON_SEND: departure.leave, ASKED_FOR: request.about}
         auth = self._auth if request.is_signed else None
         try:

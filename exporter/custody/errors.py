@@ -103,6 +103,10 @@ class CustodyError(Exception):
         return "nonce" in self.type.lower()
 
 
+class MayNotSendError(Exception):
+    """A request was not sent, and is no failure of anything: another process may be sending in place of this one."""
+
+
 DOCUMENTED_PROBLEMS: Final = (
     (400, "BadRequest"),
     (403, "PermissionDenied"),

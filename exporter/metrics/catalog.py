@@ -166,4 +166,14 @@ RELOAD_TIMESTAMP: Final = Metric(
     unit="seconds",
     source="clock",
 )
-EXPORTER: Final = Group("Exporter", (BUILD_INFO, SERIES, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP))
+ACTIVE: Final = Metric(
+    name="kraken_custody_exporter_active",
+    type="gauge",
+    help="Whether this process polls: 0 while it waits for the lease of another.",
+    labels=(),
+    unit="",
+    source="lease",
+)
+EXPORTER: Final = Group(
+    "Exporter", (BUILD_INFO, SERIES, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, ACTIVE)
+)

@@ -39,10 +39,16 @@ class Budget:
         """Begin at `now` (monotonic seconds), where a predecessor may have had `in_flight` requests on their way."""
         self.requests = requests
         self.window = window
+        self._in_flight = 0
+        self._free_at: list[float] = []
+        self.follow(in_flight, now)
+
+    def follow(self, in_flight: int, now: float) -> None:
+        """Begin again at `now`, until when another process may have sent, with `in_flight` requests on their way."""
         self._began, self._empty_places = now, in_flight + 1
         self._due = self._first_due
-        self._in_flight = 0
-        self._free_at = [now + window + UNANSWERED_GRACE_SECONDS] * min(in_flight, requests)
+        for _ in range(min(in_flight, self.requests)):
+            heapq.heappush(self._free_at, now + self.window + UNANSWERED_GRACE_SECONDS)
 
     @property
     def gap(self) -> float:

@@ -16,6 +16,8 @@ from exporter.resources.resource import Ask, Exposable
 class Parts:
     """What a poller is made of.
 
+    may_send: whether a request may go now, as far as other processes go. nonce_refused: told that the API has seen a
+    larger nonce.
     credentials: by name. asking: by the kind of target. pause_of_all: of every credential at once. waited: told the
     seconds in which a request waited for the budget alone. heard: told each answer once it is published, as it may say
     what else there is to poll.
@@ -23,6 +25,8 @@ class Parts:
     number from 0 up to 1, anew at each call.
     """
 
+    may_send: Callable[[], bool]
+    nonce_refused: Callable[[], None]
     schedule: Schedule
     credentials: Mapping[str, Credential]
     asking: Mapping[str, Ask]

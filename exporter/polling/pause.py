@@ -107,6 +107,12 @@ class Pause:
         self._is_on_trial = False
         return True
 
+    def forget(self) -> None:
+        """Be as at the start."""
+        self._began_at = self.since = self.cause = None
+        self._seconds = 0.0
+        self._is_on_trial = False
+
     def settle(self, sent_at: float, *, answered: bool, cause: Cause | None = None) -> bool:
         """Note that a request ended without being refused; return whether that ended the pause.
 
@@ -117,8 +123,7 @@ class Pause:
             return False
         self._is_on_trial = False
         if answered:
-            self._began_at = self.since = self.cause = None
-            self._seconds = 0.0
+            self.forget()
         elif cause is not None:
             self.cause = cause
         return answered

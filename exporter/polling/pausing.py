@@ -45,6 +45,8 @@ class Pauses:
 
         generation: the credential's when it was sent; what is refused with older secrets says nothing of these.
         """
+        if error.refuses_nonce:
+            self._parts.nonce_refused()
         cause = cause_of(error)
         everything, own = self._observed(credential)
         reaction = Reaction.PAUSE_ALL if self._is_all_blocked(target, error) else error.reaction

@@ -115,7 +115,9 @@ class Poller:
         self._look_at_clocks()
         self._requests.withdraw_doubtful(now)
         self._parts.results.show_overdue_tries(now - self._patience())
-        self._show_blocked(now)
+        # What keeps a standby from polling is no failure.
+        if self._parts.may_send():
+            self._show_blocked(now)
 
     def _look_at_clocks(self) -> None:
         now, clocks = self._parts.moment(), self._parts.clocks
@@ -172,6 +174,9 @@ class Poller:
     def _send_ready(self, now: float) -> float:
         """Send every request that may go at `now`; return when to look again."""
         parts = self._parts
+        if not parts.may_send():
+            self._waiting_since = None
+            return math.inf
         while True:
             entry, look_again_at = parts.schedule.next(now, self._turns(now))
             if entry is None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 
-from exporter.custody.errors import INTERNAL_TYPE, CustodyError, Delivery
+from exporter.custody.errors import INTERNAL_TYPE, CustodyError, Delivery, MayNotSendError
 from exporter.logs import get_logger
 from exporter.polling.budget import Budget
 from exporter.polling.credential import Credential
@@ -91,6 +91,11 @@ class Requests:
         delivery = Delivery.UNANSWERED
         try:
             delivery = await self._ask(entry, credential, sent_at)
+        except MayNotSendError:
+            # It was no request, and its target is due as before.
+            delivery = Delivery.NEVER_SENT
+            self._pauses.unanswered(credential, sent_at)
+            entry.move(entry.place.retried(self._parts.monotonic()))
         except Exception as error:
             log.exception("request_crashed", target=entry.target.id)
             self._crashed(entry, credential, error, sent_at)

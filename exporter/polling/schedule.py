@@ -141,6 +141,14 @@ class Schedule:
                 entry = self._by_key[old.key]
                 entry.move(entry.place.kept(target, now, is_renewed=False))
 
+    def restart(self, now: float) -> None:
+        """Begin again as at the start; what is under way means nothing any more."""
+        entries = self.entries
+        self._arrange(())
+        for entry in entries:
+            entry.drop()
+        self._arrange([self._new(entry.target, now) for entry in entries])
+
     def hurry(self, now: float) -> None:
         """Make every target due at once, but for those whose poll is under way."""
         entries = self.entries

@@ -165,7 +165,11 @@ class FirstContact:
         """Return what asks with each credential."""
         means, api = self.means, self.settings.api
         connector = Connector(
-            Nonces(means.wall_ns), cleaner, means.wall, means.boottime, means.transport
+            Nonces(means.wall_ns, means.bounds),
+            cleaner,
+            means.wall,
+            means.boottime,
+            means.transport,
         )
         classifier, reading = Classifier(), Reading()
         # Keys of answers that are names of ours, for example in an object that has a member for each vault.
@@ -188,6 +192,7 @@ class FirstContact:
                     monotonic=means.monotonic,
                     wall=means.wall,
                     heard=heard,
+                    may_send=means.may_send,
                 )
                 return connector.client(
                     secrets[name],

@@ -7,12 +7,13 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import httpx
 
 from exporter.clocks import boottime
+from exporter.custody.auth import NonceBounds
 from exporter.custody.classify import Answer
 from exporter.custody.client import CustodyClient, Exchange, Request, shape_of_answer
 from exporter.custody.errors import CustodyError, Delivery
@@ -36,6 +37,7 @@ class Means:
 
     monotonic: seconds of the event loop's clock. boottime: the same, but it goes on while the machine sleeps. wall,
     wall_ns: Unix time. sleep: waits so many seconds. transport: what carries requests, None for the real network.
+    bounds: of nonces. may_send: whether a request may go now.
     """
 
     monotonic: Callable[[], float] = time.monotonic
@@ -44,6 +46,8 @@ class Means:
     wall_ns: Callable[[], int] = time.time_ns
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     transport: httpx.AsyncBaseTransport | None = None
+    bounds: NonceBounds = field(default_factory=NonceBounds)
+    may_send: Callable[[], bool] = lambda: True
 
 
 class Pace:

@@ -187,6 +187,12 @@ class Store:
         shared = self._descriptions.exchange(held, state.balances.described, state.balances.new)
         return replace(state, balances=replace(state.balances, described=shared, new={}))
 
+    def forget(self) -> None:
+        """Know of every target no more than at the start."""
+        for state in list(self.states()):
+            self.put(TargetState(state.target))
+        self._look_ahead()
+
     def show_paused(self, credentials: frozenset[str]) -> None:
         """Show the targets of these credentials, and no others, as paused."""
         if credentials != self._paused:

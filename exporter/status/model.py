@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from exporter.coordination.coordinator import LeaseView
 from exporter.discovery.inventory import Inventory
 from exporter.polling.pause import Cause
 from exporter.polling.plan import Shortage
@@ -121,7 +122,7 @@ class ExporterStatus:
     """The process.
 
     config_file: None for the demo. loaded_at: when the configuration was last loaded; load_error: what was wrong with
-    it since. trouble: why polling makes no progress, None while it does.
+    it since. trouble: why polling makes no progress, None while it does. lease: None where this process always polls.
     """
 
     version: str
@@ -131,6 +132,7 @@ class ExporterStatus:
     load_error: str | None
     is_ready: bool
     trouble: str | None
+    lease: LeaseView | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,10 @@ def verdict(status: Status) -> Verdict:
     """Return the first thing to know."""
     if status.exporter.trouble and status.exporter.is_ready:
         return Verdict("Polling is stuck", "stale")
+    lease = status.exporter.lease
+    if lease and not lease.is_active:
+        holder = f"{lease.holder} is" if lease.holder else "nobody is known to be"
+        return Verdict(f"Standby: {holder} active", "waiting")
     counts, total = status.counts(), len(status.targets)
     told = [f"{counts[state]} {state}" for state in STATES if state != "up" and counts[state]]
     text = f"{', '.join(told)}, {counts['up']} of {total} up"
@@ -143,6 +147,8 @@ def silence_of(status: Status) -> SilenceTold | None:
 def polling(status: Status) -> str:
     """Return whether polling goes on, as the panel of the exporter says it."""
     paused = [pause.credential for pause in status.budget.pauses]
+    if status.exporter.lease and not status.exporter.lease.is_active:
+        return "waits for the lease"
     if status.exporter.trouble or not paused:
         return status.exporter.trouble or "in progress"
     if None in paused:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from exporter.coordination.coordinator import LeaseView
 from exporter.discovery.inventory import Inventory, Organization, Unpolled
 from exporter.discovery.known import Found
 from exporter.state.state import Failure
@@ -60,6 +61,19 @@ def _exporter(exporter: ExporterStatus) -> JsonObject:
         "lastLoadError": exporter.load_error,
         "ready": exporter.is_ready,
         "trouble": exporter.trouble,
+        "lease": exporter.lease and _lease(exporter.lease),
+    }
+
+
+def _lease(lease: LeaseView) -> JsonObject:
+    return {
+        "name": lease.name,
+        "active": lease.is_active,
+        "process": lease.me,
+        "holder": lease.holder or None,
+        "since": _moment(lease.since),
+        "standby": lease.standby or None,
+        "problem": lease.problem or None,
     }
 
 

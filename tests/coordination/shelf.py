@@ -12,12 +12,13 @@ NOON = 1_790_000_000.0
 
 
 class Shelf:
-    """Keeps one record, and everything that was ever written."""
+    """Keeps one record, and everything that was ever written. is_away: whether nobody can reach it."""
 
     def __init__(self) -> None:
         self.record: Record | None = None
         self.version = 0
         self.epoch = ""
+        self.is_away = False
         self.written: list[Record] = []
 
     def found(self) -> Found:

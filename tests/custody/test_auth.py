@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 
 from exporter.config import Secrets
-from exporter.custody.auth import KeyAuth, Nonce, Nonces, secret_texts, sign
+from exporter.custody.auth import NANOSECONDS_IN, KeyAuth, Nonce, Nonces, secret_texts, sign
+from exporter.custody.errors import MayNotSendError
 from tests.simulator.calling import API_SECRET, NOON
 from tests.simulator.test_guard import DERIVED, VECTORS
 
@@ -234,3 +235,45 @@ def test_the_last_sixteen_sent_texts_are_left_out_and_older_ones_forgotten() -> 
         signatures.append(request.headers["api-sign"])
     cleaned = auth.without_sent(" ".join(signatures))
     assert [signature for signature in signatures if signature in cleaned] == signatures[:1]
+
+
+@pytest.mark.parametrize("unit", ["nanoseconds", "microseconds", "milliseconds"])
+def test_nonces_begin_above_what_a_process_before_may_have_used(unit: str) -> None:
+    divisor = NANOSECONDS_IN[unit]
+    nonces = Nonces(WallClock(NOON_NS))
+    nonces.bounds.above = NOON_NS + HOUR_NS + 1
+    first = int(nonces.of(SecretStr("key"), unit).next())
+    # The largest that was allowed until then, in this unit.
+    assert first == (NOON_NS + HOUR_NS + 1) // divisor + 1
+
+
+@pytest.mark.parametrize("unit", ["nanoseconds", "microseconds", "milliseconds"])
+def test_no_nonce_is_above_its_bound(unit: str) -> None:
+    divisor = NANOSECONDS_IN[unit]
+    nonces = Nonces(WallClock(NOON_NS))
+    nonces.bounds.up_to = NOON_NS + 2 * divisor
+    nonce = nonces.of(SecretStr("key"), unit)
+    taken = [int(nonce.next()) for _ in range(3)]
+    assert taken == [NOON_NS // divisor + step for step in range(3)]
+    with pytest.raises(MayNotSendError):
+        nonce.next()
+    nonces.bounds.up_to += divisor
+    assert int(nonce.next()) == taken[-1] + 1
+
+
+def test_a_clock_that_is_set_forward_uses_up_no_nonces() -> None:
+    clock = WallClock(NOON_NS)
+    nonces = Nonces(clock)
+    nonces.bounds.up_to = NOON_NS + 60 * 10**9
+    nonce = nonces.of(SecretStr("key"), "milliseconds")
+    first = int(nonce.next())
+    clock.now += HOUR_NS
+    assert [int(nonce.next()) for _ in range(2)] == [first + 1, first + 2]
+
+
+def test_the_highest_nonce_of_all_keys_is_known_in_nanoseconds() -> None:
+    nonces = Nonces(WallClock(NOON_NS))
+    nonces.of(SecretStr("key"), "milliseconds").next()
+    assert nonces.bounds.highest == NOON_NS // 10**6 * 10**6
+    nonces.of(SecretStr("other"), "nanoseconds").next()
+    assert nonces.bounds.highest == NOON_NS

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from base64 import b64decode
+from itertools import count
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from pydantic import SecretBytes, SecretStr
 from exporter import __version__
 from exporter.config import Secrets
 from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading
-from exporter.custody.errors import CustodyError, Delivery, Reaction
+from exporter.custody.errors import CustodyError, Delivery, MayNotSendError, Reaction
 from exporter.custody.transport import ON_SEND
 from exporter.resources.vault_balances import WITH_PARAMETERS
 from exporter.simulator.revisions import R1, R2, R3, R4, Revision
@@ -631,3 +632,20 @@ def test_more_errors_than_are_looked_at_are_a_failure(warnings: int) -> None:
         assert failure(api).message == ""
     else:
         assert ask_vault(api).rows == ()
+
+
+@pytest.mark.parametrize(
+    "asked_at", [1, 2], ids=["before a nonce is taken", "right before sending"]
+)
+def test_a_request_that_may_not_go_is_not_sent_and_not_counted(asked_at: int) -> None:
+    looks = iter(look < asked_at for look in count(1))
+    network, exchanges = Api(answer()), list[Exchange]()
+
+    class Sending(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            request.extensions[ON_SEND]()
+            return network(request)
+
+    with pytest.raises(MayNotSendError):
+        ask_vault(Sending(), may_send=lambda: next(looks), observe=exchanges.append)
+    assert (network.requests, exchanges) == ([], [])

@@ -278,3 +278,15 @@ def test_another_limit_right_after_the_start_leaves_places_empty_for_the_process
     budget = Budget(100, WINDOW, in_flight=5, now=0.0)
     budget.change(100, WINDOW / 2, 0.0)
     assert budget.ready_at(0.0) == pytest.approx(6 * budget.gap)
+
+
+def test_whoever_follows_another_process_begins_as_after_a_restart() -> None:
+    budget = fresh(10)
+    for _ in range(3):
+        moment = send_at(budget, 60.0)
+        budget.give_back(Delivery.ANSWERED, moment)
+    budget.follow(2, moment)
+    restarted = Budget(10, WINDOW, in_flight=2, now=moment)
+    assert budget.ready_at(moment) == restarted.ready_at(moment)
+    # What this process has sent itself counts as before.
+    assert budget.used(moment) == restarted.used(moment) + 3

@@ -211,3 +211,13 @@ def test_a_trial_request_that_is_refused_makes_room_for_another_one() -> None:
     pause = active_pause()
     pause.begin(REFUSAL, send_trial(pause), now=161.0)
     assert pause.ends_at() == 281.0
+
+
+def test_a_pause_that_is_forgotten_is_as_at_the_start() -> None:
+    pause = Pause(60.0, 900.0)
+    for sent_at in (0.0, 100.0):
+        pause.begin(REFUSAL, sent_at, sent_at)
+    pause.forget()
+    assert (pause.is_active, pause.cause, pause.since, pause.ends_at()) == (False, None, None, 0.0)
+    pause.begin(REFUSAL, 200.0, 200.0)
+    assert pause.ends_at() == 260.0

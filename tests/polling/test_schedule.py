@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.polling.difference import Difference
+from exporter.polling.place import Place
 from exporter.polling.retry import Poll
 from exporter.polling.schedule import Entry, Schedule, Turn
 from exporter.resources.target import Target, TargetChange
@@ -339,3 +340,16 @@ def test_after_a_reload_new_targets_are_due_at_once_and_those_that_left_are_drop
     assert kept is stays
     assert (fresh.target, fresh.place.due, fresh.place.ready_at) == (new, 30.0, 30.0)
     assert [entry.is_dropped for entry in (fresh, stays, leaves)] == [False, False, True]
+
+
+def test_a_restart_makes_every_target_due_as_if_it_was_never_polled() -> None:
+    schedule = made(a=60.0, b=30.0)
+    poll(schedule, 0.0)
+    before = schedule.entries
+    before[1].move(before[1].place.begun(poll_of, 1.0))
+    schedule.restart(50.0)
+    assert all(entry.is_dropped for entry in before)
+    assert [entry.target for entry in schedule.entries] == [entry.target for entry in before]
+    assert [entry.place for entry in schedule.entries] == [
+        Place(entry.target, due=50.0, ready_at=50.0) for entry in before
+    ]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from exporter.coordination.coordinator import LeaseView
 from exporter.polling.pause import Cause
 from exporter.resources.target import Target
 from exporter.state.state import Failure, PollResult, TargetState
@@ -54,6 +55,17 @@ EXPORTER = ExporterStatus(
     is_ready=True,
     trouble=None,
 )
+STANDBY = LeaseView(
+    name="treasury",
+    me="host-b-2",
+    is_active=False,
+    holder="host-a-1",
+    since=NOW - 7300,
+    standby="",
+    problem="",
+)
+LEASE_HELD = replace(STANDBY, me="host-a-1", is_active=True, standby="host-b-2")
+LEASE_OUT_OF_REACH = replace(STANDBY, holder="", since=None, problem="no answer within 6 s")
 BUDGET = BudgetStatus(
     requests=100,
     window=30.0,

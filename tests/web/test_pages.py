@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from exporter.coordination.coordinator import LeaseView
 from exporter.polling.plan import Shortage
 from exporter.resources.fields import InvalidRow
 from exporter.state.state import Failure
@@ -21,11 +22,14 @@ from tests.web.statuses import (
     EVIL,
     EXPORTER,
     FAILURE,
+    LEASE_HELD,
+    LEASE_OUT_OF_REACH,
     NOW,
     OWN_LIMIT,
     PAUSE,
     REFUSED,
     SILENT,
+    STANDBY,
     failing,
     status,
     told,
@@ -100,6 +104,21 @@ def cell(page: str, column: int) -> str:
             "stale",
         ),
         (
+            status(told(), exporter=replace(EXPORTER, lease=STANDBY)),
+            "Standby: host-a-1 is active",
+            "waiting",
+        ),
+        (
+            status(told(), exporter=replace(EXPORTER, lease=LEASE_OUT_OF_REACH)),
+            "Standby: nobody is known to be active",
+            "waiting",
+        ),
+        (
+            status(up(), exporter=replace(EXPORTER, lease=LEASE_HELD)),
+            "The target is up",
+            "up",
+        ),
+        (
             status(told(), exporter=replace(EXPORTER, trouble="not begun", is_ready=False)),
             "1 waiting, 0 of 1 up",
             "waiting",
@@ -128,6 +147,28 @@ def test_the_page_tells_what_runs_since_when_and_with_which_configuration() -> N
 def test_the_panel_says_what_pauses(credentials: tuple[str | None, ...], told: str) -> None:
     pauses = tuple(replace(PAUSE, credential=name) for name in credentials)
     assert polling(status(budget=replace(BUDGET, pauses=pauses))) == told
+
+
+@pytest.mark.parametrize(
+    ("lease", "told"),
+    [
+        (STANDBY, "This process is a standby and polls nothing. host-a-1 is active for 2h1m"),
+        (STANDBY, "; host-b-2 takes over when it stops."),
+        (replace(STANDBY, since=NOW + 3600), "host-a-1 is active just now"),
+        (LEASE_OUT_OF_REACH, "The lease treasury cannot be read or written: no answer within 6 s"),
+        (LEASE_OUT_OF_REACH, "Nobody is known to hold the lease treasury ; host-b-2 takes it as"),
+        (LEASE_HELD, "Lease treasury , held by host-a-1 for 2h1m ; host-b-2 waits"),
+        (replace(LEASE_HELD, standby=""), "held by host-a-1 for 2h1m ; nobody is known to wait"),
+    ],
+)
+def test_the_page_says_who_holds_the_lease_since_when_and_who_waits(
+    lease: LeaseView, told: str
+) -> None:
+    assert told in shown(status(exporter=replace(EXPORTER, lease=lease)))
+
+
+def test_a_standby_does_not_say_that_it_polls() -> None:
+    assert polling(status(exporter=replace(EXPORTER, lease=STANDBY))) == "waits for the lease"
 
 
 def test_the_demo_has_no_configuration_file() -> None:

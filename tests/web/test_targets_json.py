@@ -24,10 +24,12 @@ from tests.web.statuses import (
     EVIL,
     EXPORTER,
     FAILURE,
+    LEASE_OUT_OF_REACH,
     OWN_LIMIT,
     PAUSE,
     REFUSED,
     SILENT,
+    STANDBY,
     failing,
     status,
     told,
@@ -77,6 +79,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                 "lastLoadError": "polling: unknown key",
                 "ready": True,
                 "trouble": None,
+                "lease": None,
             },
             "budget": {
                 "requests": 100,
@@ -235,6 +238,8 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
     "seen",
     [
         status(up(), failing(COLD), told(failure=FAILURE), credentials=(SILENT,)),
+        status(exporter=replace(EXPORTER, lease=STANDBY)),
+        status(exporter=replace(EXPORTER, lease=LEASE_OUT_OF_REACH)),
         status(
             failing(is_stale=True, failure=replace(FAILURE, status=None, type=EVIL, message=EVIL)),
             exporter=replace(EXPORTER, config_file=None, load_error=EVIL, trouble=EVIL),
@@ -246,7 +251,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
             ),
         ),
     ],
-    ids=["usual", "everything wrong"],
+    ids=["usual", "a standby", "a lease out of reach", "everything wrong"],
 )
 def test_whatever_is_told_is_as_documented(schema: "Validator", seen: Status) -> None:
     schema.validate(document(seen))

@@ -1,0 +1,200 @@
+"""Whether this process polls: always, or while it holds a lease. A reload may change which."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from exporter.config import LeaseSettings, RedisSettings
+from exporter.coordination.engine import Engine
+from exporter.coordination.keeper import Keeper, Surroundings
+from exporter.coordination.kubernetes import Cluster, KubernetesEngine
+from exporter.coordination.lease import Lease, Terms
+from exporter.coordination.redis import RedisEngine, Server
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """How the lease is, for people.
+
+    me: this process. holder: who polls, "" where nobody is known to. since: when it took the lease, in Unix seconds of
+    its own clock, None without a holder. standby: another process that waits, "" where none is known to.
+    problem: why the record cannot be read or written, "" where it can.
+    """
+
+    name: str
+    me: str
+    is_active: bool
+    holder: str
+    since: float | None
+    standby: str
+    problem: str
+
+
+def engine_of(
+    settings: LeaseSettings, environ: Mapping[str, str], wall: Callable[[], float]
+) -> Engine:
+    """Return the engine that `settings` name, which asks nothing yet. Raises EngineError where there can be none."""
+    if settings.kind == "kubernetes":
+        return KubernetesEngine(settings.name, Cluster.around(environ), wall)
+    redis = settings.redis
+    assert isinstance(redis, RedisSettings)  # noqa: S101 - the configuration has seen to it
+    server = Server(redis.url, redis.username or "", redis.password_file, redis.ca_file)
+    return RedisEngine(settings.name, server)
+
+
+class Coordinator:
+    """Holds the lease or waits for it where there is one; without one this process is always active.
+
+    me: unique among all processes that ever ran.
+    """
+
+    def __init__(self, me: str, surroundings: Surroundings) -> None:
+        self._me = me
+        self._around = surroundings
+        self._settings: LeaseSettings | None = None
+        self._keeper: Keeper | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._is_running = False
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def prepare(
+        self, settings: LeaseSettings | None, make: Callable[[LeaseSettings], Engine]
+    ) -> Engine | None:
+        """Return the engine that `change` needs for these settings, as far as it needs one. Raises what `make` does."""
+        if settings is None or _record_of(settings) == _record_of(self._settings):
+            return None
+        return make(settings)
+
+    def change(self, settings: LeaseSettings | None, timeout: float, engine: Engine | None) -> None:
+        """Go on with another lease, or none; what is kept until now is given up unless its record is the same.
+
+        timeout: seconds after which any request has ended. engine: as `prepare` has returned it.
+        """
+        if settings is None or engine is not None:
+            self._retire(timeout)
+            self._around.nonces.up_to = None
+        if settings is not None:
+            terms = Terms(settings.duration, timeout)
+            if engine is not None:
+                lease = Lease(self._me, terms)
+                self._keeper = Keeper(settings.name, lease, engine, self._around)
+                self._begin()
+            elif self._keeper is not None:
+                self._keeper.lease.terms = terms
+        self._settings = settings
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this process polls."""
+        return self._keeper is None or self._keeper.lease.holds(self._around.boottime())
+
+    def may_send(self) -> bool:
+        """Whether a request may go now."""
+        return self._keeper is None or self._keeper.lease.may_send(self._around.boottime())
+
+    def exchanged(self, *, is_answered: bool) -> None:
+        """Note that a request to the API has ended."""
+        if self._keeper is None:
+            return
+        if is_answered:
+            self._keeper.lease.answered()
+        else:
+            self._keeper.lease.unanswered(self._around.boottime())
+
+    def nonce_refused(self) -> None:
+        """Send nothing until the record was read again: who has it may be another by now."""
+        if self._keeper is not None:
+            self._keeper.lease.doubt(self._around.boottime())
+            self._keeper.look_again()
+
+    def trouble(self) -> str | None:
+        """Return why no progress is made, None where it is."""
+        return self._keeper.trouble() if self._keeper is not None else None
+
+    def view(self) -> LeaseView | None:
+        """Return how the lease is, None without one."""
+        keeper = self._keeper
+        if keeper is None:
+            return None
+        found = keeper.lease.found
+        record = found.record if found else None
+        is_active = self.is_active
+        # A record of this process's own may have ended, and one that was given up has no holder.
+        is_held = record is not None and (is_active or record.holder not in ("", self._me))
+        return LeaseView(
+            name=keeper.name,
+            me=self._me,
+            is_active=is_active,
+            holder=record.holder if record and is_held else "",
+            since=record.acquired if record and is_held else None,
+            standby=keeper.lease.standby if keeper.lease.standby != self._me else "",
+            problem=keeper.problem,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the lease, or wait for it, while the block runs; give it up then."""
+        self._is_running = True
+        self._begin()
+        try:
+            yield
+        finally:
+            await self._end()
+
+    @asynccontextmanager
+    async def holding(self) -> AsyncIterator[None]:
+        """Hold the lease while the block runs, for whoever polls once. Raises LeaseHeldError where somebody else does.
+
+        It takes as long as a renewal to see that another holder lives, and a whole duration to see that none does.
+        """
+        if self._keeper is not None:
+            try:
+                await self._keeper.wait()
+            except BaseException:
+                await self._end()
+                raise
+            self._around.changed()
+        async with self.running():
+            yield
+
+    async def _end(self) -> None:
+        keeper, keeping = self._keeper, self._keeping
+        self._is_running, self._keeping = False, None
+        ending = [*self._retiring, *([keeping] if keeping else [])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        if keeper is not None:
+            await keeper.release()
+            await keeper.close()
+
+    def _begin(self) -> None:
+        if self._is_running and self._keeper is not None:
+            self._keeping = asyncio.create_task(self._keeper.run())
+
+    def _retire(self, timeout: float) -> None:
+        keeper, keeping = self._keeper, self._keeping
+        self._keeper = self._keeping = None
+        if keeper is not None:
+            task = asyncio.create_task(_give_up(keeper, keeping, timeout))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+
+async def _give_up(keeper: Keeper, keeping: asyncio.Task[None] | None, timeout: float) -> None:  # noqa: ASYNC109 - not of this call
+    """Give up what `keeper` keeps once every request has ended: its successor may send at once."""
+    try:
+        if keeping is not None:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+        await asyncio.sleep(timeout)
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper.release()
+        await keeper.close()
+
+
+def _record_of(settings: LeaseSettings | None) -> object:
+    return settings and (settings.kind, settings.name, settings.redis)

@@ -1,0 +1,381 @@
+"""Exporters with one lease, in virtual time: who polls, what is exposed, and what the API sees."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.web.targets_json import targets_json
+from tests.coordination.shelf import DURATION, TIMEOUT, Shelf
+from tests.coordination.theatre import (
+    GAP,
+    LIMIT,
+    Api,
+    Process,
+    company,
+    exposed,
+    process,
+    settings,
+)
+from tests.polling.world import BEGINNING, now, run
+
+BOUND = DURATION + 3.0
+"""Within which a successor may send, from the last renewal on (contract, section 8)."""
+
+
+def is_orderly(api: Api) -> None:
+    """Make sure of what holds in each scene: one sender at a time, nonces that grow, and never more than n."""
+    assert api.fullest_window() <= LIMIT
+    assert not any(sent.is_refused for sent in api.sent)
+    for one, other in pairwise(sorted(api.sent, key=lambda it: it.checked)):
+        if one.process != other.process:
+            assert one.ended is not None
+            assert one.ended <= other.checked
+
+
+async def until(condition: Callable[[], bool], seconds: float) -> float:
+    """Wait for `condition` in virtual time; return how long that took."""
+    began = now()
+    while not condition():
+        assert now() - began <= seconds, f"not within {seconds} s"
+        await asyncio.sleep(0.1)
+    return now() - began
+
+
+def play(scene: Callable[[], Awaitable[None]]) -> list[dict[str, object]]:
+    """Play `scene` and return what was logged."""
+
+    async def main() -> None:
+        await scene()
+
+    with capture_logs() as logs:
+        run(main())
+    assert not [event for event in logs if "crashed" in event["event"]]
+    return [dict(event) for event in logs]
+
+
+def events(logs: list[dict[str, object]], *names: str) -> list[tuple[object, object]]:
+    return [(it["event"], it.get("holder")) for it in logs if it["event"] in names]
+
+
+def test_one_polls_and_a_standby_knows_of_no_target() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(10.0)
+            assert (a.is_active, b.is_active) == (True, False)
+            assert a.targets() > 0
+            standby = exposed(b.exporter)
+            assert "kraken_custody_exporter_active 0.0\n" in standby
+            assert "kraken_custody_exporter_series 0.0\n" in standby
+            names = {line.split("{")[0].split(" ")[0] for line in standby.splitlines()} - {"#"}
+            assert not [name for name in names if "_vault_" in name or "_target_" in name]
+            assert "kraken_custody_exporter_active 1.0\n" in exposed(a.exporter)
+            assert b.exporter.is_ready
+            assert b.exporter.trouble() is None
+            assert {sent.process for sent in a.api.sent} == {"a"}
+
+    logs = play(scene)
+    assert events(logs, "lease_acquired", "lease_held") == [
+        ("lease_acquired", "a"),
+        ("lease_held", "a"),
+    ]
+
+
+def test_a_standby_tells_people_and_programs_who_is_active_since_when() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(10.0)
+            lease = b.exporter.status().exporter.lease
+            assert lease
+            assert (lease.is_active, lease.holder, lease.me) == (False, "a", "b")
+            assert lease.since == pytest.approx(BEGINNING, abs=0.5)
+            held = a.exporter.status().exporter.lease
+            assert held
+            assert (held.is_active, held.holder, held.standby) == (True, "a", "b")
+            assert b'"holder":"a"' in targets_json(b.exporter.status())
+
+    play(scene)
+
+
+def test_a_poll_on_demand_at_a_standby_says_that_it_is_one() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (_, b):
+            asked = b.exporter.poll_now([])
+            assert asked
+            assert asked.is_in_vain
+            assert list(asked.lines()) == ["Not polled, this process is a standby: 3 targets."]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("ahead", [0.0, 3600.0, -3600.0])
+def test_a_killed_holder_is_followed_in_time_whatever_the_clocks_show(ahead: float) -> None:
+    async def scene() -> None:
+        async with company("a", "b", aheads=[ahead]) as (a, b):
+            await asyncio.sleep(20.0)
+            last = a.shelf.written[-1]
+            assert last.holder == "a"
+            await a.kill()
+            # At the worst it has just renewed.
+            await until(b.exporter.parts.may_send, BOUND)
+            await until(lambda: any(it.process == "b" for it in b.api.sent), 3 * GAP)
+            await asyncio.sleep(60.0)
+            is_orderly(a.api)
+
+    assert events(play(scene), "lease_acquired") == [
+        ("lease_acquired", "a"),
+        ("lease_acquired", "b"),
+    ]
+
+
+def test_twenty_clean_takeovers_in_a_row_each_take_three_seconds() -> None:
+    async def scene() -> None:
+        api, shelf = Api(), Shelf()
+        async with company("p0", shelf=shelf) as (first,):
+            first.api, holder = api, first
+            for number in range(1, 21):
+                successor = process(f"p{number}", api, shelf, ahead=(-1) ** number * 3600.0)
+                await successor.start()
+                await asyncio.sleep(20.0)
+                assert (holder.is_active, successor.is_active) == (True, False)
+                await holder.stop()
+                assert shelf.record
+                assert shelf.record.holder == ""
+                await until(successor.exporter.parts.may_send, 3.0)
+                holder = successor
+            await asyncio.sleep(20.0)
+            await holder.stop()
+        is_orderly(api)
+        assert {sent.process for sent in api.sent} == {f"p{number}" for number in range(21)}
+
+    play(scene)
+
+
+def test_of_two_that_start_in_the_same_moment_without_a_record_one_polls() -> None:
+    async def scene() -> None:
+        api, shelf = Api(), Shelf()
+        a, b = process("a", api, shelf), process("b", api, shelf)
+        try:
+            await asyncio.gather(a.start(), b.start())
+            await asyncio.sleep(DURATION - 1.0)
+            assert api.sent == []
+            assert shelf.written == []
+            await asyncio.sleep(20.0)
+            assert a.is_active != b.is_active
+            is_orderly(api)
+        finally:
+            await a.kill()
+            await b.kill()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 60.0, 3600.0])
+def test_an_engine_that_is_gone_for_a_while_makes_the_holder_pause_until_it_is_back(
+    seconds: float,
+) -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(20.0)
+            a.shelf.is_away = True
+            await asyncio.sleep(seconds)
+            if seconds < DURATION - TIMEOUT - DURATION / 5:
+                assert a.exporter.parts.may_send()
+            else:
+                assert (a.is_active, b.is_active, a.targets()) == (False, False, 0)
+                assert a.exporter.trouble() is None
+            a.shelf.is_away = False
+            await until(lambda: a.exporter.parts.may_send() or b.exporter.parts.may_send(), 3.0)
+            await asyncio.sleep(60.0)
+            assert a.is_active != b.is_active
+            is_orderly(a.api)
+
+    logs = play(scene)
+    # Each of both says it once, however long it lasts.
+    said = [it for it in logs if it.get("problem") == "the engine is away"]
+    assert len(said) == len(events(logs, "lease_reachable")) <= 2
+
+
+def test_an_engine_that_loses_its_data_gets_the_record_again_and_nobody_else_polls() -> None:
+    async def scene() -> None:
+        async with company("a", "b", aheads=[3600.0]) as (a, b):
+            await asyncio.sleep(20.0)
+            ceiling = a.shelf.written[-1].ceiling
+            a.shelf.lose()
+            await asyncio.sleep(10.0)
+            assert a.shelf.record
+            assert (a.shelf.record.holder, a.shelf.record.ceiling >= ceiling) == ("a", True)
+            await asyncio.sleep(60.0)
+            assert (a.is_active, b.is_active) == (True, False)
+            is_orderly(a.api)
+
+    play(scene)
+
+
+def test_a_holder_that_the_engine_cannot_see_is_followed_and_drops_its_balances() -> None:
+    async def scene() -> None:
+        async with company("a", "b", aheads=[0.0, -3600.0]) as (a, b):
+            await asyncio.sleep(20.0)
+            a.cut_from_engine_until = now() + 120.0
+            await until(lambda: b.is_active, BOUND)
+            assert (a.is_active, a.targets()) == (False, 0)
+            await asyncio.sleep(120.0)
+            assert (a.is_active, b.is_active) == (False, True)
+            is_orderly(a.api)
+
+    assert ("lease_lost", "a") in events(play(scene), "lease_lost")
+
+
+def test_a_holder_that_was_stopped_finds_that_it_is_none_before_it_sends_anything() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(20.0)
+            stopped_at = now()
+            a.stopped_until = now() + 100.0
+            await until(lambda: b.is_active, BOUND)
+            await asyncio.sleep(100.0)
+            assert (a.is_active, b.is_active, a.targets()) == (False, True, 0)
+            assert not [it for it in a.api.sent if it.process == "a" and it.checked > stopped_at]
+            is_orderly(a.api)
+
+    play(scene)
+
+
+def test_a_stop_between_check_and_send_costs_one_refused_nonce_and_no_more() -> None:
+    async def scene() -> None:
+        async with company("a", "b", aheads=[0.0, -3600.0]) as (a, b):
+            await asyncio.sleep(20.0)
+            a.stops_before_sending = 100.0
+            await until(lambda: b.is_active, BOUND + 3 * GAP)
+            await asyncio.sleep(150.0)
+            refused = [it for it in a.api.sent if it.is_refused]
+            assert [(it.process, it.was_stopped) for it in refused] == [("a", True)]
+            assert (a.is_active, b.is_active) == (False, True)
+
+    play(scene)
+
+
+def test_without_a_standby_a_holder_that_is_cut_off_from_the_api_keeps_the_lease() -> None:
+    async def scene() -> None:
+        async with company("a") as (a,):
+            await asyncio.sleep(20.0)
+            a.cut_from_api_until = now() + 600.0
+            await asyncio.sleep(599.0)
+            assert a.is_active
+            await asyncio.sleep(60.0)
+            assert [it for it in a.api.sent if it.arrived and it.arrived > now() - 30.0]
+
+    assert events(play(scene), "lease_lost") == []
+
+
+def test_a_standby_that_reaches_the_api_takes_over_from_a_holder_that_does_not() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(20.0)
+            a.cut_from_api_until = now() + 2000.0
+            await until(lambda: b.is_active, 3 * DURATION + 3 * TIMEOUT + 10.0)
+            await asyncio.sleep(500.0)
+            assert (a.is_active, b.is_active) == (False, True)
+            is_orderly(a.api)
+
+    logs = play(scene)
+    assert [it["problem"] for it in logs if it["event"] == "lease_lost"] == [
+        "given up: the API does not answer here, and a standby waits"
+    ]
+
+
+def test_two_that_are_both_cut_off_from_the_api_do_not_pass_the_lease_to_and_fro() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(20.0)
+            for it in (a, b):
+                it.cut_from_api_until = now() + 1800.0
+            await asyncio.sleep(1800.0)
+            assert a.is_active or b.is_active
+
+    assert 2 <= len(events(play(scene), "lease_acquired")) <= 1 + 2 * 4
+
+
+def test_a_rolling_update_of_two_hands_the_lease_on_twice_at_the_most() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(20.0)
+            c = process("c", a.api, a.shelf, ahead=120.0)
+            await c.start()
+            await asyncio.sleep(5.0)
+            await a.stop()
+            await asyncio.sleep(5.0)
+            d = process("d", a.api, a.shelf, ahead=-120.0)
+            await d.start()
+            await asyncio.sleep(5.0)
+            await b.stop()
+            await until(lambda: c.exporter.parts.may_send() or d.exporter.parts.may_send(), 3.0)
+            await asyncio.sleep(60.0)
+            is_orderly(a.api)
+            await c.kill()
+            await d.kill()
+
+    assert len(events(play(scene), "lease_acquired")) <= 3
+
+
+# Reloads.
+
+
+async def reload(of: Process, lease: dict[str, Any] | None, **api: Any) -> None:
+    changed = settings(**api)
+    lease_settings = settings(lease).lease if lease else None
+    await of.exporter.reload(changed.model_copy(update={"lease": lease_settings}))
+
+
+def test_a_reload_with_the_same_lease_keeps_it_and_its_new_duration_holds_from_the_next_renewal() -> (
+    None
+):
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(10.0)
+            await reload(a, {"kind": "kubernetes", "duration": "60s"})
+            assert a.is_active
+            await asyncio.sleep(10.0)
+            assert a.shelf.record
+            assert a.shelf.record.duration == 60
+            await a.kill()
+            await asyncio.sleep(45.0)
+            assert not b.is_active
+            await until(lambda: b.is_active, 18.0)
+            is_orderly(a.api)
+
+    play(scene)
+
+
+def test_a_reload_to_another_lease_waits_for_that_and_gives_up_the_old_one() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(10.0)
+            await reload(a, {"kind": "kubernetes", "name": "other"})
+            assert (a.is_active, a.targets()) == (False, 0)
+            # What is under way of the old one ends first.
+            assert await until(lambda: b.is_active, TIMEOUT + 3.0) >= TIMEOUT - 1.0
+
+    logs = play(scene)
+    assert [it["problem"] for it in logs if it["event"] == "lease_lost"][:1] == ["given up"]
+
+
+def test_a_reload_without_the_lease_polls_at_once_and_one_with_it_waits() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(10.0)
+            await a.stop()
+            await until(lambda: b.is_active, 3.0)
+            await reload(b, None)
+            assert b.is_active
+            assert b.exporter.status().exporter.lease is None
+            await asyncio.sleep(20.0)
+            assert b.targets() > 0
+            await reload(b, {"kind": "kubernetes"})
+            assert (b.is_active, b.targets()) == (False, 0)
+            await until(lambda: b.is_active, BOUND)
+
+    play(scene)
