@@ -31,6 +31,7 @@ Resource = dict[str, Any]
 CREDENTIALS = {"treasury": {"existingSecret": "kraken-treasury"}}
 CONFIG = {"organizations": [{"id": "ABCD EFGH IJKL MNOP", "vaults": [{"id": "VABCDEF234567A"}]}]}
 MINIMAL: Values = {"credentials": CREDENTIALS, "config": CONFIG}
+FOUND: Values = {**MINIMAL, "config": {"discovery": {}}}
 MONITORED: Values = {
     **MINIMAL,
     "serviceMonitor": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}},
@@ -305,8 +306,7 @@ def test_what_cannot_work_is_refused_with_what_to_do(values: Values, told: str) 
 
 
 def test_discovery_alone_is_a_configuration() -> None:
-    values = {**MINIMAL, "config": {"discovery": {}}}
-    assert yaml.safe_load(one("ConfigMap", values)["data"]["config.yaml"]) == {
+    assert yaml.safe_load(one("ConfigMap", FOUND)["data"]["config.yaml"]) == {
         "credentials": {
             "treasury": {
                 "api_key_file": "secrets/treasury/api-key",
@@ -317,7 +317,9 @@ def test_discovery_alone_is_a_configuration() -> None:
     }
 
 
-@pytest.mark.parametrize("values", [MINIMAL, EVERYTHING], ids=["minimal", "everything"])
+@pytest.mark.parametrize(
+    "values", [MINIMAL, FOUND, EVERYTHING], ids=["minimal", "discovery", "everything"]
+)
 def test_the_exporter_finds_its_configuration_and_every_secret(
     values: Values, tmp_path: Path
 ) -> None:
