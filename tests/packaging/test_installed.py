@@ -87,7 +87,9 @@ def running(programs: Path, directory: Path) -> Iterator[httpx.Client]:
     with log.open("w") as stderr:
         process = subprocess.Popen(command, cwd=directory, env={}, stderr=stderr)
     try:
-        page = until(lambda: re.search(r"event=started .*page=(\S+)", log.read_text()))[1]
+        # Nothing of it was compiled yet.
+        started = until(lambda: re.search(r"event=started .*page=(\S+)", log.read_text()), 120)
+        page = started[1]
         with httpx.Client(base_url=page, trust_env=False) as client:
             yield client
         process.send_signal(signal.SIGTERM)

@@ -44,6 +44,58 @@ def test_what_the_project_asks_for_is_pinned_within_the_range_it_asks_for() -> N
     assert unmet == [], "make requirements sbom"
 
 
+LOCKS = {
+    "requirements-dev.txt": "dev",
+    "deploy/requirements-build.txt": "build",
+    "deploy/requirements-release.txt": "release",
+}
+"""The other files of pins, and the group of dependencies that each is made of."""
+
+
+def locked(file: str) -> list[Requirement]:
+    """Return the pins of a file, some of which are for some Pythons or systems only."""
+    text = (ROOT / file).read_text("utf-8")
+    entry = re.compile(
+        r"(?P<pin>[a-z0-9.-]+==\S+(?: ; [^\\]+)?) (?:\\\n    --hash=sha256:[0-9a-f]{64} ?)+\n"
+    )
+    found = list(entry.finditer(text))
+    assert "".join(match[0] for match in found) == text, "nothing but pins with hashes"
+    return [Requirement(match["pin"]) for match in found]
+
+
+def group(name: str) -> list[Requirement]:
+    """Return what a group of dependencies asks for, with the groups that it includes."""
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"][name]
+    return [
+        requirement
+        for entry in entries
+        for requirement in (
+            [Requirement(entry)] if isinstance(entry, str) else group(entry["include-group"])
+        )
+    ]
+
+
+@pytest.mark.parametrize("file", LOCKS)
+def test_what_a_group_asks_for_is_pinned_within_the_range_it_asks_for(file: str) -> None:
+    pins = locked(file)
+    for asked_for in group(LOCKS[file]):
+        versions = [
+            str(pin.specifier).removeprefix("==")
+            for pin in pins
+            if canonicalize_name(pin.name) == canonicalize_name(asked_for.name)
+        ]
+        assert versions, f"{asked_for}: make requirements"
+        assert all(version in asked_for.specifier for version in versions), "make requirements"
+
+
+def test_developers_have_what_is_shipped() -> None:
+    pins = {
+        canonicalize_name(pin.name): str(pin.specifier) for pin in locked("requirements-dev.txt")
+    }
+    shipped = {name: f"=={version}" for name, version in PINNED.items()}
+    assert shipped.items() <= pins.items(), "make requirements"
+
+
 def test_what_the_exporter_imports_is_what_the_project_asks_for() -> None:
     providers = packages_distributions()
     imported = {
