@@ -72,7 +72,7 @@ ARROWS: Final[Mapping[str, frozenset[str]]] = {
         "status": "coordination discovery polling resources state",
         "web": "access coordination discovery metrics polling resources state status",
         "report": "config polling resources state",
-        "probe": "config custody polling report resources strict_yaml",
+        "probe": "config custody discovery polling report resources strict_yaml",
         "simulator": "config web",
         "reload": "access config custody polling",
         "assembly": "config coordination custody discovery metrics polling reload resources state status",

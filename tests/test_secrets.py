@@ -4,6 +4,7 @@ import asyncio
 import base64
 import copy
 import gc
+import io
 import pickle
 import re
 import signal
@@ -20,12 +21,15 @@ from exporter.assembly import Exporter, World
 from exporter.config import SecretError, Settings, parse
 from exporter.custody.auth import KeyAuth, Nonce
 from exporter.logs import LogFormat, configure, get_logger
+from exporter.probe.report import json_report, text_report
+from exporter.report import console_for
 from exporter.simulator.server import SimulatorThread
 from exporter.web.access.control import Access
 from exporter.web.access.file import WebConfigFile
 from exporter.web.site import Site
 from tests.custody.servers import serving
 from tests.exporting import configuration, exporter_of, write
+from tests.probe.contacting import Time, made, settings_of, simulated
 from tests.processes import Running, run, running
 from tests.secret_marks import (
     API_KEY,
@@ -163,6 +167,39 @@ def test_a_running_exporter_shows_none_on_any_page_whatever_happens(directory: P
     assert statuses >= {"200", "401", "404", "500"}
     assert "<secret>" in "".join(pages.values())
     assert shown(pages | {"stdout": exporter.stdout, "stderr": exporter.stderr}) == []
+
+
+def test_a_probe_shows_none_whatever_the_api_says(directory: Path) -> None:
+    """In virtual time: the API says all it is sent, in answers of all kinds and in headers about a rate limit."""
+
+    async def api(scope: Any, receive: Any, send: Any) -> None:
+        sent = " ".join(value.decode() for name, value in scope["headers"] if name[:4] == b"api-")
+
+        async def with_header(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                header = (b"x-ratelimit-note", sent.encode() or b"none")
+                message = {**message, "headers": [*message.get("headers", ()), header]}
+            await send(message)
+
+        app = simulated(time=Time()).app if scope["path"].endswith("Time") else echo
+        await app(scope, receive, with_header)
+
+    settings = settings_of(document("http://127.0.0.1:1"), directory, ENVIRON)
+    for _ in range(8):
+        # Each time it goes on with another of its ways.
+        contact = made(app=api, document=settings).contact
+        report = json_report(contact) + text_report(contact, console_for(io.StringIO(), {}))
+        assert "<secret>" in report
+        assert shown({"report": report, "repr": repr(contact)}) == []
+        asyncio.run(echo({"type": "http", "path": "/", "headers": []}, no_body, nowhere))
+
+
+async def no_body() -> dict[str, Any]:
+    return {"type": "http.request"}
+
+
+async def nowhere(message: Any) -> None:
+    del message
 
 
 def test_a_proxy_that_says_its_own_password_is_not_repeated(directory: Path) -> None:

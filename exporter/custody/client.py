@@ -216,6 +216,15 @@ class CustodyClient:
             error.reaction = request.reaction(error)
             raise
 
+    def clean(self, text: str, length: int) -> str:
+        """Return what somebody else has written as it may be shown: without secrets, in at most `length` characters."""
+        # To look through all that an answer may have would hold up the event loop.
+        heard = self._auth.without_sent(text[:LONGEST_TEXT_HEARD])
+        if len(text) > LONGEST_TEXT_HEARD:
+            # It may end in the first part of what was sent.
+            heard = heard[:-LONGEST_FORM_SENT]
+        return self._without_secrets(heard, length)
+
     def _path(self, request: Request[object]) -> str:
         is_compact = self._shared.id_format == "compact"
         written = request.id.replace(" ", "") if is_compact else request.id
@@ -247,7 +256,7 @@ class CustodyClient:
 
     async def _result(self, answer: Answer, read: Callable[[object], Steps[Result]]) -> Result:
         """Return what `answer` is about. Raises CustodyError where that is a failure."""
-        if failure := self._shared.classifier.failure(answer, self._clean):
+        if failure := self._shared.classifier.failure(answer, self.clean):
             raise failure
         if isinstance(answer.document, Unreadable):
             # A portal or proxy on the way says who it is in its page's title. Other text may be a part of balances.
@@ -259,22 +268,14 @@ class CustodyClient:
             problem = Unreadable(error.type, str(error))
             raise self._useless(answer, problem) from None
 
-    def _clean(self, text: str, length: int) -> str:
-        # To look through all that an answer may have would hold up the event loop.
-        heard = self._auth.without_sent(text[:LONGEST_TEXT_HEARD])
-        if len(text) > LONGEST_TEXT_HEARD:
-            # It may end in the first part of what was sent.
-            heard = heard[:-LONGEST_FORM_SENT]
-        return self._without_secrets(heard, length)
-
     def _useless(self, answer: Answer, why: Unreadable, title: str = "") -> CustodyError:
         words = f"the answer {why.problem}: {title}" if title else f"the answer {why.problem}"
         return CustodyError(
             why.type,
             status=answer.status,
-            message=self._clean(words, MESSAGE_LENGTH),
+            message=self.clean(words, MESSAGE_LENGTH),
             shape=(
-                shape_of_answer(answer, lambda key: self._clean(key, MESSAGE_LENGTH) != key)
+                shape_of_answer(answer, lambda key: self.clean(key, MESSAGE_LENGTH) != key)
                 if why.type == InvalidAnswerError.type
                 else ()
             ),
@@ -336,7 +337,7 @@ class CustodyClient:
         elif isinstance(error, httpx.ConnectError | httpx.ProxyError):
             type_ = "transport/connect"
         why = refusal_of(error) if isinstance(error, httpx.ConnectError) else ""
-        message = self._clean(why or str(error) or type(error).__name__, MESSAGE_LENGTH)
+        message = self.clean(why or str(error) or type(error).__name__, MESSAGE_LENGTH)
         return CustodyError(type_, reaction=reaction, message=message, delivery=delivery)
 
 

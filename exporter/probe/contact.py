@@ -16,6 +16,7 @@ from exporter.custody.client import CustodyClient, Exchange, Reading, Surroundin
 from exporter.custody.connecting import Connector
 from exporter.custody.environment import trust
 from exporter.custody.errors import Cleaner
+from exporter.discovery.inventory import inventory_of
 from exporter.durations import duration
 from exporter.logs import hide_with
 from exporter.polling.budget import Budget
@@ -29,6 +30,8 @@ from exporter.probe.network import Network, look
 from exporter.probe.questions import QUESTIONS, TIME
 from exporter.probe.suggestion import suggested, with_found
 from exporter.report import plan_lines, plan_warnings
+from exporter.resources import targets_of
+from exporter.turns import at_once
 
 NO_WAY: Final = "the API cannot be reached"
 WRONG_CLOCK: Final = "the clock is wrong"
@@ -97,22 +100,22 @@ class FirstContact:
         ]
         askers = self._askers(secrets, tls, cleaner)
         try:
-            time, clock, known = await self._ask(network, untried, askers)
+            time, clock, asked = await self._ask(network, untried, askers)
         finally:
             await asyncio.gather(*(asker.client.close() for asker in askers.values()))
-        is_accepted = any(it.is_accepted for it in known)
+        is_useful = any(it.succeeded for known in asked for it in known.replies.values())
         return Contact(
             api=settings.api.base_url,
             steps=(
                 Step("names", "name resolution", way.names(network)),
-                Step("tls", "TLS", way.tls(network, self.means.wall())),
+                Step("tls", "connection, TLS", way.tls(network, self.means.wall())),
                 Step("clock", "clock", clock),
-                *(step for it in known for step in steps_of(it)),
-                Step("plan", "polling plan", self._plan(known)),
+                *(step for known in asked for step in steps_of(known)),
+                Step("plan", "polling plan", self._plan(asked)),
             ),
             time=time,
-            credentials=tuple(known),
-            suggestion=suggested(settings, known, self.directory) if is_accepted else "",
+            credentials=tuple(asked),
+            suggestion=suggested(settings, asked, self.directory) if is_useful else "",
         )
 
     async def _ask(
@@ -203,7 +206,7 @@ class FirstContact:
                     found=lambda _: None,
                 )
 
-            return Asker(connect, cleaner, names)
+            return Asker(connect, names)
 
         return {name: asker(name) for name in self.settings.credentials}
 
@@ -216,7 +219,7 @@ class FirstContact:
                 organizations=tuple(
                     it for it in self.settings.organizations if it.credentials == name
                 ),
-                has_discovery=getattr(self.settings, "discovery", None) is not None,
+                has_discovery=self.settings.discovery is not None,
                 id_format=self.settings.api.organization_id_format,
                 nonce=settings.nonce,
                 otp="timed" if secrets.totp_seed else "static" if secrets.otp else "none",
@@ -228,8 +231,11 @@ class FirstContact:
 
     def _plan(self, found: Sequence[Known]) -> Finding:
         """Judge the polling plan of what is configured and what was found."""
-        settings = with_found(self.settings, found)
-        plan = plan_of(settings)
+        settings = self.settings
+        if settings.discovery is None:
+            settings = with_found(settings, found)
+        lists = {source: finds for known in found for source, finds in known.lists.items()}
+        plan = plan_of(settings, at_once(targets_of(at_once(inventory_of(settings, lists)))))
         if not plan.targets:
             return skipped("nothing is known that could be polled")
         intervals = sorted(map(plan.refresh_interval, plan.targets))

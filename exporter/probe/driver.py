@@ -94,17 +94,15 @@ class Pace:
 class Asker:
     """Asks with one credential, and hears all there is to know of each answer.
 
-    connect: makes the client, which tells both functions of what it sends and hears. clean: leaves secrets out.
-    private: names that no shape may show, to which those are added that the API lists.
+    connect: makes the client, which tells both functions of what it sends and hears. private: names that no shape may
+    show, to which those are added that the API lists.
     """
 
     def __init__(
         self,
         connect: Callable[[Callable[[Exchange], None], Callable[[Answer], None]], CustodyClient],
-        clean: Callable[[str, int], str],
         private: Iterable[str],
     ) -> None:
-        self._clean = clean
         self._private = set(private)
         self._answer: Answer | None = None
         self._exchange: Exchange | None = None
@@ -153,12 +151,12 @@ class Asker:
         )
 
     def _is_private(self, key: str) -> bool:
-        return key in self._private or self._clean(key, 100) != key
+        return key in self._private or self.client.clean(key, 100) != key
 
     def _limits(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers about a rate limit, as far as they are fit to be shown."""
         return {
-            name: self._clean(value, 100) if _LIMIT_VALUE.fullmatch(value) else "(not shown)"
+            name: self.client.clean(value, 100) if _LIMIT_VALUE.fullmatch(value) else "(not shown)"
             for name, value in headers.items()
             if _LIMIT_HEADER.fullmatch(name)
         }

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, cast
 
+from exporter.discovery.known import Listed
 from exporter.probe.findings import (
     Finding,
     Step,
@@ -15,13 +16,13 @@ from exporter.probe.findings import (
     skipped,
     words,
 )
-from exporter.probe.known import TIME_IS_OVER, VAULT_LISTS, Known, Listed, Reply
+from exporter.probe.known import TIME_IS_OVER, VAULT_LISTS, Known, Listing, Reply
 from exporter.probe.questions import QUESTIONS, chosen_vault, missing_vaults
 from exporter.probe.reading import OrganizationFacts, VaultFacts, VaultTotalFacts
 from exporter.resources.target import listed
 
 REPORT: Final = "Paste the shape report into an issue."
-NOT_NEEDED: Final = "Not needed without `discovery`: what the configuration lists is polled anyway."
+NOT_NEEDED: Final = "Not needed here: what the configuration lists is polled anyway."
 SEES_NOTHING: Final = (
     "In Kraken's custody interface, make the API user a member of the vaults that it is to see."
 )
@@ -94,27 +95,40 @@ def organizations(known: Known) -> Finding:
         return not_asked(known, "organizations")
     listing = known.listing("organizations")
     if listing is None:
-        return _unlisted(reply, known)
+        return _unlisted(reply, known, is_needed=known.needs_organizations)
+    if listing.rejected:
+        return _rejected(named(listing.found), listings=[listing])
     if listing.found:
         return ok(f"{len(listing.found)}: {named(listing.found)}")
     return _seen_nothing(
-        known,
         "the list is empty",
         meaning="The key sees no organization.",
         advice="Check the API user's organization and rights in Kraken's custody interface.",
+        is_needed=known.needs_organizations,
     )
 
 
-def _unlisted(reply: Reply, known: Known) -> Finding:
+def _rejected(*evidence: str, listings: Iterable[Listing]) -> Finding:
+    rows = [row for listing in listings for row in listing.rejected]
+    return notice(
+        *evidence,
+        f"rows that cannot be read: {len(rows)}; the first: {rows[0].field} {rows[0].problem}",
+        meaning="What these rows list is not found.",
+        advice=REPORT,
+        cause="invalid_rows",
+    )
+
+
+def _unlisted(reply: Reply, known: Known, *, is_needed: bool) -> Finding:
     """Judge a list that was refused: what it would have is needed only where nothing else says what to poll."""
-    finding = diagnosed(reply, known, "failed" if known.needs_lists else "notice")
-    if known.needs_lists or not (reply.is_denied or reply.is_unknown):
+    finding = diagnosed(reply, known, "failed" if is_needed else "notice")
+    if is_needed or not (reply.is_denied or reply.is_unknown):
         return finding
     return replace(finding, advice=NOT_NEEDED)
 
 
-def _seen_nothing(known: Known, *evidence: str, meaning: str, advice: str) -> Finding:
-    if known.needs_lists:
+def _seen_nothing(*evidence: str, meaning: str, advice: str, is_needed: bool) -> Finding:
+    if is_needed:
         return failed(*evidence, meaning=meaning, advice=advice, cause="sees_nothing")
     return notice(*evidence, meaning=meaning, advice=advice, cause="sees_nothing")
 
@@ -133,6 +147,8 @@ def id_format(known: Known) -> Finding:
     if not replies:
         return not_asked(known, "organization_spaced", "organization_compact")
     evidence = tuple(f"{form}: {words(reply)}" for form, reply in replies.items())
+    if (listing := known.listing("organizations")) and listing.form:
+        evidence += (f"the list has them {listing.form}",)
     works = [form for form, reply in replies.items() if reply.succeeded]
     configured = known.subject.id_format
     if configured in works:
@@ -186,13 +202,17 @@ def vaults(known: Known) -> Finding:
     )
     unlisted = [reply for reply in replies.values() if not reply.succeeded]
     if unlisted:
-        return replace(_unlisted(unlisted[0], known), evidence=evidence)
+        finding = _unlisted(unlisted[0], known, is_needed=known.needs_vaults)
+        return replace(finding, evidence=evidence)
+    listings = [listing for it in replies if (listing := known.listing(it)) and listing.rejected]
+    if listings:
+        return _rejected(*evidence, listings=listings)
     if not known.listed_vaults:
         return _seen_nothing(
-            known,
             *evidence,
             meaning="The key sees no vault. An API user may see only vaults that it is a member of.",
             advice=SEES_NOTHING,
+            is_needed=known.needs_vaults,
         )
     return ok(
         *evidence,
@@ -249,7 +269,7 @@ def vault(known: Known) -> Finding:
     if facts.invalid:
         return notice(
             *evidence,
-            f"{facts.invalid} invalid rows; the first: {facts.problem}",
+            f"invalid rows: {facts.invalid}; the first: {facts.problem}",
             meaning="Invalid rows are left out of the metrics.",
             advice=REPORT,
             cause="invalid_rows",
@@ -384,15 +404,15 @@ def _hidden_organizations(known: Known) -> list[Listed]:
     return [it for it in own if it.id.replace(" ", "") not in seen]
 
 
-def rate_limit(known: Known) -> Finding:
-    """Judge what the answers say of the rate limit."""
-    if not known.replies:
-        return not_asked(known, "organizations")
+def rate_limit(known: Known) -> Finding | None:
+    """Judge what the answers say of the rate limit; None where there were too few."""
     seen: dict[str, str] = {}
     for reply in known.replies.values():
         seen |= reply.limits
     documented = "Kraken documents 200 requests in 30 s for each address, and no header."
     if not seen:
+        if not any(reply.succeeded for reply in known.replies.values()):
+            return None
         return ok("no header of the answers is about it", meaning=documented)
     return notice(
         *(f"{header}: {value}" for header, value in seen.items()),

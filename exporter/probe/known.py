@@ -6,6 +6,10 @@ from typing import Final, Literal
 
 from exporter.config import OrganizationSettings
 from exporter.custody.errors import BLOCKED_TYPE, CustodyError, Reaction, letters
+from exporter.discovery import known as discovered
+from exporter.discovery.known import Listed, Source
+from exporter.resources.fields import InvalidRow
+from exporter.turns import at_once
 
 Scope = Literal["credential", "everything"]
 
@@ -43,21 +47,21 @@ class Reply:
     @property
     def is_denied(self) -> bool:
         """Whether the API answered that the key may not; it says the same of what there is not."""
-        return self._is_refused_by_api and (self.status == 403 or self._says("permission"))
+        return self.error is not None and self.error.denies_permission
 
     @property
     def is_bad_request(self) -> bool:
         """Whether the API did not like the parameters."""
-        return self._is_refused_by_api and (self.status == 400 or self._says("invalidarguments"))
+        return (
+            self.error is not None
+            and self.error.reaction is Reaction.BACK_OFF
+            and (self.status == 400 or self._says("invalidarguments"))
+        )
 
     @property
     def is_unknown(self) -> bool:
         """Whether nobody there knows the path."""
         return self.error is not None and (self.status == 404 or self._says("unknownmethod"))
-
-    @property
-    def _is_refused_by_api(self) -> bool:
-        return self.error is not None and self.error.reaction is Reaction.BACK_OFF
 
     def _says(self, word: str) -> bool:
         return self.error is not None and word in letters(self.error.type)
@@ -87,26 +91,18 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """An organization or a vault as the API lists it. id: as it is written there."""
-
-    id: str
-    name: str = ""
-    status: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Listing:
-    """What a list says. total: how many there are in all, as far as it says so. parameter: what it calls the id."""
+    """What a list, or the first page of one, says.
+
+    total: how many there are in all, None where it does not say. rejected: rows that could not be read. parameter: what
+    it calls an id of organizations. form: how they are written there, empty where there are none.
+    """
 
     found: tuple[Listed, ...]
     total: int | None = None
+    rejected: tuple[InvalidRow, ...] = ()
     parameter: str = ""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether there is nothing on further pages."""
-        return self.total is not None and self.total <= len(self.found)
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +162,16 @@ class Known:
         return next((it for it in self.replies.values() if it.refuses_key), None)
 
     @property
-    def needs_lists(self) -> bool:
-        """Whether only lists can say what is to be polled."""
+    def needs_organizations(self) -> bool:
+        """Whether only a list can say which organizations are to be polled."""
         return self.subject.has_discovery and not self.subject.organizations
+
+    @property
+    def needs_vaults(self) -> bool:
+        """Whether only a list can say which vaults of some organization are to be polled."""
+        return self.subject.has_discovery and not (
+            self.subject.organizations and all(it.vaults for it in self.subject.organizations)
+        )
 
     @property
     def is_accepted(self) -> bool:
@@ -203,6 +206,13 @@ class Known:
         return reply.result if reply and isinstance(reply.result, Listing) else None
 
     @property
+    def id_format(self) -> str:
+        """How ids of organizations are written: as configured, unless the API understands only the other form."""
+        forms = ("spaced", "compact")
+        works = [form for form in forms if self.succeeded(f"organization_{form}")]
+        return self.subject.id_format if self.subject.id_format in works or not works else works[0]
+
+    @property
     def organizations(self) -> tuple[Listed, ...]:
         """The organizations that the key lists, else those that are configured."""
         if (listing := self.listing("organizations")) and listing.found:
@@ -221,6 +231,21 @@ class Known:
         return tuple(
             Listed(vault.id, vault.name) for it in self.subject.organizations for vault in it.vaults
         )
+
+    @property
+    def lists(self) -> discovered.Known:
+        """What the key lists, as discovery knows it."""
+        lists: discovered.Known = {}
+        credential = self.subject.credential
+        sources = [(Source(credential), "organizations")]
+        sources += [
+            (Source(credential, organization.id), question)
+            for organization, question in zip(self.organizations, VAULT_LISTS, strict=False)
+        ]
+        for source, question in sources:
+            if listing := self.listing(question):
+                lists = at_once(discovered.heard(lists, source, listing.found, 0.0))
+        return lists
 
 
 VAULT_LISTS: Final = ("vaults", "vaults_2", "vaults_3")

@@ -9,7 +9,8 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from exporter.custody.client import Request
-from exporter.probe.known import VAULT_LISTS, Known, Listed
+from exporter.discovery.known import Listed
+from exporter.probe.known import VAULT_LISTS, Known
 from exporter.probe.reading import (
     read_organization,
     read_organizations,
@@ -69,14 +70,16 @@ def _organization(
     def ask(known: Known) -> Request[object] | Omitted:
         if not known.organizations:
             return Omitted("no organization is known")
-        asked = known.organizations[0].id.replace(" ", "")
-        if form == "spaced":
-            asked = " ".join(asked[start : start + 4] for start in range(0, len(asked), 4))
+        id_ = _written(known.organizations[0].id, form)
         query = {"quote_asset": "USD"} if with_quote else {}
-        path = f"organizations/{quote(asked, safe='')}/balances"
+        path = f"organizations/{quote(id_, safe='')}/balances"
         return _request(organization_balances.ENDPOINT, path, read_organization, **query)
 
     return ask
+
+
+def _written(id_: str, form: str) -> str:
+    return id_.replace(" ", "") if form == "compact" else id_
 
 
 def _organization_plain(known: Known) -> Request[object] | Omitted:
@@ -101,7 +104,8 @@ def _vaults(place: int) -> Callable[[Known], Request[object] | Omitted]:
                 if not place
                 else Omitted("what the API calls an organization in a query is not known")
             )
-        query = {listing.parameter: listing.found[place].id, "limit": "100"}
+        id_ = _written(listing.found[place].id, known.id_format)
+        query = {listing.parameter: id_, "limit": "100"}
         return _request(name, "vaults", read_vaults, **query)
 
     return ask

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from exporter.custody.document import InvalidAnswerError
-from exporter.probe.known import Listed, Listing
-from exporter.resources import organization_balances, vault_balances
+from exporter.probe.known import Listing
+from exporter.resources import organization_balances, organizations, vault_balances, vaults
 from exporter.turns import Steps
-
-_ORGANIZATION_KEYS: Final = ("org_id", "org_iiban", "iiban", "id")
 
 
 class ServerTime(NamedTuple):
@@ -28,34 +26,25 @@ def read_time(document: object) -> Steps[ServerTime]:
 
 
 def read_organizations(document: object) -> Steps[Listing]:
-    """Return the organizations of "List organizations", ids as they are written there. Raises InvalidAnswerError."""
-    yield from ()
-    match document:
-        case list(rows) | {"result": list(rows)} | {"organizations": list(rows)}:
-            objects = [row for row in rows if isinstance(row, dict)]
-            keys = [key for row in objects for key in _ORGANIZATION_KEYS if key in row]
-            found = tuple(_listed(row, *_ORGANIZATION_KEYS) for row in objects)
-            return Listing(found, len(rows), keys[0] if keys else "")
-    raise InvalidAnswerError("is neither an array of organizations nor an object with one")
+    """Return what a list of organizations shows. Raises InvalidAnswerError."""
+    rows = yield from organizations.read_list(document)
+    written = [
+        (key, row[key])
+        for row in organizations.elements_of(document)
+        if isinstance(row, dict)
+        for key in organizations.ID_FIELDS
+        if isinstance(row.get(key), str)
+    ]
+    parameter, id_ = written[0] if written else ("", "")
+    form = ("spaced" if " " in id_ else "compact") if rows.listed else ""
+    return Listing(rows.listed, rows.count, rows.rejected, parameter, form)
 
 
 def read_vaults(document: object) -> Steps[Listing]:
-    """Return the vaults on a page of "List vaults". Raises InvalidAnswerError."""
-    yield from ()
-    match document:
-        case {"vaults": list(rows), **rest} | {"result": list(rows), **rest}:
-            total = rest.get("total")
-        case list(rows):
-            total = None
-        case _:
-            raise InvalidAnswerError("is neither an array of vaults nor an object with one")
-    found = tuple(_listed(row, "id") for row in rows if isinstance(row, dict))
-    return Listing(found, int(total) if isinstance(total, bytes) and total.isdigit() else None)
-
-
-def _listed(row: Mapping[str, object], *keys: str) -> Listed:
-    id_ = next((str(row[key]) for key in keys if key in row), "")
-    return Listed(id_, str(row.get("name") or ""), str(row.get("status") or ""))
+    """Return what the first page of a list of vaults shows. Raises InvalidAnswerError."""
+    elements, total = vaults.page_of(document)
+    rows = yield from vaults.read_page(elements)
+    return Listing(rows.listed, total, rows.rejected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,13 @@ def text_report(contact: Contact, console: Console) -> str:
             )
             console.print()
             _print_block(contact.suggestion.splitlines(), console)
-        console.print()
-        console.print(
-            painted("Shape report", "bold"), "(without any value: safe to paste into an issue)"
-        )
-        console.print()
-        _print_block(shape_lines(contact), console)
+        if lines := shape_lines(contact):
+            console.print()
+            console.print(
+                painted("Shape report", "bold"), "(without any value: safe to paste into an issue)"
+            )
+            console.print()
+            _print_block(lines, console)
         console.print()
         console.print(_conclusion(contact))
     return without_padding(printed.get())
@@ -84,19 +85,25 @@ def _print_block(lines: list[str], console: Console) -> None:
 
 
 def _conclusion(contact: Contact) -> Text:
-    failed = [step.title for step in contact.steps if step.finding.verdict == "failed"]
+    failed = [step for step in contact.steps if step.finding.verdict == "failed"]
     if not failed:
         return painted("Everything needed works.", "green")
-    return painted(f"Does not work: {', '.join(dict.fromkeys(failed))}.", "red")
+    titles = ", ".join(dict.fromkeys(step.title for step in failed))
+    return Text("\n").join(
+        (painted(f"Does not work: {titles}.", "red"), Text(f"First: {failed[0].finding.advice}"))
+    )
 
 
 def shape_lines(contact: Contact) -> list[str]:
-    """Return the shape of every answer, without one value; made to be pasted into an issue."""
-    lines = [f"kraken-custody-exporter {__version__}"]
+    """Return the shape of every answer, without one value; made to be pasted into an issue. Empty without an answer."""
+    names: dict[tuple[str, ...], list[str]] = {}
     for _, name, reply in _replies(contact):
         status = f"HTTP {reply.status}" if reply.status else "no answer"
-        lines += ["", f"{name}: {status}", *(f"  {line}" for line in reply.shape)]
-    return lines
+        names.setdefault((status, *reply.shape), []).append(name)
+    lines = []
+    for (status, *shape), alike in names.items():
+        lines += ["", f"{', '.join(alike)}: {status}", *(f"  {line}" for line in shape)]
+    return [f"kraken-custody-exporter {__version__}", *lines] if lines else []
 
 
 def _replies(contact: Contact) -> Iterator[tuple[Known | None, str, Reply]]:

@@ -4,20 +4,25 @@ It names files and variables as they are configured, and has no secret: the sett
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import yaml
 
-from exporter.config import OrganizationSettings, Settings, VaultSettings
-from exporter.config.settings import organization_id, vault_id
+from exporter.config import (
+    Discovery,
+    OrganizationSettings,
+    ProblemError,
+    Settings,
+    VaultSettings,
+)
+from exporter.discovery.inventory import inventory_of
 from exporter.durations import duration, read_duration
-from exporter.probe.known import VAULT_LISTS, Known, Listed
-from exporter.strict_yaml.mistakes import ProblemError
+from exporter.probe.known import Known
 from exporter.strict_yaml.scalars import Fields
 from exporter.strict_yaml.scalars import name as read_name
+from exporter.turns import at_once
 
 MOST_VAULTS: Final = 200
 """That are written down; more are for `discovery`."""
@@ -26,7 +31,7 @@ MOST_VAULTS: Final = 200
 def suggested(settings: Settings, found: Sequence[Known], directory: Path) -> str:
     """Return a configuration file for `directory`, where the configured one is, that takes in what was found."""
     settings = _understood(settings, found)
-    if getattr(settings, "discovery", None) is None:
+    if settings.discovery is None:
         settings = with_found(settings, found)
     return yaml.safe_dump(
         as_written(settings, directory), sort_keys=False, allow_unicode=True, width=100
@@ -36,77 +41,42 @@ def suggested(settings: Settings, found: Sequence[Known], directory: Path) -> st
 def _understood(settings: Settings, found: Iterable[Known]) -> Settings:
     """Return the settings with ids of organizations in a form that the API understands."""
     for known in found:
-        works = [it for it in ("spaced", "compact") if known.succeeded(f"organization_{it}")]
-        if works and settings.api.organization_id_format not in works:
-            api = settings.api.model_copy(update={"organization_id_format": works[0]})
+        if known.id_format != known.subject.id_format:
+            api = settings.api.model_copy(update={"organization_id_format": known.id_format})
             return settings.model_copy(update={"api": api})
     return settings
 
 
-@dataclass
-class _Entry:
-    """An organization of the settings, and vaults that are new in it."""
-
-    organization: OrganizationSettings
-    vaults: list[VaultSettings] = field(default_factory=list)
-
-
 def with_found(settings: Settings, found: Iterable[Known]) -> Settings:
     """Return the settings that also name what the keys list, as discovery would find it."""
-    entries = {_compact(it.id): _Entry(it, list(it.vaults)) for it in settings.organizations}
-    ids = {vault.id for it in settings.organizations for vault in it.vaults}
-    interval = settings.polling.interval
-    for known in found:
-        for organization, vaults in _by_organization(known):
-            key = _compact(organization.id)
-            if key not in entries:
-                names = {entry.organization.name for entry in entries.values()}
-                entries[key] = _Entry(
-                    OrganizationSettings(
-                        id=organization_id(organization.id),
-                        name=_label(organization, names),
-                        credentials=known.subject.credential,
-                        interval=interval,
-                    )
-                )
-            entry = entries[key]
-            for vault in vaults:
-                if vault.id not in ids and len(ids) < MOST_VAULTS:
-                    ids.add(vault.id)
-                    name = _label(vault, {it.name for it in entry.vaults})
-                    entry.vaults.append(VaultSettings(id=vault.id, name=name, interval=interval))
-    organizations = tuple(
-        it.organization.model_copy(update={"vaults": tuple(it.vaults)}) for it in entries.values()
-    )
-    return settings.model_copy(update={"organizations": organizations})
+    lists = {source: finds for known in found for source, finds in known.lists.items()}
+    searching = settings.model_copy(update={"discovery": settings.discovery or Discovery()})
+    entries = {entry.id: entry for entry in settings.organizations}
+    ids = {vault.id for entry in settings.organizations for vault in entry.vaults}
+    organizations = []
+    for it in at_once(inventory_of(searching, lists)).organizations:
+        entry = entries.get(it.id) or OrganizationSettings(
+            id=it.id,
+            name=_label(it.label, it.id),
+            credentials=it.credential,
+            interval=it.interval,
+        )
+        new = [vault for vault in it.vaults if vault.id not in ids]
+        added = tuple(
+            VaultSettings(id=vault.id, name=_label(vault.label, vault.id), interval=vault.interval)
+            for vault in new[: max(0, MOST_VAULTS - len(ids))]
+        )
+        ids.update(vault.id for vault in added)
+        organizations.append(entry.model_copy(update={"vaults": entry.vaults + added}))
+    return settings.model_copy(update={"organizations": tuple(organizations)})
 
 
-def _by_organization(known: Known) -> Iterable[tuple[Listed, list[Listed]]]:
-    """Yield each organization of a key with its vaults, as far as ids have the documented form."""
-    for place, organization in enumerate(known.organizations):
-        listing = known.listing(VAULT_LISTS[place]) if place < len(VAULT_LISTS) else None
-        if _is_read(organization_id, organization.id):
-            vaults = listing.found if listing else ()
-            yield organization, [it for it in vaults if _is_read(vault_id, it.id)]
-
-
-def _is_read(read: object, value: str) -> bool:
-    assert callable(read)  # noqa: S101 - it is one of the readers
+def _label(label: str, id_: str) -> str:
+    """Return the label that discovery gives, or the id where a file cannot have it: the API's names may be any text."""
     try:
-        read(value)
+        return read_name(label)
     except ProblemError:
-        return False
-    return True
-
-
-def _label(found: Listed, taken: Iterable[str]) -> str:
-    """Return the API's name where it can be a label and nobody has it, else the id."""
-    usable = _is_read(read_name, found.name) and found.name not in set(taken)
-    return found.name if usable else found.id
-
-
-def _compact(id_: str) -> str:
-    return id_.replace(" ", "").upper()
+        return id_
 
 
 def as_written(settings: Settings, directory: Path) -> Fields:

@@ -30,6 +30,8 @@ def names(network: Network) -> Finding:
     if network.proxy:
         looked_up = f"the proxy looks up {network.host}"
         return ok(f"proxy {network.proxy}: {addresses}", looked_up)
+    if network.addresses == (network.host,):
+        return ok(f"{network.host} is an address")
     evidence = f"{network.host}: {addresses}"
     if network.is_encrypted and (private := network.private_addresses):
         return notice(

@@ -3,7 +3,7 @@
 Source: Kraken, "List organizations", whose revisions call an id `org_id` or, as paths elsewhere do, `org_iiban`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from exporter.config import organization_id
@@ -13,7 +13,7 @@ from exporter.discovery.inventory import Inventory, Organization
 from exporter.discovery.known import Source
 from exporter.metrics.lines import Lines, Page
 from exporter.metrics.metric import Metric
-from exporter.resources.lists import NO_ROWS, Listing, excuse, read_rows
+from exporter.resources.lists import NO_ROWS, Listing, Rows, excuse, read_rows
 from exporter.resources.resource import Answer, Ask, Resource
 from exporter.resources.target import Target
 from exporter.turns import Steps
@@ -41,17 +41,26 @@ def info_lines(organization: Organization) -> Lines:
     return page.done()
 
 
+def elements_of(document: object) -> Sequence[object]:
+    """Return the rows of a list of organizations, as they are written. Raises InvalidAnswerError."""
+    match document:
+        case list(elements) | {"result": list(elements)} | {"organizations": list(elements)}:
+            return elements
+    raise InvalidAnswerError("is neither an array of organizations nor an object with one")
+
+
+def read_list(document: object) -> Steps[Rows]:
+    """Return the organizations of a list. Raises InvalidAnswerError."""
+    elements = elements_of(document)
+    return (yield from read_rows(elements, NO_ROWS, "organization", organization_id, ID_FIELDS))
+
+
 def request(target: Target) -> Request[Answer]:
     """Return the request for the organizations of a credential."""
 
     def read(document: object) -> Steps[Answer]:
-        match document:
-            case list(elements) | {"result": list(elements)} | {"organizations": list(elements)}:
-                rows = yield from read_rows(
-                    elements, NO_ROWS, "organization", organization_id, ID_FIELDS
-                )
-                return Listing(Source(target.credential), rows)
-        raise InvalidAnswerError("is neither an array of organizations nor an object with one")
+        rows = yield from read_list(document)
+        return Listing(Source(target.credential), rows)
 
     return Request(
         endpoint=ENDPOINT,

@@ -7,7 +7,7 @@ Source: Kraken, "List vaults", whose first revision calls an organization's id `
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,18 +88,27 @@ class _Read:
     total: int | None = None
 
 
+def page_of(document: object) -> tuple[Sequence[object], int | None]:
+    """Return the rows of a page, and how many the whole list has if it says so. Raises InvalidAnswerError."""
+    match document:
+        case {"vaults": list(elements), **envelope} | {"result": list(elements), **envelope}:
+            return elements, _whole_number(envelope.get("total"))
+        case list(elements):
+            return elements, None
+    raise InvalidAnswerError("is neither an array of vaults nor an object with one")
+
+
+def read_page(elements: Iterable[object], before: Rows = NO_ROWS) -> Steps[Rows]:
+    """Return the vaults of pages that were read `before`, and of one more. Raises InvalidAnswerError."""
+    return (yield from read_rows(elements, before, "vault", vault_id, ("id",)))
+
+
 def _next(before: _Read, document: object) -> Steps[tuple[_Read, bool]]:
     """Return what was read with one more page, and whether that is all of the list.
 
     Raises InvalidAnswerError where the list cannot be believed.
     """
-    match document:
-        case {"vaults": list(elements), **envelope} | {"result": list(elements), **envelope}:
-            total = _whole_number(envelope.get("total"))
-        case list(elements):
-            total = None
-        case _:
-            raise InvalidAnswerError("is neither an array of vaults nor an object with one")
+    elements, total = page_of(document)
     page = before.pages + 1
     if before.pages and total != before.total:
         problem = (
@@ -108,7 +117,7 @@ def _next(before: _Read, document: object) -> Steps[tuple[_Read, bool]]:
         raise InvalidAnswerError(f"{problem}: the list changed while it was read")
     if total is not None and total > MOST_PAGES * PAGE_ROWS:
         raise InvalidAnswerError(f"lists {total} vaults, more than {MOST_PAGES} pages hold")
-    rows = yield from read_rows(elements, before.rows, "vault", vault_id, ("id",))
+    rows = yield from read_page(elements, before.rows)
     read = _Read(rows, page, total)
     if _is_whole(read, len(elements)):
         return read, True

@@ -1,7 +1,7 @@
 """First contacts with the simulator in virtual time: no network, no waiting."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -100,13 +100,16 @@ def simulated(*situations: Callable[[Simulator], None], time: Time, **options: A
     return simulator
 
 
-def settings_of(document: dict[str, Any]) -> Settings:
-    return parse(yaml.safe_dump(document, sort_keys=False), directory=Path(), environ=ENVIRON)
+def settings_of(
+    document: dict[str, Any], directory: Path = Path(), environ: Mapping[str, str] = ENVIRON
+) -> Settings:
+    text = yaml.safe_dump(document, sort_keys=False)
+    return parse(text, directory=directory, environ=environ)
 
 
 def made(
     *situations: Callable[[Simulator], None],
-    document: dict[str, Any] | None = None,
+    document: dict[str, Any] | Settings | None = None,
     app: Any = None,
     network: Network = LOCAL,
     latency: float = 0.05,
@@ -119,7 +122,7 @@ def made(
     document: the configuration, by default that of everything the simulator has. network: what is found of the way.
     """
     time = Time()
-    settings = settings_of(document or configured())
+    settings = document if isinstance(document, Settings) else settings_of(document or configured())
     wire = Wire(app or simulated(*situations, time=time, **options).app, time, latency)
 
     def wall() -> float:

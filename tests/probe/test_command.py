@@ -32,7 +32,7 @@ def test_a_refused_key_ends_with_1_and_a_table_on_stdout(tmp_path: Path) -> None
     assert done.returncode == 1
     assert done.stderr == ""
     assert "key and signature  failed   HTTP 401 InvalidSignature" in done.stdout
-    assert done.stdout.endswith("\nDoes not work: key and signature.\n")
+    assert "\nDoes not work: key and signature.\nFirst: Compare key and secret" in done.stdout
     assert simulated.guard.arrivals == 2
 
 

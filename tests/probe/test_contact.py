@@ -2,12 +2,14 @@
 
 import base64
 import itertools
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from exporter.polling.budget import Budget
 from exporter.probe.questions import MOST_REQUESTS, QUESTIONS
@@ -349,6 +351,54 @@ def test_a_limit_of_the_keys_own_is_kept_too() -> None:
     times = [sent for sent, _ in made(document=document).wire.asked][1:]
     assert len(times) > 5
     assert max(sum(0 <= other - sent < 8 for other in times) for sent in times) == 5
+
+
+@pytest.mark.parametrize(
+    ("lists", "verdict"), [("no_right_to_list", "failed"), ("no_organization", "failed")]
+)
+def test_lists_are_needed_where_only_discovery_says_what_to_poll(lists: str, verdict: str) -> None:
+    contact = made(SITUATIONS[lists], document=configured(discovery={}, organizations=None))
+    assert contact.finding("vaults" if lists == "no_organization" else "rights").verdict == verdict
+    assert not contact.contact.succeeded
+
+
+def test_the_shortest_configuration_is_enough_for_a_first_contact() -> None:
+    contact = made(document=configured(discovery={}, organizations=None))
+    assert contact.contact.succeeded
+    assert contact.finding("plan").evidence[0] == (
+        "targets 15: 1 list of organizations, 2 organizations, 2 lists of vaults, 10 vaults"
+    )
+    assert yaml.safe_load(contact.contact.suggestion) == {
+        "api": {"base_url": "http://127.0.0.1:1"},
+        "credentials": {"treasury": SECRETS},
+        "discovery": {},
+    }
+
+
+def test_what_filters_exclude_is_not_in_the_plan() -> None:
+    discovery = {"organizations": {"exclude": ["Helix*"]}, "vaults": {"exclude": ["cold-*"]}}
+    contact = made(document=configured(discovery=discovery, organizations=None))
+    assert contact.finding("plan").evidence[0] == (
+        "targets 7: 1 list of organizations, 1 organization, 1 list of vaults, 4 vaults"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "step"),
+    [
+        ("organizations", [{"org_id": "../x", "name": "x"}], "organizations"),
+        ("vaults", {"vaults": [{"id": "no vault"}], "total": 1}, "vaults"),
+    ],
+)
+def test_rows_of_a_list_that_cannot_be_read_are_a_notice(path: str, answer: Any, step: str) -> None:
+    def situation(simulator: Simulator) -> None:
+        body = json.dumps(answer).encode()
+        simulator.moods[path] = moods.body(body, "application/json")
+
+    contact = made(situation)
+    finding = contact.finding(step)
+    assert (finding.verdict, finding.cause) == ("notice", "invalid_rows")
+    assert finding.evidence[-1].startswith("rows that cannot be read: ")
 
 
 def test_a_vault_that_is_refused_is_replaced_by_another() -> None:

@@ -1,6 +1,7 @@
 """What the way to the API shows before a request: names and certificates, of real servers on this machine."""
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -10,11 +11,23 @@ import pytest
 import trustme
 
 from exporter.probe import way
+from exporter.probe.contact import Contact, FirstContact
+from exporter.probe.driver import Means
 from exporter.probe.findings import Finding
 from exporter.probe.network import Certificate, Network, look
+from exporter.simulator.server import SimulatorThread
 from exporter.threads import Loop
-from tests.custody.servers import closed_port, make_certificate, saying, serving, silence
-from tests.custody.test_way_to_the_api import HOST, heads_of, port_of, proxy_to
+from tests.custody.servers import (
+    Script,
+    closed_port,
+    make_certificate,
+    saying,
+    serving,
+    silence,
+)
+from tests.custody.test_way_to_the_api import HOST, copy, heads_of, port_of, proxy_to
+from tests.exporting import simulator
+from tests.probe.contacting import Time, configured, settings_of
 
 NOW = time.time()
 OK = saying(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]")
@@ -142,6 +155,44 @@ def test_behind_a_proxy_the_proxy_is_looked_up(
         f"proxy {network.proxy}: 127.0.0.1",
         f"the proxy looks up {HOST}",
     )
+
+
+def piped_to(port: int) -> Script:
+    """Carry bytes to this port of this machine and back."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, thither = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.closing(thither):
+            await asyncio.gather(copy(reader, thither), copy(there, writer))
+
+    return script
+
+
+def test_the_whole_probe_goes_through_the_proxy(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = configured(
+        api={"base_url": f"https://{HOST}", "ca_file": str(root_of(authority, tmp_path))}
+    )
+    clock, asked = Time(), list[bytes]()
+    means = Means(monotonic=clock, boottime=clock, sleep=clock.sleep)
+
+    async def contact() -> Contact:
+        api = SimulatorThread(simulator(wall=time.time).app)
+        with api as url:
+            async with (
+                serving(piped_to(port_of(url)), tls_for(authority, HOST)) as tls_url,
+                serving(proxy_to(port_of(tls_url), asked)) as proxy_url,
+            ):
+                monkeypatch.setenv("https_proxy", proxy_url)
+                return await FirstContact(settings_of(document), tmp_path, means).make()
+
+    made = asyncio.run(contact())
+    assert made.succeeded
+    assert {
+        step.name: step.finding.cause for step in made.steps if step.finding.verdict == "notice"
+    } == {"tls": "tls_private_authority"}
+    assert {head.split(b"\r\n")[0] for head in asked} == {f"CONNECT {HOST}:443 HTTP/1.1".encode()}
 
 
 def test_a_certificate_for_another_name_is_told(authority: trustme.CA, tmp_path: Path) -> None:
