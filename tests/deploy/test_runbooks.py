@@ -14,6 +14,7 @@ from exporter.custody.errors import (
 from exporter.web.error_help import ADVICE, Advice, advice
 from tests.deploy.rules import DEPLOY, RECORDED, RULE_FILES, alerts, rules
 from tools.docs import all_metrics
+from tools.stable import log_events
 
 RUNBOOKS: Final = sorted((DEPLOY.parent / "exporter" / "runbooks").glob("*.md"))
 SECTIONS: Final = [
@@ -23,9 +24,6 @@ SECTIONS: Final = [
     "What to do",
     "When to call Kraken",
 ]
-LOG_EVENT: Final = re.compile(
-    r'log\.(?:debug|info|warning|error|exception)\(\s*"([a-z_]+)"', re.MULTILINE
-)
 METRIC: Final = re.compile(r"\bkraken_custody_[a-z0-9_]+")
 ALERT: Final = re.compile(r"\bKrakenCustody[A-Z]\w+")
 
@@ -38,12 +36,6 @@ def exposed() -> set[str]:
         for metric in all_metrics()
         for suffix in suffixes.get(metric.type, ("",))
     }
-
-
-def log_events() -> set[str]:
-    """Return the names of all events that the exporter logs."""
-    sources = (DEPLOY.parent / "exporter").rglob("*.py")
-    return {event for path in sources for event in LOG_EVENT.findall(path.read_text("utf-8"))}
 
 
 def matching(recorded: str) -> re.Pattern[str]:
