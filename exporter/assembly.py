@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -69,7 +69,7 @@ from exporter.resources.target import Key, Target, TargetChange, changes_between
 from exporter.state.state import TargetState
 from exporter.state.store import Renamed, Store
 from exporter.status.model import ExporterStatus, Status
-from exporter.status.reading import status_of
+from exporter.status.reading import look_at
 from exporter.turns import at_once, in_turns
 from exporter.version import revision
 
@@ -262,8 +262,8 @@ class Exporter:
         self._follow_lease()
         self.poller.reconsider()
 
-    def status(self) -> Status:
-        """Return how everything is now."""
+    def look(self) -> Callable[[], Status]:
+        """Look at how everything is now; return what says it, in whichever thread."""
         self._bring_up_to_date()
         now, loading = self._world.moment(), self.loading
         exporter = ExporterStatus(
@@ -276,9 +276,9 @@ class Exporter:
             trouble=self.trouble(),
             lease=self._coordinator.view(),
         )
-        status = status_of(exporter, self.plan, self.parts, self.store, now)
         has_discovery = self._inventory.listing_interval is not None
-        return replace(status, discovery=self._inventory if has_discovery else None)
+        inventory = self._inventory if has_discovery else None
+        return look_at(exporter, self.plan, self.parts, self.store, inventory, now)
 
     async def reload(self, settings: Settings) -> Plan:
         """Go on with other settings; return their plan. Raises as the constructor does, and changes nothing then.
@@ -291,7 +291,9 @@ class Exporter:
             known = self._known_after(files.secrets)
             inventory = await in_turns(inventory_of(settings, known))
             targets = await in_turns(targets_of(inventory))
-            loaded = Loaded(settings, plan_of(settings, targets), files.secrets)
+            # For thousands of targets that takes longer than the loop may be held.
+            plan = await asyncio.to_thread(plan_of, settings, targets)
+            loaded = Loaded(settings, plan, files.secrets)
             credentials = self._credentials_for(settings, files)
             renamed = await in_turns(self.store.renamed(targets))
             # From here on nothing can fail, and nothing else runs before all is changed.
@@ -340,7 +342,7 @@ class Exporter:
         targets = await in_turns(targets_of(inventory))
         changes, gone = await in_turns(changes_between(old.targets, targets))
         renamed = await in_turns(self.store.renamed(it.new for it in changes))
-        plan = plan_of(settings, targets)
+        plan = await asyncio.to_thread(plan_of, settings, targets)
         self._loaded = self._loaded._replace(plan=plan)
         self._keep(known, inventory)
         self.store.plan(plan.stale_after)

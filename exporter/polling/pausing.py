@@ -6,7 +6,7 @@ from exporter.logs import get_logger
 from exporter.polling.credential import Credential
 from exporter.polling.parts import Parts
 from exporter.polling.pause import Cause, Pause
-from exporter.resources.target import Target, listed, organizations_of
+from exporter.resources.target import Target, listed
 
 log = get_logger()
 
@@ -97,8 +97,7 @@ class Pauses:
             "message": cause.message,
         }
         if name != ALL_CREDENTIALS:
-            targets = (entry.target for entry in self._parts.schedule.entries)
-            facts["organizations"] = listed(organizations_of(targets).get(name, ()))
+            facts["organizations"] = listed(self._parts.schedule.organizations.get(name, ()))
         if before is not None and before.type == cause.type:
             log.debug("polling_paused", **facts)
         else:

@@ -121,7 +121,7 @@ class Place:
 
     def due_by(self, now: float) -> "Place":
         """Return the place in which it is due at `now` at the latest, unless its poll is under way."""
-        if self.poll is not None:
+        if self.poll is not None or max(self.due, self.ready_at) <= now:
             return self
         return replace(self, due=min(self.due, now), ready_at=min(self.ready_at, now))
 
@@ -130,6 +130,8 @@ class Place:
 
         is_renewed: whether what failed with the credential is tried again.
         """
+        if target == self.target and not (is_renewed and self.is_failing):
+            return self
         kept = replace(self, target=target)
         if self.started_at is None or self.poll is not None:
             return kept

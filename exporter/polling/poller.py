@@ -11,6 +11,7 @@ from typing import Final
 
 from exporter.clocks import BELIEVED_AFTER_TIMEOUTS
 from exporter.logs import get_logger
+from exporter.polling.blocked import BlockedTargets
 from exporter.polling.on_demand import OnDemand, poll_on_demand
 from exporter.polling.parts import Parts
 from exporter.polling.request import Requests
@@ -37,6 +38,8 @@ class Poller:
         self._waiting_since: float | None = None
         self._heartbeat: float | None = None
         self._looked_at = -math.inf
+        self._blocked = BlockedTargets(parts)
+        self._has_more_to_show = False
 
     async def run(self) -> None:
         """Poll until cancelled. Whatever goes wrong in here is logged, and polling goes on."""
@@ -62,12 +65,13 @@ class Poller:
                 await self._step()
                 self._tell(progress)
             self.bring_up_to_date()
+            while self._has_more_to_show:
+                self.bring_up_to_date()
         finally:
             await self._requests.close()
 
     def _tell(self, progress: Callable[[int, int], object]) -> None:
-        entries = self._parts.schedule.entries
-        progress(sum(entry.place.is_polled for entry in entries), len(entries))
+        progress(self._parts.schedule.retired, len(self._parts.schedule))
 
     def trouble(self) -> str | None:
         """Return why the poller makes no progress; None while it does, whatever the API answers."""
@@ -116,8 +120,9 @@ class Poller:
         self._requests.withdraw_doubtful(now)
         self._parts.results.show_overdue_tries(now - self._patience())
         # What keeps a standby from polling is no failure.
-        if self._parts.may_send():
-            self._show_blocked(now)
+        self._has_more_to_show = self._parts.may_send() and self._blocked.show(
+            now, self._patience()
+        )
 
     def _look_at_clocks(self) -> None:
         now, clocks = self._parts.moment(), self._parts.clocks
@@ -136,24 +141,6 @@ class Poller:
         timeouts = (credential.client.timeout for credential in self._parts.credentials.values())
         return max(timeouts) + SHOWN_AFTER_SECONDS
 
-    def _show_blocked(self, now: float) -> None:
-        """Let targets that are due and cannot be polled fail with what keeps them from it."""
-        paused, blocked = set(), {}
-        for name, credential in self._parts.credentials.items():
-            if cause := self._parts.pause_of_all.cause or credential.pause.cause:
-                paused.add(name)
-                blocked[name] = (cause, now)
-            elif credential.silence.is_total and credential.silence.cause:
-                # Who has its turn soon is not blocked: some targets that fail at once must not make all others fail.
-                blocked[name] = (credential.silence.cause, now - self._patience())
-        self._parts.results.paused(frozenset(paused))
-        if not blocked:
-            return
-        for entry in self._parts.schedule.entries:
-            cause, due_by = blocked.get(entry.target.credential, (None, -math.inf))
-            if cause and entry.place.due <= due_by and not entry.place.is_sending:
-                self._parts.results.blocked(entry.target, cause)
-
     @property
     def has_begun(self) -> bool:
         """Whether polling has begun."""
@@ -163,10 +150,11 @@ class Poller:
         """Send what may go now, then wait until something else may."""
         self._heartbeat = now = self._parts.monotonic()
         self._parts.usage.note(self._parts.budget.used(now), now)
-        if now - self._looked_at >= HEARTBEAT_SECONDS:
+        if self._has_more_to_show or now - self._looked_at >= HEARTBEAT_SECONDS:
             self.bring_up_to_date()
         self._changed.clear()
-        patience = min(self._send_ready(now) - now, HEARTBEAT_SECONDS)
+        longest = 0.0 if self._has_more_to_show else HEARTBEAT_SECONDS
+        patience = min(self._send_ready(now) - now, longest)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self._changed.wait()
@@ -200,9 +188,7 @@ class Poller:
 
     def _is_done(self) -> bool:
         """Whether `run_once` can do no more: every target was polled, or is paused."""
-        return all(
-            (entry.place.is_polled and not self._requests.is_doubtful(entry))
-            or self._parts.pause_of_all.is_active
-            or self._parts.credentials[entry.target.credential].pause.is_active
-            for entry in self._parts.schedule.entries
+        return self._parts.pause_of_all.is_active or all(
+            self._parts.credentials[name].pause.is_active
+            for name in self._parts.schedule.unfinished()
         )

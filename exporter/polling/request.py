@@ -51,10 +51,6 @@ class Requests:
         if not entry.place.is_failing:
             self._doubtful[entry] = now + self._credential(entry).client.timeout
 
-    def is_doubtful(self, entry: Entry) -> bool:
-        """Whether the last answer of a target may have been another's."""
-        return entry in self._doubtful
-
     def withdraw_doubtful(self, now: float) -> None:
         """Withdraw the balances that have been in doubt for too long."""
         for entry in [entry for entry, until in self._doubtful.items() if now >= until]:
@@ -201,10 +197,7 @@ class Requests:
         generation = credential.generation
         await credential.read_secrets_again()
         if credential.generation != generation:
-            for entry in self._parts.schedule.entries:
-                if self._credential(entry) is credential:
-                    now = self._parts.monotonic()
-                    entry.move(entry.place.kept(entry.target, now, is_renewed=True))
+            self._parts.schedule.renew(credential.name, self._parts.monotonic())
 
     async def _publish(self, entry: Entry, answer: Answer) -> None:
         """Publish a whole answer, unless its target is gone.

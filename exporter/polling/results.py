@@ -163,7 +163,7 @@ class Results:
 
     def unasked_answer(self, credential: str, find: Find) -> None:
         """Note bytes on a connection of `credential` that no request asked for."""
-        state = next((it for it in self._store.states() if it.target.key == find.after), None)
+        state = self._store.find(find.after)
         log.warning(
             "unasked_answer",
             **{"credential": credential, **(_names(state.target) if state else {})},

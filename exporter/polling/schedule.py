@@ -7,12 +7,15 @@ more is wanted than the budget allows, every interval is stretched by the same f
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping
+from typing import Final, NamedTuple
 
 from exporter.polling.difference import Difference
 from exporter.polling.place import Place
-from exporter.resources.target import Target, TargetChange
+from exporter.resources.target import Target, TargetChange, organizations_of
+
+MOST_ONE_BY_ONE: Final = 50
+"""Items are added to a sorted list one by one up to here, which looks at few of those in it."""
 
 
 class Entry:
@@ -82,6 +85,10 @@ class _Queue:
         self.waiting: list[_Item] = []
         self.ready: defaultdict[_Group, list[_Item]] = defaultdict(list)
 
+    def first_retired(self) -> int:
+        """Return where in `waiting` those begin that have no next request."""
+        return bisect_left(self.waiting, (math.inf, -1))
+
 
 class Schedule:
     """All targets and when they are due; at the start all are, in the given order.
@@ -99,7 +106,13 @@ class Schedule:
         self._positions: dict[Entry, int] = {}
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self._filed: dict[Entry, tuple[list[_Item], _Item]] = {}
+        self._moved: set[Entry] | None = None
+        self._organizations: Mapping[str, tuple[str, ...]] | None = None
         self._arrange([self._new(target, now) for target in targets])
+
+    def __len__(self) -> int:
+        """How many targets there are."""
+        return len(self._entries)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -129,6 +142,7 @@ class Schedule:
 
     def change(self, changes: Iterable[TargetChange], gone: Iterable[Target], now: float) -> None:
         """Go on with some targets as others, or besides those there are, and without those that are gone."""
+        self._organizations = None
         for target in gone:
             entry = self._by_key.pop(target.key)
             self._unfile(entry)
@@ -136,7 +150,9 @@ class Schedule:
             entry.drop()
         for target, old in changes:
             if old is None:
-                self._add(self._new(target, now))
+                entry = self._new(target, now)
+                self._number(entry)
+                self._file(entry)
             else:
                 entry = self._by_key[old.key]
                 entry.move(entry.place.kept(target, now, is_renewed=False))
@@ -148,6 +164,40 @@ class Schedule:
         for entry in entries:
             entry.drop()
         self._arrange([self._new(entry.target, now) for entry in entries])
+
+    def renew(self, credential: str, now: float) -> None:
+        """Try again at once what failed with a credential whose secrets are not what they were."""
+        entries = self.entries
+        self._arrange(())
+        for entry in entries:
+            if entry.target.credential == credential:
+                entry.move(entry.place.kept(entry.target, now, is_renewed=True))
+        self._arrange(entries)
+
+    def take_moved(self) -> Collection[Entry] | None:
+        """Return which entries have moved since this was last asked, None where all may have."""
+        moved, self._moved = self._moved, set()
+        return moved
+
+    @property
+    def organizations(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the organizations that are read with each credential."""
+        if self._organizations is None:
+            self._organizations = organizations_of(entry.target for entry in self.entries)
+        return self._organizations
+
+    @property
+    def retired(self) -> int:
+        """How many targets have no next request."""
+        return sum(len(it.waiting) - it.first_retired() for it in self._queues.values())
+
+    def unfinished(self) -> Collection[str]:
+        """Return the credentials of targets that have a next request, and none under way."""
+        return [
+            name
+            for name, queue in self._queues.items()
+            if queue.first_retired() or any(queue.ready.values())
+        ]
 
     def hurry(self, now: float) -> None:
         """Make every target due at once, but for those whose poll is under way."""
@@ -197,18 +247,25 @@ class Schedule:
         """Schedule `entries` and no others, in this order."""
         self._queues.clear()
         self._filed.clear()
+        self._moved = self._organizations = None
         self._by_key, self._entries, self._positions = {}, {}, {}
         self._next_position = 0
         for entry in entries:
-            self._add(entry)
+            item = entry.place.ready_at, self._number(entry)
+            if not entry.place.is_sending:
+                waiting = self._queues[entry.target.credential].waiting
+                waiting.append(item)
+                self._filed[entry] = waiting, item
+        for queue in self._queues.values():
+            queue.waiting.sort()
 
-    def _add(self, entry: Entry) -> None:
-        """Schedule an entry after all others."""
+    def _number(self, entry: Entry) -> int:
+        """Give an entry the position after all others."""
+        position, self._next_position = self._next_position, self._next_position + 1
         self._by_key[entry.target.key] = entry
-        self._entries[self._next_position] = entry
-        self._positions[entry] = self._next_position
-        self._next_position += 1
-        self._file(entry)
+        self._entries[position] = entry
+        self._positions[entry] = position
+        return position
 
     def _unfile(self, entry: Entry) -> None:
         if filed := self._filed.pop(entry, None):
@@ -218,22 +275,40 @@ class Schedule:
     def _file(self, entry: Entry) -> None:
         """Put an entry where its place is now."""
         self._unfile(entry)
+        if self._moved is not None:
+            self._moved.add(entry)
         position = self._positions.get(entry)
         if position is not None and not entry.place.is_sending:
-            items = self._queues[entry.target.credential].waiting
-            self._put(entry, items, (entry.place.ready_at, position))
-
-    def _put(self, entry: Entry, items: list[_Item], item: _Item) -> None:
-        insort(items, item)
-        self._filed[entry] = items, item
+            items, item = (
+                self._queues[entry.target.credential].waiting,
+                (entry.place.ready_at, position),
+            )
+            insort(items, item)
+            self._filed[entry] = items, item
 
     def _note_ready(self, queue: _Queue, now: float) -> None:
         """Let those that have waited until `now` be among those that may go."""
         ready = bisect_right(queue.waiting, (now, self._next_position))
+        if not ready:
+            return
+        found: defaultdict[_Group, list[_Item]] = defaultdict(list)
         for _, position in queue.waiting[:ready]:
-            entry = self._entries[position]
-            place = entry.place
+            place = self._entries[position].place
             is_quick_retry = place.is_retrying and not place.is_slow
             group = _Group(place.is_slow, is_quick_retry, place.target.interval)
-            self._put(entry, queue.ready[group], (place.due_since, position))
+            found[group].append((place.due_since, position))
         del queue.waiting[:ready]
+        for group, items in found.items():
+            _add(queue.ready[group], items)
+            for item in items:
+                self._filed[self._entries[item[1]]] = queue.ready[group], item
+
+
+def _add(items: list[_Item], more: list[_Item]) -> None:
+    """Add `more` to a sorted list: thousands that have become due together in one go."""
+    if len(more) <= MOST_ONE_BY_ONE:
+        for item in more:
+            insort(items, item)
+    else:
+        items += more
+        items.sort()

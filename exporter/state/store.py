@@ -5,8 +5,9 @@ took cannot change under it.
 """
 
 import math
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 from types import MappingProxyType
 from typing import NamedTuple, cast
 
@@ -43,10 +44,12 @@ class Store:
     ) -> None:
         self._states: dict[Key, TargetState] = {}
         self._descriptions = Descriptions()
-        # None of the balances that are held is too old before, by that lead of the wall clock.
-        self._next_stale_at = math.inf
+        # When balances that are held may be too old, soonest first, by that lead of the wall clock; None where that has
+        # to be worked out.
+        self._stale_at: list[tuple[float, Key]] | None = None
+        self._watched: dict[Key, float] = {}
         self._lead = 0.0
-        self._oldest_try_at = math.inf
+        self._tries: dict[Key, float] = {}
         self._paused: frozenset[str] = frozenset()
         self._target_lines: dict[Key, Lines] = {}
         self._own_lines: dict[Key, OwnLines] = {}
@@ -93,8 +96,7 @@ class Store:
     def plan(self, stale_after: StaleAfter) -> None:
         """Serve balances up to other ages from now on."""
         self._stale_after = stale_after
-        # To be looked at again when they are asked for next.
-        self._next_stale_at = -math.inf
+        self._stale_at = None
 
     def change(
         self,
@@ -108,8 +110,14 @@ class Store:
             state = self._states.pop(target.key)
             self._descriptions.exchange(_described(state.balances), ())
             self.series -= _series(state.balances)
-            for lines in (self._target_lines, self._own_lines, self._facts):
-                lines.pop(target.key, None)
+            for known in (
+                self._target_lines,
+                self._own_lines,
+                self._facts,
+                self._tries,
+                self._watched,
+            ):
+                known.pop(target.key, None)
         for target, old in changes:
             self._put_target(target, old, renamed)
         self._info_lines = self._paused_lines = None
@@ -146,6 +154,10 @@ class Store:
         """Return the state of `target`, whatever the configuration calls it."""
         return self._states[target.key]
 
+    def find(self, key: Hashable) -> TargetState | None:
+        """Return the state of the target with this key, None where there is no such target."""
+        return cast("dict[Hashable, TargetState]", self._states).get(key)
+
     @property
     def descriptions(self) -> Container[Description]:
         """What targets describe now."""
@@ -171,11 +183,13 @@ class Store:
                 f"polling.max_series is {self._max_series}",
             )
         self.series = series
-        self._next_stale_at = min(self._next_stale_at, self._stale_at(state))
         if state.failed_try:
-            self._oldest_try_at = min(self._oldest_try_at, state.failed_try.began)
+            self._tries[state.target.key] = state.failed_try.began
+        else:
+            self._tries.pop(state.target.key, None)
         if state.balances is not held:
             state = self._with_shared(state, _described(held))
+            self._watch(state)
         self._states[state.target.key] = state
         self._target_lines[state.target.key] = target_lines(state)
 
@@ -191,7 +205,6 @@ class Store:
         """Know of every target no more than at the start."""
         for state in list(self.states()):
             self.put(TargetState(state.target))
-        self._look_ahead()
 
     def show_paused(self, credentials: frozenset[str]) -> None:
         """Show the targets of these credentials, and no others, as paused."""
@@ -204,36 +217,46 @@ class Store:
 
         now: seconds of `clocks.boottime`. lead: of the wall clock over it, as far as it is believed.
         """
+        if self._stale_at is None or abs(lead - self._lead) > 1:
+            self._lead = lead
+            held = [state for state in self.states() if state.balances]
+            self._watched = {state.target.key: self._served_until(state) for state in held}
+            self._stale_at = [(moment, key) for key, moment in self._watched.items()]
+            heapify(self._stale_at)
+        stale = []
         # Asked before every request and every page: too often to look through thousands of targets each time.
-        if now <= self._next_stale_at and abs(lead - self._lead) <= 1:
-            return []
-        self._lead = lead
-        stale = [withdrawn(state) for state in self.states() if now > self._stale_at(state)]
-        for state in stale:
-            self.put(state)
-        self._look_ahead()
+        while self._stale_at and self._stale_at[0][0] < now:
+            moment, key = heappop(self._stale_at)
+            if self._watched.get(key) != moment:
+                continue
+            del self._watched[key]
+            state = self._states[key]
+            # Most were read again since.
+            if state.balances is None or self._served_until(state) >= now:
+                self._watch(state)
+                continue
+            stale.append(withdrawn(state))
+            self.put(stale[-1])
         return stale
 
-    def _look_ahead(self) -> None:
-        self._next_stale_at = min(map(self._stale_at, self.states()), default=math.inf)
+    def _watch(self, state: TargetState) -> None:
+        """Look at balances when they may be too old, and only then at what was read of the target until then."""
+        if self._stale_at is None or state.balances is None:
+            return
+        key, moment = state.target.key, self._served_until(state)
+        if moment < self._watched.get(key, math.inf):
+            self._watched[key] = moment
+            heappush(self._stale_at, (moment, key))
 
-    def _stale_at(self, state: TargetState) -> float:
+    def _served_until(self, state: TargetState) -> float:
         """Return until when the balances of a target are served, in seconds of `clocks.boottime`."""
-        if state.balances is None:
-            return math.inf
         # What has balances was read once.
         older = missed(state.read_at, cast("float", state.last_success), self._lead)
         return state.read_at + self._stale_after(state.target) - older
 
     def overdue_tries(self, began_by: float) -> list[TargetState]:
         """Return the states whose failed try began at `began_by` (monotonic) or before, and is not shown yet."""
-        if began_by < self._oldest_try_at:
-            return []
-        tries = [(state, state.failed_try.began) for state in self.states() if state.failed_try]
-        self._oldest_try_at = min(
-            (began for _, began in tries if began > began_by), default=math.inf
-        )
-        return [state for state, began in tries if began <= began_by]
+        return [self._states[key] for key, began in self._tries.items() if began <= began_by]
 
     def snapshot(self) -> Snapshot:
         """Return what is exposed now."""

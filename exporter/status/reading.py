@@ -1,14 +1,15 @@
 """Reads how everything is from the parts that poll; it changes none of them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from exporter.clocks import Moment
+from exporter.discovery.inventory import Inventory
 from exporter.polling.parts import Parts
 from exporter.polling.pause import Pause
+from exporter.polling.place import Place
 from exporter.polling.plan import Plan
-from exporter.polling.schedule import Entry
-from exporter.resources.target import organizations_of
 from exporter.state.state import TargetState
 from exporter.state.store import Store
 from exporter.status.model import (
@@ -26,26 +27,59 @@ Organizations = Mapping[str, tuple[str, ...]]
 """By the name of the credential that they are read with."""
 
 
-def status_of(
-    exporter: ExporterStatus, plan: Plan, parts: Parts, store: Store, at: Moment
-) -> Status:
-    """Return how everything is at the moment `at`. exporter: how the process is."""
+def look_at(  # noqa: PLR0913, PLR0917 - what a status is read from
+    exporter: ExporterStatus,
+    plan: Plan,
+    parts: Parts,
+    store: Store,
+    discovery: Inventory | None,
+    at: Moment,
+) -> Callable[[], Status]:
+    """Look at how everything is at the moment `at`; return what says it, in whichever thread.
+
+    exporter: how the process is. discovery: what is listed and found, None where nothing is.
+    What there is of each target are values that do not change any more, so only they are taken in the event loop: to
+    make 20,000 statuses of them would hold it.
+    """
     now = at.monotonic
     # What is planned by the one clock is told by the other, at the difference they have at this moment.
     to_wall = at.wall - now
-    organizations = organizations_of(plan.targets)
+    organizations = parts.schedule.organizations
     pauses = {pause.credential: pause for pause in _pauses(parts, organizations, to_wall)}
-    return Status(
+    without = Status(
         at=at.wall,
         exporter=exporter,
         budget=_budget(parts, plan, now, to_wall, tuple(pauses.values())),
-        targets=tuple(
-            _target(store[entry.target], entry, parts, plan, to_wall=to_wall, pauses=pauses)
-            for entry in parts.schedule.entries
-        ),
+        targets=(),
         series=store.series,
         credentials=tuple(_credentials(parts, organizations, now, to_wall)),
+        discovery=discovery,
     )
+    everything = parts.pause_of_all.ends_at()
+    pause_ends = {
+        name: max(everything, credential.pause.ends_at())
+        for name, credential in parts.credentials.items()
+    }
+    states = tuple(store.states())
+    places = tuple(entry.place for entry in parts.schedule.entries)
+
+    def status() -> Status:
+        return replace(
+            without,
+            targets=tuple(
+                _target(
+                    known,
+                    place,
+                    plan,
+                    max(place.ready_at, pause_ends[place.target.credential]),
+                    to_wall=to_wall,
+                    pause=pauses.get(None) or pauses.get(place.target.credential),
+                )
+                for known, place in zip(states, places, strict=True)
+            ),
+        )
+
+    return status
 
 
 def state_of(known: TargetState) -> State:
@@ -59,26 +93,24 @@ def state_of(known: TargetState) -> State:
 
 def _target(  # noqa: PLR0913 - what a target's status is read from
     known: TargetState,
-    entry: Entry,
-    parts: Parts,
+    place: Place,
     plan: Plan,
+    next_poll: float,
     *,
     to_wall: float,
-    pauses: Mapping[str | None, PauseStatus],
+    pause: PauseStatus | None,
 ) -> TargetStatus:
-    credential = parts.credentials[entry.target.credential]
-    next_poll = max(entry.place.ready_at, parts.pause_of_all.ends_at(), credential.pause.ends_at())
-    is_known = not entry.place.is_sending and next_poll < math.inf
-    stale_after = plan.stale_after(entry.target)
+    is_known = not place.is_sending and next_poll < math.inf
+    stale_after = plan.stale_after(place.target)
     return TargetStatus(
         known=known,
         state=state_of(known),
-        is_polling=entry.place.poll is not None,
+        is_polling=place.poll is not None,
         next_poll=next_poll + to_wall if is_known else None,
-        interval=plan.refresh_interval(entry.target),
+        interval=plan.refresh_interval(place.target),
         stale_after=stale_after if stale_after < math.inf else None,
-        is_backed_off=entry.place.refusals > 0,
-        pause=pauses.get(None) or pauses.get(entry.target.credential),
+        is_backed_off=place.refusals > 0,
+        pause=pause,
     )
 
 

@@ -13,7 +13,7 @@ from exporter.web.error_help import ADVICE, advice
 from exporter.web.formatting import FILTERS
 from exporter.web.row import row_of
 from exporter.web.runbooks import Runbook, address_of, runbooks
-from exporter.web.view import COLUMNS, PAUSED, View
+from exporter.web.view import COLUMNS, PAUSED, Part, View
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,6 +27,7 @@ class Pages:
 
     def status(self, status: Status, view: View) -> str:
         """Return the page that says how everything is, with the targets that `view` asks for."""
+        part = Part.of(view.choose(status.targets), view)
         return self._page(
             "status.html",
             here="/",
@@ -38,7 +39,8 @@ class Pages:
             silence=silence_of(status),
             shared=[credential for credential in status.credentials if credential.is_key_shared],
             advice_on_nonces=advice("nonce").meaning,
-            rows=[row_of(target, status.at) for target in view.choose(status.targets)],
+            part=part,
+            rows=[row_of(target, status.at) for target in part.targets],
             states=STATES,
             organizations=tuple(dict.fromkeys(_organization(target) for target in status.targets)),
             columns=COLUMNS,

@@ -2,17 +2,16 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from importlib.resources import files
 from typing import Final, Protocol
 
-from isal import isal_zlib
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from exporter.metrics.exposition import GZIP_BITS, GZIP_LEVEL, Exposition
+from exporter.metrics.exposition import Exposition, compressed
 from exporter.metrics.negotiation import accepts_gzip, negotiate
 from exporter.resources import RESOURCES
 from exporter.status.model import Status
@@ -32,6 +31,10 @@ STATIC_FILES: Final = {
     "/static/target.js": "text/javascript; charset=utf-8",
     "/static/targets.schema.json": "application/schema+json",
 }
+
+
+Made = str | bytes | Iterator[bytes] | None
+"""What an answer consists of, in pieces where it may be long; None where there is nothing of that name."""
 
 
 class Asked(Protocol):
@@ -58,8 +61,8 @@ class Exporter(Protocol):
     def exposition(self) -> Exposition:
         """Return what is exposed now."""
 
-    def status(self) -> Status:
-        """Return how everything is now."""
+    def look(self) -> Callable[[], Status]:
+        """Look at how everything is now; return what says it, in whichever thread."""
 
     def poll_now(self, ids: Collection[str]) -> Asked | None:
         """Poll these targets as soon as may be, without `ids` all that need it; None where an id is not a target's."""
@@ -119,26 +122,28 @@ class Site:
         headers = {"content-type": format_.value, "vary": "accept, accept-encoding"}
         if gzip:
             headers["content-encoding"] = "gzip"
-            compressed = await exposition.gzip(format_)
-            headers["content-length"] = str(sum(map(len, compressed)))
-            return StreamingResponse(_in_turns(compressed), headers=headers)
+            pieces = await exposition.gzip(format_)
+            headers["content-length"] = str(sum(map(len, pieces)))
+            return StreamingResponse(_in_turns(pieces), headers=headers)
         return StreamingResponse(_in_turns(exposition.plain(format_)), headers=headers)
 
     async def _status(self, request: Request) -> Response:
-        make = functools.partial(
-            self._pages.status, self._exporter.status(), View.of(request.query_params)
-        )
-        return await self._made(request, HTML, make)
+        look, view = self._exporter.look(), View.of(request.query_params)
+        return await self._made(request, HTML, lambda: self._pages.status(look(), view))
 
     async def _target(self, kind: str, request: Request) -> Response:
-        status, sought = self._exporter.status(), (kind, request.path_params["id"])
-        for target in status.targets:
-            of = target.known.target
-            if (of.kind, name_in_path(of)) == sought:
-                make = functools.partial(self._pages.target, status, target)
-                return await self._made(request, HTML, make)
-        make = functools.partial(self._pages.not_found, request.scope["path"])
-        return await self._made(request, HTML, make, 404)
+        look, sought = self._exporter.look(), (kind, request.path_params["id"])
+
+        def make() -> str | None:
+            status = look()
+            for target in status.targets:
+                of = target.known.target
+                if (of.kind, name_in_path(of)) == sought:
+                    return self._pages.target(status, target)
+            return None
+
+        missing = functools.partial(self._pages.not_found, request.scope["path"])
+        return await self._made(request, HTML, make, missing)
 
     async def _help(self, request: Request) -> Response:
         return await self._made(request, HTML, self._pages.help)
@@ -149,15 +154,14 @@ class Site:
     async def _runbook(self, request: Request) -> Response:
         # The name is looked up among those that there are, never in the file system.
         found = runbooks().get(request.path_params["name"])
-        if found is None:
-            make = functools.partial(self._pages.no_runbook, request.scope["path"])
-            return await self._made(request, HTML, make, 404)
-        return await self._made(request, HTML, functools.partial(self._pages.runbook, found))
+        missing = functools.partial(self._pages.no_runbook, request.scope["path"])
+        return await self._made(
+            request, HTML, lambda: found and self._pages.runbook(found), missing
+        )
 
     async def _targets(self, request: Request) -> Response:
-        return await self._made(
-            request, JSON, functools.partial(targets_json, self._exporter.status())
-        )
+        look, view = self._exporter.look(), View.of(request.query_params)
+        return await self._made(request, JSON, lambda: targets_json(look(), view))
 
     async def _static(self, request: Request) -> Response:
         path = request.scope["path"]
@@ -202,23 +206,37 @@ class Site:
         self,
         request: Request,
         content_type: str,
-        make: Callable[[], str | bytes],
-        status_code: int = 200,
+        make: Callable[[], Made],
+        missing: Callable[[], str] = str,
     ) -> Response:
-        """Return what `make` makes, outside of the event loop, compressed where that is asked for."""
+        """Return what `make` makes, outside of the event loop, compressed where that is asked for.
+
+        missing: makes what there is to say where that is None: there is no such page.
+        """
         is_gzip = accepts_gzip(_header(request, "accept-encoding"))
         loop = asyncio.get_running_loop()
-        content = await loop.run_in_executor(self._maker, _content, make, is_gzip)
+        content, status_code = await loop.run_in_executor(
+            self._maker, _content, make, missing, is_gzip
+        )
         headers = {"content-type": content_type, "vary": "accept-encoding"}
         if is_gzip:
             headers["content-encoding"] = "gzip"
-        return Response(content, status_code, headers)
+        headers["content-length"] = str(sum(map(len, content)))
+        return StreamingResponse(_in_turns(content), status_code, headers)
 
 
-def _content(make: Callable[[], str | bytes], is_gzip: bool) -> bytes:  # noqa: FBT001 - an executor passes no names
-    made = make()
-    plain = made.encode() if isinstance(made, str) else made
-    return isal_zlib.compress(plain, GZIP_LEVEL, GZIP_BITS) if is_gzip else plain
+def _content(
+    make: Callable[[], Made],
+    missing: Callable[[], str],
+    is_gzip: bool,  # noqa: FBT001 - an executor passes no names
+) -> tuple[list[bytes], int]:
+    made, status_code = make(), 200
+    if made is None:
+        made, status_code = missing(), 404
+    if isinstance(made, str):
+        made = made.encode()
+    pieces = [made] if isinstance(made, bytes) else made
+    return compressed(pieces) if is_gzip else list(pieces), status_code
 
 
 async def _in_turns(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -1,14 +1,18 @@
 """Which targets a page shows and in which order, as its address says; whatever an address says, there is a page."""
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from exporter.resources import RESOURCES
 from exporter.status.model import STATES, State, TargetStatus
 
 LONGEST_TEXT: Final = 200
+MOST_TARGETS: Final = 500
+"""On one page: whoever looks at more filters them, and a browser takes seconds for thousands of rows."""
+_PAGE: Final = re.compile("[1-9][0-9]{0,5}")
 PAUSED: Final = "paused"
 """The text that finds what is paused, whatever its state."""
 
@@ -60,7 +64,8 @@ def _negative(at: float | None) -> float | None:
 class View:
     """What is asked for.
 
-    sort: a column's name. state, organization: only these, None for all. text: that is in names, ids or errors.
+    sort: a column's name. state, organization: only these, None for all. text: that is in names, ids or errors. page:
+    which MOST_TARGETS of them, from 1.
     """
 
     sort: str = COLUMNS[0].name
@@ -68,6 +73,7 @@ class View:
     state: State | None = None
     organization: str | None = None
     text: str = ""
+    page: int = 1
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "View":
@@ -79,6 +85,7 @@ class View:
             state=next((state for state in STATES if state == query.get("state")), None),
             organization=query.get("org") or None,
             text=query.get("q", "").strip()[:LONGEST_TEXT],
+            page=int(page) if _PAGE.fullmatch(page := query.get("page", "")) else 1,
         )
 
     @property
@@ -95,6 +102,7 @@ class View:
             "state": self.state,
             "org": self.organization,
             "q": self.text or None,
+            "page": self.page if self.page > 1 else None,
         }
         query = urlencode({name: value for name, value in parameters.items() if value})
         return f"/?{query}" if query else "/"
@@ -106,7 +114,10 @@ class View:
     def sorted_by(self, column: str) -> "View":
         """Return the same sorted by `column`, the other way round where it is so already."""
         return replace(
-            self, sort=column, is_descending=self.sort == column and not self.is_descending
+            self,
+            sort=column,
+            is_descending=self.sort == column and not self.is_descending,
+            page=1,
         )
 
     def direction(self, column: str) -> str | None:
@@ -117,14 +128,15 @@ class View:
 
     def choose(self, targets: Iterable[TargetStatus]) -> list[TargetStatus]:
         """Return what is asked for; among equals, what most needs a look comes first, then as configured."""
-        chosen = [target for target in targets if self._shows(target)]
+        chosen = [target for target in targets if self.shows(target)]
         chosen.sort(key=_COLUMNS["state"].key)
         key = _COLUMNS[self.sort].key
         known = [target for target in chosen if key(target) is not None]
         known.sort(key=key, reverse=self.is_descending)
         return known + [target for target in chosen if key(target) is None]
 
-    def _shows(self, target: TargetStatus) -> bool:
+    def shows(self, target: TargetStatus) -> bool:
+        """Return whether a target is asked for, on whichever page."""
         of, failure, pause = target.known.target, target.known.failure, target.pause
         if self.state not in (None, target.state):
             return False
@@ -139,3 +151,33 @@ class View:
             texts += [PAUSED, pause.type, pause.message]
         sought = self.text.casefold()
         return any(sought in text.casefold() for text in texts)
+
+
+class Part(NamedTuple):
+    """The targets of one page.
+
+    first, last: which of the `total` that are asked for, from 1. previous, next: the addresses of its neighbours.
+    """
+
+    targets: Sequence[TargetStatus]
+    first: int
+    last: int
+    total: int
+    previous: str | None
+    next: str | None
+
+    @classmethod
+    def of(cls, targets: Sequence[TargetStatus], view: View) -> "Part":
+        """Return the page of `targets` that `view` asks for, the last where there are not as many."""
+        pages = max(1, -(-len(targets) // MOST_TARGETS))
+        page = min(view.page, pages)
+        first = (page - 1) * MOST_TARGETS
+        shown = targets[first : first + MOST_TARGETS]
+        return cls(
+            shown,
+            first + 1,
+            first + len(shown),
+            len(targets),
+            replace(view, page=page - 1).address() if page > 1 else None,
+            replace(view, page=page + 1).address() if page < pages else None,
+        )

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.bench import budget, fuzz, hostile, page, polling, scrape, soak, start
+from tests.bench import budget, fuzz, hostile, page, polling, scrape, soak, start, targets
 
 BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "start": start.measure,
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "page": page.measure,
     "scrape": scrape.measure,
     "soak": soak.measure,
+    "targets": targets.measure,
 }
 BY_NAME_ONLY: dict[str, Callable[[bool], None]] = {"fuzz": fuzz.measure}
 

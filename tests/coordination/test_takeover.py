@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.web.targets_json import targets_json
+from exporter.web.view import View
 from tests.coordination.shelf import DURATION, TIMEOUT, Shelf
 from tests.coordination.theatre import (
     GAP,
@@ -89,14 +90,14 @@ def test_a_standby_tells_people_and_programs_who_is_active_since_when() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(10.0)
-            lease = b.exporter.status().exporter.lease
+            lease = b.exporter.look()().exporter.lease
             assert lease
             assert (lease.is_active, lease.holder, lease.me) == (False, "a", "b")
             assert lease.since == pytest.approx(BEGINNING, abs=0.5)
-            held = a.exporter.status().exporter.lease
+            held = a.exporter.look()().exporter.lease
             assert held
             assert (held.is_active, held.holder, held.standby) == (True, "a", "b")
-            assert b'"holder":"a"' in targets_json(b.exporter.status())
+            assert b'"holder":"a"' in b"".join(targets_json(b.exporter.look()(), View()))
 
     play(scene)
 
@@ -386,7 +387,7 @@ def test_a_reload_without_the_lease_polls_at_once_and_one_with_it_waits() -> Non
             await until(lambda: b.is_active, 3.0)
             await reload(b, None)
             assert b.is_active
-            assert b.exporter.status().exporter.lease is None
+            assert b.exporter.look()().exporter.lease is None
             await asyncio.sleep(20.0)
             assert b.targets() > 0
             await reload(b, {"kind": "kubernetes"})

@@ -284,7 +284,7 @@ def after_reload(
     difference = Difference((TargetChange(new, before),), (), ())
     polls.reload(difference, {credential} if renewed else set(), now=130.0)
     assert polls.entries == (entry,)
-    assert entry.target is new
+    assert entry.target == new
     return entry
 
 

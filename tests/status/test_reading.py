@@ -28,7 +28,7 @@ def seen(play: Callable[[Stage], Awaitable[object]], **options: Any) -> Status:
     async def main() -> Status:
         played = stage(**options)
         await play(played)
-        status = played.exporter.status()
+        status = played.exporter.look()()
         await played.stop()
         return status
 
@@ -301,7 +301,7 @@ def test_a_clock_that_was_set_moves_every_moment_with_it() -> None:
         await played.play(10)
         # By more, it would make targets due.
         ahead[0] = 30.0
-        status = played.exporter.status()
+        status = played.exporter.look()()
         await played.stop()
         return status
 

@@ -14,7 +14,7 @@ from exporter.state.state import Failure
 from exporter.status.model import ExporterStatus, State, Status
 from exporter.web.formatting import UNKNOWN
 from exporter.web.pages import Pages, Verdict, polling, verdict
-from exporter.web.view import COLUMNS, View
+from exporter.web.view import COLUMNS, MOST_TARGETS, View
 from tests.resources.answers import HOT, ORGANIZATION, exposed, row, vault_answer, vault_target
 from tests.web.statuses import (
     BUDGET,
@@ -377,6 +377,18 @@ def test_a_filter_leaves_out_the_others_and_keeps_the_order() -> None:
     assert 'name="q" value="acme"' in page
     assert "<option selected>up</option>" in page
     assert '<a id="all" href="/?sort=target&amp;order=desc">Show all</a>' in page
+
+
+def test_more_targets_than_a_page_holds_are_on_the_next() -> None:
+    vaults = [vault_target(f"vault-{number:04}") for number in range(MOST_TARGETS + 2)]
+    seen = status(*(up(vault) for vault in vaults))
+    first, second = (PAGES.status(seen, View(page=page)) for page in (1, 2))
+    assert (len(rows_of(first)), len(rows_of(second))) == (MOST_TARGETS, 2)
+    assert '<caption id="caption">1 to 500 of 502 targets</caption>' in first
+    assert '<a id="next" rel="next" href="/?page=2">Next</a>' in first
+    assert 'id="previous"' not in first
+    assert '<a id="previous" rel="prev" href="/">Previous</a>' in second
+    assert 'id="next"' not in second
 
 
 def test_a_filter_that_nothing_passes_says_so_and_leads_back() -> None:

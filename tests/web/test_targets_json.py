@@ -15,8 +15,10 @@ from exporter.simulator import moods
 from exporter.status.model import CredentialStatus, Status
 from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
+from exporter.web.view import View
 from tests.exporting import polled, simulator
 from tests.polling.world import Stage, run, stage
+from tests.resources.answers import ORGANIZATION
 from tests.simulator.calling import VAULT
 from tests.web.statuses import (
     BUDGET,
@@ -56,7 +58,7 @@ def schema() -> "Validator":
 
 
 def document(seen: Status) -> Any:
-    return json.loads(targets_json(seen))
+    return json.loads(b"".join(targets_json(seen, View())))
 
 
 def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
@@ -257,6 +259,15 @@ def test_whatever_is_told_is_as_documented(schema: "Validator", seen: Status) ->
     schema.validate(document(seen))
 
 
+def test_targets_are_filtered_as_on_the_page_and_stay_in_the_order_of_the_configuration() -> None:
+    seen = status(up(), failing(COLD), up(ORGANIZATION))
+    found = json.loads(b"".join(targets_json(seen, View(state="up", sort="target", page=9))))[
+        "data"
+    ]
+    assert [it["vault"] for it in found["targets"]] == ["hot", ""]
+    assert found["counts"] == {"stale": 0, "failing": 1, "waiting": 0, "up": 2}
+
+
 def test_the_answers_of_an_exporter_are_as_documented(schema: "Validator") -> None:
     exporter = polled(simulator(moods={VAULT.id: moods.problem(403, "PermissionDenied")}))
 
@@ -274,8 +285,8 @@ def test_the_answers_of_an_exporter_are_as_documented(schema: "Validator") -> No
 def test_from_its_start_to_a_pause_an_exporter_says_what_is_documented(schema: "Validator") -> None:
     async def main() -> list[Any]:
         played = stage(credentials={"main": {"rate_limit": {"requests": 9, "window": "9s"}}})
-        documents = [document(played.exporter.status())]
-        documents += [document(played.exporter.status()) async for _ in scenes(played)]
+        documents = [document(played.exporter.look()())]
+        documents += [document(played.exporter.look()()) async for _ in scenes(played)]
         await played.stop()
         return documents
 

@@ -8,7 +8,7 @@ import pytest
 from exporter.state.state import Failure, PollResult, TargetState
 from exporter.status.model import State, TargetStatus
 from exporter.status.reading import state_of
-from exporter.web.view import COLUMNS, View
+from exporter.web.view import COLUMNS, MOST_TARGETS, Part, View
 from tests.resources.answers import ORGANIZATION, vault_target
 
 
@@ -90,8 +90,17 @@ def test_only_what_is_asked_for_is_shown(view: View, shown: str) -> None:
     [
         ({}, View()),
         (
-            {"sort": "latency", "order": "desc", "state": "up", "org": "acme", "q": " hot "},
-            View("latency", is_descending=True, state="up", organization="acme", text="hot"),
+            {
+                "sort": "latency",
+                "order": "desc",
+                "state": "up",
+                "org": "acme",
+                "q": " hot ",
+                "page": "3",
+            },
+            View(
+                "latency", is_descending=True, state="up", organization="acme", text="hot", page=3
+            ),
         ),
         # Whatever stands there, it is a page.
         ({"sort": "<b>", "order": "up", "state": "down", "org": "", "q": "", "x": "y"}, View()),
@@ -108,6 +117,7 @@ def test_an_address_says_what_is_asked_for(query: dict[str, str], view: View) ->
         (View(), "/"),
         (View(sort="rows"), "/?sort=rows"),
         (View(is_descending=True), "/?order=desc"),
+        (View(page=2, state="up"), "/?state=up&page=2"),
         (View(organization="R&D <x>", text="a b"), "/?org=R%26D+%3Cx%3E&q=a+b"),
     ],
 )
@@ -129,6 +139,34 @@ def test_a_column_sorts_the_other_way_round_the_second_time() -> None:
 def test_a_count_leads_to_all_targets_in_its_state_in_the_same_order(state: State | None) -> None:
     shown = View(sort="rows", is_descending=True, organization="acme", text="x")
     assert shown.in_state(state) == View(sort="rows", is_descending=True, state=state)
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "1e3", "1000000", "٣"])
+def test_what_is_no_number_of_a_page_is_the_first(page: str) -> None:
+    assert View.of({"page": page}) == View()
+
+
+@pytest.mark.parametrize(
+    ("total", "page", "first", "last", "previous", "next_"),
+    [
+        (0, 1, 1, 0, None, None),
+        (MOST_TARGETS, 2, 1, MOST_TARGETS, None, None),
+        (MOST_TARGETS + 1, 1, 1, MOST_TARGETS, None, "/?page=2"),
+        (MOST_TARGETS + 1, 2, MOST_TARGETS + 1, MOST_TARGETS + 1, "/", None),
+        (3 * MOST_TARGETS, 2, MOST_TARGETS + 1, 2 * MOST_TARGETS, "/", "/?page=3"),
+        (3 * MOST_TARGETS, 99, 2 * MOST_TARGETS + 1, 3 * MOST_TARGETS, "/?page=2", None),
+    ],
+)
+def test_thousands_of_targets_are_shown_in_pages(  # noqa: PLR0917 - columns of the table
+    total: int, page: int, first: int, last: int, previous: str | None, next_: str | None
+) -> None:
+    targets = [TARGETS[number % len(TARGETS)] for number in range(total)]
+    part = Part.of(targets, View(page=page))
+    assert part == Part(targets[first - 1 : last], first, last, total, previous, next_)
+
+
+def test_another_order_begins_with_its_first_page() -> None:
+    assert View(page=3).sorted_by("rows").page == 1
 
 
 def test_columns_have_names_of_their_own() -> None:

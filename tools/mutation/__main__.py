@@ -48,6 +48,7 @@ ALSO: Final = {
     "custody/document": ("test_classify", "test_client"),
     "custody/transport": ("test_client", "test_unasked", "test_wire", "test_network"),
     "custody/wire": ("test_unasked", "test_client"),
+    "polling/blocked": ("test_outage",),
     "polling/pausing": ("test_poller", "test_outage", "test_pause"),
     "polling/place": ("test_schedule",),
     "polling/poller": ("test_doubt", "test_outage", "test_on_demand"),

@@ -6,7 +6,7 @@ const REFRESH_SECONDS = 5;
 const TYPING_SECONDS = 0.15;
 // A page of thousands of targets takes a while; it must not be asked for all the time.
 const MOST_OF_THE_TIME = 0.05;
-const PARTS = ["verdict", "as-of", "reload", "alerts", "exporter", "budget", "counts", "caption", "head", "all", "discovery"];
+const PARTS = ["verdict", "as-of", "reload", "alerts", "exporter", "budget", "counts", "caption", "head", "all", "discovery", "pages"];
 
 const form = document.getElementById("filter");
 const pause = document.getElementById("pause");
@@ -118,7 +118,7 @@ form.addEventListener("input", () => {
   typing = setTimeout(() => show(asked()), 1000 * TYPING_SECONDS);
 });
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("#head a, #counts a, #all, #reload, #none a");
+  const link = event.target.closest("#head a, #counts a, #all, #reload, #none a, #pages a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const wanted = new URL(link.href);

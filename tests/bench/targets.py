@@ -1,0 +1,182 @@
+"""What grows with the number of targets: a request, a scrape, a page, the JSON, a reload, a refused key, memory.
+
+`python -m tests.bench.targets TARGETS` measures one number of them in a process of its own.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from exporter.app import favour_event_loop
+from exporter.assembly import Exporter, World
+from exporter.config import Settings, parse
+from exporter.custody.transport import ON_SEND
+from exporter.logs import configure
+from exporter.polling.pause import Cause
+from exporter.polling.schedule import Turn
+from exporter.simulator.portfolio import Portfolio, large_portfolio
+from exporter.web.site import Site
+from tests.bench.filled import NOON, NOWHERE, settings_document
+from tests.bench.loop_watch import LoopWatch
+from tests.bench.page import poll_all
+
+SIZES = (500, 5_000, 20_000)
+REQUESTS = 400
+TOTAL = {"quote_asset": "USD", "balance": {"total": "1"}}
+
+
+def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one switch
+    """Print the table."""
+    sizes = SIZES[: 2 if quick else None]
+    found = [_measured(size) for size in sizes]
+    print(f"| targets | {' | '.join(f'{size:,}' for size in sizes)} |")
+    print(f"| --- {'| --- ' * len(sizes)}|")
+    for name in found[0]:
+        print(f"| {name} | {' | '.join(measured[name] for measured in found)} |")
+
+
+def _measured(size: int) -> Mapping[str, str]:
+    command = (sys.executable, "-m", "tests.bench.targets", str(size))
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    measured: Mapping[str, str] = json.loads(result.stdout)
+    return measured
+
+
+def _settings(portfolio: Portfolio, interval: str) -> Settings:
+    document, environ = settings_document(portfolio, NOWHERE, interval)
+    limit = {"api": {"base_url": NOWHERE, "rate_limit": {"requests": 1_000_000, "window": "1s"}}}
+    return parse(yaml.safe_dump({**document, **limit}), directory=Path(), environ=environ)
+
+
+class _Answering(httpx.AsyncBaseTransport):
+    """An API that answers each request with one asset, at once. requests: how many there were."""
+
+    def __init__(self, portfolio: Portfolio) -> None:
+        (organization,) = portfolio.organizations
+        rows = portfolio.vault_rows(organization.vaults[0].id, NOON, full_precision=True)
+        self._rows, self._total = json.dumps(rows).encode(), json.dumps(TOTAL).encode()
+        self.requests = 0
+        self._awaited, self._came = 0, asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions[ON_SEND]()
+        self.requests += 1
+        if self.requests == self._awaited:
+            self._came.set()
+        content = self._rows if "/vaults/" in request.url.path else self._total
+        return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
+
+    async def until(self, requests: int) -> None:
+        """Wait for the last of so many requests."""
+        self._awaited = requests
+        self._came.clear()
+        await self._came.wait()
+
+
+async def _of(size: int) -> Mapping[str, str]:
+    portfolio = large_portfolio(size - 1, 1)
+    api, settings = _Answering(portfolio), _settings(portfolio, "1d")
+    favour_event_loop()
+    exporter = Exporter(settings, World(transport=api))
+    measured = {
+        "a request, from its choice to its exposition": await _request(exporter, api),
+        "of which the schedule": _schedule(exporter),
+    }
+    poll_all(exporter)
+    measured["a look at what time alone changes"] = _look(exporter)
+    transport = httpx.ASGITransport(Site(exporter, "/metrics").app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+        for name, path in {
+            "`/metrics`": "/metrics",
+            "the status page": "/",
+            "the status page, filtered to 1 target": "/?q=vault-123",
+            "`/api/v1/targets`": "/api/v1/targets",
+        }.items():
+            await client.get(path)
+            measured[name] = await _held(lambda path=path: client.get(path))  # type: ignore[misc]
+    measured["a reload that changes nothing"] = await _held(lambda: exporter.reload(settings))
+    other = _settings(portfolio, "2d")
+    measured["a reload with other intervals"] = await _held(lambda: exporter.reload(other))
+    measured["a refused key, all targets due"] = await _held(lambda: _pause(exporter))
+    measured["a look while it is refused"] = _look(exporter)
+    measured["memory"] = f"{_resident():.0f} MiB"
+    return measured
+
+
+async def _request(exporter: Exporter, api: _Answering) -> str:
+    polling = asyncio.create_task(exporter.poller.run())
+    await api.until(REQUESTS // 4)
+    began, first = time.process_time(), api.requests
+    await api.until(REQUESTS)
+    seconds = (time.process_time() - began) / (api.requests - first)
+    polling.cancel()
+    await asyncio.wait({polling})
+    return f"{seconds * 1000:.2f} ms"
+
+
+def _schedule(exporter: Exporter) -> str:
+    schedule, turns = exporter.parts.schedule, {"bench": Turn(0.0)}
+    now = exporter.parts.monotonic()
+    began = time.process_time()
+    for _ in range(REQUESTS // 4):
+        entry, _ = schedule.next(now, turns)
+        if entry is None:
+            break
+        entry.move(entry.place.begun(lambda: None, now))  # type: ignore[arg-type,return-value]
+        entry.move(entry.place.finished())
+    return f"{(time.process_time() - began) / (REQUESTS // 4) * 1000:.3f} ms"
+
+
+def _look(exporter: Exporter) -> str:
+    times = []
+    for _ in range(20):
+        began = time.thread_time()
+        exporter.poller.bring_up_to_date()
+        times.append(time.thread_time() - began)
+    return f"{max(times) * 1000:.2f} ms"
+
+
+async def _pause(exporter: Exporter) -> None:
+    """Let the only key be refused while every target is due, until all targets show it."""
+    now = exporter.parts.monotonic()
+    exporter.parts.schedule.hurry(now)
+    refused = Cause("EAPI:Invalid key", "Invalid key", 401)
+    exporter.parts.credentials["bench"].pause.begin(refused, now, now)
+    polling = asyncio.create_task(exporter.poller.run())
+    while not all(state.failure for state in exporter.store.states()):  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    polling.cancel()
+    await asyncio.wait({polling})
+
+
+async def _held(work: Callable[[], Coroutine[Any, Any, object]]) -> str:
+    """Return how long `work` takes, and for how long it holds the event loop at the most."""
+    watch, over = LoopWatch(), asyncio.Event()
+    watching = asyncio.create_task(watch.watch(over))
+    await asyncio.sleep(0.01)
+    began = time.perf_counter()
+    await work()
+    seconds = time.perf_counter() - began
+    # What it left to do at once is of it.
+    await asyncio.sleep(0.01)
+    over.set()
+    await watching
+    return f"{seconds * 1000:.0f} ms, loop held {watch.longest_of_its_own * 1000:.1f} ms"
+
+
+def _resident() -> float:
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    configure("warn", "logfmt")
+    print(json.dumps(asyncio.run(_of(int(sys.argv[1])))))
