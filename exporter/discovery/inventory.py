@@ -194,7 +194,7 @@ class _Search:
 
     def _places(self) -> Steps[tuple[list[_Place], tuple[Unpolled, ...]]]:
         """Return every organization that is polled, and those that were found and are not."""
-        found = self._first(Source(name) for name in self._settings.credentials)
+        found = yield from self._first(Source(name) for name in self._settings.credentials)
         entries = {entry.id: entry for entry in self._settings.organizations}
         free = {id_: it for id_, it in sorted(found.items()) if id_ not in entries}
         admits = self._discovery.organizations.admits
@@ -218,31 +218,32 @@ class _Search:
         unpolled = [it.found for id_, it in free.items() if id_ not in chosen]
         return places, tuple(Unpolled(it, "excluded") for it in unpolled)
 
-    def _candidates(self, places: Iterable[_Place]) -> Steps[dict[str, _Candidates]]:
+    def _candidates(self, places: Iterable[_Place]) -> Steps[Mapping[str, _Candidates]]:
         """Return the vaults of each organization that were found; no vault is in two of them."""
         owners = dict(self._by_hand)
-        candidates: dict[str, _Candidates] = {}
+        candidates: dict[str, dict[str, _Candidate]] = {}
         for place in places:
-            finds = self._first(
-                Source(name, place.id)
-                for name in self._settings.credentials
-                if name in self._listers(place)
+            listers = self._listers(place)
+            finds = yield from self._first(
+                Source(name, place.id) for name in self._settings.credentials if name in listers
             )
-            yield
-            candidates[place.id] = {
-                id_: it
-                for id_, it in sorted(finds.items())
-                if owners.setdefault(id_, place.id) == place.id
-            }
-            yield
+            candidates[place.id] = own = {}
+            for number, id_ in enumerate(sorted(finds)):
+                if number % AT_ONCE == 0:
+                    yield
+                if owners.setdefault(id_, place.id) == place.id:
+                    own[id_] = finds[id_]
         return candidates
 
-    def _first(self, sources: Iterable[Source]) -> dict[str, _Candidate]:
+    def _first(self, sources: Iterable[Source]) -> Steps[dict[str, _Candidate]]:
         """Return everything that `sources` have listed, each from the first that has it."""
         found: dict[str, _Candidate] = {}
         for source in sources:
-            for id_, it in self._known.get(source, {}).items():
-                found.setdefault(id_, _Candidate(it, source.credential))
+            for number, (id_, it) in enumerate(self._known.get(source, {}).items()):
+                if number % AT_ONCE == 0:
+                    yield
+                if id_ not in found:
+                    found[id_] = _Candidate(it, source.credential)
         return found
 
     def _listers(self, place: _Place) -> tuple[str, ...]:

@@ -134,7 +134,8 @@ class Schedule:
         for target, old in difference.targets:
             entry = known[old.key] if old else self._new(target, now)
             is_renewed = target.credential in renewed
-            entry.move(entry.place.kept(target, now, is_renewed=is_renewed))
+            if is_renewed or target != entry.target:
+                entry.move(entry.place.kept(target, now, is_renewed=is_renewed))
             entries.append(entry)
         for target in difference.gone:
             known[target.key].drop()

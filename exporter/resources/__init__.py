@@ -1,6 +1,7 @@
 """What is polled, each resource of the API in one module; this is the list of them."""
 
 from itertools import chain
+from operator import itemgetter
 from typing import Final
 
 from exporter.discovery.inventory import Inventory
@@ -32,20 +33,20 @@ def targets_of(inventory: Inventory) -> Steps[tuple[Target, ...]]:
 
     There is a stop wherever others have waited long enough.
     """
-    names = [("", "")]
+    places: dict[tuple[str, str], int] = {("", ""): 0}
     for organization in inventory.organizations:
-        names.append((organization.label, ""))
-        names += [(organization.label, vault.label) for vault in organization.vaults]
+        places[organization.label, ""] = len(places)
+        for vault in organization.vaults:
+            places[organization.label, vault.label] = len(places)
         yield
-    places = {name: place for place, name in enumerate(names)}
-    yield
-    targets = []
     made = chain.from_iterable(it.targets(inventory) for it in RESOURCES.values())
+    placed = []
     for number, target in enumerate(made):
-        targets.append(target)
+        placed.append((places[target.organization, target.vault], target))
         if number % AT_ONCE == 0:
             yield
-    return tuple(sorted(targets, key=lambda it: places[it.organization, it.vault]))
+    placed.sort(key=itemgetter(0))
+    return tuple([target for _, target in placed])
 
 
 def name_of(target: Target) -> str:

@@ -36,8 +36,7 @@ class Target:
     interval: float
     credential: str
     facts: Lines = field(default_factory=dict, hash=False)
-    # Whatever of it shows in samples is in `facts`.
-    found: Found | None = field(default=None, compare=False)
+    found: Found | None = None
     is_found: bool = False
     is_another: bool = False
     is_optional: bool = False
