@@ -14,7 +14,7 @@ from exporter.config import Settings, parse
 from exporter.logs import get_logger
 from exporter.simulator.mishaps import demo_timetables, mishaps
 from exporter.simulator.moods import calm
-from exporter.simulator.portfolio import Portfolio, demo_portfolio, living_portfolio
+from exporter.simulator.portfolio import Organization, Portfolio, demo_portfolio, living_portfolio
 from exporter.simulator.revisions import R3
 from exporter.simulator.server import serve
 from exporter.simulator.simulator import Simulator
@@ -63,19 +63,20 @@ def _document(portfolio: Portfolio, base_url: str) -> dict[str, object]:
         "credentials": {
             CREDENTIAL: {"api_key_env": "DEMO_API_KEY", "api_secret_env": "DEMO_API_SECRET"}
         },
+        # Vaults come and go, and somebody watches.
+        "discovery": {"interval": "1m"},
+        # What is found has all that it needs; these have thresholds besides.
         "organizations": [
-            {
-                "name": organization.name,
-                "id": organization.id,
-                "vaults": [
-                    {
-                        "name": vault.name,
-                        "id": vault.id,
-                        "min_available": THRESHOLDS.get(vault.name, {}),
-                    }
-                    for vault in organization.vaults
-                ],
-            }
+            {"name": organization.name, "id": organization.id, "vaults": vaults}
             for organization in portfolio.organizations
+            if (vaults := _with_thresholds(organization))
         ],
     }
+
+
+def _with_thresholds(organization: Organization) -> list[dict[str, object]]:
+    return [
+        {"name": vault.name, "id": vault.id, "min_available": THRESHOLDS[vault.name]}
+        for vault in organization.vaults
+        if vault.name in THRESHOLDS
+    ]
