@@ -8,13 +8,20 @@ from typing import Any
 import pytest
 
 from exporter.coordination.coordinator import LeaseView
+from exporter.discovery.inventory import Inventory, Organization, Unpolled, Vault
+from exporter.discovery.known import Found, Listed
 from exporter.polling.plan import Shortage
 from exporter.resources.fields import InvalidRow
+from exporter.resources.lists import NotAllowed
+from exporter.resources.target import Target
 from exporter.state.state import Failure
 from exporter.status.model import ExporterStatus, State, Status
+from exporter.turns import at_once
 from exporter.web.formatting import UNKNOWN
 from exporter.web.pages import Pages, Verdict, polling, verdict
 from exporter.web.view import COLUMNS, MOST_TARGETS, View
+from exporter.web.paths import path_of
+from exporter.web.view import COLUMNS, View
 from tests.resources.answers import HOT, ORGANIZATION, exposed, row, vault_answer, vault_target
 from tests.web.statuses import (
     BUDGET,
@@ -43,6 +50,22 @@ def text_of(page: str) -> str:
     """Return what can be read on a page, with a space for each tag."""
     body = re.sub(r"<head>.*</head>", "", page, flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+def found(id_: str, name: str, status: str = "created", missed: int = 0) -> Found:
+    return Found(Listed(id_, name, status), NOW - 7200, NOW - 7200, missed)
+
+
+def inventory(*unpolled: Unpolled, kept: frozenset[str] = frozenset()) -> Inventory:
+    """Return what there is where one of two vaults is configured."""
+    hot = Vault("VABCDEF234567A", "hot", 60.0, "treasury", found("VABCDEF234567A", "hot"))
+    acme = found("ABCD EFGH IJKL MNOP", "acme")
+    return Inventory(
+        (Organization(acme.listed.id, "acme", 60.0, "treasury", (hot,), acme, unpolled=unpolled),),
+        600.0,
+        unpolled=(Unpolled(found("BBBB BBBB BBBB BBBB", "beta", "closed"), "excluded"),),
+        kept=kept,
+    )
 
 
 def shown(seen: Status, view: View | None = None) -> str:
@@ -571,3 +594,85 @@ def test_hostile_names_and_words_are_escaped_wherever_they_stand() -> None:
         assert "<script>" not in page
         assert not re.search(r'="[^"]*<script', page)
         assert EVIL not in page
+
+
+def test_what_was_found_is_told_and_what_of_it_is_not_polled() -> None:
+    evil = Unpolled(found("VBBBBBBBBBBBBA", EVIL), "excluded")
+    beyond = Unpolled(found("VCCCCCCCCCCCCA", ""), "limit")
+    page = PAGES.status(status(up(), discovery=inventory(evil, beyond)), View())
+    text = text_of(page)
+    assert "Discovery 1 vault in 1 organization, listed every 10m; 3 not polled" in text
+    assert "1 vault is not polled: more were found than one exporter polls." in text
+    assert rows_of(page, r"<tr><td>\w+</td>.*?</tr>") == [
+        "beta |  | BBBB BBBB BBBB BBBB | closed | excluded by a filter | 2h ago",
+        f"acme | {EVIL} | VBBBBBBBBBBBBA | created | excluded by a filter | 2h ago",
+        "acme |  | VCCCCCCCCCCCCA | created | too many vaults | 2h ago",
+    ]
+    assert EVIL not in page
+
+
+def test_of_very_much_that_is_not_polled_the_page_shows_some() -> None:
+    many = [Unpolled(found("VBBBBBBBBBBBBA", "x"), "excluded")] * 250
+    text = shown(status(up(), discovery=inventory(*many)))
+    assert text.count("excluded by a filter") == 200
+    assert "and 51 more: /api/v1/targets has all." in text
+
+
+def test_what_stays_polled_in_spite_of_a_filter_is_told() -> None:
+    text = shown(status(up(), discovery=inventory(kept=frozenset(("VABCDEF234567A",)))))
+    assert (
+        "1 target is polled although a filter excludes the new name: a reload lets go of it."
+        in text
+    )
+
+
+def test_without_discovery_nothing_is_told_of_it() -> None:
+    text = shown(status(up()))
+    assert "Discovery" not in text
+    assert "not polled" not in text
+
+
+@pytest.mark.parametrize(
+    ("target", "told_of_it"),
+    [
+        (
+            replace(HOT, found=found("VABCDEF234567A", "hot"), is_found=True),
+            "“hot”, created, first seen 2h ago; not in the configuration",
+        ),
+        (
+            replace(HOT, found=found("VABCDEF234567A", "", "", missed=1)),
+            "without a name, first seen 2h ago; the last list did not have it",
+        ),
+    ],
+)
+def test_a_targets_page_tells_what_the_list_says_of_it(target: Target, told_of_it: str) -> None:
+    page = PAGES.target(status(), up(target))
+    page = page.replace("<q>", "“").replace("</q>", "”")
+    assert told_of_it in text_of(page).replace("“ ", "“").replace(" ”", "”").replace(" ;", ";")
+
+
+def test_the_page_of_a_list_has_no_balances_and_says_where_the_key_may_not_list() -> None:
+    target = replace(HOT, kind="vaults", vault="")
+    refused = at_once(NotAllowed("vaults").expose(target, ()))
+    seen = replace(told(target, balances=refused, polls=1), stale_after=None)
+    text = text_of(PAGES.target(status(), seen))
+    assert "acme / (vaults) up" in text
+    assert "the key may not list vaults: only those in the configuration are polled" in text
+    assert "Balances" not in text
+    assert "Stale after" not in text
+    assert "the key may not list vaults" in shown(status(seen))
+    read = replace(told(target, polls=1, rows=7), stale_after=None)
+    assert "7 entries." in text_of(PAGES.target(status(), read))
+
+
+def test_the_lists_of_two_credentials_have_pages_of_their_own() -> None:
+    first = replace(HOT, kind="vaults", id="ABCD EFGH IJKL MNOP", vault="")
+    second = replace(first, credential="a/b c", is_another=True)
+    credential = replace(
+        first, kind="organizations", id="a/b c", organization="", credential="a/b c"
+    )
+    assert [path_of(it) for it in (first, second, credential)] == [
+        "/vault-lists/ABCDEFGHIJKLMNOP",
+        "/vault-lists/ABCDEFGHIJKLMNOP%40a%2Fbc",
+        "/organization-lists/a%2Fbc",
+    ]

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from exporter.discovery.inventory import Inventory, Organization, Unpolled, Vault, VaultList
+from exporter.discovery.known import Found, Listed
+from exporter.resources.lists import NotAllowed
 from exporter.simulator import moods
 from exporter.status.model import CredentialStatus, Status
+from exporter.turns import at_once
 from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
 from tests.exporting import polled, simulator
 from tests.polling.world import Stage, run, stage
 from tests.resources.answers import ORGANIZATION
+from tests.resources.answers import HOT
 from tests.simulator.calling import VAULT
 from tests.web.statuses import (
     BUDGET,
@@ -27,6 +32,7 @@ from tests.web.statuses import (
     EXPORTER,
     FAILURE,
     LEASE_OUT_OF_REACH,
+    NOW,
     OWN_LIMIT,
     PAUSE,
     REFUSED,
@@ -266,6 +272,60 @@ def test_targets_are_filtered_as_on_the_page_and_stay_in_the_order_of_the_config
     ]
     assert [it["vault"] for it in found["targets"]] == ["hot", ""]
     assert found["counts"] == {"stale": 0, "failing": 1, "waiting": 0, "up": 2}
+def test_what_was_found_is_told_as_documented(schema: "Validator") -> None:
+    found = Found(Listed("VBBBBBBBBBBBBA", EVIL, "created", 1), NOW - 60, NOW - 60, missed=1)
+    other = replace(found, listed=Listed("VCCCCCCCCCCCCA"))
+    inventory = Inventory(
+        (
+            Organization(
+                "ABCD EFGH IJKL MNOP",
+                "acme",
+                60.0,
+                "treasury",
+                (Vault("VBBBBBBBBBBBBA", EVIL, 60.0, "treasury", found, is_configured=False),),
+                lists=(VaultList("treasury", {"VBBBBBBBBBBBBA": found}),),
+                unpolled=(Unpolled(other, "excluded"), Unpolled(other, "limit")),
+            ),
+        ),
+        600.0,
+        unpolled=(Unpolled(other, "excluded"),),
+    )
+    listed = told(
+        replace(COLD, kind="vaults", vault=""),
+        balances=at_once(NotAllowed("vaults").expose(COLD, ())),
+    )
+    seen = status(
+        up(replace(HOT, found=found, is_found=True)),
+        replace(listed, stale_after=None),
+        discovery=inventory,
+    )
+    schema.validate(document(seen))
+    data = document(seen)["data"]
+    row = {"status": "", "name": "", "since": "2026-11-21T11:59:00.000Z", "missing": True}
+    left_out = {"id": "VCCCCCCCCCCCCA", **row}
+    assert data["discovery"] == {
+        "intervalSeconds": 600.0,
+        "organizations": [
+            {
+                "org": "acme",
+                "id": "ABCD EFGH IJKL MNOP",
+                "listed": True,
+                "discoveredVaults": 1,
+                "unpolledVaults": [
+                    {**left_out, "reason": "excluded"},
+                    {**left_out, "reason": "limit"},
+                ],
+            }
+        ],
+        "unpolledOrganizations": [{**left_out, "reason": "excluded"}],
+    }
+    vault, vaults = data["targets"]
+    assert vault["discovered"] == {**row, "name": EVIL, "status": "created"}
+    assert (vault["configured"], vault["note"]) == (False, None)
+    assert vaults["note"] == (
+        "the key may not list vaults: only those in the configuration are polled"
+    )
+    assert vaults["staleAfterSeconds"] is None
 
 
 def test_the_answers_of_an_exporter_are_as_documented(schema: "Validator") -> None:
