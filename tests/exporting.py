@@ -42,6 +42,7 @@ def configuration(
     *,
     portfolio: Portfolio = PORTFOLIO,
     credential: dict[str, Any] | None = None,
+    discovery: dict[str, Any] | None = None,
     **polling: Any,
 ) -> dict[str, Any]:
     """Return the configuration of an exporter of all of `portfolio`."""
@@ -50,6 +51,7 @@ def configuration(
         "api": {"base_url": base_url, "rate_limit": NO_LIMIT},
         "polling": polling,
         "credentials": {"treasury": credential or sources},
+        "discovery": discovery,
         "organizations": [
             {
                 "name": organization.name,
@@ -72,19 +74,22 @@ def write(directory: Path, document: dict[str, Any]) -> Path:
 
 
 def exporter_of(
-    base_url: str, world: World | None = None, portfolio: Portfolio = PORTFOLIO
+    base_url: str,
+    world: World | None = None,
+    portfolio: Portfolio = PORTFOLIO,
+    discovery: dict[str, Any] | None = None,
 ) -> Exporter:
     """Return an exporter of the simulator at `base_url` that has not begun yet."""
-    text = yaml.safe_dump(configuration(base_url, portfolio=portfolio))
+    text = yaml.safe_dump(configuration(base_url, portfolio=portfolio, discovery=discovery))
     return Exporter(
         parse(text, directory=Path(), environ=ENVIRON), world or World(trust=trust_nobody)
     )
 
 
-def polled(simulated: Simulator) -> Exporter:
+def polled(simulated: Simulator, discovery: dict[str, Any] | None = None) -> Exporter:
     """Return an exporter of `simulated` that has polled every target once."""
     with SimulatorThread(simulated.app) as base_url:
-        exporter = exporter_of(base_url)
+        exporter = exporter_of(base_url, discovery=discovery)
         asyncio.run(exporter.poller.run_once(lambda _polled, _targets: None))
     return exporter
 

@@ -241,3 +241,29 @@ def test_the_progress_counts_the_targets_and_leaves_the_cursor_alone() -> None:
         show(13, 13)
     assert "13/13 " in stream.getvalue()
     assert "\x1b[?25l" not in stream.getvalue()
+
+
+def test_a_plan_with_discovery_counts_its_lists_and_says_that_more_will_be_found() -> None:
+    text = """\
+polling: {interval: 2m}
+discovery: {interval: 5m}
+credentials:
+  one: {api_key_env: SIMULATOR_KEY, api_secret_env: SIMULATOR_SECRET}
+  two: {api_key_env: OTHER_KEY, api_secret_env: SIMULATOR_SECRET}
+organizations:
+- {name: acme, id: ABCD EFGH IJKL MNOP, credentials: one}
+"""
+    assert plan_report(parse(text, directory=Path(), environ=ENVIRON), PIPE) == (
+        "targets  4: 2 lists of organizations, 1 organization, 1 list of vaults\n"
+        "demand   0.018 requests/s (1% of the budget)\n"
+        "budget   3.300 requests/s (100 in any 30s)\n"
+        "more     will be found (discovery, every 5m) and polled every 2m: "
+        "the budget has room for about 393 vaults\n"
+        "         a listing takes a request for every 100 vaults: 5000 vaults are 50\n"
+        "\n"
+        "target                 interval  refreshed every\n"
+        "one / (organizations)  5m        5m\n"
+        "two / (organizations)  5m        5m\n"
+        "acme / (total)         2m        2m\n"
+        "acme / (vaults)        5m        5m\n"
+    )

@@ -8,5 +8,5 @@ from tests.exporting import polled, simulator
 
 @pytest.fixture(scope="session")
 def demo() -> Exporter:
-    """An exporter that has polled the demo's portfolio once."""
-    return polled(simulator())
+    """An exporter that has listed and polled the demo's portfolio once."""
+    return polled(simulator(), discovery={})

@@ -1,5 +1,6 @@
 """The polling plan: demand, budget, and what each target gets."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,8 +9,14 @@ import yaml
 from structlog.testing import capture_logs
 
 from exporter.config import RateLimit, parse
+from exporter.discovery.inventory import inventory_of
+from exporter.discovery.known import Source
 from exporter.polling.plan import Plan, log_warnings, plan_of, sending_rate
+from exporter.resources import targets_of
 from exporter.simulator.portfolio import invented_vault_id
+from exporter.turns import at_once
+from tests.discovery.finds import finds, found
+from tests.exporting import ENVIRON
 
 
 def plan(
@@ -189,3 +196,26 @@ def test_what_is_logged_of_a_plan_is_rounded_to_what_can_be_read() -> None:
     # The total of a day's interval, stretched as the vaults are.
     assert stale["stale_after_seconds"] == 7.0
     assert stale["planned_interval_seconds"] == round(stale["planned_interval_seconds"], 1)
+
+
+def test_a_list_counts_with_all_its_requests_and_has_no_age() -> None:
+    settings = parse(yaml.safe_dump(DISCOVERY), directory=Path(), environ=ENVIRON)
+    known = {
+        Source("one"): finds(found("ABCD EFGH IJKL MNOP", "acme")),
+        Source("one", "ABCD EFGH IJKL MNOP"): finds(
+            *(found(f"V{number:012}A") for number in range(5000))
+        ),
+    }
+    targets = at_once(targets_of(at_once(inventory_of(settings, known))))
+    planned = plan_of(settings, targets)
+    # A list of organizations, one of vaults, the organization's total, the vaults.
+    assert planned.demand == pytest.approx(1 / 600 + 50 / 600 + 1 / 60 + 5000 / 60)
+    (listed,) = [target for target in targets if target.kind == "vaults"]
+    assert planned.stale_after(listed) == math.inf
+    assert listed not in planned.withdrawn_between_polls
+
+
+DISCOVERY = {
+    "credentials": {"one": {"api_key_env": "SIMULATOR_KEY", "api_secret_env": "SIMULATOR_SECRET"}},
+    "discovery": {},
+}

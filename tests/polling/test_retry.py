@@ -6,6 +6,8 @@ import pytest
 
 from exporter.custody.errors import CustodyError, Reaction
 from exporter.polling.retry import Poll, asked_for, back_off, refusals_after
+from exporter.resources.target import Target
+from exporter.resources.vaults import VAULTS
 
 
 def failing(reaction: Reaction, type_: str = "x") -> CustodyError:
@@ -117,3 +119,49 @@ def test_back_off_doubles_the_interval_up_to_a_quarter_of_an_hour_and_never_shor
     interval: float, failures: int, seconds: float
 ) -> None:
     assert back_off(interval, failures) == seconds
+
+
+FIRST, SECOND, THIRD = (
+    VAULTS.asking()(Target("vaults", name, name, "", 600.0, "one"))
+    for name in ("first", "second", "third")
+)
+
+
+def test_the_parts_of_an_answer_are_asked_for_one_after_the_other() -> None:
+    poll = Poll(lambda: 0.5)
+    asked = [poll.request(lambda: FIRST, 0)]
+    for following in (SECOND, THIRD):
+        poll.go_on(following, 0)
+        asked.append(poll.request(lambda: FIRST, 0))
+    # Another try of the last one.
+    asked.append(poll.request(lambda: FIRST, 0))
+    assert asked == [FIRST, SECOND, THIRD, THIRD]
+
+
+def test_each_part_of_an_answer_has_tries_of_its_own() -> None:
+    poll = Poll(lambda: 0.5)
+    for following in (SECOND, THIRD):
+        poll.request(lambda: FIRST, 0)
+        tries = [poll.retry_in(failing(Reaction.RETRY)) for _ in range(3)]
+        tries += [poll.retry_in(failing(Reaction.AGAIN)) for _ in range(2)]
+        assert tries == [1.0, 2.0, None, 0.0, None]
+        poll.go_on(following, 0)
+
+
+def test_an_answer_begins_anew_with_other_secrets() -> None:
+    poll = Poll(lambda: 0.5)
+    poll.request(lambda: FIRST, 0)
+    poll.go_on(SECOND, 0)
+    assert poll.request(lambda: FIRST, 1) is FIRST
+
+
+def test_an_answer_in_doubt_begins_anew_whatever_is_under_way() -> None:
+    poll = Poll(lambda: 0.5)
+    poll.request(lambda: FIRST, 0)
+    poll.go_on(SECOND, 0)
+    poll.request(lambda: FIRST, 0)
+    poll.begin_anew()
+    poll.go_on(THIRD, 0)
+    assert poll.request(lambda: FIRST, 0) is FIRST
+    poll.go_on(SECOND, 0)
+    assert poll.request(lambda: FIRST, 0) is SECOND

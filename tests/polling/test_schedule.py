@@ -353,3 +353,69 @@ def test_a_restart_makes_every_target_due_as_if_it_was_never_polled() -> None:
     assert [entry.place for entry in schedule.entries] == [
         Place(entry.target, due=50.0, ready_at=50.0) for entry in before
     ]
+def after_part(made_schedule: Schedule, now: float) -> str:
+    """Read a part of the answer of whoever goes next."""
+    entry, _ = made_schedule.next(now, FREE)
+    assert entry
+    entry.move(entry.place.begun(poll_of, now))
+    entry.move(entry.place.partly(now + 0.1))
+    return entry.target.vault
+
+
+def test_the_parts_of_a_first_answer_come_after_the_first_polls_of_the_others() -> None:
+    polls = made(long=600.0, a=60.0, b=60.0)
+    assert after_part(polls, 0.0) == "long"
+    assert [poll(polls, 1.0), poll(polls, 2.0), poll(polls, 3.0)] == ["a", "b", "long"]
+
+
+def test_between_the_parts_of_an_answer_whoever_is_more_overdue_goes_first() -> None:
+    polls = made(long=600.0, a=60.0)
+    after_part(polls, 0.0)
+    poll(polls, 1.0)
+    # A tenth of its interval since it was due; the other is due since a moment, and soon a tenth as well.
+    assert polls.next(61.5, FREE)[0] is not polls.entries[1]
+    assert poll(polls, 69.0) == "a"
+
+
+def test_a_poll_in_parts_is_one_poll_that_began_with_the_first() -> None:
+    polls = made(long=600.0)
+    after_part(polls, 10.0)
+    assert poll(polls, 20.0) == "long"
+    assert polls.entries[0].place.started_at == 10.0
+    assert polls.next(609.0, FREE) == (None, 610.0)
+
+
+def changed(*changes: TargetChange, gone: tuple[Target, ...] = ()) -> Schedule:
+    """Return a schedule of a and b, both polled at 0, after these changes at 10."""
+    polls = made(a=60.0, b=60.0)
+    poll(polls, 0.0)
+    poll(polls, 0.0)
+    polls.change(changes, gone, 10.0)
+    return polls
+
+
+def test_what_is_found_is_due_at_once_and_what_is_gone_is_polled_no_more() -> None:
+    polls = changed(TargetChange(target("c")), gone=(target("a"),))
+    assert [entry.target.vault for entry in polls.entries] == ["b", "c"]
+    assert poll(polls, 10.0) == "c"
+    assert poll(polls, 60.0) == "b"
+    assert poll(polls, 60.0) is None
+    assert polls.get(("vault", "Va")) is None
+
+
+def test_what_is_called_otherwise_keeps_its_place() -> None:
+    renamed = replace(target("b"), vault="renamed")
+    polls = changed(TargetChange(renamed, target("b")))
+    assert polls.next(10.0, FREE) == (None, 60.0)
+    assert [poll(polls, 60.0), poll(polls, 60.0)] == ["a", "renamed"]
+
+
+def test_what_is_gone_while_it_is_polled_is_dropped() -> None:
+    polls = made(a=60.0, b=60.0)
+    entry, _ = polls.next(0.0, FREE)
+    assert entry
+    entry.move(entry.place.begun(poll_of, 0.0))
+    polls.change((), (target("a"),), 1.0)
+    assert entry.is_dropped
+    entry.move(entry.place.finished())
+    assert [poll(polls, 100.0), poll(polls, 100.0)] == ["b", None]

@@ -9,6 +9,7 @@ import pytest
 
 from exporter.custody.errors import CustodyError
 from exporter.resources.target import Target, TargetChange, compare
+from exporter.resources.vault_balances import threshold_lines
 from exporter.state.state import Failure, TargetState, failed_try, failing
 from exporter.state.store import Store
 from exporter.turns import at_once
@@ -433,3 +434,51 @@ def test_a_store_that_forgets_is_as_before_the_first_poll() -> None:
     store.forget()
     assert (page(store), store.series) == (before, 0)
     assert store.withdraw_stale(10_000.0, lead=LEAD) == []
+def test_some_targets_change_and_the_others_stay_as_they_are() -> None:
+    store, same = make_store(HOT, COLD), make_store(HOT_RENAMED, ORGANIZATION)
+    for target in (HOT, COLD):
+        put(store, target, vault_answer(row("BTC")))
+    put(same, HOT_RENAMED, vault_answer(row("BTC")))
+    renamed = at_once(store.renamed([HOT_RENAMED]))
+    changes = (TargetChange(HOT_RENAMED, HOT), TargetChange(ORGANIZATION))
+    store.change(changes, (COLD,), renamed=renamed)
+    assert page(store) == page(same)
+    assert store.series == same.series
+    put(store, ORGANIZATION, read_organization(ORGANIZATION_EXAMPLE))
+    assert len(samples(store, "kraken_custody_organization_quote_balance")) == 1
+
+
+def test_what_becomes_known_of_a_target_is_exposed_and_forgotten_with_it() -> None:
+    store = make_store(HOT)
+    told = replace(HOT, facts=threshold_lines(("acme", "hot", HOT.id), {"BTC": Decimal(1)}))
+    for new, old, expected in ((told, HOT, 1), (HOT, told, 0), (told, HOT, 1)):
+        store.change((TargetChange(new, old),))
+        assert len(samples(store, "kraken_custody_vault_min_available_balance")) == expected
+    store.change((), (told,))
+    assert samples(store, "kraken_custody_vault_min_available_balance") == []
+    assert samples(store, "kraken_custody_target_info") == []
+
+
+def test_another_credential_shows_with_the_target() -> None:
+    store = make_store(HOT)
+    store.show_paused(frozenset(("other",)))
+    assert samples(store, "kraken_custody_target_paused")[0].endswith(" 0.0")
+    store.change((TargetChange(replace(HOT, credential="other"), HOT),))
+    (info,) = samples(store, "kraken_custody_target_info")
+    assert 'credential="other"' in info
+    assert samples(store, "kraken_custody_target_paused")[0].endswith(" 1.0")
+
+
+def test_other_ages_hold_at_once_for_what_was_read() -> None:
+    store = make_store(HOT)
+    put(store, HOT, vault_answer(row("BTC")), read_at=0.0)
+    assert store.withdraw_stale(100.0, LEAD) == []
+    store.plan(lambda _: 50.0)
+    assert [state.target for state in store.withdraw_stale(100.0, LEAD)] == [HOT]
+
+
+def test_a_list_is_never_stale() -> None:
+    target = replace(HOT, kind="vaults", vault="")
+    store = make_store(target)
+    assert samples(store, STALE) == []
+    assert samples(store, "kraken_custody_target_info") != []
