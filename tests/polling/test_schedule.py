@@ -353,6 +353,8 @@ def test_a_restart_makes_every_target_due_as_if_it_was_never_polled() -> None:
     assert [entry.place for entry in schedule.entries] == [
         Place(entry.target, due=50.0, ready_at=50.0) for entry in before
     ]
+
+
 def after_part(made_schedule: Schedule, now: float) -> str:
     """Read a part of the answer of whoever goes next."""
     entry, _ = made_schedule.next(now, FREE)

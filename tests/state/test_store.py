@@ -434,6 +434,8 @@ def test_a_store_that_forgets_is_as_before_the_first_poll() -> None:
     store.forget()
     assert (page(store), store.series) == (before, 0)
     assert store.withdraw_stale(10_000.0, lead=LEAD) == []
+
+
 def test_some_targets_change_and_the_others_stay_as_they_are() -> None:
     store, same = make_store(HOT, COLD), make_store(HOT_RENAMED, ORGANIZATION)
     for target in (HOT, COLD):
