@@ -22,8 +22,7 @@ from exporter.web.targets_json import targets_json
 from exporter.web.view import View
 from tests.exporting import polled, simulator
 from tests.polling.world import Stage, run, stage
-from tests.resources.answers import ORGANIZATION
-from tests.resources.answers import HOT
+from tests.resources.answers import HOT, ORGANIZATION
 from tests.simulator.calling import VAULT
 from tests.web.statuses import (
     BUDGET,
@@ -272,6 +271,8 @@ def test_targets_are_filtered_as_on_the_page_and_stay_in_the_order_of_the_config
     ]
     assert [it["vault"] for it in found["targets"]] == ["hot", ""]
     assert found["counts"] == {"stale": 0, "failing": 1, "waiting": 0, "up": 2}
+
+
 def test_what_was_found_is_told_as_documented(schema: "Validator") -> None:
     found = Found(Listed("VBBBBBBBBBBBBA", EVIL, "created", 1), NOW - 60, NOW - 60, missed=1)
     other = replace(found, listed=Listed("VCCCCCCCCCCCCA"))
