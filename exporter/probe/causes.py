@@ -128,8 +128,9 @@ CAUSES: Final = (
         _both(_otp, _otp_is("timed")),
         "The one-time password was refused: the seed in `totp_secret_file` belongs to another key, or a clock is "
         "wrong.",
-        "Compare the clock step above; if it is right, set up two-factor authentication of the key anew and copy its "
-        "seed, the text in base32 and not the six digits. Or create a key without it.",
+        "See the step about the clock. If it is ok, set up two-factor authentication of the key anew and copy "
+        "its seed: "
+        "the text in base32, not the six digits. Or create a key without it.",
     ),
     Cause(
         "otp_wrong_static",

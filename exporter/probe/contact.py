@@ -124,7 +124,7 @@ class FirstContact:
         """Ask for the time and then, if all is well, with each credential; return what came of both."""
         limit, now = self.settings.api.rate_limit, self.means.monotonic()
         in_flight = sum(it.max_in_flight for it in self.settings.credentials.values())
-        pace = Pace((_budget(limit, in_flight, now),), self.means)
+        pace = Pace(_budget(limit, in_flight, now), self.means)
         if not network.is_open:
             known = await self._ask_all(untried, NO_WAY, askers, pace)
             return None, skipped(NO_WAY), known
@@ -149,13 +149,11 @@ class FirstContact:
         asked = []
         for before in known:
             name = before.subject.credential
-            own, now = self.settings.credentials[name].rate_limit, self.means.monotonic()
-            most = self.settings.credentials[name].max_in_flight
+            source, now = self.settings.credentials[name], self.means.monotonic()
+            own = source.rate_limit
+            pace.of_key(_budget(own, source.max_in_flight, now) if own else None)
             after = await driver.run(
-                replace(before, stopped=stopped),
-                QUESTIONS,
-                askers[name],
-                pace.and_of(_budget(own, most, now)) if own else pace,
+                replace(before, stopped=stopped), QUESTIONS, askers[name], pace
             )
             asked.append(after)
             if any(reply.stops == "everything" for reply in after.replies.values()):
@@ -242,6 +240,8 @@ class FirstContact:
         often = dict.fromkeys(map(duration, (intervals[0], intervals[-1])))
         evidence = [" ".join(line.split()) for line in plan_lines(plan, settings)]
         evidence.append(f"each target is read every {' to '.join(often)}")
+        if unread := sum(known.unread_vaults for known in found):
+            evidence.append(f"vaults on further pages, which were not read: {unread}")
         problems = [*plan_warnings(plan), *_slow(plan, found)]
         if problems:
             return notice(*evidence, meaning=" ".join(problems), cause="plan")

@@ -1,6 +1,6 @@
 """Sends the questions of the probe: one at a time, a second apart, within the budget, until there is a reason to stop.
 
-It decides nothing else: what to ask is `questions`', what to make of it `steps`'.
+It decides nothing else: what to ask is data in `questions`, what to make of it is for `judges`.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ LONGEST_SECONDS: Final = 30.0
 """For one credential."""
 SHORTEST_SECONDS: Final = 10.0
 """In which requests begin, however long one may take."""
-_LIMIT_HEADER: Final = re.compile(r"retry-after|(x-)?rate-?limit.*", re.IGNORECASE)
+_LIMIT_HEADER: Final = re.compile(r"retry-after|(x-)?rate-?limit[a-z-]{0,30}")
 _LIMIT_VALUE: Final = re.compile(r"""[A-Za-z0-9 ,;:="'./_-]{1,100}""")
 
 
@@ -53,19 +53,18 @@ class Means:
 class Pace:
     """When the next request may go.
 
-    budgets: that it counts against; a budget reckons with a daemon that has sent until just now.
+    budget: that all requests count against; it reckons with a daemon that has sent until just now.
     """
 
-    def __init__(self, budgets: Iterable[Budget], means: Means) -> None:
-        self._budgets = tuple(budgets)
+    def __init__(self, budget: Budget, means: Means) -> None:
+        self._common = budget
+        self._budgets: tuple[Budget, ...] = (budget,)
         self._means = means
         self._next_at = means.monotonic()
 
-    def and_of(self, budget: Budget) -> "Pace":
-        """Return the pace of a credential that has a limit of its own besides."""
-        other = Pace((*self._budgets, budget), self._means)
-        other._next_at = self._next_at
-        return other
+    def of_key(self, budget: Budget | None) -> None:
+        """Go on with another key. budget: of its own, None where it has none."""
+        self._budgets = (self._common, budget) if budget else (self._common,)
 
     @property
     def ready_at(self) -> float:

@@ -220,6 +220,21 @@ class Known:
         return tuple(Listed(it.id, it.name) for it in self.subject.organizations)
 
     @property
+    def organization_parameter(self) -> str:
+        """What the API calls an organization in a query, empty where that is not known or not needed.
+
+        Without it the API lists the vaults of the organization that the key belongs to, which it does not name.
+        """
+        listing = self.listing("organizations")
+        return listing.parameter if listing and len(listing.found) > 1 else ""
+
+    @property
+    def unread_vaults(self) -> int:
+        """How many vaults are on further pages of the lists."""
+        lists = [listing for name in VAULT_LISTS if (listing := self.listing(name))]
+        return sum(max(0, it.total - len(it.found)) for it in lists if it.total is not None)
+
+    @property
     def listed_vaults(self) -> tuple[Listed, ...]:
         """The vaults that the key lists, of all organizations that were asked for."""
         found = (self.listing(name) for name in VAULT_LISTS)
@@ -238,10 +253,11 @@ class Known:
         lists: discovered.Known = {}
         credential = self.subject.credential
         sources = [(Source(credential), "organizations")]
-        sources += [
-            (Source(credential, organization.id), question)
-            for organization, question in zip(self.organizations, VAULT_LISTS, strict=False)
-        ]
+        if len(self.organizations) == 1 or self.organization_parameter:
+            sources += [
+                (Source(credential, organization.id), question)
+                for organization, question in zip(self.organizations, VAULT_LISTS, strict=False)
+            ]
         for source, question in sources:
             if listing := self.listing(question):
                 lists = at_once(discovered.heard(lists, source, listing.found, 0.0))

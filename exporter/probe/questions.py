@@ -95,18 +95,12 @@ def _vaults(place: int) -> Callable[[Known], Request[object] | Omitted]:
     def ask(known: Known) -> Request[object] | Omitted:
         if place >= max(1, len(known.organizations)):
             return Omitted("not needed: there is no further organization")
-        listing = known.listing("organizations")
-        name = VAULT_LISTS[place]
-        if listing is None or not listing.parameter or len(listing.found) < 2:
-            # Whose vaults are listed is the API's to say: those of the organization that the key belongs to.
-            return (
-                _request("vaults", "vaults", read_vaults, limit="100")
-                if not place
-                else Omitted("what the API calls an organization in a query is not known")
-            )
-        id_ = _written(listing.found[place].id, known.id_format)
-        query = {listing.parameter: id_, "limit": "100"}
-        return _request(name, "vaults", read_vaults, **query)
+        query = {"limit": "100"}
+        if parameter := known.organization_parameter:
+            query[parameter] = _written(known.organizations[place].id, known.id_format)
+        elif place:
+            return Omitted("what the API calls an organization in a query is not known")
+        return _request(VAULT_LISTS[place], "vaults", read_vaults, **query)
 
     return ask
 

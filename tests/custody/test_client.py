@@ -1,6 +1,7 @@
 """What is sent, and what becomes of the answer; the network is a function here."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 from base64 import b64decode
@@ -13,18 +14,21 @@ from pydantic import SecretBytes, SecretStr
 
 from exporter import __version__
 from exporter.config import Secrets
-from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading
+from exporter.custody.classify import Answer
+from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading, Request
 from exporter.custody.errors import CustodyError, Delivery, MayNotSendError, Reaction
 from exporter.custody.transport import ON_SEND
 from exporter.resources.vault_balances import WITH_PARAMETERS
 from exporter.simulator.revisions import R1, R2, R3, R4, Revision
 from exporter.simulator.server import SimulatorThread
+from exporter.turns import Steps
 from tests.custody.asking import (
     ORGANIZATION_ID,
     SECRETS,
     VAULT_ID,
     Api,
     Body,
+    Client,
     answer,
     ask_vault,
     failure,
@@ -71,6 +75,36 @@ def test_an_organization_is_asked_for_by_its_compact_id_where_that_is_configured
     assert api.requests[0].url.raw_path == (
         b"/v0/insto/custody/organizations/ABCDEFGHIJKLMNOP/balances?quote_asset=USD"
     )
+
+
+def test_what_is_not_signed_has_no_key_and_takes_no_nonce() -> None:
+    """And its path may be another than the custody API's."""
+    api = Api(answer({"result": 1}), answer(TOTAL))
+    public = Request("time", "time", "/0/public/Time", nothing_read, is_signed=False)
+
+    async def ask(client: Client) -> None:
+        await client.ask(public)
+        await client.organization_balances(ORGANIZATION_ID)
+
+    run(make_client(api), ask)
+    first, second = api.requests
+    assert first.url.raw_path == b"/0/public/Time"
+    assert [name for name in first.headers if name.startswith("api-")] == []
+    assert second.headers["api-nonce"] == str(int(NOON) * 10**9)
+
+
+def nothing_read(document: object) -> Steps[None]:
+    del document
+    yield from ()
+
+
+@pytest.mark.parametrize("status", [200, 403, 502])
+def test_whoever_hears_is_told_of_every_answer_once_it_is_decoded(status: int) -> None:
+    heard: list[Answer] = []
+    with contextlib.suppress(CustodyError):
+        ask_vault(Api(answer([], status, {"x-limit": "1"})), heard=heard.append)
+    ((document, header),) = [(it.document, it.headers["x-limit"]) for it in heard]
+    assert (document, header) == ([], "1")
 
 
 def test_a_vault_is_asked_for_in_full_precision() -> None:

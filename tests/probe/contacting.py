@@ -115,6 +115,7 @@ def made(
     latency: float = 0.05,
     wall_is_ahead: float = 0.0,
     told: Callable[[int], object] = lambda _: None,
+    may_send: Callable[[], bool] = lambda: True,
     **options: Any,
 ) -> Made:
     """Make the first contact with a simulator in these situations, or with `app`.
@@ -135,6 +136,7 @@ def made(
         wall_ns=lambda: int(wall() * 1e9),
         sleep=time.sleep,
         transport=wire,
+        may_send=may_send,
     )
 
     async def look(*_: object) -> Network:

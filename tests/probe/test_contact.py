@@ -1,6 +1,7 @@
 """The first contact with each kind of API, key and configuration: what is asked, and what the report makes of it."""
 
 import base64
+import io
 import itertools
 import json
 import tempfile
@@ -10,15 +11,23 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from exporter.config import parse
+from exporter.custody.errors import MayNotSendError
 from exporter.polling.budget import Budget
 from exporter.probe.questions import MOST_REQUESTS, QUESTIONS
+from exporter.probe.report import json_report, shape_lines, text_report
+from exporter.report import console_for
 from exporter.simulator import moods
 from exporter.simulator.revisions import R1, R4
 from exporter.simulator.simulator import Simulator
 from exporter.simulator.situations import OTP, SITUATIONS
+from tests.custody.test_shape import DOCUMENTS, SECRET
+from tests.exporting import ENVIRON
 from tests.probe.contacting import Made, Time, configured, contact_in, made, simulated
-from tests.simulator.calling import API_KEY, API_SECRET, ORGANIZATION, PORTFOLIO, VAULT
+from tests.simulator.calling import API_KEY, API_SECRET, NOON, ORGANIZATION, PORTFOLIO, VAULT
 
 SECRETS = {"api_key_env": "SIMULATOR_KEY", "api_secret_env": "SIMULATOR_SECRET"}
 
@@ -45,8 +54,8 @@ def test_a_key_with_all_rights_has_nothing_but_good_news() -> None:
         "/v0/insto/custody/organizations",
         "/v0/insto/custody/organizations/NRTH%20WIND%20TRSY%200001/balances?quote_asset=USD",
         "/v0/insto/custody/organizations/NRTHWINDTRSY0001/balances?quote_asset=USD",
-        "/v0/insto/custody/vaults?org_iiban=NRTH%20WIND%20TRSY%200001&limit=100",
-        "/v0/insto/custody/vaults?org_iiban=HELX%20FUND%20CUST%200002&limit=100",
+        "/v0/insto/custody/vaults?limit=100&org_iiban=NRTH%20WIND%20TRSY%200001",
+        "/v0/insto/custody/vaults?limit=100&org_iiban=HELX%20FUND%20CUST%200002",
         f"/v0/insto/custody/vaults/{ORGANIZATION.vaults[0].id}/assets/balances?quote=USD&full_precision=true",
         f"/v0/insto/custody/vaults/{ORGANIZATION.vaults[0].id}/assets/balances?quote_asset=USD",
         f"/v0/insto/custody/vaults/{ORGANIZATION.vaults[0].id}/assets/balances",
@@ -477,6 +486,70 @@ def test_questions_that_are_over_are_told() -> None:
 def test_the_budget_reckons_with_a_daemon_that_has_sent_until_just_now() -> None:
     first = made().wire.asked[0][0]
     assert first == pytest.approx(Budget(100, 30.0, in_flight=1, now=0.0).ready_at(0.0))
+
+
+def test_requests_of_two_keys_are_a_second_apart_whatever_limits_they_have() -> None:
+    document = two_credentials("treasury", "other")
+    document["credentials"]["treasury"] = SECRETS | {
+        "rate_limit": {"requests": 5, "window": "8s", "share": 1}
+    }
+    times = [sent for sent, _ in made(document=document).wire.asked]
+    assert all(later - sooner > 0.999 for sooner, later in itertools.pairwise(times))
+
+
+def test_a_probe_that_may_not_send_any_more_ends() -> None:
+    """Another process polls now: the lease was lost."""
+    left = iter([True, True])
+    with pytest.raises(MayNotSendError):
+        made(may_send=lambda: next(left, False))
+
+
+def test_vaults_are_not_taken_for_those_of_an_organization_that_may_be_another() -> None:
+    """Where the key may not list organizations, the API does not say whose vaults it lists."""
+
+    def situation(simulator: Simulator) -> None:
+        simulator.moods["organizations"] = moods.problem(403, "PermissionDenied")
+
+    document = configured(organizations=[{"id": it.id} for it in PORTFOLIO.organizations])
+    contact = made(situation, document=document)
+    assert len(contact.contact.credentials[0].listed_vaults) == len(ORGANIZATION.vaults)
+    assert "vaults:" not in contact.contact.suggestion
+    assert contact.finding("plan").evidence[0] == "targets 2: 2 organizations"
+
+
+def test_vaults_on_further_pages_are_counted() -> None:
+    def situation(simulator: Simulator) -> None:
+        page = {"vaults": [{"id": VAULT.id, "name": "one"}], "total": 250}
+        simulator.moods["vaults"] = moods.body(json.dumps(page).encode(), "application/json")
+
+    contact = made(situation, document=configured(organizations=[{"id": ORGANIZATION.id}]))
+    assert contact.finding("plan").evidence[-1] == (
+        "vaults on further pages, which were not read: 498"
+    )
+
+
+@settings(max_examples=12)
+@given(st.lists(DOCUMENTS, min_size=1, max_size=3), st.sampled_from([200, 200, 400, 403, 500]))
+def test_whatever_the_api_answers_there_is_a_report(documents: list[Any], status: int) -> None:
+    """And its suggestion is a configuration, and its shapes show no secret that an answer has."""
+    left = itertools.cycle(documents)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        del receive
+        document = {"error": [], "result": {"unixtime": int(NOON)}}
+        code = 200
+        if not scope["path"].endswith("/Time"):
+            document, code = next(left), status
+        body = json.dumps(document).encode()
+        await send({"type": "http.response.start", "status": code, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    contact = made(app=app).contact
+    assert SECRET not in "\n".join(shape_lines(contact))
+    assert json.loads(json_report(contact))["steps"]
+    assert text_report(contact, console_for(io.StringIO(), {}))
+    if contact.suggestion:
+        parse(contact.suggestion, directory=Path(), environ=ENVIRON)
 
 
 @pytest.mark.parametrize("revision", [R1, R4])
