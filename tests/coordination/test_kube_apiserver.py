@@ -1,15 +1,22 @@
 """A lease at a real kube-apiserver, with a service account that may do no more than is asked for."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from exporter.clocks import boottime
 from exporter.coordination.engine import EngineError, Record
+from exporter.coordination.keeper import Keeper, Surroundings
 from exporter.coordination.kubernetes import Cluster, KubernetesEngine
+from exporter.coordination.lease import Lease, Terms
+from exporter.custody.auth import NonceBounds
 from tests.coordination.kube_apiserver import NAMESPACE, ApiServer, api_server, pod
 from tests.coordination.shelf import NOON
+from tests.waiting import DEADLINE_SECONDS, PAUSE_SECONDS
 
 NAME = "kraken-custody-exporter"
 RECORD = Record("pod-0-1a2b3c4d", 1, 1_790_000_060_000_000_000, 30, NOON + 0.5)
@@ -17,7 +24,9 @@ RECORD = Record("pod-0-1a2b3c4d", 1, 1_790_000_060_000_000_000, 30, NOON + 0.5)
 
 def test_a_real_api_server_takes_and_compares_what_is_written(tmp_path: Path) -> None:
     with api_server(tmp_path) as server:
-        asyncio.run(_play(server, pod(server, tmp_path / "account", NAME)))
+        cluster = pod(server, tmp_path / "account", NAME)
+        asyncio.run(_play(server, cluster))
+        asyncio.run(_take_over(cluster))
 
 
 async def _play(server: ApiServer, cluster: Cluster) -> None:
@@ -48,6 +57,42 @@ async def _play(server: ApiServer, cluster: Cluster) -> None:
             await a.swap(gone, RECORD)
         with pytest.raises(EngineError, match=r"answered 403: .* Allow the service account"):
             await another.read()
+        server.create(path.removesuffix(f"/{NAME}"), {"metadata": {"name": NAME}})
     finally:
         for engine in (a, b, another):
             await engine.close()
+
+
+async def _take_over(cluster: Cluster) -> None:
+    """Let two keepers follow each other: one that vanishes, and one that gives up."""
+    first, second, third = (_keeper(cluster, name) for name in ("first", "second", "third"))
+    vanishing = asyncio.create_task(first.run())
+    await _until(lambda: first.lease.holds(boottime()))
+    waiting = asyncio.create_task(second.run())
+    await _until(lambda: first.lease.standby == "second")
+    vanishing.cancel()
+    await _until(lambda: second.lease.may_send(boottime()))
+    assert not first.lease.holds(boottime())
+    # Its last renewal may have been written without its knowledge.
+    assert second.lease.above >= first.lease.up_to
+    waiting.cancel()
+    await asyncio.gather(vanishing, waiting, return_exceptions=True)
+    await second.release()
+    last = asyncio.create_task(third.run())
+    await _until(lambda: third.lease.holds(boottime()))
+    last.cancel()
+    await asyncio.gather(last, return_exceptions=True)
+    for keeper in (first, second, third):
+        await keeper.close()
+
+
+def _keeper(cluster: Cluster, name: str) -> Keeper:
+    surroundings = Surroundings(boottime, time.time, NonceBounds(), lambda: None)
+    engine = KubernetesEngine(NAME, cluster, time.time)
+    return Keeper(NAME, Lease(name, Terms(duration=2.0, timeout=0.5)), engine, surroundings)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - what it waits for tells nobody
+            await asyncio.sleep(PAUSE_SECONDS)

@@ -231,12 +231,15 @@ def test_a_holder_that_the_engine_cannot_see_is_followed_and_drops_its_balances(
     assert ("lease_lost", "a") in events(play(scene), "lease_lost")
 
 
-def test_the_last_request_of_a_holder_has_ended_when_its_successor_begins() -> None:
+@pytest.mark.parametrize("later", [2.0, 5.0])
+def test_the_last_request_of_a_holder_has_ended_when_its_successor_begins(later: float) -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(20.0)
-            # Each of its requests takes as long as one may.
-            a.cut_from_api_until = a.cut_from_engine_until = now() + 200.0
+            a.cut_from_engine_until = now() + 200.0
+            await asyncio.sleep(later)
+            # From here on each of its requests takes as long as one may.
+            a.cut_from_api_until = now() + 200.0
             await until(lambda: any(it.process == "b" for it in b.api.sent), BOUND + 3 * GAP)
             last = max(it.ended or math.inf for it in a.api.sent if it.process == "a")
             assert last <= min(it.checked for it in b.api.sent if it.process == "b")
