@@ -144,6 +144,7 @@ class Keeper:
             self._around.changed()
             await self._sleep()
             # Time alone may have ended the lease.
+            self.tell()
             self._around.changed()
 
     async def _sleep(self) -> None:

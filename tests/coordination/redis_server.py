@@ -43,8 +43,15 @@ class RedisServer:
     def _listens(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, (self._directory / "log").read_text()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), 1) as asking,
+        ):
+            if self._has_tls:
+                return True
+            asking.sendall(b"PING\r\n")
+            # While it loads what it has kept it answers, too.
+            return asking.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
 
     def kill(self) -> None:

@@ -20,8 +20,13 @@ class Shelf:
         self.epoch = ""
         self.is_away = False
         self.written: list[Record] = []
+        self.reads = self.defects = 0
 
     def found(self) -> Found:
+        self.reads += 1
+        if self.defects:
+            self.defects -= 1
+            raise RuntimeError("a defect")
         return Found(self.record, self.version, self.epoch)
 
     def put(self, found: Found, record: Record) -> bool:

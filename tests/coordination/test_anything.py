@@ -12,7 +12,7 @@ from tests.coordination.shelf import DURATION, TIMEOUT, Shelf
 from tests.coordination.theatre import GAP, LIMIT, Api, Process, Sent, process
 from tests.polling.world import now, run
 
-HOSTILE_SECONDS = 150.0
+HOSTILE_SECONDS = 100.0
 KINDS = (
     "kill",
     "restart",
@@ -89,7 +89,7 @@ class Company:
 
     async def rest(self) -> None:
         """Return when everything that was done to anybody is over."""
-        ends = [HOSTILE_SECONDS + 100.0]
+        ends = [HOSTILE_SECONDS + 50.0]
         for it in self.places:
             it.stops_before_sending = 0.0
             ends += [it.stopped_until, it.cut_from_engine_until, it.cut_from_api_until]
@@ -113,7 +113,7 @@ def covered(sent: Sent) -> bool:
     )
 
 
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 @given(
     number=st.integers(2, 3),
     ahead=st.sampled_from([0.0, 3600.0]),

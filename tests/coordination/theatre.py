@@ -46,15 +46,19 @@ class Sent:
 
 
 class Api:
-    """Answers what has a larger nonce than everything before."""
+    """Answers what has a larger nonce than everything before. refuses: how many others it refuses besides."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
+        self.refuses = 0
         self._last_nonce = 0
 
     def arrive(self, sent: Sent, path: str) -> str:
         sent.arrived = now()
         sent.is_refused = sent.nonce <= self._last_nonce
+        if self.refuses:
+            self.refuses -= 1
+            sent.is_refused = True
         if sent.is_refused:
             return '{"error": ["EAPI:Invalid nonce"]}'
         self._last_nonce = sent.nonce
