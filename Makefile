@@ -8,6 +8,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # What there is once the environment has what is shipped, and once it has everything.
 SHIPPED := $(VENV)/.shipped
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+# Where it is set, each process of the tests would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test coverage check format docs dashboards kubernetes-rules chart screenshots bench mutation requirements sbom audit clean
 
@@ -32,10 +35,10 @@ demo: $(SHIPPED) ## run the exporter against its embedded custody API simulator
 	@$(BIN)/python -m exporter --demo $(ARGS)
 
 test: $(READY) ## run all tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
 
 coverage: $(READY) ## run all tests, and fail where they run through less of the exporter than they did
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov=exporter $(ARGS)
+	$(PYTEST) --cov=exporter $(ARGS)
 
 check: $(READY) ## lint, formatting, types
 	$(BIN)/ruff check .

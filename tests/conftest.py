@@ -1,6 +1,16 @@
 """What holds for every test."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+from xdist.plugin import (  # type: ignore[import-untyped] # it comes without types
+    pytest_xdist_auto_num_workers as cores,
+)
+
+HERE = Path(__file__).parent
+WAITING = ("browser", "deploy", "integration")
+"""Where tests wait for other programs, and for time to pass."""
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile(
@@ -9,3 +19,13 @@ settings.register_profile(
 # For a change of what reads from outside: make test ARGS=--hypothesis-profile=thorough
 settings.register_profile("thorough", settings.get_profile("any_machine"), max_examples=1000)
 settings.load_profile("any_machine")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use all cores while some tests wait, as almost half of their time is waiting."""
+    return 2 * int(cores(config))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no core is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] not in WAITING)
