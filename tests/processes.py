@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 
 import httpx
@@ -73,6 +74,9 @@ class Running:
         self.process = process
         self._out = out
         self._err = err
+        self._read = 0
+        self._events: list[dict[str, Any]] = []
+        self._reading = Lock()
 
     @property
     def stdout(self) -> str:
@@ -84,9 +88,14 @@ class Running:
 
     def events(self, name: str = "") -> list[dict[str, Any]]:
         """Return what was logged so far, of one name where it is given."""
-        whole_lines = self.stderr.split("\n")[:-1]
-        events: list[dict[str, Any]] = [json.loads(line) for line in whole_lines]
-        return [event for event in events if name in ("", event["event"])]
+        # Who waits for an event asks again and again: what was read of the log before is not read anew.
+        with self._reading, self._err.open("rb") as log:
+            log.seek(self._read)
+            whole_lines = log.read().rpartition(b"\n")[0]
+            if whole_lines:
+                self._events += map(json.loads, whole_lines.split(b"\n"))
+                self._read += len(whole_lines) + 1
+        return [event for event in self._events if name in ("", event["event"])]
 
     def wait_for(self, event: str) -> dict[str, Any]:
         """Return the first event of a name as soon as it is there."""

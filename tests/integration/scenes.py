@@ -206,6 +206,19 @@ def play_vaults(
                 return len(record.during) == len(faults)
 
             until(all_shown, DEADLINE_SECONDS)
+            # What shares a key with them shows it once it is due.
+            pausing = {f.situation for f in faults if isinstance(f, Fault) and f.pauses}
+            until(
+                lambda: (
+                    pausing
+                    <= {
+                        event["org"]
+                        for event in exporter.events("target_failing")
+                        if event["kind"] == "organization"
+                    }
+                ),
+                DEADLINE_SECONDS,
+            )
             recovering = sum(isinstance(fault, Fault) and not fault.pauses for fault in faults)
             until(lambda: len(exporter.events("target_recovered")) == recovering, DEADLINE_SECONDS)
             calm_before = record.before.of(CALM).balances()

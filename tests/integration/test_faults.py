@@ -115,6 +115,9 @@ STALE = tuple(
     }
 )
 assert len(STALE) == 4
+ANSWERS = tuple(fault for fault in FAILURES if not fault.pauses)
+# By themselves, as a pause of a minute is not to end before what takes longer has shown.
+REFUSED = tuple(fault for fault in FAILURES if fault.pauses)
 
 Scenes = dict[str, Future[Any]]
 
@@ -149,7 +152,8 @@ def play_unknown_name(directory: Path) -> tuple[dict[str, Any], Scrape]:
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
     """All scenes, begun; the longest first."""
     plays: dict[str, Callable[[Path], Any]] = {
-        "answers": partial(play_vaults, faults=(*FAILURES, *ODDITIES)),
+        "answers": partial(play_vaults, faults=(*ANSWERS, *ODDITIES)),
+        "refused": partial(play_vaults, faults=REFUSED),
         "slow": partial(play_vaults, faults=SLOW, gateway=gateway_to, timeout="2s"),
         "broken": partial(play_vaults, faults=BROKEN, gateway=gateway_to),
         "stale": partial(play_stale, faults=STALE),
@@ -215,16 +219,16 @@ def named(row: Any) -> str:
     return str(row.situation)
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAILURES if not fault.pauses], ids=named)
+@pytest.mark.parametrize("fault", ANSWERS, ids=named)
 def test_a_failed_poll_changes_no_balance_and_says_why(fault: Fault, scenes: Scenes) -> None:
     seen: Record = scenes["answers"].result()
     expect_failure(seen, fault.situation, fault)
     expect_recovery(seen, fault.situation)
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAILURES if fault.pauses], ids=named)
+@pytest.mark.parametrize("fault", REFUSED, ids=named)
 def test_a_refused_key_pauses_its_credential_alone(fault: Fault, scenes: Scenes) -> None:
-    seen: Record = scenes["answers"].result()
+    seen: Record = scenes["refused"].result()
     expect_failure(seen, fault.situation, fault)
     (paused,) = seen.named("polling_paused", credential=fault.situation)
     seconds = 900.0 if "lockout" in fault.type else 60.0
@@ -278,7 +282,7 @@ def test_an_odd_answer_counts_as_far_as_it_can(oddity: Oddity, scenes: Scenes) -
     assert seen.named("target_failing", vault=vault) == []
 
 
-@pytest.mark.parametrize("scene", ["answers", "broken", "slow", "stale"])
+@pytest.mark.parametrize("scene", ["answers", "refused", "broken", "slow", "stale"])
 def test_nothing_that_is_wrong_with_some_vaults_concerns_the_others(
     scene: str, scenes: Scenes
 ) -> None:
@@ -295,7 +299,7 @@ def test_nothing_that_is_wrong_with_some_vaults_concerns_the_others(
         assert after > before
 
 
-@pytest.mark.parametrize("scene", ["answers", "broken", "slow"])
+@pytest.mark.parametrize("scene", ["answers", "refused", "broken", "slow"])
 def test_every_failed_request_is_counted_under_its_type(scene: str, scenes: Scenes) -> None:
     seen: Record = scenes[scene].result()
     logged = Counter(
