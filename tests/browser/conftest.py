@@ -1,10 +1,18 @@
 """A Chromium for all tests here, which is Debian's, and a page in it for each."""
 
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    ViewportSize,
+    sync_playwright,
+)
 
 from tests.browser.scene import Scene, every_state
 from tests.programs import program
@@ -18,8 +26,11 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
     "--no-sandbox",
+    "--in-process-gpu",
+    "--renderer-process-limit=1",
 )
 PATIENCE_MILLISECONDS = 10_000.0
+WIDE = ViewportSize(width=1440, height=900)
 
 Open = Callable[..., Page]
 """Opens a path of the scene, with options of the browser's context."""
@@ -47,19 +58,44 @@ def messages() -> list[str]:
     return []
 
 
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    context = browser.new_context(**options, viewport=WIDE)
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
+    return context
+
+
+@pytest.fixture(scope="package")
+def contexts(browser: Browser) -> Callable[..., BrowserContext]:
+    """Lends the context with these options, one to all tests: each of its own takes a process, and so a second."""
+
+    return cache(partial(new_context, browser))
+
+
 @pytest.fixture
-def visit(browser: Browser, messages: list[str]) -> Iterator[Callable[..., Page]]:
+def visit(
+    browser: Browser, contexts: Callable[..., BrowserContext], messages: list[str]
+) -> Iterator[Callable[..., Page]]:
     """Opens an address, with options of the browser's context; in the end nothing was complained of.
 
     is_timeless: time passes in the page only as the test says.
     """
-    contexts = []
+    pages, own = [], []
 
-    def open_address(address: str, *, is_timeless: bool = False, **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}} | options)
-        context.set_default_timeout(PATIENCE_MILLISECONDS)
-        contexts.append(context)
+    def open_address(
+        address: str,
+        *,
+        is_timeless: bool = False,
+        viewport: ViewportSize = WIDE,
+        **options: Any,
+    ) -> Page:
+        # A context has one clock.
+        if is_timeless:
+            own.append(context := new_context(browser, **options))
+        else:
+            context = contexts(**options)
         page = context.new_page()
+        page.set_viewport_size(viewport)
+        pages.append(page)
         if is_timeless:
             page.clock.install()
 
@@ -72,7 +108,9 @@ def visit(browser: Browser, messages: list[str]) -> Iterator[Callable[..., Page]
         return page
 
     yield open_address
-    for context in contexts:
+    for page in pages:
+        page.close()
+    for context in own:
         context.close()
     assert messages == []
 

@@ -245,7 +245,8 @@ def test_a_failing_target_says_what_to_do(opened: Open) -> None:
     page = opened()
     page.get_by_role("link", name=DENIED).click()
     failure, pause = page.locator(".alert").all()
-    expect(failure).to_contain_text("KrakenCustodyPermissionDenied.md")
+    runbook = failure.get_by_role("link", name="Runbook")
+    expect(runbook).to_have_attribute("href", "/runbooks/KrakenCustodyPermissionDenied")
     expect(pause).to_contain_text("Polling is paused for all targets: http/429")
 
 
