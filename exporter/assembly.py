@@ -340,11 +340,12 @@ class Exporter:
         )
         inventory = await in_turns(inventory_of(settings, known, held))
         targets = await in_turns(targets_of(inventory))
-        changes, gone = await in_turns(changes_between(old.targets, targets))
+        # Not those of the plan: a defect may have kept some of them from being polled.
+        polled = [state.target for state in self.store.states()]
+        changes, gone = await in_turns(changes_between(polled, targets))
         renamed = await in_turns(self.store.renamed(it.new for it in changes))
         plan = await asyncio.to_thread(plan_of, settings, targets)
         self._loaded = self._loaded._replace(plan=plan)
-        self._keep(known, inventory)
         self.store.plan(plan.stale_after)
         # All labels change at once, so that no two targets have one for a moment.
         relabelled: list[TargetChange] = []
@@ -356,6 +357,7 @@ class Exporter:
         for start in range(0, len(others), CHANGES_AT_ONCE):
             await asyncio.sleep(0)
             self._change(others[start : start + CHANGES_AT_ONCE], (), {})
+        self._keep(known, inventory)
         log_discoveries(changes, gone, before, inventory)
         if [it.credential for it in plan.shortages] != [it.credential for it in old.shortages]:
             log_warnings(plan)

@@ -16,14 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from starlette.routing import Route
 
 from exporter.assembly import Exporter, World
-from exporter.config import load
+from exporter.config import load, parse
 from exporter.polling.poller import STUCK_AFTER_SECONDS
 from exporter.simulator import moods
 from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS
 from exporter.web.pages import Pages
 from exporter.web.site import STATIC_FILES, Site
 from tests.custody.asking import trust_nobody
-from tests.exporting import exporter_of, polled, reloaded, reloader_of, simulator
+from tests.exporting import ENVIRON, exporter_of, polled, reloaded, reloader_of, simulator
 from tests.simulator.calling import ORGANIZATION, VAULT
 
 Headers = Mapping[str, str] | list[tuple[bytes, bytes]]
@@ -251,6 +251,31 @@ def test_no_page_has_what_the_content_security_policy_forbids(site: Site) -> Non
             ['<script src="/static/target.js" defer></script>'],
         )
         assert not re.search(r'(?:src|href|action)="(?!/)', text.replace('href="#main"', ""))
+
+
+LISTS = """\
+credentials:
+  ops / one: {api_key_env: SIMULATOR_KEY, api_secret_env: SIMULATOR_SECRET}
+discovery: {}
+organizations: [{id: ABCD EFGH IJKL MNOP, name: acme}]
+"""
+
+
+def test_a_list_has_a_page_whatever_its_credential_is_called() -> None:
+    settings = parse(LISTS, directory=Path(), environ=ENVIRON)
+    site = site_of(Exporter(settings, World(trust=trust_nobody)))
+    paths = [target["page"] for target in ask(site, "/api/v1/targets").json()["data"]["targets"]]
+    assert paths == [
+        "/organization-lists/ops%2Fone",
+        "/organizations/ABCDEFGHIJKLMNOP",
+        "/vault-lists/ABCDEFGHIJKLMNOP",
+    ]
+    answers = [ask(site, path) for path in paths]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert "ops / one / (organizations)" in answers[0].text
+    assert paths[0] in ask(site, "/").text
+    for path in ("/organization-lists/ops", "/vault-lists/x/y"):
+        assert ask(site, path).status_code == 404
 
 
 def test_an_organization_has_a_page_under_its_id_without_spaces(site: Site) -> None:
