@@ -61,6 +61,10 @@ class Place:
             return None
         return self.started_at - self.previous_start
 
+    def was_found_after(self, other: "Place") -> bool:
+        """Whether it was never polled, and is due since a moment after `other` was."""
+        return not self.is_polled and self.due > other.due
+
     def begun(self, poll: Callable[[], Poll], now: float) -> "Place":
         """Return the place once a request goes out: the first of a new poll, or the next of the one under way."""
         sending = replace(self, is_sending=True, is_retrying=False, is_between_parts=False)

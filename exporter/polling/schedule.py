@@ -68,6 +68,7 @@ class _Group(NamedTuple):
 
     is_slow: bool
     is_quick_retry: bool
+    is_between_parts: bool
     interval: float
 
 
@@ -213,7 +214,7 @@ class Schedule:
 
         turns: by the name of the credential, when its targets may go.
         """
-        chosen, look_again_at = None, math.inf
+        chosen, unfinished, look_again_at = None, None, math.inf
         first_rank = (False, False, -math.inf, 0)
         for name, queue in self._queues.items():
             self._note_ready(queue, now)
@@ -239,6 +240,11 @@ class Schedule:
                 )
                 if rank > first_rank:
                     chosen, first_rank = entry, rank
+                if group.is_between_parts and not gives_way:
+                    unfinished = min(unfinished or entry, entry, key=lambda it: it.place.due)
+        # Else what one list has found would all be polled before the next list has gone on.
+        if chosen and unfinished and chosen.place.was_found_after(unfinished.place):
+            chosen = unfinished
         return chosen, look_again_at
 
     def _new(self, target: Target, now: float) -> Entry:
@@ -296,7 +302,9 @@ class Schedule:
         for _, position in queue.waiting[:ready]:
             place = self._entries[position].place
             is_quick_retry = place.is_retrying and not place.is_slow
-            group = _Group(place.is_slow, is_quick_retry, place.target.interval)
+            group = _Group(
+                place.is_slow, is_quick_retry, place.is_between_parts, place.target.interval
+            )
             found[group].append((place.due_since, position))
         del queue.waiting[:ready]
         for group, items in found.items():

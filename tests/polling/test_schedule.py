@@ -379,6 +379,25 @@ def test_between_the_parts_of_an_answer_whoever_is_more_overdue_goes_first() -> 
     assert poll(polls, 69.0) == "a"
 
 
+def test_what_is_found_waits_for_the_rest_of_the_lists_that_are_older() -> None:
+    polls = made(long=600.0, a=60.0)
+    after_part(polls, 0.0)
+    assert poll(polls, 1.0) == "a"
+    polls.change([TargetChange(target("found")), TargetChange(target("later", 600.0))], (), 2.0)
+    assert after_part(polls, 3.0) == "long"
+    # What is polled already goes before its parts as ever, but for that.
+    assert [poll(polls, 4.0) for _ in range(3)] == ["long", "found", "later"]
+
+
+def test_what_is_asked_for_waits_for_no_list() -> None:
+    polls = made(long=600.0, a=60.0)
+    after_part(polls, 0.0)
+    poll(polls, 1.0)
+    polls.change([TargetChange(target("found"))], (), 2.0)
+    hurry(polls.entries[2], 3.0)
+    assert [poll(polls, 3.0), poll(polls, 3.0)] == ["found", "long"]
+
+
 def test_a_poll_in_parts_is_one_poll_that_began_with_the_first() -> None:
     polls = made(long=600.0)
     after_part(polls, 10.0)
