@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tools.chart import CHART
 from tools.docs import ROOT
 
 FORGE = ROOT / ".github"
@@ -53,7 +54,9 @@ def test_every_address_of_the_repository_is_the_one_of_the_package() -> None:
     hooks = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["metadata"]
     address = hooks["hooks"]["custom"]["repository"]
     text = "".join(
-        path.read_text("utf-8") for path in FORGE.rglob("*.*") if path.suffix in {".md", ".yml"}
+        path.read_text("utf-8")
+        for path in (*FORGE.rglob("*.*"), CHART / "Chart.yaml")
+        if path.suffix in {".md", ".yml", ".yaml"}
     )
     named = set(re.findall(r"https://github\.com/[\w.-]*exporter[\w.-]*/[\w.-]+", text))
     assert named == {address}
