@@ -208,7 +208,7 @@ CAUSES: Final = (
     Cause(
         "denied",
         lambda seen: seen.error.status == 403 or "permission" in seen.type_words,
-        "The API took the key and says that it may not.",
+        "The API accepts the key, and denies it this.",
         "Give the API user the right to view this in Kraken's custody interface.",
     ),
     Cause(

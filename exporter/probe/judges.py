@@ -47,10 +47,11 @@ def secrets(known: Known) -> Finding:
             advice="chmod 600, or 640 with the exporter's group.",
             cause="secret_file_readable",
         )
+    problem, _, advice = subject.secret_problem.partition(": ")
     return notice(
-        f"the API secret {subject.secret_problem}",
-        meaning="Kraken's secrets are 64 bytes, written as 88 characters of base64.",
-        advice="Copy the secret again: all of it, on one line, without quotes.",
+        f"the API secret {problem}",
+        meaning="Kraken's secrets are 64 bytes, written as 88 characters of base64, and keys are shorter.",
+        advice=f"{advice[:1].upper()}{advice[1:]}.",
         cause="secret_unusual",
     )
 
@@ -488,7 +489,7 @@ JUDGES: Final[tuple[tuple[str, str, Callable[[Known], Finding | None]], ...]] = 
     ("key", "key and signature", key),
     ("rights", "rights", rights),
     ("organizations", "organizations", organizations),
-    ("organization_id_format", "organization ids", id_format),
+    ("organization_id_format", "organization totals", id_format),
     ("vaults", "vaults", vaults),
     ("vault_balances", "balances of a vault", vault),
     ("parameters", "parameters", parameters),

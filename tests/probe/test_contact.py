@@ -305,6 +305,10 @@ def test_a_key_in_place_of_the_secret_is_told(tmp_path: Any) -> None:
     sources = {"api_key_file": str(file), "api_secret_file": str(file)}
     contact = made(document=configured(credentials={"treasury": sources}))
     assert not_ok(contact) == {"secrets": "notice secret_unusual", "key": "failed key_damaged"}
+    assert contact.finding("secrets").evidence == (
+        "the API secret is also where the API key belongs",
+    )
+    assert contact.finding("secrets").advice == "Put the key there."
 
 
 @pytest.mark.parametrize(
