@@ -14,7 +14,6 @@ from exporter.custody.auth import Nonces
 from exporter.custody.classify import Answer, Classifier
 from exporter.custody.client import CustodyClient, Exchange, Reading, Surroundings
 from exporter.custody.connecting import Connector
-from exporter.custody.environment import trust
 from exporter.custody.errors import Cleaner
 from exporter.discovery.inventory import inventory_of
 from exporter.durations import duration
@@ -92,7 +91,7 @@ class FirstContact:
             name: await asyncio.to_thread(source.files_open_to_all)
             for name, source in settings.credentials.items()
         }
-        tls = await asyncio.to_thread(trust, settings.api.ca_file)
+        tls = await asyncio.to_thread(self.means.trust, settings.api.ca_file)
         network = await self.look(settings, cleaner)
         untried = [
             self._known(name, secrets[name], open_files[name].values())

@@ -5,9 +5,11 @@ It decides nothing else: what to ask is data in `questions`, what to make of it 
 
 import asyncio
 import re
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -16,6 +18,7 @@ from exporter.clocks import boottime
 from exporter.custody.auth import NonceBounds
 from exporter.custody.classify import Answer
 from exporter.custody.client import CustodyClient, Exchange, Request, shape_of_answer
+from exporter.custody.environment import trust
 from exporter.custody.errors import CustodyError, Delivery
 from exporter.polling.budget import Budget
 from exporter.probe.known import TIME_IS_OVER, Known, Listing, Reply
@@ -37,7 +40,8 @@ class Means:
 
     monotonic: seconds of the event loop's clock. boottime: the same, but it goes on while the machine sleeps. wall,
     wall_ns: Unix time. sleep: waits so many seconds. transport: what carries requests, None for the real network.
-    bounds: of nonces. may_send: whether a request may go now.
+    trust: what reads the certificates that the API is known by. bounds: of nonces. may_send: whether a request may go
+    now.
     """
 
     monotonic: Callable[[], float] = time.monotonic
@@ -46,6 +50,7 @@ class Means:
     wall_ns: Callable[[], int] = time.time_ns
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     transport: httpx.AsyncBaseTransport | None = None
+    trust: Callable[[Path | None], ssl.SSLContext] = trust
     bounds: NonceBounds = field(default_factory=NonceBounds)
     may_send: Callable[[], bool] = lambda: True
 

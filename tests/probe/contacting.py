@@ -18,6 +18,7 @@ from exporter.probe.network import Network
 from exporter.simulator.revisions import R3
 from exporter.simulator.simulator import Simulator
 from exporter.simulator.situations import SITUATIONS
+from tests.custody.asking import trust_nobody
 from tests.exporting import ENVIRON, configuration
 from tests.simulator.calling import NOON, make_simulator
 
@@ -136,6 +137,7 @@ def made(
         wall_ns=lambda: int(wall() * 1e9),
         sleep=time.sleep,
         transport=wire,
+        trust=trust_nobody,
         may_send=may_send,
     )
 
