@@ -164,7 +164,7 @@ class Exporter:
         self._coordinator = coordinator_of(
             settings, world, self._connector.nonces.bounds, self._look_at_lease
         )
-        self._was_active = self._coordinator.is_active
+        self._tenure = self._coordinator.tenure
         now = world.monotonic()
         self._credentials = self._credentials_for(settings, files)
         in_flight = sum(
@@ -233,7 +233,7 @@ class Exporter:
 
     def snapshot(self) -> Snapshot:
         """Return what is exposed of targets: a standby knows of none."""
-        return self.store.snapshot() if self._was_active else Snapshot(())
+        return self.store.snapshot() if self._tenure else Snapshot(())
 
     def _bring_up_to_date(self) -> None:
         self._follow_lease()
@@ -241,10 +241,10 @@ class Exporter:
 
     def _follow_lease(self) -> None:
         """Poll or do not, as the lease has it; with what is held now begin again as at the start."""
-        now, is_active = self._world.monotonic(), self._coordinator.is_active
-        if is_active == self._was_active:
+        now, tenure = self._world.monotonic(), self._coordinator.tenure
+        if tenure == self._tenure:
             return
-        self._was_active = is_active
+        self._tenure = tenure
         # Whoever polled until now may have sent until now.
         in_flight = 0
         self.parts.pause_of_all.forget()
@@ -486,6 +486,10 @@ class Exporter:
         for key in find.doubtful:
             self.poller.doubt(key)
 
+    def _lease_up(self) -> dict[str, float]:
+        lease = self._coordinator.view()
+        return {lease.name: not lease.problem} if lease else {}
+
     def _show(self) -> None:
         show = self._telemetry.show
         show(catalog.BUDGET_REQUESTS, lambda: self._budget.requests)
@@ -504,6 +508,7 @@ class Exporter:
                 **{name: credential.pause.is_active for name, credential in credentials.items()},
             },
         )
+        each(catalog.LEASE_UP, self._lease_up)
         each(
             catalog.API_UNANSWERED,
             lambda: {name: credential.silence.requests for name, credential in credentials.items()},

@@ -90,6 +90,13 @@ class Coordinator:
         """Whether this process polls."""
         return self._keeper is None or self._keeper.lease.holds(self._around.boottime())
 
+    @property
+    def tenure(self) -> object:
+        """Return what is another for each time that this process begins to poll, None where it does not."""
+        if not self.is_active:
+            return None
+        return self._keeper, self._keeper.lease.acquisitions if self._keeper is not None else 0
+
     def may_send(self) -> bool:
         """Whether a request may go now."""
         return self._keeper is None or self._keeper.lease.may_send(self._around.boottime())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from exporter.coordination.engine import Engine, EngineError
+from exporter.coordination.engine import Engine, EngineError, Found
 from exporter.coordination.lease import GIVEN_UP, RENEWALS, Lease
 from exporter.logs import get_logger
 
@@ -18,6 +18,8 @@ CONFLICTS: Final = 3
 """Times in a row that a holder and its standbys may write at the same moment before each waits for its next look."""
 STUCK_AFTER_SECONDS: Final = 30.0
 RESTART_SECONDS: Final = 1.0
+LARGEST_LEAD_SECONDS: Final = 366 * 86_400
+"""Of the nonce ceiling over this machine's clock; clocks that are used are hours apart at the most."""
 
 
 class LeaseHeldError(Exception):
@@ -172,6 +174,7 @@ class Keeper:
         """Read and write once; return whether that is that, as nobody else has written in between."""
         around, lease = self._around, self.lease
         found = await self._engine.read()
+        _check(found, around.wall())
         record = lease.decide(found, around.boottime(), around.wall(), around.nonces.highest)
         if record is None:
             return True
@@ -200,6 +203,15 @@ class Keeper:
         if holder not in (self._told, "", self.lease.me):
             log.info("lease_held", lease=self.name, holder=holder)
         self._told = holder
+
+
+def _check(found: Found, wall: float) -> None:
+    """Refuse a record that would use up the nonces of a key for good: the API never accepts smaller ones again."""
+    if found.record is not None and found.record.ceiling > int((wall + LARGEST_LEAD_SECONDS) * 1e9):
+        raise EngineError(
+            "its nonce ceiling is more than a year ahead of this machine's clock: correct the clock, or, if it is the "
+            "record that is wrong, delete that"
+        )
 
 
 def _words(error: EngineError | TimeoutError, limit: float) -> str:

@@ -51,7 +51,7 @@ class Lease:
     me: unique among all processes that ever ran, so that a record with this name was written by this process. found:
     what was read or written last. above: nonces of this process must be above it; up_to: none may be above it; both in
     nanoseconds. standby: who was waiting at the last look. rival: another holder's record, once it was seen to live.
-    loss: why the lease was lost last.
+    loss: why the lease was lost last. acquisitions: how many times it was taken.
     """
 
     def __init__(self, me: str, terms: Terms) -> None:
@@ -62,6 +62,7 @@ class Lease:
         self.standby = ""
         self.rival: Record | None = None
         self.loss = ""
+        self.acquisitions = 0
         self._ceiling = 0
         self._renewals = 0
         self._acquired = 0.0
@@ -129,6 +130,7 @@ class Lease:
             return
         if record.holder:
             if not was_held:
+                self.acquisitions += 1
                 self.above = before
                 self._silent_since = math.inf
             self.up_to, self._acquired = record.ceiling, record.acquired

@@ -174,6 +174,14 @@ ACTIVE: Final = Metric(
     unit="",
     source="lease",
 )
+LEASE_UP: Final = Metric(
+    name="kraken_custody_exporter_lease_up",
+    type="gauge",
+    help="Whether the record of the lease could be read and written the last time; absent without a lease.",
+    labels=("lease",),
+    unit="",
+    source="lease",
+)
 EXPORTER: Final = Group(
-    "Exporter", (BUILD_INFO, SERIES, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, ACTIVE)
+    "Exporter", (BUILD_INFO, SERIES, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, ACTIVE, LEASE_UP)
 )

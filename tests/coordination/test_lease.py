@@ -167,6 +167,8 @@ def test_a_holder_that_was_cut_off_takes_up_its_own_record_at_once() -> None:
     assert not a.lease.holds(60.0)
     a.turn(60.0)
     assert a.lease.may_send(60.0)
+    # Though nobody else had it, whoever counts on what it did before is to know.
+    assert a.lease.acquisitions == 2
 
 
 def test_a_record_that_an_engine_brings_back_from_before_is_nobodys_until_a_duration_has_passed() -> (

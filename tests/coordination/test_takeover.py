@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from exporter.coordination.engine import Record
 from exporter.coordination.keeper import LeaseHeldError
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
@@ -264,6 +265,24 @@ def test_a_holder_that_was_stopped_finds_that_it_is_none_before_it_sends_anythin
     play(scene)
 
 
+def test_who_has_lost_the_lease_and_taken_it_again_unawares_begins_as_after_a_restart() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(20.0)
+            a.stopped_until = now() + 65.0
+            # Nothing of it looks at the lease meanwhile, as its next look at the record is under way.
+            before = a.exporter._tenure
+            await until(lambda: b.is_active, BOUND)
+            await asyncio.sleep(25.0)
+            await b.stop()
+            await until(a.exporter.parts.may_send, 20.0)
+            assert a.exporter._tenure != before
+            await asyncio.sleep(60.0)
+            is_orderly(a.api)
+
+    play(scene)
+
+
 def test_a_stop_between_check_and_send_costs_one_refused_nonce_and_no_more() -> None:
     async def scene() -> None:
         async with company("a", "b", aheads=[0.0, -3600.0]) as (a, b):
@@ -360,6 +379,34 @@ def test_a_rolling_update_of_two_hands_the_lease_on_twice_at_the_most() -> None:
             await d.kill()
 
     assert len(events(play(scene), "lease_acquired")) <= 3
+
+
+def test_a_record_that_would_use_up_the_nonces_of_a_key_is_not_followed() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await a.stop()
+            a.shelf.restore(Record("", 99, int((BEGINNING + 400 * 86_400) * 1e9), 30, 0.0))
+            await asyncio.sleep(2 * DURATION)
+            assert not b.is_active
+            lease = b.exporter.look()().exporter.lease
+            assert lease
+            assert "is more than a year ahead of this machine's clock" in lease.problem
+
+    play(scene)
+
+
+def test_whether_the_record_can_be_read_is_a_metric_where_there_is_a_lease() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            up = 'kraken_custody_exporter_lease_up{lease="kraken-custody-exporter"}'
+            assert f"{up} 1.0\n" in exposed(a.exporter)
+            b.cut_from_engine_until = now() + 60.0
+            await asyncio.sleep(10.0)
+            assert f"{up} 0.0\n" in exposed(b.exporter)
+            await reload(b, None)
+            assert up not in exposed(b.exporter)
+
+    play(scene)
 
 
 # Reloads.
