@@ -1,5 +1,6 @@
 """The Dockerfile: what its text promises, and what the image does that is built of it where there is buildah."""
 
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from packaging.utils import canonicalize_name
 from exporter import __version__
 from tests.deploy.dockerfile import BASE, IMAGE, LINES, REPOSITORY, Buildah, buildah
 from tests.waiting import until
-from tools.supply.pins import pinned
+from tools.supply.sbom import SBOM
 
 FINAL = LINES[LINES.index("FROM ${PYTHON_IMAGE}") :]
 CERTIFICATE = trustme.CA().cert_pem.bytes().decode()
@@ -168,7 +169,9 @@ def test_it_knows_version_and_revision(image: Buildah, container: str) -> None:
         assert told.stdout.startswith(f"kraken-custody-exporter {__version__} (revision abc1234,")
 
 
-def test_a_scanner_finds_the_package_and_all_that_is_pinned(image: Buildah, container: str) -> None:
+def test_a_scanner_finds_the_package_and_what_the_bill_of_materials_lists(
+    image: Buildah, container: str
+) -> None:
     program = """
 from importlib.metadata import distributions
 for found in distributions():
@@ -179,8 +182,11 @@ for found in distributions():
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"kraken-custody-exporter {__version__} Apache-2.0\n" in listed
     found = {canonicalize_name(line.split()[0]) for line in listed.splitlines()}
-    pins = pinned((REPOSITORY / "deploy/requirements.txt").read_text("utf-8"))
-    assert found == {"kraken-custody-exporter", *pins}
+    parts = json.loads(SBOM.read_text("utf-8"))["components"]
+    assert found == {
+        "kraken-custody-exporter",
+        *(canonicalize_name(part["name"]) for part in parts),
+    }
 
 
 def test_every_module_can_be_imported_and_was_compiled_and_there_is_no_pip(
