@@ -62,11 +62,14 @@ TARGET_REFRESH_INTERVAL: Final = _target(
     "clock",
 )
 TARGET_ROWS: Final = _target(
-    "rows", "Asset rows in the vault's last good answer.", "rows", "length of the answer"
+    "rows",
+    "Rows in the target's last good answer: the assets of a vault, the entries of a list.",
+    "rows",
+    "length of the answer",
 )
 TARGET_INVALID_ROWS: Final = _target(
     "invalid_rows",
-    "Rows of the vault's last good answer that were rejected.",
+    "Rows of the target's last good answer that were rejected.",
     "rows",
     "rows that failed a check",
 )
