@@ -435,15 +435,15 @@ def test_a_list_begins_anew_with_other_secrets() -> None:
 def test_a_list_that_takes_longer_than_its_interval_is_read_all_the_same() -> None:
     async def main() -> None:
         played = finding(
-            map("v{}".format, range(250)),
+            map("v{}".format, range(120)),
             discovery={"interval": "1s"},
             api={"rate_limit": {"requests": 60, "window": "30s"}},
             polling={"interval": "1h"},
         )
-        await played.play(600)
-        assert len(labels(played)) == 250
-        assert all(played.state(f"v{number}").is_up for number in range(250))
-        assert played.exporter.store[list_of(played)].polls > 10
+        await played.play(300)
+        assert len(labels(played)) == 120
+        assert all(played.state(f"v{number}").is_up for number in range(120))
+        assert played.exporter.store[list_of(played)].polls > 5
         await played.stop()
 
     run(main())
@@ -495,3 +495,93 @@ def test_whatever_a_name_is_every_exposition_can_be_read() -> None:
         await played.stop()
 
     run(main())
+
+
+def test_a_list_in_doubt_begins_anew_and_is_not_withdrawn() -> None:
+    async def main() -> None:
+        played = finding(map("v{}".format, range(250)), polling={"interval": "1h"})
+        while len(listings(played)) < 3:
+            await played.play(0.1)
+        played.exporter.poller.doubt(list_of(played).key)
+        await played.play(10)
+        # One with the other parameter, two pages in vain, and all three.
+        assert len(listings(played)) == 1 + 2 + 3
+        assert len(labels(played)) == 250
+        played.simulator.moods["vaults"] = moods.html(502)
+        played.exporter.poller.doubt(list_of(played).key)
+        await played.play(60)
+        assert value(played, "kraken_custody_target_up", kind="vaults") == 0
+        stale = [
+            it.kind for it in played.exporter.plan.targets if played.exporter.store[it].is_stale
+        ]
+        assert stale == []
+        assert len(labels(played)) == 250
+        await played.stop()
+
+    run(main())
+
+
+def test_what_a_defect_kept_from_being_polled_is_polled_after_the_next_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        played = finding(["hot", "cold"], discovery={"interval": "60s"})
+        schedule = played.exporter.parts.schedule
+        change_for_real = schedule.change
+
+        def change_badly(*arguments: Any) -> None:
+            change_for_real(*arguments)
+            if played.wire.sent[-1][1] == LISTS:
+                monkeypatch.setattr(schedule, "change", change_for_real)
+                raise RuntimeError("a defect")
+
+        monkeypatch.setattr(schedule, "change", change_badly)
+        await played.play(10)
+        failure = played.exporter.store[list_of(played)].failure
+        assert failure is not None
+        assert failure.type == "internal"
+        await played.play(120)
+        assert labels(played) == [("org-0", "cold"), ("org-0", "hot")]
+        assert all(state.is_up for state in played.exporter.store.states())
+        await played.stop()
+
+    run(main())
+
+
+def test_several_lists_are_all_read_before_what_the_first_has_found() -> None:
+    async def main() -> None:
+        played = finding(map("a{}".format, range(150)), map("b{}".format, range(250)))
+        await played.play(20)
+        pages = [place for place, (_, path) in enumerate(played.wire.sent) if path == LISTS]
+        assert len(pages) == 6
+        assert max(pages) < 12
+        await played.stop()
+
+    run(main())
+
+
+def test_a_renamed_credential_keeps_what_it_has_found() -> None:
+    async def main() -> None:
+        played = finding(["hot", "cold"])
+        await played.play(10)
+        credentials = {"renamed": played.document["credentials"]["main"]}
+        await played.exporter.reload(settings_of(played, credentials=credentials))
+        assert labels(played) == [("org-0", "cold"), ("org-0", "hot")]
+        assert {it.credential for it in played.exporter.plan.targets} == {"renamed"}
+        assert played.state("hot").is_up
+        await played.stop()
+
+    run(main())
+
+
+def test_a_budget_that_what_was_found_makes_too_small_is_logged() -> None:
+    async def main() -> None:
+        played = finding(map("v{}".format, range(500)))
+        await played.play(10)
+        (warning,) = [it for it in logged if it["event"] == "budget_too_small"]
+        assert warning["intervals_stretched_by"] > 2
+        assert played.exporter.plan.stale_after(played.target("v1")) > 300
+        await played.stop()
+
+    with capture_logs() as logged:
+        run(main())
