@@ -10,11 +10,23 @@ import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tests.bench import budget, fuzz, hostile, page, polling, scrape, soak, start, targets
+from tests.bench import (
+    budget,
+    discovery,
+    fuzz,
+    hostile,
+    page,
+    polling,
+    scrape,
+    soak,
+    start,
+    targets,
+)
 
 BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "start": start.measure,
     "budget": budget.measure,
+    "discovery": discovery.measure,
     "polling": polling.measure,
     "hostile": hostile.measure,
     "page": page.measure,
