@@ -197,14 +197,17 @@ def vaults(known: Known) -> Finding:
     replies = {it: known.replies[it] for it in VAULT_LISTS if it in known.replies}
     if not replies or any(reply.refuses_key for reply in replies.values()):
         return not_asked(known, *VAULT_LISTS)
-    evidence = tuple(
+    evidence = [
         f"{_whose(known, place, len(replies))}{_listed(known, question)}"
         for place, question in enumerate(replies)
-    )
+    ]
+    if known.organization_parameter and len(known.organizations) > len(VAULT_LISTS):
+        others = known.organizations[len(VAULT_LISTS) :]
+        evidence.append(f"not asked, as there are many organizations: {named(others)}")
     unlisted = [reply for reply in replies.values() if not reply.succeeded]
     if unlisted:
         finding = _unlisted(unlisted[0], known, is_needed=known.needs_vaults)
-        return replace(finding, evidence=evidence)
+        return replace(finding, evidence=tuple(evidence))
     listings = [listing for it in replies if (listing := known.listing(it)) and listing.rejected]
     if listings:
         return _rejected(*evidence, listings=listings)

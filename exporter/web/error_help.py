@@ -77,7 +77,8 @@ ADVICE: Final = (
     Advice(
         ("responseinvalid", "responsetoolarge"),
         "response/invalid, response/too_large",
-        "The answer is not what the API documents. A proxy may have sent it; otherwise, the API has changed.",
+        "The answer is not what the API documents. A proxy may have sent it; otherwise, the API has changed. "
+        "The target's page shows the shape of an invalid answer, for a bug report.",
         "KrakenCustodyTargetFailing",
     ),
     Advice(

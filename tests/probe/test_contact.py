@@ -21,6 +21,7 @@ from exporter.probe.questions import MOST_REQUESTS, QUESTIONS
 from exporter.probe.report import json_report, shape_lines, text_report
 from exporter.report import console_for
 from exporter.simulator import moods
+from exporter.simulator.portfolio import Organization, Portfolio
 from exporter.simulator.revisions import R1, R4
 from exporter.simulator.simulator import Simulator
 from exporter.simulator.situations import OTP, SITUATIONS
@@ -519,6 +520,19 @@ def test_vaults_are_not_taken_for_those_of_an_organization_that_may_be_another()
     assert len(contact.contact.credentials[0].listed_vaults) == len(ORGANIZATION.vaults)
     assert "vaults:" not in contact.contact.suggestion
     assert contact.finding("plan").evidence[0] == "targets 2: 2 organizations"
+
+
+def test_of_many_organizations_three_are_asked_for_their_vaults() -> None:
+    organizations = tuple(
+        Organization(f"ABCD EFGH IJKL MNO{number}", f"org-{number}", ()) for number in range(5)
+    )
+    document = configured(discovery={}, organizations=None)
+    contact = made(document=document, portfolio=Portfolio(organizations))
+    assert sum("/vaults?" in path for path in contact.paths) == 3
+    assert contact.finding("vaults").evidence[3] == (
+        "not asked, as there are many organizations: "
+        "org-3 (ABCD EFGH IJKL MNO3), org-4 (ABCD EFGH IJKL MNO4)"
+    )
 
 
 def test_vaults_on_further_pages_are_counted() -> None:
