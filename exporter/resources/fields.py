@@ -36,6 +36,8 @@ _PLAIN: Final = rf"[+-]?[0-9]{{1,{_MOST_DIGITS}}}(\.[0-9]{{0,{_MOST_DIGITS}}})?"
 _DECIMAL: Final = re.compile(rf"{_PLAIN}([eE][+-]?[0-9]{{1,4}})?")
 _NOT_AN_AMOUNT: Final = "is not a finite decimal"
 _PLACES: Final = {Decimal(number): number for number in range(1000)}
+_PLACES_AS_USUAL: Final[dict[object, int]] = {str(number): number for number in range(1000)}
+"""Most answers have four in each row, which would cost as much as two amounts."""
 
 
 def _number(value: object) -> Decimal:
@@ -58,8 +60,10 @@ def _amount(value: object) -> Decimal:
 def _places(value: object) -> int | None:
     if value is None:
         return None
-    # What is no number is NaN, which is not in there either.
-    places = _PLACES.get(_number(value))
+    places = _PLACES_AS_USUAL.get(value) if isinstance(value, str) else None
+    if places is None:
+        # What is no number is NaN, which is not in there either.
+        places = _PLACES.get(_number(value))
     if places is None:
         raise PydanticCustomError("not_places", "is not a whole number below 1000")
     return places

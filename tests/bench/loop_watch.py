@@ -47,7 +47,9 @@ class LoopWatch:
             await asyncio.sleep(TICK_SECONDS)
             after = _Moment.now()
             held = after.clock - before.clock - TICK_SECONDS
-            own = max(after.worked - before.worked, held - (after.waited - before.waited))
+            # The waits of a thread that has ended meanwhile are not known any more.
+            waited = max(0.0, after.waited - before.waited)
+            own = max(after.worked - before.worked, held - waited)
             self.longest = max(self.longest, held)
             self.longest_of_its_own = max(self.longest_of_its_own, own)
 
