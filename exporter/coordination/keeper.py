@@ -125,15 +125,26 @@ class Keeper:
         """Give up the lease, if it is this process's, so that somebody else need not wait for its end."""
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                found = await self._engine.read()
-                record = self.lease.release(found)
-                if record is not None and await self._engine.swap(found, record):
-                    self.lease.wrote(replace(found, record=record), *2 * (self._around.boottime(),))
+                # A standby may put its mark on the record in between.
+                while not await self._released():
+                    pass
         except (EngineError, TimeoutError) as error:
             log.warning(
                 "lease_unreachable", lease=self.name, problem=_words(error, RELEASE_SECONDS)
             )
         self.tell()
+
+    async def _released(self) -> bool:
+        """Read the record and give it up; return whether it is no longer this process's."""
+        found = await self._engine.read()
+        record = self.lease.release(found)
+        if record is None:
+            return True
+        if not await self._engine.swap(found, record):
+            return False
+        now = self._around.boottime()
+        self.lease.wrote(replace(found, record=record), now, now)
+        return True
 
     async def close(self) -> None:
         """Close the engine's connections."""

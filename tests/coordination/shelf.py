@@ -20,7 +20,7 @@ class Shelf:
         self.epoch = ""
         self.is_away = False
         self.written: list[Record] = []
-        self.reads = self.defects = 0
+        self.reads = self.defects = self.conflicts = 0
 
     def found(self) -> Found:
         self.reads += 1
@@ -30,6 +30,9 @@ class Shelf:
         return Found(self.record, self.version, self.epoch)
 
     def put(self, found: Found, record: Record) -> bool:
+        if self.conflicts:
+            self.conflicts -= 1
+            return False
         if found.version != self.version:
             return False
         self.version += 1

@@ -158,6 +158,17 @@ def test_twenty_clean_takeovers_in_a_row_each_take_three_seconds() -> None:
     play(scene)
 
 
+def test_a_clean_stop_gives_up_the_lease_though_others_write_in_between() -> None:
+    async def scene() -> None:
+        async with company("a") as (a,):
+            a.shelf.conflicts = 2
+            await a.stop()
+            assert a.shelf.record
+            assert a.shelf.record.holder == ""
+
+    play(scene)
+
+
 def test_of_two_that_start_in_the_same_moment_without_a_record_one_polls() -> None:
     async def scene() -> None:
         api, shelf = Api(), Shelf()
