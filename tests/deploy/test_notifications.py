@@ -19,7 +19,7 @@ BEGAN, ENDED = 10, 45
 """Minutes: when the cause came, and when it went."""
 OVER: Final = 75
 CHUNK: Final = 15
-VAULTS: Final = 11
+VAULTS: Final = 5
 """Of each of two organizations."""
 
 
@@ -129,7 +129,7 @@ def always(query: str, first: int, last: int, count: int) -> list[dict[str, obje
     # Promtool does not hold more than a few minutes at once.
     return [
         {
-            "expr": f"{which}_over_time(({query})[{min(CHUNK, end - first)}m:30s])",
+            "expr": f"{which}_over_time(({query})[{min(CHUNK, end - first)}m:1m])",
             "eval_time": f"{end}m",
             "exp_samples": [{"labels": "{}", "value": count}],
         }
@@ -150,7 +150,7 @@ def evaluate(
         ],
         "promql_expr_test": [*checks],
     }
-    promtool(needed(alerts()), [test], directory)
+    promtool(needed(alerts()), [test], directory, interval="1m")
 
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)

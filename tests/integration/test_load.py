@@ -22,7 +22,7 @@ from tests.exporting import configuration, simulator, write
 from tests.processes import Running, running
 from tests.waiting import DEADLINE_SECONDS, until
 
-VAULTS, ASSETS = 4, 150
+VAULTS, ASSETS = 4, 60
 SERIES = VAULTS * ASSETS
 SCRAPERS = 50
 IDLE = 1000
@@ -156,7 +156,7 @@ def test_clients_that_stop_reading_hold_up_nobody_and_little_memory(exporter: Lo
         connection.request("GET", "/metrics")
         page_bytes = len(connection.getresponse().read())
     memory, files = exporter.memory(), exporter.files()
-    with exporter.clients(SLOW, GET * 20, buffer=4096) as clients:
+    with exporter.clients(SLOW, GET * 50, buffer=4096) as clients:
         assert all(client.recv(1) for client in clients)
         exporter.goes_on()
         assert exporter.memory() - memory < SLOW * 4 * page_bytes

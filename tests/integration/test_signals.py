@@ -232,8 +232,9 @@ def with_a_key(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-@pytest.mark.parametrize("name", ["key", "config.yaml"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGTERM, "key"), (signal.SIGINT, "config.yaml")]
+)
 def test_a_file_that_does_not_answer_does_not_hold_up_a_stop_at_the_start(
     number: signal.Signals, name: str, with_a_key: Path
 ) -> None:
@@ -244,8 +245,10 @@ def test_a_file_that_does_not_answer_does_not_hold_up_a_stop_at_the_start(
     assert exporter.stderr == ""
 
 
-@pytest.mark.parametrize("flag", ["--config.check", "--once", "--log.level=info"])
-@pytest.mark.parametrize("name", ["key", "config.yaml"])
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [("--config.check", "key"), ("--once", "config.yaml"), ("--log.level=info", "key")],
+)
 def test_a_file_that_does_not_answer_is_named_at_the_start(
     name: str, flag: str, with_a_key: Path
 ) -> None:

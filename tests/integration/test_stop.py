@@ -266,7 +266,7 @@ def test_a_log_that_nobody_takes_stops_neither_polls_nor_scrapes_nor_the_stop(
     with SimulatorThread(simulated.app) as base_url, stderr() as where:
         write(tmp_path, configuration(base_url, interval="20ms"))
         with mute(tmp_path, where) as exporter:
-            goes_on(exporter, simulated, TARGETS * 10)
+            goes_on(exporter, simulated, TARGETS * 4)
             exporter.process.send_signal(signal.SIGTERM)
             assert exporter.process.wait(timeout=5) == 0
 
@@ -276,7 +276,7 @@ def test_a_log_that_is_closed_from_the_start_goes_nowhere(tmp_path: Path) -> Non
     with SimulatorThread(simulated.app) as base_url:
         write(tmp_path, configuration(base_url, interval="20ms"))
         with mute(tmp_path, subprocess.DEVNULL, closed=True) as exporter:
-            goes_on(exporter, simulated, TARGETS * 5)
+            goes_on(exporter, simulated, TARGETS * 3)
             exporter.process.send_signal(signal.SIGTERM)
             assert exporter.process.wait(timeout=5) == 0
     assert (tmp_path / "stdout").read_text() == ""
