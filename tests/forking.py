@@ -75,6 +75,7 @@ class Forkery:
         environ: Mapping[str, str],
         out: Path,
         err: Path,
+        prelude: str = "",
     ) -> Forked:
         asked, told = self._process.stdin, self._process.stdout
         assert asked
@@ -92,6 +93,7 @@ class Forkery:
                 "out": str(out),
                 "err": str(err),
                 "ended": str(ended),
+                "prelude": prelude,
             }
             asked.write(json.dumps(request).encode() + b"\n")
             asked.flush()
@@ -157,6 +159,7 @@ def _main() -> int:
     if request is None:
         return 0
     _become(request)
+    exec(request["prelude"], {})
     return main()
 
 

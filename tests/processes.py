@@ -22,7 +22,7 @@ LONGEST_RUN_SECONDS = 60
 
 
 def command_after(prelude: str) -> tuple[str, ...]:
-    """Return a command that does what COMMAND does, in a process in which something else was done before."""
+    """Return a command that does what COMMAND does, in a process in which something else was done before it loads."""
     start = "from exporter.__main__ import main\nraise SystemExit(main())\n"
     return (sys.executable, "-W", "error", "-c", f"{prelude}\n{start}")
 
@@ -37,8 +37,12 @@ def run(
     directory: Path,
     environ: Mapping[str, str] | None = None,
     command: Sequence[str] = COMMAND,
+    prelude: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run the exporter in `directory` until it ends. environ: more variables for it."""
+    """Run the exporter in `directory` until it ends.
+
+    environ: more variables for it. prelude: Python that it runs first, once the program is loaded.
+    """
     if command is COMMAND:
         with TemporaryDirectory() as kept:
             out, err = Path(kept, "stdout"), Path(kept, "stderr")
@@ -48,6 +52,7 @@ def run(
                 environ=environment(environ),
                 out=out,
                 err=err,
+                prelude=prelude,
             )
             try:
                 status = process.wait(LONGEST_RUN_SECONDS)
@@ -123,10 +128,11 @@ def running(
     directory: Path,
     environ: Mapping[str, str] | None = None,
     command: Sequence[str] = COMMAND,
+    prelude: str = "",
 ) -> Iterator[Running]:
     """Run the exporter while the block runs, on a port of its own unless one is given, and with a log in JSON.
 
-    environ: more variables for it.
+    environ: more variables for it. prelude: Python that it runs first, once the program is loaded.
     """
     out, err = directory / "stdout", directory / "stderr"
     flags = ["--log.format=json"]
@@ -136,7 +142,9 @@ def running(
     variables = environment(environ)
     process: subprocess.Popen[bytes] | Forked
     if command is COMMAND:
-        process = forkery().fork(words, directory=directory, environ=variables, out=out, err=err)
+        process = forkery().fork(
+            words, directory=directory, environ=variables, out=out, err=err, prelude=prelude
+        )
     else:
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(

@@ -616,14 +616,11 @@ def test_an_environment_that_cannot_be_used_is_said_in_one_line(
     arguments: tuple[str, ...], variable: str, value: str, message: str, tmp_path: Path
 ) -> None:
     write(tmp_path, configuration("https://api.example"))
-    ended = subprocess.run(
-        [*COMMAND, "--web.listen-address=127.0.0.1:0", *arguments],
-        cwd=tmp_path,
-        env=environment({variable: value}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    ended = run(
+        "--web.listen-address=127.0.0.1:0",
+        *arguments,
+        directory=tmp_path,
+        environ={variable: value},
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith(message)

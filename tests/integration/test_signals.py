@@ -70,9 +70,9 @@ def at_import(module: str, number: signal.Signals, *, is_stuck: bool) -> tuple[s
     return command_after(f"{values}\n{AT_IMPORT}")
 
 
-def files_hang(name: str, patience: float = 3600.0) -> tuple[str, ...]:
-    """Return a command in which the file of that name does not answer once there is one named `hang`."""
-    return command_after(f"NAME, PATIENCE = {name!r}, {patience}\n{FILES_HANG}")
+def files_hang(name: str, patience: float = 3600.0) -> str:
+    """Return a prelude after which the file of that name does not answer once there is one named `hang`."""
+    return f"NAME, PATIENCE = {name!r}, {patience}\n{FILES_HANG}"
 
 
 MODULES = ("exporter.cli", "argparse", "asyncio", "exporter.config", "httpx", "exporter.app")
@@ -141,7 +141,7 @@ app.read_both = hung_up
 """
     with SimulatorThread(simulator().app) as base_url:
         write(tmp_path, configuration(base_url))
-        with running(directory=tmp_path, command=command_after(prelude)) as exporter:
+        with running(directory=tmp_path, prelude=prelude) as exporter:
             exporter.wait_for("reloaded")
             assert exporter.stop(signal.SIGTERM) == 0
 
@@ -184,8 +184,7 @@ def nameless(tmp_path: Path) -> Iterator[Running]:
     write(tmp_path, document)
     web = write_web_config(tmp_path, {"basic_auth_users": {"alice": HASH}})
     flags = ("--web.config.file", web, "--web.enable-lifecycle")
-    command = command_after(NAMES_HANG)
-    with running(*flags, directory=tmp_path, environ=environ, command=command) as exporter:
+    with running(*flags, directory=tmp_path, environ=environ, prelude=NAMES_HANG) as exporter:
         exporter.wait_for("started")
         until((tmp_path / "hanging").exists)
         yield exporter
@@ -213,7 +212,7 @@ def test_a_single_poll_ends_though_a_name_server_does_not_answer(tmp_path: Path)
     document["api"]["timeout"] = "100ms"
     document["organizations"] = [{"id": "ABCD EFGH IJKL MNOP"}]
     write(tmp_path, document)
-    done = run("--once", directory=tmp_path, command=command_after(NAMES_HANG))
+    done = run("--once", directory=tmp_path, prelude=NAMES_HANG)
     assert done.returncode == 1
     assert 'type="transport/timeout"} 1.0' in done.stdout
     assert "no answer from the name server about api.kraken.test within 0.1 s" in done.stderr
@@ -239,7 +238,7 @@ def test_a_file_that_does_not_answer_does_not_hold_up_a_stop_at_the_start(
     number: signal.Signals, name: str, with_a_key: Path
 ) -> None:
     (with_a_key / "hang").touch()
-    with running(directory=with_a_key, command=files_hang(name)) as exporter:
+    with running(directory=with_a_key, prelude=files_hang(name)) as exporter:
         until((with_a_key / "hanging").exists)
         assert exporter.stop(number) == 0
     assert exporter.stderr == ""
@@ -253,7 +252,7 @@ def test_a_file_that_does_not_answer_is_named_at_the_start(
     name: str, flag: str, with_a_key: Path
 ) -> None:
     (with_a_key / "hang").touch()
-    done = run(flag, directory=with_a_key, command=files_hang(name, patience=0.1))
+    done = run(flag, directory=with_a_key, prelude=files_hang(name, patience=0.1))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{name}: did not answer within 0.1 s: check its file system\n"
 
@@ -261,7 +260,7 @@ def test_a_file_that_does_not_answer_is_named_at_the_start(
 def test_a_reload_whose_file_does_not_answer_holds_up_neither_scrapes_nor_the_stop(
     with_a_key: Path,
 ) -> None:
-    with running(directory=with_a_key, command=files_hang("key")) as exporter:
+    with running(directory=with_a_key, prelude=files_hang("key")) as exporter:
         exporter.wait_for("target_up")
         (with_a_key / "hang").touch()
         exporter.process.send_signal(signal.SIGHUP)
@@ -273,8 +272,8 @@ def test_a_reload_whose_file_does_not_answer_holds_up_neither_scrapes_nor_the_st
 
 
 def test_a_reload_names_the_file_that_does_not_answer(with_a_key: Path) -> None:
-    command = files_hang("key", patience=0.1)
-    with running("--web.enable-lifecycle", directory=with_a_key, command=command) as exporter:
+    prelude = files_hang("key", patience=0.1)
+    with running("--web.enable-lifecycle", directory=with_a_key, prelude=prelude) as exporter:
         exporter.wait_for("target_up")
         (with_a_key / "hang").touch()
         answer = httpx.post(url(exporter, "/-/reload"), trust_env=False, timeout=30)
@@ -290,9 +289,8 @@ bcrypt.checkpw = lambda *_: hang()
     web = write_web_config(tmp_path, {"basic_auth_users": {"alice": HASH}})
     with SimulatorThread(simulator().app) as base_url:
         write(tmp_path, configuration(base_url))
-        command = command_after(prelude)
         with (
-            running("--web.config.file", web, directory=tmp_path, command=command) as exporter,
+            running("--web.config.file", web, directory=tmp_path, prelude=prelude) as exporter,
             ThreadPoolExecutor() as pool,
         ):
             asking = pool.submit(
@@ -318,7 +316,7 @@ Poller._let_go = never
 """
     with SimulatorThread(simulator().app) as base_url:
         write(tmp_path, configuration(base_url))
-        with running(directory=tmp_path, command=command_after(prelude)) as exporter:
+        with running(directory=tmp_path, prelude=prelude) as exporter:
             exporter.wait_for("target_up")
             assert exporter.stop(signal.SIGTERM) == 0
     (stopped,) = exporter.events("stopped")
