@@ -276,8 +276,7 @@ class Exporter:
             trouble=self.trouble(),
             lease=self._coordinator.view(),
         )
-        has_discovery = self._inventory.listing_interval is not None
-        inventory = self._inventory if has_discovery else None
+        inventory = self._inventory if self._loaded.settings.discovery else None
         return look_at(exporter, self.plan, self.parts, self.store, inventory, now)
 
     async def reload(self, settings: Settings) -> Plan:

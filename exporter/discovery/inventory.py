@@ -1,5 +1,6 @@
 """Everything there is to poll: what the configuration says, and what was found besides."""
 
+import math
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -78,6 +79,11 @@ class Organization:
     unpolled: tuple[Unpolled, ...] = ()
 
     @property
+    def is_listed(self) -> bool:
+        """Whether any list of its vaults was read since the start."""
+        return any(finds is not None for _, finds in self.lists)
+
+    @property
     def discovered_vaults(self) -> int:
         """How many vaults are polled that a list has, those in the configuration included."""
         return sum(vault.found is not None for vault in self.vaults)
@@ -95,13 +101,13 @@ class OrganizationList(NamedTuple):
 class Inventory:
     """What there is to poll.
 
-    listing_interval: seconds between two readings of a list, None without discovery. lists: of organizations. unpolled:
-    organizations that were found and are not polled. kept: the ids of what is polled although a filter excludes the
-    name that it has now.
+    listing_interval: seconds between two readings of a list, infinity without discovery. lists: of organizations.
+    unpolled: organizations that were found and are not polled. kept: the ids of what is polled although a filter
+    excludes the name that it has now.
     """
 
     organizations: tuple[Organization, ...]
-    listing_interval: float | None = None
+    listing_interval: float = math.inf
     lists: tuple[OrganizationList, ...] = ()
     unpolled: tuple[Unpolled, ...] = ()
     kept: frozenset[str] = frozenset()

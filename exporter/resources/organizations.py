@@ -82,7 +82,7 @@ def _targets(inventory: Inventory) -> Iterable[Target]:
             id=credential,
             organization="",
             vault="",
-            interval=inventory.listing_interval or 0.0,
+            interval=inventory.listing_interval,
             credential=credential,
             is_optional=has_organizations and finds is None,
         )

@@ -72,6 +72,8 @@ def info_lines(vault: Vault, organization: str) -> Lines:
 
 def _discovered_lines(organization: Organization) -> Lines:
     page = Page()
+    if not organization.is_listed:
+        return page.done()
     labels = (organization.label, organization.id)
     unpolled = sum(it.reason != "excluded" for it in organization.unpolled)
     page.sample(DISCOVERED, (*labels, "true"), organization.discovered_vaults)
@@ -191,16 +193,16 @@ class Asking:
 
 def _targets(inventory: Inventory) -> Iterable[Target]:
     for organization in inventory.organizations:
-        is_listed = any(finds is not None for _, finds in organization.lists)
         for number, (credential, finds) in enumerate(organization.lists):
             yield Target(
                 kind=VAULTS.kind,
                 id=organization.id,
                 organization=organization.label,
                 vault="",
-                interval=inventory.listing_interval or 0.0,
+                interval=inventory.listing_interval,
                 credential=credential,
-                facts=_discovered_lines(organization) if is_listed and not number else {},
+                # Once for each organization, however many credentials list its vaults.
+                facts={} if number else _discovered_lines(organization),
                 is_another=number > 0,
                 is_optional=organization.has_vaults and finds is None,
                 requests=max(1, math.ceil(len(finds or ()) / PAGE_ROWS)),

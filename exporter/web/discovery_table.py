@@ -43,7 +43,7 @@ class DiscoveryTold(NamedTuple):
 
 def discovery_told(inventory: Inventory | None) -> DiscoveryTold | None:
     """Return what there is to tell, None without discovery."""
-    if inventory is None or inventory.listing_interval is None:
+    if inventory is None:
         return None
     organizations = inventory.organizations
     unpolled = len(inventory.unpolled) + sum(len(of.unpolled) for of in organizations)

@@ -148,7 +148,7 @@ def _organization(organization: Organization) -> JsonObject:
     return {
         "org": organization.label,
         "id": organization.id,
-        "listed": any(finds is not None for _, finds in organization.lists),
+        "listed": organization.is_listed,
         "discoveredVaults": organization.discovered_vaults,
         "unpolledVaults": [_unpolled(it) for it in organization.unpolled],
     }
