@@ -66,6 +66,8 @@ def _lease(lease: Fields, api: Fields) -> Iterator[Mistake]:
         yield Mistake(("lease", "redis"), "is required for kind redis, with the server's url")
     if lease.get("kind") == "kubernetes" and redis is not None:
         yield Mistake(("lease", "redis"), "is for kind redis: remove it, or change the kind")
+    if isinstance(redis, dict) and _given(redis, "username") and not _given(redis, "password_file"):
+        yield Mistake(("lease", "redis", "username"), "needs password_file beside it")
     if isinstance(redis, dict) and _given(redis, "ca_file"):
         url = _text(redis, "url")
         if url and not url.lower().startswith("rediss:"):

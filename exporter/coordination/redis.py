@@ -68,8 +68,9 @@ class RedisEngine:
         )
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._redis.connection_pool.disconnect()
+        """Close the connection; the next one reads the certificates anew."""
+        closed, self._redis = self._redis, _client(self._server)
+        await closed.connection_pool.disconnect()
 
     async def _do(self, work: "Callable[[Redis], Awaitable[Any]]") -> Any:  # noqa: ANN401 - as redis-py has it
         from redis.exceptions import RedisError  # noqa: PLC0415 - an extra

@@ -76,6 +76,10 @@ def test_everything_about_redis_can_be_said(directory: Path) -> None:
             "lease.redis: is for kind redis: remove it, or change the kind",
         ),
         ("kind: redis, redis: {}", "lease.redis.url: is required"),
+        (
+            "kind: redis, redis: {url: 'redis://valkey', username: exporter}",
+            "lease.redis.username: needs password_file beside it",
+        ),
         *(
             (
                 f"kind: redis, redis: {{url: '{url}'}}",

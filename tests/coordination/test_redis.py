@@ -214,6 +214,24 @@ def test_tls_trusts_the_certificates_it_is_given_and_checks_the_name(tmp_path: P
                 assert write(secured, RECORD) == [True]
 
 
+def test_certificates_that_change_are_read_anew(tmp_path: Path) -> None:
+    for name in ("good", "other"):
+        (tmp_path / name).mkdir()
+    good, other = (make_certificate(tmp_path / name) for name in ("good", "other"))
+    trusted = tmp_path / "ca.pem"
+    trusted.write_bytes(other.file.read_bytes())
+    files = ("--tls-cert-file", str(good.file), "--tls-key-file", str(good.file.parent / "key.pem"))
+    with redis_server(tmp_path / "redis", "--tls-auth-clients", "no", *files) as server:
+
+        async def play(engine: RedisEngine) -> Found:
+            with pytest.raises(EngineError, match="certificate verify failed"):
+                await engine.read()
+            trusted.write_bytes(good.file.read_bytes())
+            return await engine.read()
+
+        assert played(Server(server.url, ca_file=trusted), play).record is None
+
+
 def test_a_server_that_does_not_answer_is_given_up_by_whoever_asks() -> None:
     async def main() -> None:
         async with serving(silence) as url:
