@@ -233,8 +233,6 @@ class FirstContact:
             settings = with_found(settings, found)
         lists = {source: finds for known in found for source, finds in known.lists.items()}
         plan = plan_of(settings, at_once(targets_of(at_once(inventory_of(settings, lists)))))
-        if not plan.targets:
-            return skipped("nothing is known that could be polled")
         intervals = sorted(map(plan.refresh_interval, plan.targets))
         often = dict.fromkeys(map(duration, (intervals[0], intervals[-1])))
         evidence = [" ".join(line.split()) for line in plan_lines(plan, settings)]

@@ -70,8 +70,11 @@ class VaultFacts:
 def read_vault(document: object) -> Steps[VaultFacts]:
     """Return what the balances of a vault show. Raises InvalidAnswerError."""
     answer = yield from vault_balances.read(document)
-    rows = document if isinstance(document, list) else _result(document)
-    objects = [row for row in rows if isinstance(row, dict)]
+    match document:
+        case list(rows) | {"result": list(rows)}:
+            objects = [row for row in rows if isinstance(row, dict)]
+        case _:
+            objects = []
     places, is_beyond = 0, False
     for position, row in enumerate(answer.rows):
         if position % vault_balances.ROWS_AT_ONCE == 0:
@@ -91,13 +94,6 @@ def read_vault(document: object) -> Steps[VaultFacts]:
         is_beyond=is_beyond,
         problem=f"{problem.field} {problem.problem}".strip() if problem else "",
     )
-
-
-def _result(document: object) -> list[object]:
-    match document:
-        case {"result": list(rows)}:
-            return rows
-    return []
 
 
 class OrganizationFacts(NamedTuple):

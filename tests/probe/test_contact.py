@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from hypothesis import strategies as st
 from exporter.config import parse
 from exporter.custody.errors import MayNotSendError
 from exporter.polling.budget import Budget
+from exporter.probe.network import Network
 from exporter.probe.questions import MOST_REQUESTS, QUESTIONS
 from exporter.probe.report import json_report, shape_lines, text_report
 from exporter.report import console_for
-from exporter.simulator import moods
+from exporter.simulator import answers, moods
 from exporter.simulator.portfolio import Organization, Portfolio
 from exporter.simulator.revisions import R1, R4
 from exporter.simulator.simulator import Simulator
@@ -223,6 +225,72 @@ def test_two_requests_in_a_row_without_an_answer_end_the_contact() -> None:
     assert contact.finding("left_out").evidence[0].endswith("two requests in a row had no answer")
     assert contact.finding("interrupted").cause == "failure"
     assert not contact.contact.succeeded
+
+
+@pytest.mark.parametrize(
+    ("problem", "step", "cause"),
+    [
+        ({"name_problem": "api.example: unknown"}, "names", "name_unknown"),
+        ({"connect_problem": "Connection refused"}, "tls", "not_connected"),
+        ({"tls_problem": "self-signed certificate", "tls_code": 19}, "tls", "tls_intercepted"),
+    ],
+)
+def test_nothing_is_sent_where_there_is_no_way_that_can_be_trusted(
+    problem: dict[str, Any], step: str, cause: str
+) -> None:
+    contact = made(network=Network("api.example", **problem))
+    assert contact.paths == []
+    assert not_ok(contact) == {step: f"failed {cause}"}
+    assert contact.finding("left_out").evidence == ("14 questions: the API cannot be reached",)
+
+
+def total(**balance: Any) -> Callable[[Simulator], None]:
+    """Answer so for the total of the first organization."""
+    body = json.dumps({"balance": balance, "quote_asset": "USD"}).encode()
+
+    def situation(simulator: Simulator) -> None:
+        simulator.moods[ORGANIZATION.id] = moods.body(body, "application/json")
+
+    return situation
+
+
+def test_a_part_of_a_total_that_cannot_be_read_is_a_notice() -> None:
+    finding = made(total(total="1", staked="much")).finding("organization_id_format")
+    assert (finding.verdict, finding.cause) == ("notice", "fields_unread")
+    assert finding.evidence[-1] == "fields that cannot be read: staked"
+
+
+def test_a_total_that_is_none_fails() -> None:
+    finding = made(total(spot="1")).finding("organization_id_format")
+    assert (finding.verdict, finding.cause) == ("failed", "not_understood")
+
+
+def takes(paths: str, query: str) -> Callable[[Simulator], None]:
+    """Take this query alone at paths that have these words."""
+
+    def situation(simulator: Simulator) -> None:
+        async def mood(request: Any) -> Any:
+            is_refused = paths in request.url.path and request.url.query != query
+            return answers.bad_request("Unknown parameter.") if is_refused else None
+
+        simulator.front = mood
+
+    return situation
+
+
+@pytest.mark.parametrize(
+    ("situation", "step", "cause"),
+    [
+        (takes("/organizations/", ""), "organization_id_format", "quote_asset_refused"),
+        (takes("/assets/balances", "quote_asset=USD"), "vault_balances", "quote_asset_required"),
+        (takes("/assets/balances", "other=1"), "vault_balances", "parameters"),
+    ],
+)
+def test_an_api_that_takes_only_what_this_exporter_does_not_send_is_told(
+    situation: Callable[[Simulator], None], step: str, cause: str
+) -> None:
+    contact = made(situation)
+    assert (contact.finding(step).verdict, contact.finding(step).cause) == ("failed", cause)
 
 
 def test_an_api_that_does_not_answer_is_asked_once() -> None:

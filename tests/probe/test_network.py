@@ -5,6 +5,7 @@ import contextlib
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,17 @@ def test_a_certificate_for_another_name_is_told(authority: trustme.CA, tmp_path:
     finding = way.tls(network, NOW)
     assert (finding.verdict, finding.cause) == ("failed", "tls_other_name")
     assert "valid for elsewhere.example" in finding.evidence
+
+
+def test_a_certificate_that_has_expired_is_told_with_who_issued_it(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    authority.issue_cert("127.0.0.1", not_after=yesterday).configure_cert(context)
+    finding = way.tls(served(context, root_of(authority, tmp_path), []), NOW)
+    assert finding.cause == "tls_expired"
+    assert "issued by Inspecting Gateways Inc" in finding.evidence[1]
 
 
 def test_a_certificate_that_signs_itself_is_told(tmp_path: Path) -> None:
