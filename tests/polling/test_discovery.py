@@ -1,5 +1,6 @@
 """Organizations and vaults that are found: by lists that are believed as a whole, beside the polls of what is known."""
 
+import gc
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
+from exporter import assembly
 from exporter.config import Settings, parse
 from exporter.metrics.negotiation import Format
 from exporter.resources.target import Target
@@ -585,3 +587,23 @@ def test_a_budget_that_what_was_found_makes_too_small_is_logged() -> None:
 
     with capture_logs() as logged:
         run(main())
+
+
+def test_what_was_found_in_thousands_is_no_longer_looked_at_by_collections_of_garbage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> list[int]:
+        played = finding(["hot", "cold"])
+        monkeypatch.setattr(assembly, "MANY_FOUND", 3)
+        await played.play(10)
+        counts = [gc.get_freeze_count()]
+        change(played, *large_portfolio(6, 1).organizations[0].vaults)
+        await played.play(600)
+        await played.stop()
+        return [*counts, gc.get_freeze_count()]
+
+    try:
+        before, after = run(main())
+    finally:
+        gc.unfreeze()
+    assert after > before + 1000
