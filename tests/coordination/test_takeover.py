@@ -276,6 +276,26 @@ def test_a_holder_that_was_stopped_finds_that_it_is_none_before_it_sends_anythin
     play(scene)
 
 
+def test_a_virtual_machine_that_stood_still_and_knows_nothing_of_it_costs_one_refused_nonce() -> (
+    None
+):
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(20.0)
+            a.stopped_until = now() + 100.0
+            a.missed = 100.0
+            await until(lambda: b.is_active, BOUND)
+            await asyncio.sleep(100.0)
+            refused = [it for it in a.api.sent if it.is_refused]
+            assert {it.process for it in refused} <= {"a"}
+            assert len(refused) <= 1
+            assert (a.is_active, b.is_active, a.targets()) == (False, True, 0)
+            # Nobody can have kept a slot free for it.
+            assert a.api.fullest_window() <= LIMIT + 1
+
+    play(scene)
+
+
 def test_who_has_lost_the_lease_and_taken_it_again_unawares_begins_as_after_a_restart() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):

@@ -78,6 +78,7 @@ class Process:
 
     ahead: seconds by which its wall clock is. stopped_until, cut_from_engine_until, cut_from_api_until: virtual time.
     stops_before_sending: for how long the next request is stopped after the check. is_dead: whether it was killed.
+    missed: seconds that its machine's clocks know nothing of.
     """
 
     name: str
@@ -89,11 +90,15 @@ class Process:
     cut_from_api_until: float = 0.0
     stops_before_sending: float = 0.0
     is_dead: bool = False
+    missed: float = 0.0
     exporter: Exporter = field(init=False)
     running: asyncio.Task[None] | None = None
 
     def wall(self) -> float:
-        return BEGINNING + now() + self.ahead
+        return BEGINNING + now() + self.ahead - self.missed
+
+    def boottime(self) -> float:
+        return now() - self.missed
 
     async def go_on(self) -> None:
         """Return when the process is not stopped."""
@@ -227,7 +232,7 @@ def process(name: str, api: Api, shelf: Shelf, *, ahead: float = 0.0) -> Process
         settings(),
         World(
             monotonic=now,
-            boottime=now,
+            boottime=made.boottime,
             wall=made.wall,
             wall_ns=lambda: int(made.wall() * 1e9),
             chance=lambda: 0.5,
