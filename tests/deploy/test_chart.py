@@ -298,6 +298,10 @@ def test_a_switch_brings_its_resource(values: Values, kinds: list[str]) -> None:
             {**MINIMAL, "prometheusRule": {"enabled": True, "thresholds": {"outflow": 1}}},
             "outflow_floor_quote, outflow_ratio, ",
         ),
+        (
+            {**MINIMAL, "config": {**CONFIG, "lease": {"kind": "kubernetes"}}},
+            "config.lease: the pod has no token",
+        ),
         ({**MINIMAL, "creds": {}}, "additional properties 'creds' not allowed"),
     ],
 )
@@ -353,6 +357,8 @@ def test_amounts_and_numbers_reach_the_configuration_as_they_are() -> None:
     assert config["polling"] == {"max_series": 1000000}
     assert isinstance(config["polling"]["max_series"], int)
     assert config["api"]["rate_limit"] == {"share": 0.25}
+    none = one("ConfigMap", {**MINIMAL, "config": {**CONFIG, "lease": None}})
+    assert yaml.safe_load(none["data"]["config.yaml"]).get("lease") is None
     minimum = {"organizations": [{"vaults": [{"min_available": {"BTC": "0.50", "NO": "1e3"}}]}]}
     shown = one("ConfigMap", {**MINIMAL, "config": minimum})["data"]["config.yaml"]
     assert yaml.safe_load(shown)["organizations"] == minimum["organizations"]

@@ -76,6 +76,9 @@ totp_secret_file: {{ . }}
 {{- if hasKey .Values.config "credentials" }}
 {{- fail "config.credentials is made from credentials: name key pairs and their Secrets there" }}
 {{- end }}
+{{- if eq (default "" (default dict .Values.config.lease).kind) "kubernetes" }}
+{{- fail "config.lease: the pod has no token of its service account, which kind kubernetes needs; use kind redis" }}
+{{- end }}
 {{- if not .Values.credentials }}
 {{- fail "credentials: name at least one key pair and its Secret, such as {treasury: {existingSecret: kraken-custody-exporter}}" }}
 {{- end }}
