@@ -1,5 +1,6 @@
 """What the environment says of the way to the API, and what it only says to other programs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from exporter.custody.environment import (
     proxy_for,
     trust,
 )
+from exporter.strict_yaml import files
+from exporter.strict_yaml.mistakes import UnansweredError
 from tests.custody.asking import NO_TRUST
 
 API = "https://api.kraken.com"
@@ -46,6 +49,8 @@ def chosen(base_url: str = API) -> str | None:
         ({"HTTPS_PROXY": "https://proxy.example"}, "https://proxy.example"),
         ({"HTTP_PROXY": PROXY}, None),
         ({"HTTPS_PROXY": PROXY, "NO_PROXY": "kraken.com"}, None),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "kraken.com:443"}, None),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "kraken.com:8443"}, PROXY),
         ({"HTTPS_PROXY": PROXY, "NO_PROXY": "[::1],fd00::/8,10.0.0.0/8,localhost,.svc"}, PROXY),
         # What other programs are told is no mistake here.
         ({"HTTP_PROXY": "ftp://nonsense", "HTTPS_PROXY": PROXY}, PROXY),
@@ -172,6 +177,19 @@ def test_a_ca_file_that_cannot_be_read_is_told_by_its_path(tmp_path: Path) -> No
     with pytest.raises(EnvironmentMistakeError) as caught:
         trust(tmp_path / "ca.pem")
     assert str(caught.value) == f"{tmp_path}/ca.pem: No such file or directory"
+
+
+def test_a_file_for_tls_keys_that_does_not_answer_is_told_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = tmp_path / "keys"
+    os.mkfifo(keys)
+    monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
+    monkeypatch.setattr(files, "ANSWER_SECONDS", 0.05)
+    with pytest.raises(UnansweredError, match=r"keys: did not answer within 0\.05 s"):
+        trust(None)
+    # Whoever still waits to write there goes on.
+    keys.open("rb").close()
 
 
 def test_tls_keys_are_kept_where_the_environment_asks_for_it(

@@ -39,7 +39,7 @@ WARM: Final = (
     "yaml",
 )
 """Libraries that most tests need, imported once for all forked processes."""
-SLOW: Final = "test_anything or full_load or 400_vaults or third_of_the_targets or summer_time or two_exporters"
+SLOW: Final = "test_anything or full_load or too_many_vaults or third_of_the_targets or summer_time or two_exporters"
 """Words in the names of tests that take too long to hold anything here."""
 ALSO: Final = {
     "custody/keeping": ("test_unasked",),
