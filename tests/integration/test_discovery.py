@@ -629,10 +629,10 @@ def test_a_reload_that_changes_filters_while_a_list_is_read_holds_for_what_it_fi
 def test_a_list_that_takes_longer_than_its_interval_is_read_and_starves_nothing(
     tmp_path: Path,
 ) -> None:
-    """Each page takes as long as the interval; the balances of an organization in the configuration keep theirs."""
+    """Each page takes as long as the interval; a vault in the configuration keeps its own."""
     own = Organization("LONG LIST ORGN 0002", "own", vaults(("hot",), 2001))
     api = Api(LONG_LIST, own)
-    api.listing["long"] = moods.slow(1)
+    api.listing["long"] = moods.slow(0.3)
     order: list[str] = []
 
     async def noting(request: Request) -> None:
@@ -643,13 +643,14 @@ def test_a_list_that_takes_longer_than_its_interval_is_read_and_starves_nothing(
         "name": "own",
         "id": own.id,
         "interval": "1d",
-        "vaults": [{"name": "hot", "id": own.vaults[0].id, "interval": "200ms"}],
+        "vaults": [{"name": "hot", "id": own.vaults[0].id, "interval": "50ms"}],
     }
     balances = (
         f"/v0/insto/custody/vaults/{own.vaults[0].id}/assets/balances?quote=USD&full_precision=true"
     )
     with SimulatorThread(api.simulator.app) as base_url:
-        write(tmp_path, document(base_url, organizations=[hot]))
+        discovery = {"interval": "300ms"}
+        write(tmp_path, document(base_url, organizations=[hot], discovery=discovery))
         with running("--log.level", "debug", directory=tmp_path) as exporter:
             until(lambda: polled(scraped(exporter))["long"] == VAULTS_EACH, DEADLINE_SECONDS)
             until(lambda: sum("offset=100" in it for it in order) >= 4, DEADLINE_SECONDS)
