@@ -411,3 +411,61 @@ def test_another_holder_is_known_to_live_once_its_record_has_changed() -> None:
     b.turn(6.5)
     assert b.lease.rival
     assert b.lease.rival.holder == "a"
+
+
+def test_the_limits_are_those_that_are_documented() -> None:
+    assert (SILENT_DURATIONS, BETWEEN_GIVING_UP_SECONDS) == (3, 600.0)
+    # A ceiling is so far ahead that it does not hold up a holder whose clock is a little fast.
+    assert TERMS.nonces == 60_000_000_000
+
+
+def test_a_holder_whose_engine_restarts_with_its_data_goes_on() -> None:
+    shelf = Shelf()
+    a = holder(shelf)
+    shelf.restore(shelf.record)
+    renewed = a.turn(6.0)
+    assert renewed
+    assert renewed.renewals == 2
+    assert (a.lease.may_send(6.0), a.lease.acquisitions) == (True, 1)
+
+
+def test_a_holder_knows_who_waits() -> None:
+    shelf = Shelf()
+    a = holder(shelf)
+    assert a.lease.standby == ""
+    Process(shelf, "b").turn(1.0)
+    a.turn(6.0)
+    assert a.lease.standby == "b"
+    a.turn(12.0)
+    assert a.lease.standby == ""
+
+
+def test_an_api_that_has_not_been_silent_for_long_is_no_reason_to_give_up() -> None:
+    shelf = Shelf()
+    a = cut_off(shelf, 1.0, 85.0)
+    waiting(shelf)
+    a.turn(0.9 + SILENT_DURATIONS * DURATION)
+    assert a.lease.may_send(0.9 + SILENT_DURATIONS * DURATION)
+
+
+def test_why_a_lease_was_lost_is_told() -> None:
+    shelf = Shelf()
+    a = holder(shelf)
+    shelf.record = Record("", 9, 0, 30, 0.0)
+    # Taken again at once, as nobody else has it.
+    a.turn(1.0)
+    assert (a.lease.loss, a.lease.holds(1.0)) == ("the record was emptied", True)
+    found = shelf.found()
+    given_up = a.lease.release(found)
+    assert given_up
+    a.lease.wrote(Found(given_up), 2.0, 2.0)
+    assert (a.lease.loss, a.lease.holds(2.0)) == (GIVEN_UP, False)
+
+
+def test_a_holder_that_gave_up_because_of_the_api_says_so() -> None:
+    shelf = Shelf()
+    a = cut_off(shelf, 1.0, 85.0)
+    waiting(shelf)
+    a.turn(91.0)
+    a.turn(101.0)
+    assert a.lease.loss == "given up: the API does not answer here, and a standby waits"

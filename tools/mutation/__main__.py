@@ -28,7 +28,7 @@ from tools.mutation.trial import LONGEST_TEST_SECONDS, Reached, look, start
 ROOT: Final = Path(__file__).resolve().parents[2]
 KEPT: Final = ROOT / ".mutation"
 EQUIVALENTS: Final = Path(__file__).with_name("equivalents.txt")
-ROOMS: Final = ("custody", "metrics", "polling", "resources", "state")
+ROOMS: Final = ("coordination", "custody", "metrics", "polling", "resources", "state")
 WARM: Final = (
     "httpx",
     "hypothesis",
