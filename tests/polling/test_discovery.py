@@ -4,7 +4,7 @@ import gc
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -19,6 +19,7 @@ from exporter.metrics.negotiation import Format
 from exporter.resources.target import Target
 from exporter.simulator import moods
 from exporter.simulator.portfolio import Organization, Portfolio, Vault, large_portfolio
+from exporter.simulator.revisions import R1, R2, R3, R4, Revision
 from tests.polling.world import API_KEY, OTHER_KEY, Stage, run, stage
 
 LISTS = "/v0/insto/custody/vaults"
@@ -119,6 +120,23 @@ def test_credentials_and_discovery_are_enough_to_poll_everything() -> None:
             .replace(">", "}")
             .splitlines()
         )
+        await played.stop()
+
+    run(main())
+
+
+@pytest.mark.parametrize("id_form", ["spaced", "compact"])
+@pytest.mark.parametrize("revision", [R1, R2, R3, R4], ids=["r1", "r2", "r3", "r4"])
+def test_everything_is_found_and_polled_in_every_revision_of_the_api(
+    revision: Revision, id_form: Literal["spaced", "compact"]
+) -> None:
+    async def main() -> None:
+        played = finding(["hot", "cold"], ["other"], api={"organization_id_format": id_form})
+        played.simulator.revision, played.simulator.id_form = revision, id_form
+        await played.play(30)
+        assert labels(played) == [("org-0", "cold"), ("org-0", "hot"), ("org-1", "other")]
+        assert all(state.failure is None for state in played.exporter.store.states())
+        assert played.simulator.guard.refusals == {}
         await played.stop()
 
     run(main())
