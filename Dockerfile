@@ -42,7 +42,7 @@ RUN python -m pip --python /app/bin/python install --no-deps --no-index /build/w
 
 FROM ${PYTHON_IMAGE}
 COPY --from=application /app /app
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=
 ARG SOURCE=
 LABEL org.opencontainers.image.title="kraken-custody-exporter" \

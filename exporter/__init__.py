@@ -1,3 +1,3 @@
 """Prometheus exporter for the balances of Kraken's Insto Custody."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
