@@ -1,5 +1,7 @@
 """What holds for every test."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,14 @@ settings.register_profile(
 # For a change of what reads from outside: make test ARGS=--hypothesis-profile=thorough
 settings.register_profile("thorough", settings.get_profile("any_machine"), max_examples=1000)
 settings.load_profile("any_machine")
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can enter; pytest's own are closed to all others."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

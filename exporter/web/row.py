@@ -3,14 +3,15 @@
 import functools
 from collections import Counter
 from typing import NamedTuple
+from urllib.parse import quote
 
 from exporter.durations import duration
 from exporter.resources import RESOURCES
+from exporter.resources.target import Target
 from exporter.status.model import State, TargetStatus
 from exporter.web.drawing import Strip, strip
 from exporter.web.error_help import advice
 from exporter.web.formatting import UNKNOWN, Timestamp, age, lasting, moment, wait
-from exporter.web.paths import name_in_path, path_of
 from exporter.web.runbooks import address_of
 
 
@@ -49,6 +50,17 @@ class TargetRow(NamedTuple):
     paused: Timestamp | None
     paused_text: str
     paused_why: str
+
+
+def path_of(target: Target) -> str:
+    """Return the path of a target's page."""
+    return RESOURCES[target.kind].folder + quote(name_in_path(target), safe="")
+
+
+def name_in_path(target: Target) -> str:
+    """Return what a target is called in a path, where ids of organizations are written without their spaces."""
+    _, name = target.key
+    return name.replace(" ", "")
 
 
 def row_of(target: TargetStatus, now: float) -> TargetRow:

@@ -17,7 +17,7 @@ from exporter.resources import RESOURCES
 from exporter.status.model import Status
 from exporter.threads import Worker
 from exporter.web.pages import Pages
-from exporter.web.paths import name_in_path
+from exporter.web.row import name_in_path
 from exporter.web.runbooks import FOLDER, runbooks
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View

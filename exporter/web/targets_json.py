@@ -21,7 +21,7 @@ from exporter.status.model import (
     TargetStatus,
 )
 from exporter.web.formatting import rfc3339
-from exporter.web.paths import path_of
+from exporter.web.row import path_of
 from exporter.web.view import View
 
 MOST_IN_A_PIECE: Final = 100

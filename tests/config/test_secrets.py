@@ -3,9 +3,7 @@
 import base64
 import copy
 import os
-import tempfile
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -308,14 +306,6 @@ def test_an_inline_secret_is_told_where_secrets_belong(place: str, directory: Pa
         "unknown key (secrets come from files or the environment, never from this file)" in mistake
     )
     assert "abc123" not in mistake
-
-
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A directory that every user can enter; pytest's own are closed to all others."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
 
 
 def put(path: Path, mode: int) -> Path:

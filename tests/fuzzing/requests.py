@@ -9,7 +9,7 @@ import yaml
 
 from exporter.config import parse
 from exporter.polling.plan import plan_of
-from exporter.web.paths import path_of
+from exporter.web.row import path_of
 from tests.exporting import ENVIRON, configuration
 from tests.fuzzing.mutation import mutated
 

@@ -412,7 +412,7 @@ def test_a_defect_in_one_answer_costs_that_poll_and_nothing_else(
 
     async def main() -> None:
         played = stage()
-        monkeypatch.setattr("exporter.polling.results.Results.exposed", defective)
+        monkeypatch.setattr(played.exporter.parts.results, "exposed", defective)
         with capture_logs() as logs:
             await played.play(10)
             monkeypatch.undo()
@@ -433,7 +433,7 @@ def test_the_loop_goes_on_after_a_defect_of_its_own(monkeypatch: pytest.MonkeyPa
         def defective(*_args: object) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("exporter.polling.schedule.Schedule.next", defective)
+        monkeypatch.setattr(played.exporter.parts.schedule, "next", defective)
         with capture_logs() as logs:
             await played.play(5)
             monkeypatch.undo()
@@ -637,7 +637,7 @@ def test_a_defect_in_the_trial_request_does_not_keep_the_pause_for_good(
         played = stage()
         played.simulator.default_mood = moods.times(1, moods.rate_limited(20))
         await played.play(5)
-        monkeypatch.setattr("exporter.custody.client.CustodyClient._ask", defective)
+        monkeypatch.setattr(played.exporter.parts.credentials["main"].client, "_ask", defective)
         await played.play(20)
         monkeypatch.undo()
         errors = {"endpoint": "vault_asset_balances", "status": "", "type": "internal"}
@@ -852,7 +852,7 @@ def test_a_defect_in_what_shows_failures_costs_no_later_poll(
 
     async def main() -> None:
         played = stage()
-        monkeypatch.setattr("exporter.state.store.Store.put", defective)
+        monkeypatch.setattr(played.exporter.store, "put", defective)
         with capture_logs() as logs:
             await played.play(10)
         monkeypatch.undo()

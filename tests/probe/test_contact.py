@@ -4,7 +4,6 @@ import base64
 import io
 import itertools
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -356,14 +355,12 @@ def test_a_damaged_secret_is_told_before_and_after_it_is_refused(
     assert not_ok(contact) == {"secrets": "notice secret_unusual", "key": f"failed {cause}"}
 
 
-def test_a_secret_that_everybody_can_read_is_a_notice() -> None:
-    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
-        Path(directory).chmod(0o755)
-        file = Path(directory) / "secret"
-        file.write_text(API_SECRET)
-        file.chmod(0o644)
-        sources = {"api_key_env": "SIMULATOR_KEY", "api_secret_file": str(file)}
-        contact = made(document=configured(credentials={"treasury": sources}))
+def test_a_secret_that_everybody_can_read_is_a_notice(open_directory: Path) -> None:
+    file = open_directory / "secret"
+    file.write_text(API_SECRET)
+    file.chmod(0o644)
+    sources = {"api_key_env": "SIMULATOR_KEY", "api_secret_file": str(file)}
+    contact = made(document=configured(credentials={"treasury": sources}))
     assert not_ok(contact) == {"secrets": "notice secret_file_readable"}
     assert str(file) in contact.finding("secrets").evidence[0]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.config import ConfigError, load
+from exporter.strict_yaml import files
 from exporter.strict_yaml.files import answer_of, contents, is_open_to_all
 from exporter.strict_yaml.mistakes import UnansweredError
 from tests.waiting import until
@@ -23,7 +24,7 @@ def release() -> Iterator[Event]:
 
 @pytest.fixture(autouse=True)
 def _without_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.strict_yaml.files.ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(files, "ANSWER_SECONDS", 0.0)
 
 
 def hang(monkeypatch: pytest.MonkeyPatch, file: Path, release: Event) -> list[Path]:
@@ -94,7 +95,7 @@ def test_a_configuration_names_the_file_of_it_that_does_not_answer(
 ) -> None:
     (tmp_path / "config.yaml").write_text(CONFIGURATION)
     (tmp_path / "key").write_text("key")
-    monkeypatch.setattr("exporter.strict_yaml.files.ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(files, "ANSWER_SECONDS", 0.1)
     hang(monkeypatch, tmp_path / name, release)
     with pytest.raises(ConfigError, match=r"did not answer within 0\.1 s") as caught:
         load(tmp_path / "config.yaml", ENVIRON)

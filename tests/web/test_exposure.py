@@ -10,6 +10,7 @@ from exporter.web.access.file import WebConfigFile
 from exporter.web.address import ListenAddress
 from exporter.web.exposure import is_loopback, warn_of_exposure
 from tests.web.access.files import HASH, write
+from tests.web.certificates import Authority
 
 TLS = {"tls_server_config": {"cert_file": "server.pem", "key_file": "server-key.pem"}}
 USERS = {"basic_auth_users": {"alice": HASH}}
@@ -64,16 +65,16 @@ def test_without_a_file_there_is_no_password_either() -> None:
     assert [event["event"] for event in events] == [OPEN]
 
 
-def test_a_file_with_secrets_that_everybody_can_read_is_told(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # What stands around a temporary directory keeps others out.
-    monkeypatch.setattr("exporter.web.access.file.is_open_to_all", lambda _: True)
-    file = write(directory, TLS | USERS)
+def test_a_file_with_secrets_that_everybody_can_read_is_told(open_directory: Path) -> None:
+    Authority(open_directory).sign("127.0.0.1")
+    key = open_directory / "server-key.pem"
+    key.chmod(0o644)
+    file = write(open_directory, TLS | USERS)
+    file.chmod(0o644)
     with capture_logs() as events:
         WebConfigFile(file)
     assert [(event["event"], event["file"]) for event in events] == [
         (READABLE, str(file)),
-        (READABLE, str(directory / "server-key.pem")),
+        (READABLE, str(key)),
     ]
     assert HASH not in str(events)

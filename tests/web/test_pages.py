@@ -19,7 +19,7 @@ from exporter.status.model import ExporterStatus, State, Status
 from exporter.turns import at_once
 from exporter.web.formatting import UNKNOWN
 from exporter.web.pages import Pages, Verdict, polling, verdict
-from exporter.web.paths import path_of
+from exporter.web.row import path_of
 from exporter.web.view import COLUMNS, MOST_TARGETS, View
 from tests.resources.answers import HOT, ORGANIZATION, exposed, row, vault_answer, vault_target
 from tests.web.statuses import (

@@ -102,8 +102,7 @@ function isPaused() {
 function asked() {
   const wanted = new URLSearchParams();
   for (const [name, value] of new FormData(form)) {
-    const isDefault = (name === "sort" && value === "state") || (name === "order" && value === "asc");
-    if (value && !isDefault) wanted.set(name, value);
+    if (value && value !== form.elements[name].dataset.default) wanted.set(name, value);
   }
   const query = wanted.toString();
   return query ? `/?${query}` : "/";

@@ -202,22 +202,13 @@ def test_without_a_file_there_is_nothing_to_look_after() -> None:
     ],
 )
 def test_files_with_secrets_that_everybody_can_read_are_found(
-    directory: Path,
-    document: dict[str, Any],
-    mode: int,
-    expected: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    open_directory: Path, document: dict[str, Any], mode: int, expected: list[str]
 ) -> None:
-    # What stands around a temporary directory keeps others out.
-    monkeypatch.setattr("exporter.web.access.file.is_open_to_all", open_by_its_own_mode)
-    path = write(directory, document)
+    Authority(open_directory).sign("127.0.0.1")
+    path = write(open_directory, document)
     for name in ("web-config.yml", "server-key.pem", "server.pem"):
-        (directory / name).chmod(mode)
+        (open_directory / name).chmod(mode)
     assert [file.name for file in WebConfigFile(path).read().open_to_all] == expected
-
-
-def open_by_its_own_mode(file: Path) -> bool:
-    return bool(file.stat().st_mode & 0o004)
 
 
 def test_files_that_do_not_answer_are_told_once_and_read_when_they_answer(
