@@ -159,7 +159,7 @@ def plan_lines(plan: Plan, settings: Settings) -> Iterator[str]:
             f"more     will be found (discovery, every {duration(settings.discovery.interval)}) and polled every "
             f"{duration(interval)}: the budget has room for about {room} vaults"
         )
-        yield f"         a listing takes a request for every {PAGE_ROWS} vaults: 5000 vaults are {5000 // PAGE_ROWS}"
+        yield f"         a listing takes a request for every {PAGE_ROWS} vaults, {5000 // PAGE_ROWS} for 5000 vaults"
 
 
 def _counted(kinds: Mapping[str, int]) -> str:

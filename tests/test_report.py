@@ -259,7 +259,7 @@ organizations:
         "budget   3.300 requests/s (100 in any 30s)\n"
         "more     will be found (discovery, every 5m) and polled every 2m: "
         "the budget has room for about 393 vaults\n"
-        "         a listing takes a request for every 100 vaults: 5000 vaults are 50\n"
+        "         a listing takes a request for every 100 vaults, 50 for 5000 vaults\n"
         "\n"
         "target                 interval  refreshed every\n"
         "one / (organizations)  5m        5m\n"
