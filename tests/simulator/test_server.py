@@ -43,17 +43,6 @@ def test_balances_over_http() -> None:
     assert "server" not in vault.headers
 
 
-def test_answers_do_not_wait_for_acknowledgements() -> None:
-    simulator = make_simulator()
-    caller = Caller(simulator)
-    with SimulatorThread(simulator.app) as base_url, httpx.Client(base_url=base_url) as client:
-        seconds = [
-            client.get(vault_path(), headers=caller.headers(vault_path())).elapsed.total_seconds()
-            for _ in range(11)
-        ]
-    assert sorted(seconds)[5] < 0.03, "the delay would be 0.04"
-
-
 def test_signals_stay_with_the_program_that_embeds_the_server() -> None:
     def handlers() -> list[object]:
         return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
