@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -342,9 +342,7 @@ class Exporter:
         )
         inventory = await in_turns(inventory_of(settings, known, held))
         targets = await in_turns(targets_of(inventory))
-        # Not those of the plan: a defect may have kept some of them from being polled.
-        polled = [state.target for state in self.store.states()]
-        changes, gone = await in_turns(changes_between(polled, targets))
+        changes, gone = await in_turns(changes_between(self._polled(), targets))
         renamed = await in_turns(self.store.renamed(it.new for it in changes))
         plan = await asyncio.to_thread(plan_of, settings, targets)
         self._loaded = self._loaded._replace(plan=plan)
@@ -365,6 +363,10 @@ class Exporter:
         log_discoveries(changes, gone, before, inventory)
         if [it.credential for it in plan.shortages] != [it.credential for it in old.shortages]:
             log_warnings(plan)
+
+    def _polled(self) -> tuple[Target, ...]:
+        """Return what is polled, which is not all of the plan where a defect kept some from it."""
+        return tuple(state.target for state in self.store.states())
 
     def _change(
         self,
@@ -388,7 +390,9 @@ class Exporter:
     ) -> None:
         """Go on with what was loaded. credentials: as they were built for it. renamed: what it gives other names."""
         now, olds = self._world.monotonic(), dict(self._credentials)
-        difference = difference_of(self._loaded._replace(secrets=self._secrets()), loaded)
+        plan = replace(self.plan, targets=self._polled())
+        before = self._loaded._replace(secrets=self._secrets(), plan=plan)
+        difference = difference_of(before, loaded)
         self._loaded = loaded
         self.store.reload(
             difference.targets,

@@ -541,25 +541,30 @@ def test_a_list_in_doubt_begins_anew_and_is_not_withdrawn() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("is_reloaded", [False, True])
 def test_what_a_defect_kept_from_being_polled_is_polled_after_the_next_list(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, *, is_reloaded: bool
 ) -> None:
     async def main() -> None:
         played = finding(["hot", "cold"], discovery={"interval": "60s"})
         schedule = played.exporter.parts.schedule
         change_for_real = schedule.change
 
-        def change_badly(*arguments: Any) -> None:
-            change_for_real(*arguments)
-            if played.wire.sent[-1][1] == LISTS:
+        def change_badly(changes: Any, *others: Any) -> None:
+            change_for_real(changes, *others)
+            if any(it.new.vault for it in changes):
                 monkeypatch.setattr(schedule, "change", change_for_real)
                 raise RuntimeError("a defect")
 
+        monkeypatch.setattr(assembly, "CHANGES_AT_ONCE", 2)
         monkeypatch.setattr(schedule, "change", change_badly)
         await played.play(10)
+        assert len(labels(played)) == 1
         failure = played.exporter.store[list_of(played)].failure
         assert failure is not None
         assert failure.type == "internal"
+        if is_reloaded:
+            await played.exporter.reload(settings_of(played))
         await played.play(120)
         assert labels(played) == [("org-0", "cold"), ("org-0", "hot")]
         assert all(state.is_up for state in played.exporter.store.states())
