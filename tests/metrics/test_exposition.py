@@ -19,6 +19,7 @@ from exporter.assembly import Exporter
 from exporter.metrics import catalog
 from exporter.metrics import exposition as exposition_module
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.lines import Snapshot
 from exporter.metrics.metric import Metric
 from exporter.metrics.negotiation import Format
 from exporter.state.lines import TARGET_ERROR, TARGET_REFRESH_INTERVAL
@@ -84,6 +85,72 @@ def test_the_compressed_page_follows_the_store_and_the_own_metrics() -> None:
             assert f'asset="{asset}",asset_class="currency"}} {number}.0\n'.encode() in page
             assert f"\nkraken_custody_own {number}.0\n".encode() in page
             assert gzip.decompress(compressed(exposition, format_)) == page
+
+
+MADE_UP = Snapshot(
+    (
+        (
+            (
+                Metric(
+                    "a_rows_total", "counter", "Rows, with \\ and\nmore.", (), "rows", "made up"
+                ),
+                Metric("a_wait_seconds", "gauge", "A wait.", (), "seconds", "made up"),
+                Metric("a_sum_total", "gauge", "A sum.", (), "units", "made up"),
+            ),
+            (
+                {
+                    "a_rows_total": b"a_rows_total 1.0\n",
+                    "a_wait_seconds": b"a_wait_seconds 2.0\n",
+                    "a_sum_total": b"a_sum_total 3.0\n",
+                },
+            ),
+        ),
+    )
+)
+
+
+class MadeUp:
+    def snapshot(self) -> Snapshot:
+        return MADE_UP
+
+
+TEXT = r"""# HELP a_rows_total Rows, with \\ and\nmore.
+# TYPE a_rows_total counter
+a_rows_total 1.0
+# HELP a_wait_seconds A wait.
+# TYPE a_wait_seconds gauge
+a_wait_seconds 2.0
+# HELP a_sum_total A sum.
+# TYPE a_sum_total gauge
+a_sum_total 3.0
+"""
+OPENMETRICS = r"""# HELP a_rows Rows, with \\ and\nmore.
+# TYPE a_rows counter
+# UNIT a_rows rows
+a_rows_total 1.0
+# HELP a_wait_seconds A wait.
+# TYPE a_wait_seconds gauge
+# UNIT a_wait_seconds seconds
+a_wait_seconds 2.0
+# HELP a_sum_total A sum.
+# TYPE a_sum_total gauge
+a_sum_total 3.0
+# EOF
+"""
+
+
+@pytest.mark.parametrize(
+    ("format_", "expected"),
+    [
+        (Format.TEXT_0_0_4, TEXT),
+        (Format.TEXT_1_0_0, TEXT),
+        (Format.OPENMETRICS_1_0_0, OPENMETRICS),
+    ],
+)
+def test_a_header_is_that_of_its_format(format_: Format, expected: str) -> None:
+    """In OpenMetrics a family of counters is called without `_total`, and only counters are."""
+    exposition = Exposition(MadeUp(), CollectorRegistry())
+    assert b"".join(exposition.plain(format_)).decode() == expected
 
 
 def test_an_empty_page_can_be_compressed_too() -> None:

@@ -1,0 +1,80 @@
+"""Sample lines: how labels and values are written, and in which order and pieces they are exposed."""
+
+from decimal import Decimal
+
+import pytest
+
+from exporter.metrics.lines import Page, Snapshot, count_series, label_set
+from exporter.metrics.metric import Metric
+
+HELD = Metric("held", "gauge", "What is held.", ("org", "asset"), "units", "balance")
+PRICE = Metric("price", "gauge", "What one is worth.", (), "quote", "price")
+RATE = Metric("rate", "gauge", "Never there.", (), "quote", "rate")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("plain", "plain"),
+        ('say "it"', r"say \"it\""),
+        ("back\\slash", r"back\\slash"),
+        ("two\nlines", r"two\nlines"),
+        ('\\"\n', r"\\\"\n"),
+        ("Zürich €", "Zürich €"),
+        ("", ""),
+    ],
+)
+def test_a_label_value_is_escaped_as_both_formats_want_it(value: str, written: str) -> None:
+    assert label_set(("a", "b"), (value, "2")) == f'a="{written}",b="2"'
+
+
+def test_no_label_is_without_a_value() -> None:
+    assert label_set((), ()) == ""
+    with pytest.raises(ValueError, match="shorter"):
+        label_set(("a", "b"), ("1",))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (Decimal("0.1"), "0.1"),
+        (Decimal("12345678901234567890.5"), "1.2345678901234567e+19"),
+        (1, "1.0"),
+        (0.0, "0.0"),
+        (Decimal("-1E-7"), "-1e-07"),
+    ],
+)
+def test_a_value_is_written_as_the_nearest_float(value: Decimal | float, written: str) -> None:
+    page = Page()
+    page.sample(HELD, ("acme", "BTC"), value)
+    assert page.done() == {"held": f'held{{org="acme",asset="BTC"}} {written}\n'.encode()}
+
+
+def test_what_is_absent_has_no_line_and_no_name() -> None:
+    page = Page()
+    page.sample(HELD, ("acme", "BTC"), None)
+    page.labelled(PRICE, ("pair",), ("BTC/USD",), None)
+    assert page.done() == {}
+
+
+def test_lines_stand_under_their_metric_in_the_order_in_which_they_came() -> None:
+    page = Page()
+    page.sample(HELD, ("acme", "BTC"), 1)
+    page.labelled(PRICE, ("pair",), ("BTC/USD",), 2)
+    page.sample(HELD, ("beta", "ETH"), 3)
+    lines = page.done()
+    assert lines == {
+        "held": b'held{org="acme",asset="BTC"} 1.0\nheld{org="beta",asset="ETH"} 3.0\n',
+        "price": b'price{pair="BTC/USD"} 2.0\n',
+    }
+    assert count_series(lines) == 3
+    assert count_series({}) == 0
+
+
+def test_families_come_in_the_order_of_the_parts_each_whole_and_none_without_lines() -> None:
+    one, other = {"held": b"held 1\n", "price": b"price 1\n"}, {"held": b"held 2\n"}
+    snapshot = Snapshot((((RATE, PRICE), (one, other)), ((HELD,), (one, other)), ((RATE,), ())))
+    assert list(snapshot.families()) == [
+        (PRICE, [b"price 1\n"]),
+        (HELD, [b"held 1\n", b"held 2\n"]),
+    ]
