@@ -15,7 +15,7 @@ import httpx
 
 from tests.exporting import ENVIRON
 from tests.forking import Forked, forkery
-from tests.waiting import until
+from tests.waiting import DEADLINE_SECONDS, until
 
 COMMAND = (sys.executable, "-W", "error", "-m", "exporter")
 LONGEST_RUN_SECONDS = 60
@@ -114,7 +114,8 @@ class Running:
     def get(self, path: str) -> httpx.Response:
         """Ask for a page."""
         started = self.wait_for("started")
-        return httpx.get(httpx.URL(started["metrics"]).join(path), trust_env=False)
+        url = httpx.URL(started["metrics"]).join(path)
+        return httpx.get(url, trust_env=False, timeout=DEADLINE_SECONDS)
 
     def stop(self, number: int) -> int:
         """Send a signal and return the exit status; fail where the process does not end in time."""

@@ -44,7 +44,7 @@ SLOW: Final = "test_anything or full_load or too_many_vaults or third_of_the_tar
 ALSO: Final = {
     "custody/keeping": ("test_unasked",),
     "custody/classify": ("test_client",),
-    "custody/connections": ("test_client", "test_unasked", "test_wire"),
+    "custody/connections": ("test_client", "test_environment", "test_way_to_the_api"),
     "custody/document": ("test_classify", "test_client"),
     "custody/transport": ("test_client", "test_unasked", "test_wire", "test_network"),
     "custody/wire": ("test_unasked", "test_client"),
