@@ -23,6 +23,7 @@ from exporter import __version__
 from exporter.clocks import ClockWatch, Moment, boottime
 from exporter.config import (
     ALL_CREDENTIALS,
+    Api,
     CredentialSettings,
     LeaseSettings,
     RateLimit,
@@ -39,7 +40,7 @@ from exporter.custody.connecting import Connector
 from exporter.custody.environment import EnvironmentMistakeError, trust
 from exporter.custody.errors import Cleaner
 from exporter.custody.transport import Find
-from exporter.discovery.inventory import Held, Inventory, inventory_of
+from exporter.discovery.inventory import Inventory, inventory_of
 from exporter.discovery.known import Known
 from exporter.logs import hide_with
 from exporter.metrics import catalog
@@ -278,6 +279,7 @@ class Exporter:
             is_ready=self.is_ready,
             trouble=self.trouble(),
             lease=self._coordinator.view(),
+            shard=self._loaded.settings.shard,
         )
         inventory = self._inventory if self._loaded.settings.discovery else None
         return look_at(exporter, self.plan, self.parts, self.store, inventory, now)
@@ -336,11 +338,7 @@ class Exporter:
     async def _find(self, known: Known) -> None:
         """Poll what there is by what is known now; the rest of the world goes on between the steps."""
         settings, before, old = self._loaded.settings, self._inventory, self.plan
-        held = Held(
-            organizations={of.id for of in before.organizations},
-            vaults={vault.id for of in before.organizations for vault in of.vaults},
-        )
-        inventory = await in_turns(inventory_of(settings, known, held))
+        inventory = await in_turns(inventory_of(settings, known, before.held))
         targets = await in_turns(targets_of(inventory))
         changes, gone = await in_turns(changes_between(self._polled(), targets))
         renamed = await in_turns(self.store.renamed(it.new for it in changes))
@@ -449,9 +447,8 @@ class Exporter:
             wall=self._world.wall,
             may_send=self._coordinator.may_send,
         )
-        base_url = settings.api.base_url
         return {
-            name: self._credential(name, credential_settings, base_url, files, surroundings)
+            name: self._credential(name, credential_settings, settings.api, files, surroundings)
             for name, credential_settings in settings.credentials.items()
         }
 
@@ -459,7 +456,7 @@ class Exporter:
         self,
         name: str,
         settings: CredentialSettings,
-        base_url: str,
+        api: Api,
         files: "_Files",
         surroundings: Surroundings,
     ) -> Credential:
@@ -467,8 +464,9 @@ class Exporter:
             return self._connector.client(
                 secrets,
                 unit=settings.nonce,
-                base_url=base_url,
+                base_url=api.base_url,
                 tls=files.tls,
+                local_address=api.local_address,
                 surroundings=surroundings,
                 found=functools.partial(self._found, name),
             )
@@ -528,6 +526,7 @@ class Exporter:
                 for name, credential in credentials.items()
             },
         )
+        self._telemetry.show_shard(*self._loaded.settings.shard)
         self._telemetry.show_build(__version__, revision(), platform.python_version())
 
 

@@ -159,8 +159,10 @@ async def _loader(flags: argparse.Namespace) -> AsyncIterator[Callable[[], "Sett
 
         # A first contact is to show what is well when it is.
         async with demonstration(is_calm=flags.probe) as settings:
-            yield lambda: settings
+            yield lambda: settings.for_shard(flags.shard)
     else:
         from exporter.config import load  # noqa: PLC0415 - see _run
 
-        yield functools.partial(load, flags.config_file or DEFAULT_CONFIG_FILE, os.environ)
+        yield functools.partial(
+            load, flags.config_file or DEFAULT_CONFIG_FILE, os.environ, flags.shard
+        )

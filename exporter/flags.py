@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from exporter.durations import read_duration
+from exporter.shard import Shard
 from exporter.web.access.host import host_name
 from exporter.web.address import RESERVED_FOLDERS, RESERVED_PATHS, ListenAddress
 from exporter.web.limits import DEFAULT_LIMITS, number
@@ -92,6 +93,14 @@ def flag_parser() -> argparse.ArgumentParser:
         nargs=0,
         default=False,
         help="Export from an embedded simulator of the custody API; needs no configuration and no credentials.",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        type=_argument(Shard.parse),
+        default="0/1",
+        help="Poll only the targets of shard I of N, from 0; each shard has an API key and an address of its own "
+        "(default: %(default)s).",
     )
     parser.add_argument(
         "--web.listen-address",

@@ -146,7 +146,9 @@ def plan_lines(plan: Plan, settings: Settings) -> Iterator[str]:
     """Yield how much there is to poll, what that demands, and what the budget is."""
     kinds = Counter(target.kind for target in plan.targets)
     limit = settings.api.rate_limit
-    yield f"targets  {len(plan.targets)}: {_counted(kinds)}"
+    if settings.shard.of > 1:
+        yield f"shard    {settings.shard.number} of {settings.shard.of} (0 to {settings.shard.of - 1})"
+    yield f"targets  {len(plan.targets)}{': ' if kinds else ''}{_counted(kinds)}"
     yield f"demand   {plan.demand:.3f} requests/s ({plan.demand / plan.rate:.0%} of the budget)"
     yield f"budget   {_limit(limit)}"
     for name, source in settings.credentials.items():

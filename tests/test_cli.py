@@ -171,6 +171,7 @@ def test_a_process_ends_on_bad_usage_without_a_traceback(tmp_path: Path) -> None
 
 VALUES = {
     "--config.file": "config.yaml",
+    "--shard": "2/13",
     "--web.listen-address": "127.0.0.1:10063",
     "--web.telemetry-path": "/metrics",
     "--web.config.file": "web.yml",

@@ -10,6 +10,7 @@ from exporter.config import parse
 from exporter.custody.document import parse_json
 from exporter.report import console_for, plan_report, poll_report, progress
 from exporter.resources.target import Target
+from exporter.shard import Shard
 from exporter.state.state import Failure, TargetState
 from tests.exporting import ENVIRON
 from tests.resources.answers import exposed, vault_balances
@@ -266,4 +267,23 @@ organizations:
         "two / (organizations)  5m        5m\n"
         "acme / (total)         2m        2m\n"
         "acme / (vaults)        5m        5m\n"
+    )
+
+
+def test_a_plan_is_that_of_the_shard_also_where_it_has_nothing_to_poll() -> None:
+    text = """\
+credentials:
+  one: {api_key_env: SIMULATOR_KEY, api_secret_env: SIMULATOR_SECRET, rate_limit: {requests: 9, window: 9s}}
+organizations: [{name: acme, id: ABCD EFGH IJKL MNOP}]
+"""
+
+    def plan(shard: Shard) -> str:
+        settings = parse(text, directory=Path(), environ=ENVIRON, shard=shard)
+        return plan_report(settings, PIPE)
+
+    assert plan(Shard(11, 13)).startswith(
+        "shard    11 of 13 (0 to 12)\ntargets  1: 1 organization\ndemand   0.017 requests/s"
+    )
+    assert plan(Shard(0, 13)).startswith(
+        "shard    0 of 13 (0 to 12)\ntargets  0\ndemand   0.000 requests/s (0% of the budget)\n"
     )

@@ -20,7 +20,7 @@ from pydantic import (
 
 from exporter.strict_yaml.files import is_open_to_all
 from exporter.strict_yaml.mistakes import ProblemError
-from exporter.strict_yaml.scalars import Context, Duration, FilePath, Text, WholeNumber, number
+from exporter.strict_yaml.scalars import Context, Duration, FilePath, Variable, WholeNumber, number
 from exporter.strict_yaml.secret_text import secret_text
 from exporter.strict_yaml.validation import Model
 
@@ -172,9 +172,9 @@ class CredentialSettings(Model):
     """
 
     api_key_file: Annotated[FilePath, _holds(header_text)] | None = None
-    api_key_env: Annotated[Text, _holds(header_text)] | None = None
+    api_key_env: Annotated[Variable, _holds(header_text)] | None = None
     api_secret_file: Annotated[FilePath, _holds(base64_bytes)] | None = None
-    api_secret_env: Annotated[Text, _holds(base64_bytes)] | None = None
+    api_secret_env: Annotated[Variable, _holds(base64_bytes)] | None = None
     otp_file: Annotated[FilePath, _holds(header_text)] | None = None
     totp_secret_file: Annotated[FilePath, _holds(base32_text)] | None = None
     nonce: Literal["nanoseconds", "microseconds", "milliseconds"] = "nanoseconds"

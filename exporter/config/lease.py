@@ -13,7 +13,8 @@ from exporter.strict_yaml.validation import Model
 
 SPARE_SECONDS: Final = 10
 """What a lease lasts longer than a request at the least: until its end a holder sends nothing new."""
-LONGEST_NAME: Final = 63
+LONGEST_NAME: Final = 58
+"""A label of Kubernetes has 63 characters, of which a shard takes up to five for its number."""
 LEASE_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 # A longer label makes the resolver raise an error that is none of the network's.
 LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"

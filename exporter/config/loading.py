@@ -12,6 +12,7 @@ from pathlib import Path
 from exporter.config.credentials import ALL_CREDENTIALS
 from exporter.config.lease import SPARE_SECONDS, LeaseSettings
 from exporter.config.settings import Api, Settings, organization_id
+from exporter.shard import WHOLE, Shard
 from exporter.strict_yaml.mistakes import Location, Mistake, ProblemError, names_text, path
 from exporter.strict_yaml.reader import load_document, parse_document
 from exporter.strict_yaml.scalars import Context, Fields, duration, text
@@ -26,18 +27,26 @@ NOT_A_NAME = "stands for all credentials together in metrics and in the log: cho
 SAME_KEY = "holds the same API key as {first}: nonces of two users of one key collide"
 
 
-def load(file: Path, environ: Mapping[str, str]) -> Settings:
-    """Read a configuration file and the files it names.
+def load(file: Path, environ: Mapping[str, str], shard: Shard = WHOLE) -> Settings:
+    """Read a configuration file and the files it names, for a shard.
 
     Relative paths in it start at its directory; `environ` holds the variables it may name.
     Raises ConfigError with every mistake.
     """
-    return load_document(file, environ, Settings, _relation_mistakes)
+    settings = load_document(file, environ, Settings, _relation_mistakes, _placeholders(shard))
+    return settings.for_shard(shard)
 
 
-def parse(text: str, *, directory: Path, environ: Mapping[str, str]) -> Settings:
+def parse(
+    text: str, *, directory: Path, environ: Mapping[str, str], shard: Shard = WHOLE
+) -> Settings:
     """Read a configuration from text, as `load` does from a file in that directory."""
-    return parse_document(text, Context(directory, environ), Settings, _relation_mistakes)
+    context = Context(directory, environ, _placeholders(shard))
+    return parse_document(text, context, Settings, _relation_mistakes).for_shard(shard)
+
+
+def _placeholders(shard: Shard) -> Mapping[str, str]:
+    return {"shard": str(shard.number)}
 
 
 def _relation_mistakes(tree: object, context: Context) -> Iterator[Mistake]:
@@ -100,7 +109,10 @@ def _choices(credentials: list[Located]) -> Iterator[Mistake]:
 def _api_keys(credentials: list[Located], context: Context) -> Iterator[tuple[Location, str]]:
     for at, source in credentials:
         file, variable = _text(source, "api_key_file"), _text(source, "api_key_env")
-        for where in (file and context.directory / file, variable):
+        for where in (
+            file and context.directory / context.filled(file),
+            variable and context.filled(variable),
+        ):
             # What cannot be read is told where the one value is validated.
             with contextlib.suppress(ProblemError):
                 if where is not None:

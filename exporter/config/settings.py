@@ -5,15 +5,17 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
 from exporter.config.credentials import CredentialSettings, RateLimit
 from exporter.config.lease import LABEL, LeaseSettings
+from exporter.shard import WHOLE, Shard
 from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.scalars import (
     CaFile,
+    Context,
     Duration,
     Fields,
     Name,
@@ -83,11 +85,24 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+def local_address(value: object, info: ValidationInfo) -> str:
+    """Read an address of this machine; raises ProblemError."""
+    written = Context.of(info.context).filled(text(value))
+    address = _address(written)
+    if address is None or address.is_unspecified or address.is_multicast:
+        raise ProblemError(
+            "is not the address of one machine: write an IPv4 or IPv6 address that this machine has, "
+            "such as 10.0.0.7, or 10.0.0.{shard}"
+        )
+    return str(address)
+
+
 Threshold = Annotated[
     Decimal, number('a number of 0 or more, such as "0.5"', lambda amount: amount >= 0)
 ]
 VaultId = Annotated[str, BeforeValidator(vault_id)]
 OrganizationId = Annotated[str, BeforeValidator(organization_id)]
+LocalAddress = Annotated[str, BeforeValidator(local_address)]
 BaseUrl = Annotated[str, BeforeValidator(base_url)]
 
 
@@ -99,6 +114,7 @@ class Api(Model):
     ca_file: certificates to trust besides the system's.
     rate_limit: the limit by IP address.
     organization_id_format: how organization ids are written in paths.
+    local_address: to send from, None for whichever the system chooses.
     """
 
     base_url: BaseUrl = "https://api.kraken.com"
@@ -106,6 +122,7 @@ class Api(Model):
     ca_file: CaFile | None = None
     rate_limit: RateLimit = RateLimit()
     organization_id_format: Literal["spaced", "compact"] = "spaced"
+    local_address: LocalAddress | None = None
 
 
 class Polling(Model):
@@ -200,6 +217,22 @@ class Settings(Document):
     discovery: Discovery | None = None
     lease: LeaseSettings | None = None
     organizations: tuple[OrganizationSettings, ...] = ()
+
+    _shard: Shard = PrivateAttr(default=WHOLE)
+
+    @property
+    def shard(self) -> Shard:
+        """The part of all targets that this process polls, as its flag says."""
+        return self._shard
+
+    def for_shard(self, shard: Shard) -> Self:
+        """Return these settings for a shard; its lease is one of its own."""
+        lease = self.lease
+        if lease and shard != WHOLE:
+            lease = lease.model_copy(update={"name": f"{lease.name}-{shard.number}"})
+        settings = self.model_copy(update={"lease": lease})
+        settings._shard = shard  # noqa: SLF001 - of the copy that is made here
+        return settings
 
     @field_validator("organizations", mode="before")
     @classmethod

@@ -36,14 +36,18 @@ class Connector:
         unit: str,
         base_url: str,
         tls: ssl.SSLContext,
+        local_address: str | None,
         surroundings: Surroundings,
         found: Callable[[Find], None],
     ) -> CustodyClient:
         """Return a client for the API at `base_url`. unit: of nonces. found: told of answers that nobody asked for.
 
+        local_address: to send from, None for whichever the system chooses.
         Raises EnvironmentMistakeError where the environment's proxy is none.
         """
         auth = KeyAuth(secrets, self.nonces.of(secrets.api_key, unit), self.wall)
         self.cleaner.learn(*secret_texts(secrets), *proxy_secrets())
-        transport = self.transport or Transport(way_to(base_url, tls).connect, self.boottime, found)
+        transport = self.transport or Transport(
+            way_to(base_url, tls, local_address).connect, self.boottime, found
+        )
         return CustodyClient(http_client(base_url, transport), auth, self.cleaner, surroundings)

@@ -14,8 +14,11 @@ LOCATION: Final = "location"
 """Where a response of `http_client` has its `Location`, among its extensions."""
 
 
-def way_to(base_url: str, tls: ssl.SSLContext) -> Way:
-    """Return the way to the API at `base_url`. Raises EnvironmentMistakeError where the environment's proxy is none."""
+def way_to(base_url: str, tls: ssl.SSLContext, local_address: str | None = None) -> Way:
+    """Return the way to the API at `base_url`, from an address of this machine where one is given.
+
+    Raises EnvironmentMistakeError where the environment's proxy is none.
+    """
     tls.set_alpn_protocols(["http/1.1"])
     url = httpx.URL(base_url)
     is_encrypted = url.scheme == "https"
@@ -24,6 +27,7 @@ def way_to(base_url: str, tls: ssl.SSLContext) -> Way:
         url.port or (443 if is_encrypted else 80),
         tls if is_encrypted else None,
         proxy_for(base_url),
+        local_address,
     )
 
 

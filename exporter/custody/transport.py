@@ -53,20 +53,24 @@ class Way:
     """Where the API is.
 
     tls: None for plain HTTP. proxy: what tunnels to it, trusted as the API is; None for a direct connection.
+    local_address: to connect from, None for whichever the system chooses.
     """
 
     host: str
     port: int
     tls: ssl.SSLContext | None
     proxy: httpx.Proxy | None = None
+    local_address: str | None = None
 
     async def connect(self) -> Wire:
         """Return a new connection. Raises httpx.ConnectError and httpx.ProxyError."""
         if self.proxy is None:
-            connected = await wire.connect(self.host, self.port)
+            connected = await wire.connect(self.host, self.port, self.local_address)
         else:
             assert self.tls is not None  # noqa: S101 - only this machine is asked in plain, and never through a proxy
-            connected = await _tunnel(self.proxy, self.tls, self.host, self.port)
+            connected = await _tunnel(
+                self.proxy, self.tls, self.host, self.port, self.local_address
+            )
         try:
             if self.tls:
                 await connected.start_tls(self.tls, self.host)
@@ -330,11 +334,14 @@ async def _next_event(connected: Wire, parser: h11.Connection) -> object:
             raise httpx.RemoteProtocolError(str(error)) from None
 
 
-async def _tunnel(proxy: httpx.Proxy, tls: ssl.SSLContext, host: str, port: int) -> Wire:
+async def _tunnel(
+    proxy: httpx.Proxy, tls: ssl.SSLContext, host: str, port: int, local_address: str | None
+) -> Wire:
     """Return a connection to `host` through `proxy`. Raises httpx.ConnectError and httpx.ProxyError."""
     is_encrypted = proxy.url.scheme == "https"
     proxy_host = proxy.url.raw_host.decode("ascii")
-    connected = await wire.connect(proxy_host, proxy.url.port or (443 if is_encrypted else 80))
+    proxy_port = proxy.url.port or (443 if is_encrypted else 80)
+    connected = await wire.connect(proxy_host, proxy_port, local_address)
     try:
         if is_encrypted:
             await connected.start_tls(tls, proxy_host)

@@ -235,12 +235,18 @@ def _is_readable(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
-async def connect(host: str, port: int) -> Wire:
-    """Return a TCP connection with the first address of `host` that takes one. Raises httpx.ConnectError."""
+async def connect(host: str, port: int, local_address: str | None = None) -> Wire:
+    """Return a TCP connection with the first address of `host` that takes one. Raises httpx.ConnectError.
+
+    local_address: of this machine, to connect from; only addresses of `host` of its family are tried then.
+    """
     loop = asyncio.get_running_loop()
+    family = socket.AF_UNSPEC
+    if local_address is not None:
+        family = socket.AF_INET6 if ":" in local_address else socket.AF_INET
     try:
-        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        connected = await _first_to_connect(_by_turns(addresses))
+        addresses = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        connected = await _first_to_connect(_by_turns(addresses), local_address)
     # A UnicodeError is about a name with an empty or too long part.
     except (OSError, UnicodeError) as error:
         raise httpx.ConnectError(str(error)) from error
@@ -263,12 +269,12 @@ def _by_turns(addresses: Iterable[Any]) -> list[Any]:
 
 # asyncio's own (happy_eyeballs_delay) leaves a connected socket open where it is cancelled just then, and before 3.12
 # says of several addresses only "Multiple exceptions", without their numbers.
-async def _first_to_connect(addresses: Iterable[Any]) -> socket.socket:
+async def _first_to_connect(addresses: Iterable[Any], local_address: str | None) -> socket.socket:
     attempts: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
     try:
         for address in addresses:
-            attempts.add(asyncio.create_task(_connect(address)))
+            attempts.add(asyncio.create_task(_connect(address, local_address)))
             if connected := await _winner(attempts, errors, HEAD_START_SECONDS):
                 return connected
         while attempts:
@@ -297,13 +303,27 @@ async def _winner(
     return None
 
 
-async def _connect(address: Any) -> socket.socket:  # noqa: ANN401 - what getaddrinfo returns, which has no type
+async def _connect(
+    address: Any,  # noqa: ANN401 - what getaddrinfo returns, which has no type
+    local_address: str | None,
+) -> socket.socket:
     family, kind, protocol, _, where = address
     connecting = socket.socket(family, kind, protocol)
     try:
         connecting.setblocking(False)  # noqa: FBT003 - its only argument
+        if local_address is not None:
+            _bind(connecting, local_address)
         await asyncio.get_running_loop().sock_connect(connecting, where)
     except BaseException:
         connecting.close()
         raise
     return connecting
+
+
+def _bind(connecting: socket.socket, local_address: str) -> None:
+    try:
+        connecting.bind((local_address, 0))
+    except OSError as error:
+        # The system's words do not say which address it means.
+        problem = f"cannot send from {local_address} (api.local_address): {error.strerror}"
+        raise OSError(error.errno, problem) from None

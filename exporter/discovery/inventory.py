@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
 from exporter.config import Discovery, OrganizationSettings, Settings, VaultSettings
 from exporter.discovery.known import AT_ONCE, Finds, Found, Known, Source
 from exporter.discovery.labels import labels_of
+from exporter.shard import Shard
 from exporter.turns import Steps
 
+SHARED_AT_ONCE: Final = 200
+"""Vaults whose shard is looked up between two stops."""
 MOST_VAULTS: Final = 20_000
 """That are polled in all, those of the configuration included."""
 
@@ -63,8 +66,9 @@ class Organization:
     """An organization that is polled.
 
     found: what a list says of it, None where no list has it. is_configured: whether it has an entry of its own.
-    has_vaults: whether the configuration has vaults of it. lists: of its vaults, that of its own credential first;
-    none without discovery. unpolled: vaults that were found and are not polled.
+    is_here: whether its total is of this shard. has_vaults: whether the configuration has vaults of it. lists: of its
+    vaults, that of its own credential first; none without discovery. unpolled: vaults that were found and are not
+    polled.
     """
 
     id: str
@@ -74,6 +78,7 @@ class Organization:
     vaults: tuple[Vault, ...]
     found: Found | None = None
     is_configured: bool = True
+    is_here: bool = True
     has_vaults: bool = False
     lists: tuple[VaultList, ...] = ()
     unpolled: tuple[Unpolled, ...] = ()
@@ -101,9 +106,10 @@ class OrganizationList(NamedTuple):
 class Inventory:
     """What there is to poll.
 
+    organizations: all of them, as each shard lists their vaults, with the vaults of this shard alone.
     listing_interval: seconds between two readings of a list, infinity without discovery. lists: of organizations.
     unpolled: organizations that were found and are not polled. kept: the ids of what is polled although a filter
-    excludes the name that it has now.
+    excludes the name that it has now. held: the ids of what is polled, by any shard.
     """
 
     organizations: tuple[Organization, ...]
@@ -111,6 +117,7 @@ class Inventory:
     lists: tuple[OrganizationList, ...] = ()
     unpolled: tuple[Unpolled, ...] = ()
     kept: frozenset[str] = frozenset()
+    held: Held = HELD_NOTHING
 
     @property
     def sources(self) -> Collection[Source]:
@@ -125,8 +132,34 @@ def inventory_of(settings: Settings, known: Known, held: Held = HELD_NOTHING) ->
     Entries of the configuration come first, in the order of the file, then what was found, by id.
     """
     if settings.discovery is None:
-        return Inventory(tuple(_as_configured(entry) for entry in settings.organizations))
-    return (yield from _Search(settings, settings.discovery, known, held).inventory())
+        whole = Inventory(tuple(_as_configured(entry) for entry in settings.organizations))
+    else:
+        whole = yield from _Search(settings, settings.discovery, known, held).inventory()
+    return (yield from _of_shard(whole, settings.shard))
+
+
+def _of_shard(whole: Inventory, shard: Shard) -> Steps[Inventory]:
+    """Return what `shard` polls of everything. Only now: labels and limits are those of all shards together."""
+    organizations = []
+    for of in whole.organizations:
+        vaults, unpolled = [], []
+        for number, vault in enumerate(of.vaults):
+            if number % SHARED_AT_ONCE == 0:
+                yield
+            if shard.has(vault.id):
+                vaults.append(vault)
+        for number, it in enumerate(of.unpolled):
+            if number % SHARED_AT_ONCE == 0:
+                yield
+            if shard.has(it.found.listed.id):
+                unpolled.append(it)
+        here = replace(of, is_here=shard.has(of.id), vaults=tuple(vaults), unpolled=tuple(unpolled))
+        organizations.append(here)
+    held = Held(
+        frozenset(of.id for of in whole.organizations),
+        frozenset(vault.id for of in whole.organizations for vault in of.vaults),
+    )
+    return replace(whole, organizations=tuple(organizations), held=held)
 
 
 def _as_configured(entry: OrganizationSettings) -> Organization:

@@ -174,6 +174,14 @@ ACTIVE: Final = Metric(
     unit="",
     source="lease",
 )
+SHARD_INFO: Final = Metric(
+    name="kraken_custody_exporter_shard_info",
+    type="gauge",
+    help="Which shard of how many this process is, as --shard says. Always 1.",
+    labels=("shard", "shards"),
+    unit="",
+    source="flag",
+)
 LEASE_UP: Final = Metric(
     name="kraken_custody_exporter_lease_up",
     type="gauge",
@@ -183,5 +191,6 @@ LEASE_UP: Final = Metric(
     source="lease",
 )
 EXPORTER: Final = Group(
-    "Exporter", (BUILD_INFO, SERIES, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, ACTIVE, LEASE_UP)
+    "Exporter",
+    (BUILD_INFO, SERIES, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, ACTIVE, SHARD_INFO, LEASE_UP),
 )

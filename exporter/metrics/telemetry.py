@@ -91,6 +91,10 @@ class Telemetry:
         """Expose `metric`, a gauge with one label, as what `values` returns by that label at each scrape."""
         self.registry.register(_Each(metric, values))
 
+    def show_shard(self, number: int, of: int) -> None:
+        """Expose which part of all targets this process polls."""
+        self._gauge(catalog.SHARD_INFO).labels(str(number), str(of)).set(1)
+
     def show_build(self, version: str, revision: str, python: str) -> None:
         """Expose what is running."""
         self._gauge(catalog.BUILD_INFO).labels(version, revision, python).set(1)

@@ -100,4 +100,10 @@ def credential_names(old: Mapping[str, Secrets], new: Mapping[str, Secrets]) -> 
 def _way(settings: Settings) -> tuple[object, ...]:
     """Return what of the settings may have been why requests failed."""
     api = settings.api
-    return api.base_url, api.timeout, api.ca_file, api.organization_id_format
+    return (
+        api.base_url,
+        api.timeout,
+        api.ca_file,
+        api.organization_id_format,
+        api.local_address,
+    )

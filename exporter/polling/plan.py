@@ -1,7 +1,6 @@
 """The polling plan: what the configured intervals ask of the budget, and what each target gets of it."""
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -85,7 +84,7 @@ def plan_of(settings: Settings, targets: tuple[Target, ...] | None = None) -> Pl
     """Work out the plan for `settings`. targets: what there is to poll, None before anything was found."""
     if targets is None:
         targets = at_once(targets_of(at_once(inventory_of(settings, {}))))
-    demands = _demands(targets)
+    demands = _demands(targets, settings.credentials)
     own_rates = {
         name: sending_rate(source.rate_limit)
         for name, source in settings.credentials.items()
@@ -130,12 +129,12 @@ def log_warnings(plan: Plan) -> None:
         )
 
 
-def _demands(targets: Iterable[Target]) -> dict[str, float]:
-    """Return the requests per second that the targets of each credential ask for."""
-    demands: defaultdict[str, float] = defaultdict(float)
+def _demands(targets: Iterable[Target], credentials: Iterable[str]) -> dict[str, float]:
+    """Return the requests per second that the targets of each credential ask for; of a shard it may have none."""
+    demands = dict.fromkeys(credentials, 0.0)
     for target in targets:
         demands[target.credential] += target.requests / target.interval
-    return dict(demands)
+    return demands
 
 
 def _shortages(

@@ -62,7 +62,7 @@ Look = Callable[[Settings, Callable[[str, int], str]], Awaitable[Network]]
 async def look_at(settings: Settings, clean: Callable[[str, int], str]) -> Network:
     """Look at the real network."""
     api = settings.api
-    return await look(api.base_url, api.ca_file, api.timeout, clean)
+    return await look(api.base_url, api.ca_file, api.local_address, api.timeout, clean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +199,7 @@ class FirstContact:
                     unit=self.settings.credentials[name].nonce,
                     base_url=api.base_url,
                     tls=tls,
+                    local_address=api.local_address,
                     surroundings=surroundings,
                     found=lambda _: None,
                 )

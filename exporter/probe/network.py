@@ -69,16 +69,20 @@ class Network:
 
 
 async def look(
-    base_url: str, ca_file: Path | None, patience: float, clean: Callable[[str, int], str]
+    base_url: str,
+    ca_file: Path | None,
+    local_address: str | None,
+    patience: float,
+    clean: Callable[[str, int], str],
 ) -> Network:
     """Look up the API's name and see its certificate; sends no request.
 
-    patience: seconds for each of both. clean: leaves secrets out of what a proxy says.
+    local_address: to connect from. patience: seconds for each of both. clean: leaves secrets out of what a proxy says.
 
     Raises EnvironmentMistakeError where the environment, or `ca_file`, keeps connections from being made.
     """
     tls = await asyncio.to_thread(trust, ca_file)
-    way = way_to(base_url, tls)
+    way = way_to(base_url, tls, local_address)
     proxy = f"{way.proxy.url.host}:{way.proxy.url.port or 80}" if way.proxy else ""
     facts: dict[str, Any] = {"host": way.host, "proxy": proxy, "is_encrypted": way.tls is not None}
     name = way.proxy.url.raw_host.decode("ascii") if way.proxy else way.host

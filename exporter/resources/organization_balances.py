@@ -149,17 +149,18 @@ def _asking() -> Ask:
 
 def _targets(inventory: Inventory) -> Iterable[Target]:
     for organization in inventory.organizations:
-        yield Target(
-            kind=ORGANIZATION_BALANCES.kind,
-            id=organization.id,
-            organization=organization.label,
-            vault="",
-            interval=organization.interval,
-            credential=organization.credential,
-            facts=info_lines(organization),
-            found=organization.found,
-            is_found=not organization.is_configured,
-        )
+        if organization.is_here:
+            yield Target(
+                kind=ORGANIZATION_BALANCES.kind,
+                id=organization.id,
+                organization=organization.label,
+                vault="",
+                interval=organization.interval,
+                credential=organization.credential,
+                facts=info_lines(organization),
+                found=organization.found,
+                is_found=not organization.is_configured,
+            )
 
 
 ORGANIZATION_BALANCES: Final = Resource(

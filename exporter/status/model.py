@@ -9,6 +9,7 @@ from exporter.coordination.coordinator import LeaseView
 from exporter.discovery.inventory import Inventory
 from exporter.polling.pause import Cause
 from exporter.polling.plan import Shortage
+from exporter.shard import WHOLE, Shard
 from exporter.state.state import TargetState
 
 State = Literal["stale", "failing", "waiting", "up"]
@@ -123,6 +124,7 @@ class ExporterStatus:
 
     config_file: None for the demo. loaded_at: when the configuration was last loaded; load_error: what was wrong with
     it since. trouble: why polling makes no progress, None while it does. lease: None where this process always polls.
+    shard: which part of all targets it polls.
     """
 
     version: str
@@ -133,6 +135,7 @@ class ExporterStatus:
     is_ready: bool
     trouble: str | None
     lease: LeaseView | None = None
+    shard: Shard = WHOLE
 
 
 @dataclass(frozen=True, slots=True)

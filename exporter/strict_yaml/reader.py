@@ -7,6 +7,7 @@ happens behind the operator's back.
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import yaml
@@ -72,17 +73,22 @@ UNFINISHED = {
 
 
 def load_document(
-    path: Path, environ: Mapping[str, str], document: type[Read], relations: Relations
+    path: Path,
+    environ: Mapping[str, str],
+    document: type[Read],
+    relations: Relations,
+    placeholders: Mapping[str, str] = MappingProxyType({}),
 ) -> Read:
     """Read a file and the files it names; `relations` finds what is wrong between its values.
 
-    Relative paths in it start at its directory; `environ` holds the variables it may name.
+    Relative paths in it start at its directory; `environ` holds the variables it may name. placeholders: what `{name}`
+    stands for in its paths and names of variables.
     Raises ConfigError with every mistake.
     """
     text, mistakes = _text(path)
     if mistakes:
         raise ConfigError(path, mistakes)
-    return _read(text, path, Context(path.parent, environ), document, relations)
+    return _read(text, path, Context(path.parent, environ, placeholders), document, relations)
 
 
 def read_both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:

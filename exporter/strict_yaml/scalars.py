@@ -64,15 +64,23 @@ class Context:
 
     directory: where relative paths start.
     environ: the environment variables that may hold secrets.
+    placeholders: what `{name}` stands for in paths and names of variables.
     """
 
     directory: Path
     environ: Mapping[str, str] = field(repr=False)
+    placeholders: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: object) -> "Context":
         """Take them from a validation's context; a model built in code has none."""
         return context if isinstance(context, cls) else cls(Path(), {})
+
+    def filled(self, written: str) -> str:
+        """Return what was written with each placeholder replaced."""
+        for placeholder, value in self.placeholders.items():
+            written = written.replace(f"{{{placeholder}}}", value)
+        return written
 
 
 def text(value: object) -> str:
@@ -132,8 +140,14 @@ def number(form: str, fits: Callable[[Decimal], bool]) -> BeforeValidator:
 
 def file_path(value: object, info: ValidationInfo) -> Path:
     """Read the path of a file, which starts at the configuration file's directory."""
-    written = value if isinstance(value, Path) else text(value)
-    return Context.of(info.context).directory / written
+    context = Context.of(info.context)
+    written = value if isinstance(value, Path) else context.filled(text(value))
+    return context.directory / written
+
+
+def variable(value: object, info: ValidationInfo) -> str:
+    """Read the name of an environment variable."""
+    return Context.of(info.context).filled(text(value))
 
 
 def check_certificates(path: Path) -> Path:
@@ -152,5 +166,6 @@ Text = Annotated[str, BeforeValidator(text)]
 Name = Annotated[str, BeforeValidator(name)]
 Duration = Annotated[float, BeforeValidator(duration)]
 WholeNumber = Annotated[int, BeforeValidator(whole_number)]
+Variable = Annotated[str, BeforeValidator(variable)]
 FilePath = Annotated[Path, BeforeValidator(file_path)]
 CaFile = Annotated[FilePath, AfterValidator(check_certificates)]

@@ -11,7 +11,7 @@ from exporter.strict_yaml.mistakes import NamedProblemError, ProblemError
 LARGEST_SECRET = 64 * 1024
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-USUAL_VARIABLE = re.compile(r"(?=.{3,40}$)[A-Z]+(?:_[A-Z0-9]+)+")
+USUAL_VARIABLE = re.compile(r"(?=.{3,40}$)[A-Z]+(?:_(?:[A-Z0-9]|\{[a-z]+\})+)+")
 LONG_BASE64 = re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9+/_-]{20,}")
 PATH_PART = re.compile(r"[\w. ~{}@:-]*")
 WORDS = re.compile(r"[a-z]+(?:[._-][a-z0-9]+)*|\.+")

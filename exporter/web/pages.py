@@ -104,6 +104,8 @@ def verdict(status: Status) -> Verdict:
         holder = f"{lease.holder} is" if lease.holder else "nobody is known to be"
         return Verdict(f"Standby: {holder} active", "waiting")
     counts, total = status.counts(), len(status.targets)
+    if not total:
+        return Verdict("No targets in this shard", "up")
     told = [f"{counts[state]} {state}" for state in STATES if state != "up" and counts[state]]
     text = f"{', '.join(told)}, {counts['up']} of {total} up"
     if not told:

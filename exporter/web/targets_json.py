@@ -72,6 +72,8 @@ def _exporter(exporter: ExporterStatus) -> JsonObject:
         "lastLoadError": exporter.load_error,
         "ready": exporter.is_ready,
         "trouble": exporter.trouble,
+        "shard": exporter.shard.number,
+        "shards": exporter.shard.of,
         "lease": exporter.lease and _lease(exporter.lease),
     }
 

@@ -60,7 +60,7 @@ def test_everything_about_redis_can_be_said(directory: Path) -> None:
         ("kind: etcd", "lease.kind: must be 'kubernetes' or 'redis'"),
         (
             "kind: kubernetes, name: Treasury",
-            "lease.name: must be at most 63 characters of a-z, 0-9, - and ., such as kraken-custody-exporter",
+            "lease.name: must be at most 58 characters of a-z, 0-9, - and ., such as kraken-custody-exporter",
         ),
         (
             "kind: kubernetes, duration: 30500ms",

@@ -42,6 +42,7 @@ CHANGES: list[tuple[dict[str, str], str, object]] = [
     ({"api": "rate_limit: {share: 0.25}"}, "api.rate_limit.share", Decimal("0.25")),
     ({"api": "rate_limit: {share: 0.25}"}, "api.rate_limit.budget", 50),
     ({"api": "organization_id_format: compact"}, "api.organization_id_format", "compact"),
+    ({"api": "local_address: 2001:DB8::7"}, "api.local_address", "2001:db8::7"),
     ({"polling": "interval: 1s"}, "polling.interval", 1.0),
     ({"polling": "interval: 1s"}, "organizations.0.interval", 1.0),
     ({"polling": "interval: 1s"}, "organizations.0.vaults.0.interval", 1.0),
@@ -98,6 +99,7 @@ def test_what_is_left_out_has_its_default_and_nothing_is_unresolved(directory: P
             "ca_file": None,
             "rate_limit": {"requests": 200, "window": 30.0, "share": "0.5"},
             "organization_id_format": "spaced",
+            "local_address": None,
         },
         "polling": {"interval": 60.0, "stale_after": None, "max_series": 500_000},
         "credentials": {

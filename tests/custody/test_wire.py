@@ -227,3 +227,26 @@ def test_families_of_addresses_take_turns() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
     given = [(six, 1), (six, 2), (six, 3), (four, 4)]
     assert wire._by_turns(given) == [(six, 1), (four, 4), (six, 2), (six, 3)]
+
+
+def test_a_connection_comes_from_the_address_that_is_configured() -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            made = await wire.connect("127.0.0.1", listener.getsockname()[1], "127.0.0.7")
+            peer, address = listener.accept()
+            made.abort()
+            peer.close()
+        assert address[0] == "127.0.0.7"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("local_address", ["203.0.113.7", "2001:db8::7"])
+def test_an_address_that_this_machine_does_not_have_is_named(local_address: str) -> None:
+    async def main() -> None:
+        host = "::1" if ":" in local_address else "127.0.0.1"
+        with pytest.raises(httpx.ConnectError) as caught:
+            await wire.connect(host, 9, local_address)
+        assert f"cannot send from {local_address} (api.local_address): " in str(caught.value)
+
+    asyncio.run(main())

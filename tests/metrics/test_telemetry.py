@@ -73,6 +73,8 @@ def used() -> Telemetry:
             telemetry.show(metric, 7)
     for metric in catalog.API_CREDENTIALS:
         telemetry.show_each(metric, lambda: {"treasury": 7})
+    telemetry.show_each(catalog.LEASE_UP, lambda: {"kraken-custody-exporter": 7})
+    telemetry.show_shard(2, 13)
     telemetry.show_build("1.2.3", "abcdef0", "3.11.7")
     return telemetry
 

@@ -16,6 +16,7 @@ from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.custody.transport import ON_SEND
 from exporter.resources.target import Target
+from exporter.shard import WHOLE, Shard
 from exporter.simulator.portfolio import Portfolio, large_portfolio
 from exporter.simulator.simulator import Simulator
 from exporter.state.state import TargetState
@@ -176,6 +177,7 @@ def stage(
     wall: Callable[[], float] | None = None,
     environ: Mapping[str, str] | None = None,
     directory: Path = Path(),
+    shard: Shard = WHOLE,
     wired: Callable[[Simulator], Wire] = Wire,
     discovery: Mapping[str, object] | None = None,
     organizations: Sequence[Mapping[str, object]] | None = None,
@@ -217,7 +219,10 @@ def stage(
         "discovery": discovery,
     }
     settings = parse(
-        yaml.safe_dump(document, sort_keys=False), directory=directory, environ=secrets
+        yaml.safe_dump(document, sort_keys=False),
+        directory=directory,
+        environ=secrets,
+        shard=shard,
     )
     wire = wired(simulator)
     around = world(wire, **({"wall": wall} if wall else {}))

@@ -39,7 +39,7 @@ def clean(text: str, length: int) -> str:
 
 
 async def see(base_url: str, ca_file: Path | None = None, patience: float = 5.0) -> Network:
-    return await look(base_url, ca_file, patience, clean)
+    return await look(base_url, ca_file, None, patience, clean)
 
 
 def seen(work: Callable[[], Awaitable[Network]]) -> Network:

@@ -14,6 +14,7 @@ from exporter.polling.plan import Shortage
 from exporter.resources.fields import InvalidRow
 from exporter.resources.lists import NotAllowed
 from exporter.resources.target import Target
+from exporter.shard import Shard
 from exporter.state.state import Failure
 from exporter.status.model import ExporterStatus, State, Status
 from exporter.turns import at_once
@@ -675,3 +676,11 @@ def test_the_lists_of_two_credentials_have_pages_of_their_own() -> None:
         "/vault-lists/ABCDEFGHIJKLMNOP%40a%2Fbc",
         "/organization-lists/a%2Fbc",
     ]
+
+
+def test_a_shard_is_told_by_its_number_also_where_it_has_nothing_to_poll() -> None:
+    assert "Shard" not in shown(status())
+    exporter = replace(EXPORTER, shard=Shard(2, 13))
+    seen = replace(status(exporter=exporter), targets=())
+    assert verdict(seen) == Verdict("No targets in this shard", "up")
+    assert "Shard 2 of 13 (0 to 12)" in shown(seen)

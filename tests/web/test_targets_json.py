@@ -86,6 +86,8 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                 "lastLoadError": "polling: unknown key",
                 "ready": True,
                 "trouble": None,
+                "shard": 0,
+                "shards": 1,
                 "lease": None,
             },
             "budget": {
