@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import json
+import socket
+import ssl
 from base64 import b64decode
 from itertools import count
 from typing import Any
@@ -15,12 +18,13 @@ from pydantic import SecretBytes, SecretStr
 from exporter import __version__
 from exporter.config import Secrets
 from exporter.custody.classify import Answer
-from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading, Request
+from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading, Request, refusal_of
 from exporter.custody.errors import CustodyError, Delivery, MayNotSendError, Reaction
 from exporter.custody.transport import ON_SEND
 from exporter.resources.vault_balances import WITH_PARAMETERS
 from exporter.simulator.revisions import R1, R2, R3, R4, Revision
 from exporter.simulator.server import SimulatorThread
+from exporter.threads import Loop
 from exporter.turns import Steps
 from tests.custody.asking import (
     ORGANIZATION_ID,
@@ -683,3 +687,63 @@ def test_a_request_that_may_not_go_is_not_sent_and_not_counted(asked_at: int) ->
     with pytest.raises(MayNotSendError):
         ask_vault(Sending(), may_send=lambda: next(looks), observe=exchanges.append)
     assert (network.requests, exchanges) == ([], [])
+
+
+def caused_by(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (None, ""),
+        (ValueError("of no system"), ""),
+        (OSError("without a number"), ""),
+        (OSError(errno.ECONNREFUSED, "[Errno 111] Connect call failed"), "Connection refused"),
+        (
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            "Name or service not known",
+        ),
+        (ssl.SSLError(1, "wrong version number"), ""),
+        (
+            caused_by(httpx.ConnectError("all failed"), OSError(errno.EHOSTUNREACH, "")),
+            "No route to host",
+        ),
+    ],
+    ids=repr,
+)
+def test_why_an_address_was_not_reached_is_said_in_the_words_of_the_system(
+    error: BaseException | None, words: str
+) -> None:
+    assert refusal_of(error) == words
+
+
+class Deaf(Loop):
+    """An event loop whose name servers do not answer."""
+
+    def run_in_executor(self, *_: object) -> asyncio.Future[Any]:
+        return self.create_future()
+
+
+class LooksUp(httpx.AsyncBaseTransport):
+    """Looks up two names, and gets no further."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        looking = [loop.getaddrinfo(name, 443) for name in ("api.kraken.test", "proxy.test")]
+        await asyncio.gather(*looking)
+        raise AssertionError(request)
+
+
+def test_a_name_server_that_does_not_answer_is_told_with_the_names() -> None:
+    async def use() -> None:
+        client = make_client(LooksUp(), timeout=0.05)
+        with pytest.raises(CustodyError) as caught:
+            await client.vault_asset_balances(VAULT_ID)
+        assert caught.value.message == (
+            "no answer from the name server about api.kraken.test, proxy.test within 0.05 s"
+        )
+
+    with asyncio.Runner(loop_factory=Deaf) as runner:
+        runner.run(use())
