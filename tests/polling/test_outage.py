@@ -333,6 +333,30 @@ def exposed(played: Stage, metric: str) -> dict[str, float]:
     return {vault: float(value) for vault, value in found}
 
 
+def test_an_answer_ends_the_silence_even_if_it_is_a_refusal() -> None:
+    async def main() -> None:
+        played = stage(vaults=3)
+        await played.play(10)
+        played.simulator.default_mood = HANGING
+        await played.play(100)
+        silence = played.exporter.parts.credentials["main"].silence
+        assert silence.is_total
+        assert silence.cause == NO_ANSWER
+        (unanswered,) = of_credentials(played, "unanswered_requests", "main")
+        assert unanswered
+        assert unanswered >= 3
+        played.simulator.default_mood = moods.problem(403, "PermissionDenied")
+        await played.play(60)
+        await played.stop()
+        assert of_credentials(played, "unanswered_requests", "main") == [0]
+        assert not silence.is_total
+        assert silence.since is None
+        assert silence.cause is None
+        assert error(played, "v0") == ("PermissionDenied", "Forbidden")
+
+    run(main())
+
+
 def test_metrics_tell_by_credential_what_is_paused_unanswered_and_shared() -> None:
     async def main() -> None:
         played = two_credentials()
