@@ -3,8 +3,10 @@
 import asyncio
 import gzip
 import subprocess
+import threading
+import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import pytest
@@ -187,6 +189,28 @@ def test_scrapes_at_the_same_time_get_whole_pages_while_the_store_changes() -> N
 
     before, pages = asyncio.run(scrape())
     assert pages == [before] * 8
+
+
+def test_however_many_scrape_at_once_one_thread_compresses() -> None:
+    at_work = set[int]()
+
+    class Watched(MadeUp):
+        def snapshot(self) -> Snapshot:
+            return Snapshot(((Watching(), ()),))  # type: ignore[arg-type] # it is only gone through
+
+    class Watching:
+        def __iter__(self) -> Iterator[Metric]:
+            at_work.add(threading.get_ident())
+            time.sleep(0.001)
+            return iter(())
+
+    async def scrape() -> None:
+        exposition = Exposition(Watched(), CollectorRegistry())
+        await asyncio.gather(*(exposition.gzip(Format.TEXT_0_0_4) for _ in range(8)))
+
+    asyncio.run(scrape())
+    assert len(at_work) == 1
+    assert at_work != {threading.get_ident()}
 
 
 def test_openmetrics_is_the_text_with_units() -> None:
