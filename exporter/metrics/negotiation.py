@@ -6,7 +6,9 @@ Sources: Prometheus, "Content negotiation"; OpenMetrics 1.0; RFC 9110, 12.5.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
+
+Offer = TypeVar("Offer")
 
 
 class Format(Enum):
@@ -68,6 +70,14 @@ def negotiate(accept: str) -> Format:
         if key in _FORMATS and preference.quality > 0:
             return _FORMATS[key]
     return Format.TEXT_0_0_4
+
+
+def preferred(accept: str, offers: Mapping[str, Offer], otherwise: Offer) -> Offer:
+    """Return which of `offers`, by content type, an `Accept` header names first; `otherwise` where it names none."""
+    for preference in _preferences(accept):
+        if preference.value in offers and preference.quality > 0:
+            return offers[preference.value]
+    return otherwise
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

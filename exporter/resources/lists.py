@@ -168,9 +168,13 @@ class _Nothing:
         yield from ()
         return MappingProxyType({})
 
-    def table(self, described: Sequence[Any]) -> None:
+    def table(self, target: Target, described: Sequence[Any], *, is_whole: bool) -> None:
         """Return no table."""
-        del described
+        del target, described, is_whole
+
+    def worth(self, target: Target, described: Sequence[Any], *, is_whole: bool) -> None:
+        """Return no worth."""
+        del target, described, is_whole
 
 
 _NOTHING: Final = _Nothing()

@@ -27,7 +27,7 @@ from exporter.resources.resource import (
     CACHED,
     Answer,
     Ask,
-    Cell,
+    Column,
     Description,
     Exposed,
     Resource,
@@ -35,6 +35,7 @@ from exporter.resources.resource import (
     TableRow,
 )
 from exporter.resources.target import Target
+from exporter.resources.worth import Cell, Worth
 from exporter.turns import Steps
 
 ENDPOINT: Final = "organization_balances"
@@ -78,7 +79,8 @@ class OrganizationBalance(BaseModel):
         """Return it as it is exposed for `target`."""
         del known
         lines = yield from self.lines(target)
-        return Exposed(lines, count_series(lines), self, unread=self.invalid_fields)
+        worth = self.worth(target)
+        return Exposed(lines, count_series(lines), self, unread=self.invalid_fields, worth=worth)
 
     def lines(self, target: Target, described: Sequence[object] = ()) -> Steps[Lines]:
         """Return the total and its parts."""
@@ -91,13 +93,24 @@ class OrganizationBalance(BaseModel):
             page.sample(COMPONENT, (*labels, component), value(self))
         return page.done()
 
-    def table(self, described: Sequence[object] = ()) -> Table:
+    def table(
+        self, target: Target, described: Sequence[object] = (), *, is_whole: bool = True
+    ) -> Table:
         """Return the total and its parts."""
-        del described
+        del target, described, is_whole
         amounts = (self.total, *(value(self) for value in COMPONENTS.values()))
         cells = tuple(Cell(amount, self.quote_asset) for amount in amounts)
-        titles = ("Total", *(component.capitalize() for component in COMPONENTS))
-        return Table(titles, (TableRow("All", "all assets of all vaults", cells, ""),))
+        return Table((TableRow("", "", "all assets of all vaults", cells),))
+
+    def worth(
+        self, target: Target, described: Sequence[object] = (), *, is_whole: bool = True
+    ) -> Worth:
+        """Return the total and its parts."""
+        del target, described, is_whole
+        return Worth(
+            total=(Cell(self.total, self.quote_asset),),
+            parts={name: Cell(value(self), self.quote_asset) for name, value in COMPONENTS.items()},
+        )
 
 
 COMPONENTS: Final[dict[str, Callable[[OrganizationBalance], Decimal | None]]] = {
@@ -173,4 +186,6 @@ ORGANIZATION_BALANCES: Final = Resource(
     targets=_targets,
     name=lambda _: "(total)",
     asking=_asking,
+    worth="total",
+    columns=tuple(Column(name, name.capitalize()) for name in ("total", *COMPONENTS)),
 )

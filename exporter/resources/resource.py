@@ -5,8 +5,7 @@ A new resource is one module with a `Resource`, and a line in `resources/__init_
 
 from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from exporter.custody.client import Request
 from exporter.custody.errors import FORESEEN
@@ -15,6 +14,7 @@ from exporter.metrics.lines import Lines
 from exporter.metrics.metric import Group, Metric
 from exporter.resources.fields import InvalidField, InvalidRow
 from exporter.resources.target import Target
+from exporter.resources.worth import Cell, Worth
 from exporter.turns import Steps
 
 CACHED: Final = "Read on the exporter's own schedule, not at the scrape."
@@ -35,33 +35,43 @@ class Description(Hashable, Protocol):
         """Return its samples."""
 
 
-class Cell(NamedTuple):
-    """An amount, None where the API left it out. unit: empty where it is the row's own asset."""
+class Column(NamedTuple):
+    """A column of amounts.
 
-    amount: Decimal | None
-    unit: str
+    field: its name in the API, or in the configuration. title: on the page, empty where it is not shown.
+    """
+
+    field: str
+    title: str = ""
 
 
 class TableRow(NamedTuple):
-    """A row of a page's table."""
+    """A row of a table. asset: empty where it is of all assets. note: what people should know of it.
+
+    is_short: whether less is available than the configured minimum. is_unpriced: whether something is held whose worth
+    the API does not tell.
+    """
 
     asset: str
+    asset_class: str
     name: str
     cells: tuple[Cell, ...]
-    asset_class: str
+    note: str = ""
+    is_short: bool = False
+    is_unpriced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What the page of a target shows of its answer, with each digit as it came.
+    """The amounts of an answer, with each digit as it came, and the minima that the configuration has for them.
 
-    titles: of the cells. worth: the column whose cells add up, None where none do. empty: what is said where there are
-    no rows.
+    worth: the field whose cells add up, empty where none do; minimum: the field with the minima. empty: what is said
+    where there are no rows.
     """
 
-    titles: tuple[str, ...]
     rows: Sequence[TableRow]
-    worth: int | None = None
+    worth: str = ""
+    minimum: str = ""
     empty: str = ""
 
 
@@ -74,8 +84,11 @@ class Kept(Protocol):
     def lines(self, target: Target, described: Sequence[Any]) -> Steps[Lines]:
         """Return the answer's samples for `target`, whose names may be others than before."""
 
-    def table(self, described: Sequence[Any]) -> Table | None:
-        """Return what the page shows; None where there are no amounts."""
+    def table(self, target: Target, described: Sequence[Any], *, is_whole: bool) -> Table | None:
+        """Return the amounts; None where there are none. is_whole: whether no row of the answer was left out."""
+
+    def worth(self, target: Target, described: Sequence[Any], *, is_whole: bool) -> Worth | None:
+        """Return what the amounts are worth; None where that is not for them to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +98,7 @@ class Exposed:
     lines, series: its samples, and how many they are. described: what it says of things that other targets may have
     too; new: the samples of those of them that nobody described like this before. rows: of the answer; None where it
     has none to judge. rejected: those that were left out. unread: fields that could not be read. note: what people
-    should know of it, if anything.
+    should know of it, if anything. worth: what its amounts are worth, None where it says nothing of that.
     """
 
     lines: Lines
@@ -97,6 +110,11 @@ class Exposed:
     rejected: tuple[InvalidRow, ...] = ()
     unread: tuple[InvalidField, ...] = ()
     note: str = ""
+    worth: Worth | None = None
+
+    def table(self, target: Target) -> Table | None:
+        """Return the amounts; None where there are none."""
+        return self.kept.table(target, self.described, is_whole=not self.rejected)
 
 
 class Exposable(Protocol):
@@ -148,3 +166,5 @@ class Resource:
     described: Group | None = None
     foreseen: Collection[tuple[int | None, str]] = FORESEEN
     is_list: bool = False
+    worth: Literal["total", "part"] | None = None
+    columns: tuple[Column, ...] = ()

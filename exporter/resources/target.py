@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from exporter.discovery.known import Found
@@ -11,6 +13,8 @@ from exporter.turns import Steps
 
 MOST_LISTED: Final = 20
 AT_ONCE: Final = 1_000
+
+NO_MINIMA: Final[Mapping[str, Decimal]] = MappingProxyType({})
 
 Key = tuple[str, str]
 """The kind and the id of a target: what stays the same when the configuration calls it something else."""
@@ -26,7 +30,8 @@ class Target:
     it without a poll: what the configuration and the lists say. found: what a list says of it, None where no list
     has it. is_found: whether it is polled for that alone, as the configuration has no entry for it. is_another:
     whether another credential's target is the same but for that. is_optional: whether to be refused is no failure
-    of it. requests: that a poll of it takes, as far as that is known.
+    of it. requests: that a poll of it takes, as far as that is known. min_available: the configured minima of what is
+    available, by asset.
     """
 
     kind: str
@@ -41,6 +46,7 @@ class Target:
     is_another: bool = False
     is_optional: bool = False
     requests: int = 1
+    min_available: Mapping[str, Decimal] = field(default_factory=lambda: NO_MINIMA, hash=False)
 
     @property
     def key(self) -> Key:
@@ -60,6 +66,10 @@ class Target:
             return {"kind": self.kind, **own}
         labels = {"kind": self.kind, "org": self.organization, "vault": self.vault}
         return labels | own if self.is_another else labels
+
+    def is_exposed_as(self, other: "Target") -> bool:
+        """Whether what is made of an answer is the same for `other`, the same resource."""
+        return self.labels == other.labels and self.min_available == other.min_available
 
 
 class TargetChange(NamedTuple):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from isal import isal_zlib
 from pydantic import BaseModel, ConfigDict
@@ -40,7 +40,7 @@ from exporter.resources.resource import (
     CACHED,
     Answer,
     Ask,
-    Cell,
+    Column,
     Exposed,
     Resource,
     Table,
@@ -49,6 +49,7 @@ from exporter.resources.resource import (
 from exporter.resources.resource import Description as Described
 from exporter.resources.target import Target
 from exporter.resources.vaults import info_lines
+from exporter.resources.worth import Adding, Cell, Worth, is_short, is_unpriced
 from exporter.turns import Steps
 
 ENDPOINT: Final = "vault_asset_balances"
@@ -59,7 +60,6 @@ WITHOUT: Final = ""
 
 _VAULT_LABELS: Final = ("org", "vault", "vault_id")
 _ASSET_LABELS: Final = ("asset", "asset_class")
-_UNKNOWN: Final = "\N{EN DASH}"
 _FASTEST_USEFUL: Final = 1
 
 
@@ -115,7 +115,7 @@ class AssetBalance(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class BalanceMetric:
-    """A metric with a sample for each row. value: of a row. column: its title on the page, empty where it has none.
+    """A metric with a sample for each row. value: of a row. column: its title on the page, empty where it is not shown.
 
     is_quote: whether it is in units of the quote asset.
     """
@@ -189,6 +189,7 @@ BALANCES: Final = (
         "balance_diff",
         "Day-over-day change of the balance",
         lambda row: row.balance_diff,
+        "Day-over-day change",
     ),
     _quote(
         "balance",
@@ -217,18 +218,20 @@ BALANCES: Final = (
         "Quote price",
     ),
 )
-COLUMNS: Final = (
-    "Balance",
-    "Spot",
-    "Hold",
-    "Available",
-    "Pledged",
-    "Staked",
-    "Quote price",
-    "Quote balance",
+WORTH: Final = "quote_balance"
+MINIMUM: Final = "min_available"
+_ON_THE_PAGE: Final = (
+    *(WORTH, "balance", "balance_diff", "available", MINIMUM),
+    *("spot", "hold", "pledged", "staked", "quote_price"),
 )
-"""Of the page; what is left out are products of these, and the change since yesterday."""
-_PLACES_OF_COLUMNS: Final = [[it.column for it in BALANCES].index(title) for title in COLUMNS]
+"""In this order: what it is worth, then whether it suffices. What is not shown are products of these."""
+_PLACES: Final = {it.metric.source: place for place, it in enumerate(BALANCES)}
+FIELDS: Final = (*_ON_THE_PAGE, *(field for field in _PLACES if field not in _ON_THE_PAGE))
+COLUMNS: Final = tuple(
+    Column(field, "Minimum" if field == MINIMUM else BALANCES[_PLACES[field]].column)
+    for field in FIELDS
+)
+_BALANCE, _AVAILABLE, _WORTH = (_PLACES[field] for field in ("balance", "available", WORTH))
 
 MIN_AVAILABLE: Final = Metric(
     name="kraken_custody_vault_min_available_balance",
@@ -348,6 +351,7 @@ class VaultBalances:
         """Return it as it is exposed for `target`, with a stop after every ROWS_AT_ONCE rows."""
         assets: list[Asset] = []
         amounts: list[Amounts] = []
+        adding = Adding(target.min_available)
         new: dict[Described, Lines] = {}
         for position, row in enumerate(self.rows):
             if position and position % ROWS_AT_ONCE == 0:
@@ -358,6 +362,8 @@ class VaultBalances:
                     row.quote_asset or self.quote_asset, tuple([it.value(row) for it in BALANCES])
                 )
             )
+            worth = Cell(row.quote_balance, amounts[-1].quote_asset)
+            adding.add(row.asset, row.balance, row.available, worth)
             if asset not in known:
                 new[asset] = asset.lines()
         lines = yield from _lines(target, assets, amounts)
@@ -370,6 +376,7 @@ class VaultBalances:
             len(self.rows) + len(self.invalid),
             self.invalid,
             self.invalid_fields,
+            worth=adding.worth(is_whole=not self.invalid),
         )
 
 
@@ -405,20 +412,48 @@ class Packed:
         """Return the samples of the rows, whose assets are `described`."""
         return _lines(target, described, self.amounts())
 
-    def table(self, described: Sequence[Asset]) -> Table:
-        """Return a row for each asset."""
-        rows = [
-            TableRow(asset.asset, asset.name or _UNKNOWN, _cells(amounts), asset.asset_class)
-            for asset, amounts in zip(described, self.amounts(), strict=True)
-        ]
-        return Table(COLUMNS, rows, COLUMNS.index("Quote balance"), "The vault is empty.")
+    def table(self, target: Target, described: Sequence[Asset], *, is_whole: bool) -> Table:
+        """Return a row for each asset, and for each that has a minimum and is not in the answer."""
+        missing = dict(target.min_available)
+        rows = []
+        for asset, amounts in zip(described, self.amounts(), strict=True):
+            minimum = target.min_available.get(asset.asset)
+            missing.pop(asset.asset, None)
+            rows.append(
+                TableRow(
+                    *asset.key,
+                    asset.name or "",
+                    _cells(amounts, minimum),
+                    is_short=is_short(amounts.values[_AVAILABLE], minimum),
+                    is_unpriced=is_unpriced(amounts.values[_BALANCE], amounts.values[_WORTH]),
+                )
+            )
+        for code, minimum in missing.items():
+            is_below = is_whole and is_short(Decimal(0), minimum)
+            cells = _cells(_NO_AMOUNTS, minimum)
+            rows.append(TableRow(code, "", "", cells, "not in the answer", is_below))
+        return Table(rows, WORTH, MINIMUM, "The vault is empty.")
+
+    def worth(self, target: Target, described: Sequence[Asset], *, is_whole: bool) -> Worth:
+        """Return what the rows are worth, whose assets are `described`."""
+        adding = Adding(target.min_available)
+        for asset, (quote_asset, values) in zip(described, self.amounts(), strict=True):
+            # No row is without these two.
+            balance, available = cast("tuple[Decimal, ...]", (values[_BALANCE], values[_AVAILABLE]))
+            adding.add(asset.asset, balance, available, Cell(values[_WORTH], quote_asset))
+        return adding.worth(is_whole=is_whole)
 
 
-def _cells(amounts: Amounts) -> tuple[Cell, ...]:
-    return tuple(
-        Cell(amounts.values[place], amounts.quote_asset if BALANCES[place].is_quote else "")
-        for place in _PLACES_OF_COLUMNS
-    )
+_NO_AMOUNTS: Final = Amounts("", (None,) * len(BALANCES))
+
+
+def _cells(amounts: Amounts, minimum: Decimal | None) -> tuple[Cell, ...]:
+    """Return what stands in a row, in the order of FIELDS."""
+    own = {
+        field: Cell(amounts.values[place], amounts.quote_asset if BALANCES[place].is_quote else "")
+        for field, place in _PLACES.items()
+    }
+    return tuple([own[field] if field in own else Cell(minimum, "") for field in FIELDS])
 
 
 def _lines(target: Target, assets: Sequence[Asset], amounts: Sequence[Amounts]) -> Steps[Lines]:
@@ -579,6 +614,7 @@ def _targets(inventory: Inventory) -> Iterable[Target]:
                 facts={**thresholds, **info_lines(vault, organization.label)},
                 found=vault.found,
                 is_found=not vault.is_configured,
+                min_available=vault.min_available,
             )
 
 
@@ -604,4 +640,6 @@ VAULT_BALANCES: Final = Resource(
     targets=_targets,
     name=lambda target: target.vault,
     asking=_asking,
+    worth="part",
+    columns=COLUMNS,
 )

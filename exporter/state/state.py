@@ -158,9 +158,11 @@ def withdrawn(before: TargetState) -> TargetState:
 
 
 def exposed_again(balances: Exposed, target: Target) -> Steps[Exposed]:
-    """Return `balances` for `target`, the same resource under other names."""
-    lines = yield from balances.kept.lines(target, balances.described)
-    return replace(balances, lines=lines)
+    """Return `balances` for `target`, the same resource under other names or with other minima."""
+    kept, described = balances.kept, balances.described
+    lines = yield from kept.lines(target, described)
+    worth = kept.worth(target, described, is_whole=not balances.rejected)
+    return replace(balances, lines=lines, worth=worth)
 
 
 def _with(results: tuple[PollResult, ...], result: PollResult) -> tuple[PollResult, ...]:

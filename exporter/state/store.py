@@ -61,14 +61,14 @@ class Store:
         self.reload(map(TargetChange, targets), stale_after=stale_after, max_series=max_series)
 
     def renamed(self, targets: Iterable[Target]) -> Steps[Mapping[Key, Renamed]]:
-        """Return the balances of those that `targets` give other names, exposed again: what `reload` needs.
+        """Return the balances of those that `targets` give other names or minima, exposed again: what `reload` needs.
 
         There is a stop wherever others have waited long enough.
         """
         renamed = {}
         for target in targets:
             state = self._states.get(target.key)
-            if state and state.balances and state.target.labels != target.labels:
+            if state and state.balances and not state.target.is_exposed_as(target):
                 before = state.balances
                 renamed[target.key] = Renamed(before, (yield from exposed_again(before, target)))
                 yield
@@ -142,7 +142,7 @@ class Store:
         self, state: TargetState, target: Target, renamed: Mapping[Key, Renamed]
     ) -> TargetState:
         balances = state.balances
-        if balances and state.target.labels != target.labels:
+        if balances and not state.target.is_exposed_as(target):
             prepared = renamed.get(target.key)
             if prepared and prepared.before is balances:
                 balances = prepared.after

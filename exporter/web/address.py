@@ -8,7 +8,7 @@ from typing import Final
 
 BACKLOG: Final = 2048
 RESERVED_PATHS: Final = (
-    *("/", "/help", "/runbooks", "/api/v1/targets"),
+    *("/", "/help", "/runbooks", "/api/v1/targets", "/api/v1/balances"),
     *("/-/healthy", "/-/ready", "/-/reload", "/-/poll"),
 )
 RESERVED_FOLDERS: Final = (

@@ -1,53 +1,99 @@
 """The balances of a target as a table, to compare with what Kraken's own screen shows: every digit as it came."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal, Inexact
-from typing import Final
+from decimal import Decimal
+from typing import NamedTuple
 
-from exporter.resources.resource import Cell, Exposed, TableRow
+from exporter.resources import RESOURCES
+from exporter.resources.resource import TableRow
+from exporter.resources.worth import Cell
+from exporter.state.state import TargetState
+from exporter.web.formatting import amount
 
-# Rather no sum than one that is not exact.
-_EXACTLY: Final = Context(prec=400, traps=[Inexact])
+
+class Figure(NamedTuple):
+    """An amount as the page writes it.
+
+    pad: what is written behind it, unseen, so that the points of a column align. is_minimum: whether it is the least
+    that the configuration asks for.
+    """
+
+    title: str
+    amount: Decimal | None
+    unit: str
+    pad: str
+    is_minimum: bool
+
+
+class BalanceRow(NamedTuple):
+    """A row of a page's table. note: what people should know of it. is_short: whether it is below its minimum."""
+
+    asset: str
+    asset_class: str
+    name: str
+    note: str
+    is_short: bool
+    figures: tuple[Figure, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BalanceTable:
-    """A table. empty: what it says without rows. worth: the sums of what adds up. unpriced: how many rows lack it."""
+    """A table.
+
+    empty: what it says without rows. worth: the title of what adds up, empty where nothing does; total: its sums.
+    unpriced: the assets that are held and that the total lacks.
+    """
 
     titles: tuple[str, ...]
-    rows: Sequence[TableRow]
+    rows: Sequence[BalanceRow]
     empty: str
-    worth: tuple[Cell, ...] = ()
-    unpriced: int = 0
+    worth: str = ""
+    total: tuple[Cell, ...] = ()
+    unpriced: tuple[str, ...] = ()
 
 
-def balance_table_of(balances: Exposed) -> BalanceTable | None:
-    """Return the amounts of `balances`; None where their resource has none."""
-    table = balances.kept.table(balances.described)
-    if table is None:
+def balance_table_of(known: TargetState) -> BalanceTable | None:
+    """Return the amounts that are held of a target; None where none are."""
+    balances, columns = known.balances, RESOURCES[known.target.kind].columns
+    table = balances.table(known.target) if balances else None
+    if balances is None or table is None:
         return None
-    worths = [] if table.worth is None else [row.cells[table.worth] for row in table.rows]
+    shown = [place for place, column in enumerate(columns) if column.title]
+    most = {
+        place: max((_places(row.cells[place].amount) for row in table.rows), default=0)
+        for place in shown
+    }
+
+    def figure(row: TableRow, place: int) -> Figure:
+        amount_, unit = row.cells[place]
+        column = columns[place]
+        is_minimum = column.field == table.minimum
+        return Figure(column.title, amount_, unit, _pad(amount_, most[place]), is_minimum)
+
     return BalanceTable(
-        table.titles,
-        table.rows,
+        tuple(columns[place].title for place in shown),
+        [
+            BalanceRow(
+                *row[:3], row.note, row.is_short, tuple(figure(row, place) for place in shown)
+            )
+            for row in table.rows
+        ],
         table.empty,
-        worth=tuple(_sums(worths)),
-        unpriced=sum(worth.amount is None for worth in worths),
+        worth=next((column.title for column in columns if column.field == table.worth), ""),
+        total=balances.worth.total if balances.worth and table.worth else (),
+        unpriced=tuple(row.asset for row in table.rows if row.is_unpriced),
     )
 
 
-def _sums(worths: Iterable[Cell]) -> Iterable[Cell]:
-    """Yield the sum in each unit, as far as it can be told exactly."""
-    by_unit: dict[str, list[Decimal]] = {}
-    for amount, unit in worths:
-        if amount is not None:
-            by_unit.setdefault(unit, []).append(amount)
-    for unit, amounts in by_unit.items():
-        total = Decimal(0)
-        try:
-            for amount in amounts:
-                total = _EXACTLY.add(total, amount)
-        except Inexact:
-            continue
-        yield Cell(total, unit)
+def _places(value: Decimal | None) -> int:
+    """Return how many digits of an amount stand behind its point."""
+    return 0 if value is None else len(amount(value).partition(".")[2])
+
+
+def _pad(value: Decimal | None, places: int) -> str:
+    """Return what an amount lacks of a point and so many digits behind it."""
+    if value is None or not places:
+        return ""
+    own = _places(value)
+    return "0" * (places - own) if own else "." + "0" * places

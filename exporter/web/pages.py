@@ -58,7 +58,7 @@ class Pages:
             status=status,
             target=target,
             row=row_of(target, status.at),
-            statement=known.balances and balance_table_of(known.balances),
+            table=balance_table_of(known),
             resource=RESOURCES[known.target.kind],
             advice=known.failure and advice(known.failure.type, known.failure.status),
         )

@@ -2,13 +2,14 @@
 
 import asyncio
 import functools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from importlib.resources import files
 from typing import Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from exporter.metrics.exposition import Exposition, compressed
@@ -16,6 +17,8 @@ from exporter.metrics.negotiation import accepts_gzip, negotiate
 from exporter.resources import RESOURCES
 from exporter.status.model import Status
 from exporter.threads import Worker
+from exporter.web.balances import MistakenQueryError, Wanted, balances_csv, balances_json
+from exporter.web.formatting import rfc3339
 from exporter.web.pages import Pages
 from exporter.web.row import name_in_path
 from exporter.web.runbooks import FOLDER, runbooks
@@ -24,11 +27,13 @@ from exporter.web.view import View
 
 HTML: Final = "text/html; charset=utf-8"
 JSON: Final = "application/json"
+CSV: Final = "text/csv; charset=utf-8; header=present"
 STATIC_FILES: Final = {
     "/static/icon.svg": "image/svg+xml",
     "/static/pages.css": "text/css; charset=utf-8",
     "/static/refresh.js": "text/javascript; charset=utf-8",
     "/static/target.js": "text/javascript; charset=utf-8",
+    "/static/balances.schema.json": "application/schema+json",
     "/static/targets.schema.json": "application/schema+json",
 }
 
@@ -103,6 +108,7 @@ class Site:
                 Route(FOLDER, self._runbooks),
                 Route(f"{FOLDER}{{name}}", self._runbook),
                 Route("/api/v1/targets", self._targets),
+                Route("/api/v1/balances", self._balances),
                 *(Route(path, self._static) for path in STATIC_FILES),
                 Route(self._telemetry_path, self._metrics),
                 Route("/-/healthy", self._healthy),
@@ -163,6 +169,20 @@ class Site:
         look, view = self._exporter.look(), View.of(request.query_params)
         return await self._made(request, JSON, lambda: targets_json(look(), view))
 
+    async def _balances(self, request: Request) -> Response:
+        try:
+            wanted = Wanted.of(request.query_params, _header(request, "accept"))
+        except MistakenQueryError as error:
+            mistake = {"status": "error", "errorType": "bad_data", "error": str(error)}
+            return JSONResponse(mistake, 400)
+        look = self._exporter.look()
+        if wanted.format == "json":
+            return self._streamed(request, lambda: balances_json(look(), wanted), JSON)
+        name = f"balances-{rfc3339(time.time())[:19].replace(':', '')}Z.csv"
+        response = self._streamed(request, lambda: balances_csv(look(), wanted), CSV)
+        response.headers["content-disposition"] = f'attachment; filename="{name}"'
+        return response
+
     async def _static(self, request: Request) -> Response:
         path = request.scope["path"]
         file = files("exporter.web").joinpath(path.lstrip("/"))
@@ -202,6 +222,28 @@ class Site:
         # Too Many Requests: nothing of what was asked for may be done now.
         return PlainTextResponse(text, 429 if asked.is_in_vain else 200)
 
+    def _streamed(
+        self, request: Request, make: Callable[[], Iterator[bytes]], content_type: str
+    ) -> Response:
+        """Return the pieces that `make` makes, each only once the client has taken those before it.
+
+        They are made outside of the event loop. All balances of 20,000 vaults are more than should be held at once.
+        """
+        is_gzip = accepts_gzip(_header(request, "accept-encoding"))
+        headers = {"content-type": content_type, "vary": "accept, accept-encoding"}
+        if is_gzip:
+            headers["content-encoding"] = "gzip"
+
+        def pieces() -> Iterator[bytes]:
+            yield from compressed(make()) if is_gzip else make()
+
+        return StreamingResponse(self._made_on(pieces()), headers=headers)
+
+    async def _made_on(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        while (piece := await loop.run_in_executor(self._maker, next, pieces, None)) is not None:
+            yield piece
+
     async def _made(
         self,
         request: Request,
@@ -236,7 +278,7 @@ def _content(
     if isinstance(made, str):
         made = made.encode()
     pieces = [made] if isinstance(made, bytes) else made
-    return compressed(pieces) if is_gzip else list(pieces), status_code
+    return list(compressed(pieces) if is_gzip else pieces), status_code
 
 
 async def _in_turns(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:

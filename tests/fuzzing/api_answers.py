@@ -243,7 +243,7 @@ def _exposed(answer: VaultBalances | OrganizationBalance) -> str:
     samples = [sample for family in read_text(text) for sample in family.samples]
     if len({(sample.name, *sorted(sample.labels.items())) for sample in samples}) < len(samples):
         raise DefectError("a series appears twice")
-    balances.kept.table(balances.described)
+    balances.table(target)
     if isinstance(answer, VaultBalances) and answer.invalid:
         return "taken, but for some rows"
     if answer.invalid_fields:

@@ -28,6 +28,7 @@ PATHS: Final = (
     "/-/ready",
     "/-/reload",
     "/api/v1/targets",
+    "/api/v1/balances",
     "/?sort=latency&order=desc&state=failing&org=Helix%20Fund&q=%3Cscript%3E",
     "/?q=<script>&sort=",
     "/?q=%00%ff",

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.custody import keeping
+from exporter.resources.vault_balances import COLUMNS
 from exporter.state.state import TargetState
 from tests.custody.servers import make_certificate, serving
 from tests.custody.vaults import VAULTS, Api, Misdeed, amount, balances
@@ -52,10 +53,10 @@ def exporter_of(
 def held(state: TargetState) -> Decimal | None:
     if state.balances is None:
         return None
-    table = state.balances.kept.table(state.balances.described)
+    table = state.balances.table(state.target)
     assert table
     (row,) = table.rows
-    return row.cells[0].amount
+    return row.cells[[it.field for it in COLUMNS].index("balance")].amount
 
 
 class Watch:

@@ -46,7 +46,8 @@ def vault_target(
         "credential": "treasury",
     } | others
     labels = (fields["organization"], name, fields["id"])
-    return Target(**fields, facts=threshold_lines(labels, min_available or {}))
+    minima = min_available or {}
+    return Target(**fields, facts=threshold_lines(labels, minima), min_available=minima)
 
 
 HOT = vault_target()

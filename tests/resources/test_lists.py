@@ -296,7 +296,7 @@ def test_a_list_has_its_rows_and_no_series() -> None:
     assert (exposed.lines, exposed.series, exposed.rows) == ({}, 0, 2)
     assert exposed.rejected == (InvalidRow(1, "", "is not an object"),)
     assert at_once(exposed.kept.lines(OF_ACME, ())) == {}
-    assert exposed.kept.table(()) is None
+    assert exposed.table(OF_ACME) is None
 
 
 def exposable(read: Answer) -> Exposable:

@@ -68,8 +68,11 @@ class Bells:
         page.sample(RUNG, (target.credential,), self.rung)
         return page.done()
 
-    def table(self, described: Sequence[object]) -> None:
-        del described
+    def table(self, target: Target, described: Sequence[object], *, is_whole: bool) -> None:
+        del target, described, is_whole
+
+    def worth(self, target: Target, described: Sequence[object], *, is_whole: bool) -> None:
+        del target, described, is_whole
 
 
 def asking() -> Ask:

@@ -38,7 +38,11 @@ def test_targets_are_each_organizations_total_and_then_its_vaults_in_the_order_o
     settings = parse(DOCUMENT, directory=Path(), environ=ENVIRON)
     assert at_once(targets_of(at_once(inventory_of(settings, {})))) == (
         Target("organization", "ABCD EFGH IJKL MNOP", "acme", "", 120.0, "two"),
-        Target("vault", "VABCDEF234567A", "acme", "hot", 30.0, "two", THRESHOLD),
+        Target(
+            *("vault", "VABCDEF234567A", "acme", "hot", 30.0, "two"),
+            facts=THRESHOLD,
+            min_available={"BTC": Decimal("0.50")},
+        ),
         Target("vault", "VBBBBBBBBBBBBA", "acme", "VBBBBBBBBBBBBA", 45.0, "two"),
         Target("organization", "QRST UVWX YZ01 2345", "QRST UVWX YZ01 2345", "", 45.0, "one"),
     )

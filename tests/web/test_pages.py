@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from decimal import Decimal
 from html import unescape
 from typing import Any
 
@@ -451,28 +452,57 @@ def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
     table = re.findall(r'<table class="balances">.*?</table>', page, re.DOTALL)[0]
     assert rows_of(table, "<tr>.*?</tr>") == [
         (
-            "Asset | Name | Balance | Spot | Hold | Available | Pledged | Staked | "
-            "Quote price | Quote balance"
+            "Asset | Quote balance | Balance | Day-over-day change | Available | Minimum | "
+            "Spot | Hold | Pledged | Staked | Quote price"
         ),
         (
-            "BTC | Bitcoin currency | 1.50000000 | 1.50000000 | 0.00000000 | 1.50000000 | 0.00000000 | - | "
-            "65,000.00 USD | 97,500.00 USD"
+            "BTC Bitcoin currency | 97,500.00 USD | 1.50000000 | 0.10000000 | 1.50000000 | - | "
+            "1.50000000 | 0.00000000 | 0.00000000 | - | 65,000.00 USD"
         ),
         (
-            "USD | US Dollar currency | 10,000.0000 | 10,000.0000 | 0.0000 | 10,000.0000 | - | - | "
-            "1.0000 USD | 10,000.00 USD"
+            "USD US Dollar currency | 10,000.00 USD | 10,000.0000 | - | 10,000.0000 | - | "
+            "10,000.0000 | 0.0000 | - | - | 1.0000 USD"
         ),
+        "Total | 107,500.00 USD | ",
     ]
     assert '<data value="65000.00">65,000.00</data>' in page
-    assert "The quote balances add up to 107,500.00 USD." in text_of(page)
+    assert '<data value="10000.0000" data-pad="0000">10,000.0000</data>' in page
+    assert "Worth 107,500.00 USD As the API" in text_of(page)
+    # Balances first: whoever answers for the money does not look for polls.
+    assert page.index("balances-title") < page.index("facts-title") < page.index("polls-title")
+
+
+def vault_page(*rows: dict[str, object], **minima: str) -> str:
+    target = vault_target(min_available={name: Decimal(it) for name, it in minima.items()})
+    balances = exposed(target, vault_answer(*rows))
+    seen = status(told(target, balances=balances, polls=1, last_success=NOW))
+    return PAGES.target(seen, seen.targets[0])
+
+
+def test_an_amount_below_its_minimum_is_told_and_marked() -> None:
+    page = vault_page(row("BTC", available="1466"), row("ETH", available="9"), BTC="5000", SOL="1")
+    (btc, sol) = rows_of(page, '<tr class="short">.*?</tr>')
+    assert btc.startswith("BTC currency | - | 0 | - | 1,466 | 5,000 short |")
+    assert sol.startswith("SOL not in the answer | - | - | - | - | 1 short |")
+    assert page.count("short</span>") == 2
+
+
+def test_a_total_names_the_assets_that_it_lacks() -> None:
+    priced = row("BTC", balance="1", quote_balance="65000.0")
+    page = vault_page(priced, row("LUNA", balance="7"), row("FTT", balance="1"), row("NONE"))
+    assert "Worth 65,000.0 USD without LUNA, FTT" in text_of(page)
+    total = "Total 65,000.0 USD without LUNA, FTT: held, but the API tells no price"
+    assert total in text_of(page)
+    alone = text_of(vault_page(row("LUNA", balance="7")))
+    assert "Worth" not in alone
+    assert f"Total {UNKNOWN} the API tells no price of LUNA" in alone
 
 
 def test_the_page_of_an_organization_has_its_total_and_the_parts() -> None:
     seen = status(up(ORGANIZATION))
     text = text_of(PAGES.target(seen, seen.targets[0]))
-    assert "Asset Name Total Spot Staked Pledged" in text
+    assert "Total Spot Staked Pledged" in text
     assert "12,345.6789 USD 10,000.0000 USD" in text
-    assert "add up" not in text
 
 
 def test_the_page_of_a_target_tells_its_last_polls_the_latest_first() -> None:

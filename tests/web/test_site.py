@@ -167,6 +167,8 @@ def test_no_header_makes_a_scrape_fail(site: Site, accept: bytes) -> None:
         "/runbooks",
         "/runbooks/KrakenCustodyDefect",
         "/api/v1/targets",
+        "/api/v1/balances",
+        "/api/v1/balances?format=csv",
         *STATIC_FILES,
         "/metrics",
         "/-/healthy",
@@ -219,6 +221,46 @@ def test_pages_are_compressed_only_where_that_is_asked_for(site: Site, path: str
     assert int(compressed.headers["content-length"]) < len(plain.content)
 
 
+def test_balances_are_told_as_json_or_for_spreadsheets(site: Site) -> None:
+    path = "/api/v1/balances"
+    everything = ask(site, path).json()["data"]
+    # One vault is denied.
+    assert not everything["complete"]
+    kinds = [target["kind"] for target in everything["targets"]]
+    assert kinds.count("vault") > kinds.count("organization") > 0
+    csv = ask(site, path, headers={"accept": "text/csv"})
+    assert re.fullmatch(
+        r'attachment; filename="balances-[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{6}Z.csv"',
+        csv.headers["content-disposition"],
+    )
+    assert len({line.split(b",")[2] for line in csv.content.splitlines()[1:]}) == kinds.count(
+        "vault"
+    )
+    (one,) = ask(site, f"{path}?vault={VAULT.id}").json()["data"]["targets"]
+    assert (one["id"], one["state"], one["balances"]) == (VAULT.id, "failing", None)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/balances", "/api/v1/balances?format=csv"])
+def test_balances_are_compressed_only_where_that_is_asked_for(site: Site, path: str) -> None:
+    plain = ask(site, path, headers={"accept-encoding": "identity"})
+    compressed = ask(site, path, headers={"accept-encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert compressed.headers["vary"] == plain.headers["vary"] == "accept, accept-encoding"
+    assert len(compressed.content) == len(plain.content)
+    assert compressed.num_bytes_downloaded < plain.num_bytes_downloaded / 2
+
+
+def test_a_mistake_in_what_is_asked_for_is_told(site: Site) -> None:
+    answer = ask(site, "/api/v1/balances?orgs=acme")
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "status": "error",
+        "errorType": "bad_data",
+        "error": "there is no parameter 'orgs'; there are org, vault, asset and format",
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "content_type"),
     [
@@ -227,6 +269,8 @@ def test_pages_are_compressed_only_where_that_is_asked_for(site: Site, path: str
         ("/vaults/unknown", "text/html; charset=utf-8"),
         ("/help", "text/html; charset=utf-8"),
         ("/api/v1/targets", "application/json"),
+        ("/api/v1/balances", "application/json"),
+        ("/api/v1/balances?format=csv", "text/csv; charset=utf-8; header=present"),
         *STATIC_FILES.items(),
     ],
 )

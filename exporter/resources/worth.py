@@ -1,0 +1,98 @@
+"""What answers say of worth: amounts added exactly, each in its own quote asset, and what keeps them from being all.
+
+A sum that leaves something out never looks whole: what has no price is counted beside it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact
+from typing import Final, NamedTuple
+
+# Rather no sum than one that is not exact.
+_EXACTLY: Final = Context(prec=400, traps=[Inexact])
+
+
+class Cell(NamedTuple):
+    """An amount, None where the API left it out. unit: empty where it is the row's own asset."""
+
+    amount: Decimal | None
+    unit: str
+
+
+def plus(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+    """Return the exact sum, None where one of both is, or where it cannot be told exactly."""
+    if first is None or second is None:
+        return None
+    try:
+        return _EXACTLY.add(first, second)
+    except Inexact:
+        return None
+
+
+def minus(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+    """Return the exact difference, None as `plus` does."""
+    return None if second is None else plus(first, second.copy_negate())
+
+
+def sums(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Return the sum in each unit, in the order in which they appear; None where it cannot be told."""
+    found: dict[str, Decimal | None] = {}
+    for amount, unit in cells:
+        found[unit] = plus(found[unit], amount) if unit in found else amount
+    return tuple(Cell(amount, unit) for unit, amount in found.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What an answer says of worth.
+
+    total: in each quote asset; an amount is None where it cannot be told exactly. parts: of it, by what the API calls
+    them. unpriced: assets that are held and have no worth in the answer, so that the total lacks them. short: assets
+    of which less is available than the configured minimum.
+    """
+
+    total: tuple[Cell, ...] = ()
+    parts: Mapping[str, Cell] | None = None
+    unpriced: int = 0
+    short: int = 0
+
+
+class Adding:
+    """Adds up the worth of a vault row by row. min_available: the configured minima, by asset."""
+
+    def __init__(self, min_available: Mapping[str, Decimal]) -> None:
+        self._missing = dict(min_available)
+        self._min_available = min_available
+        self._total: dict[str, Decimal | None] = {}
+        self._unpriced = self._short = 0
+
+    def add(self, asset: str, balance: Decimal, available: Decimal, worth: Cell) -> None:
+        """Add a row. worth: of the balance."""
+        amount, unit = worth
+        if amount is not None:
+            self._total[unit] = plus(self._total.get(unit, Decimal(0)), amount)
+        else:
+            self._unpriced += is_unpriced(balance, amount)
+        if self._min_available:
+            self._missing.pop(asset, None)
+            self._short += is_short(available, self._min_available.get(asset))
+
+    def worth(self, *, is_whole: bool) -> Worth:
+        """Return what was added up. is_whole: whether these are all rows, so that nothing is held of other assets."""
+        nothing = Decimal(0)
+        missing = sum(is_short(nothing, minimum) for minimum in self._missing.values())
+        return Worth(
+            total=tuple(Cell(amount, unit) for unit, amount in self._total.items()),
+            unpriced=self._unpriced,
+            short=self._short + (missing if is_whole else 0),
+        )
+
+
+def is_unpriced(balance: Decimal | None, worth: Decimal | None) -> bool:
+    """Whether something is held whose worth no total has."""
+    return worth is None and bool(balance)
+
+
+def is_short(available: Decimal | None, minimum: Decimal | None) -> bool:
+    """Whether less is available than the minimum."""
+    return available is not None and minimum is not None and available < minimum

@@ -1,0 +1,251 @@
+"""`/api/v1/balances`: what is held, for programs and for spreadsheets, with every digit that the API wrote.
+
+`static/balances.schema.json` documents the JSON. Moments are RFC 3339 in UTC. What was withdrawn as too old, or was not
+read yet, has no amounts and says so: it is neither left out nor zero.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any, Final, Literal, Protocol
+
+from exporter.metrics.negotiation import preferred
+from exporter.resources import RESOURCES
+from exporter.resources.resource import Column, Resource, Table, TableRow
+from exporter.status.model import Status, TargetStatus
+from exporter.web.formatting import exact, rfc3339
+from exporter.web.paths import path_of
+
+PIECE_BYTES: Final = 32_768
+"""That are made and handed on together: a few milliseconds of work."""
+BYTE_ORDER_MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
+"""Without it, spreadsheets take UTF-8 for whatever their country wrote thirty years ago."""
+FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), or skips before one."""
+
+Format = Literal["json", "csv"]
+_FORMATS: Final[Mapping[str, Format]] = {"application/json": "json", "text/csv": "csv"}
+_FILTERS: Final = ("org", "vault", "asset")
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+JsonObject = Mapping[str, Any]
+
+
+class MistakenQueryError(ValueError):
+    """The message says what is wrong with a query."""
+
+
+class Query(Protocol):
+    """The query of an address."""
+
+    def keys(self) -> Iterable[str]:
+        """Return the names in it."""
+
+    def getlist(self, key: str) -> list[str]:
+        """Return all values of a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for.
+
+    organizations, vaults: only these, by label or id. assets: only these. All are asked for where there are none.
+    """
+
+    organizations: frozenset[str] = frozenset()
+    vaults: frozenset[str] = frozenset()
+    assets: frozenset[str] = frozenset()
+    format: Format = "json"
+
+    @classmethod
+    def of(cls, query: Query, accept: str) -> "Wanted":
+        """Read the query of an address, and the header `Accept`.
+
+        Raises MistakenQueryError where something in it is unknown: more than was meant might be taken for all of it.
+        """
+        for name in query.keys():  # noqa: SIM118 - not a mapping
+            if name not in (*_FILTERS, "format"):
+                message = f"there is no parameter {name!r}; there are org, vault, asset and format"
+                raise MistakenQueryError(message)
+        format_ = preferred(accept, _FORMATS, "json")
+        for name in query.getlist("format"):
+            if name not in _FORMATS.values():
+                raise MistakenQueryError(f"there is no format {name!r}; there are json and csv")
+            format_ = "csv" if name == "csv" else "json"
+        organizations, vaults, assets = (frozenset(query.getlist(name)) for name in _FILTERS)
+        return cls(organizations, vaults, assets, format_)
+
+    def among(self, targets: Iterable[TargetStatus]) -> Iterator[TargetStatus]:
+        """Yield those of `targets` that are asked for: what is of all vaults, or all assets, is not of one of them."""
+        targets = [target for target in targets if _resource(target).worth is not None]
+        ids = {_squeezed(it) for it in self.organizations}
+        labels = self.organizations | {
+            target.known.target.organization
+            for target in targets
+            if _resource(target).worth == "total" and _squeezed(target.known.target.id) in ids
+        }
+        for target in targets:
+            of = target.known.target
+            if self.organizations and of.organization not in labels:
+                continue
+            if self.vaults and self.vaults.isdisjoint(filter(None, (of.vault, of.vault and of.id))):
+                continue
+            if _resource(target).worth == "part" or not self.assets:
+                yield target
+
+    def rows(self, table: Table) -> list[TableRow]:
+        """Return the rows that are asked for."""
+        return [row for row in table.rows if not self.assets or row.asset in self.assets]
+
+
+def _resource(target: TargetStatus) -> Resource:
+    return RESOURCES[target.known.target.kind]
+
+
+def _squeezed(id_: str) -> str:
+    return id_.replace(" ", "")
+
+
+def _table(target: TargetStatus) -> Table | None:
+    """Return what is held of a target; None where it was withdrawn, or not read yet."""
+    known = target.known
+    return known.balances.table(known.target) if known.balances else None
+
+
+def _read_at(target: TargetStatus) -> str | None:
+    """Return when the balances that are held of a target were read."""
+    known = target.known
+    is_held = known.balances is not None and known.last_success is not None
+    return rfc3339(known.last_success or 0) if is_held else None
+
+
+def in_pieces(texts: Iterable[str]) -> Iterator[bytes]:
+    """Yield `texts`, joined to pieces of about PIECE_BYTES."""
+    piece: list[str] = []
+    size = 0
+    for text in texts:
+        piece.append(text)
+        size += len(text)
+        if size >= PIECE_BYTES:
+            yield "".join(piece).encode()
+            piece, size = [], 0
+    yield "".join(piece).encode()
+
+
+def balances_json(status: Status, wanted: Wanted) -> Iterator[bytes]:
+    """Yield the balances that are asked for as JSON, in pieces."""
+    return in_pieces(_json_texts(status, wanted))
+
+
+def _json_texts(status: Status, wanted: Wanted) -> Iterator[str]:
+    targets = list(wanted.among(status.targets))
+    facts = {
+        "time": rfc3339(status.at),
+        "complete": all(it.known.balances and not it.known.rejected for it in targets),
+        "targets": [],
+    }
+    yield _encode({"status": "success", "data": facts}).removesuffix("]}}")
+    for number, target in enumerate(targets):
+        yield "," if number else ""
+        table = _table(target)
+        yield _encode(_target(target)).removesuffix("}") + ',"balances":'
+        if table is None:
+            yield "null}"
+            continue
+        yield "["
+        for place, row in enumerate(wanted.rows(table)):
+            yield "," if place else ""
+            yield _encode(_row(row, table, _resource(target).columns))
+        yield "]}"
+    yield "]}}"
+
+
+def _target(target: TargetStatus) -> JsonObject:
+    known, of = target.known, target.known.target
+    worth = known.balances.worth if known.balances else None
+    return {
+        "kind": of.kind,
+        "org": of.organization,
+        "vault": of.vault,
+        "id": of.id,
+        "page": path_of(of),
+        "state": target.state,
+        "readAt": _read_at(target),
+        "rejectedRows": len(known.rejected) if known.balances else None,
+        "unpriced": worth and worth.unpriced,
+        "belowMinimum": worth and worth.short,
+    }
+
+
+def _row(row: TableRow, table: Table, columns: Sequence[Column]) -> JsonObject:
+    amounts = _amounts(row, columns)
+    minimum = amounts.pop(table.minimum, None)
+    return {
+        "asset": row.asset or None,
+        "assetClass": row.asset_class or None,
+        "name": row.name or None,
+        "quoteAsset": _quote_asset(row),
+        "amounts": amounts,
+        "minAvailable": minimum,
+        "belowMinimum": row.is_short,
+    }
+
+
+def _amounts(row: TableRow, columns: Sequence[Column]) -> dict[str, str | None]:
+    """Return the amounts of a row by field, None for each that the API left out."""
+    cells = zip(columns, row.cells, strict=True)
+    return {
+        column.field: None if amount is None else exact(amount) for column, (amount, _) in cells
+    }
+
+
+def _quote_asset(row: TableRow) -> str | None:
+    return next((unit for _, unit in row.cells if unit), None)
+
+
+def balances_csv(status: Status, wanted: Wanted) -> Iterator[bytes]:
+    """Yield the balances of vaults that are asked for as CSV (RFC 4180), in pieces.
+
+    Totals of organizations are not among them: whoever adds up a column would count everything twice. Each vault has a
+    row, also where its amounts are absent.
+    """
+    return in_pieces(_csv_texts(status, wanted))
+
+
+def _csv_texts(status: Status, wanted: Wanted) -> Iterator[str]:
+    parts = [resource for resource in RESOURCES.values() if resource.worth == "part"]
+    fields = list(dict.fromkeys(column.field for it in parts for column in it.columns))
+    yield BYTE_ORDER_MARK
+    yield _record([*_HEAD, *fields])
+    for target in wanted.among(status.targets):
+        if _resource(target).worth != "part":
+            continue
+        of, table = target.known.target, _table(target)
+        own = [of.organization, of.vault, of.id, target.state, _read_at(target) or ""]
+        rows = wanted.rows(table) if table else []
+        if not rows and (table is None or not wanted.assets):
+            yield _record(own + [""] * (len(_HEAD) - len(own) + len(fields)))
+        for row in rows:
+            amounts = _amounts(row, _resource(target).columns)
+            texts = [row.asset, row.asset_class, row.name, _quote_asset(row) or ""]
+            yield _record([*own, *texts], [amounts.get(field) or "" for field in fields])
+
+
+_HEAD: Final = (
+    *("org", "vault", "vault_id", "state", "read_at"),
+    *("asset", "asset_class", "name", "quote_asset"),
+)
+
+
+def _record(texts: Iterable[str], amounts: Iterable[str] = ()) -> str:
+    """Return a line. amounts: written as they are, as a number that is negative is no formula."""
+    line = StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow([*map(harmless, texts), *amounts])
+    return line.getvalue()
+
+
+def harmless(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULAS) else text

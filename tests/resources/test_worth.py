@@ -1,0 +1,115 @@
+"""What answers are worth: exact sums in each quote asset, and what they lack."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from exporter.resources.target import Target
+from exporter.resources.worth import Cell, Worth, minus, plus, sums
+from exporter.state.state import exposed_again
+from exporter.turns import at_once
+from tests.resources.answers import (
+    HOT,
+    ORGANIZATION,
+    ORGANIZATION_EXAMPLE,
+    exposed,
+    read_organization,
+    row,
+    vault_answer,
+    vault_target,
+)
+
+
+def worth(*rows: dict[str, object], target: Target = HOT) -> Worth:
+    found = exposed(target, vault_answer(*rows))
+    # What was packed and is made again says the same.
+    assert at_once(exposed_again(found, target)).worth == found.worth
+    assert found.worth
+    return found.worth
+
+
+def worth_of(amount: str | None, quote_asset: str = "USD") -> dict[str, object]:
+    return {"balance": "1", "quote_balance": amount, "quote_asset": quote_asset}
+
+
+@pytest.mark.parametrize(
+    ("worths", "total", "unpriced"),
+    [
+        ([], [], 0),
+        ([worth_of("0.10"), worth_of("0.20")], [("0.30", "USD")], 0),
+        ([worth_of("1"), worth_of(None), worth_of(None)], [("1", "USD")], 2),
+        ([worth_of("1"), worth_of("2", "EUR"), worth_of("3")], [("4", "USD"), ("2", "EUR")], 0),
+        ([worth_of(None)], [], 1),
+        # What is not held has no worth, and no total lacks it.
+        ([worth_of("1"), worth_of(None) | {"balance": "0.00"}], [("1", "USD")], 0),
+        # More digits than decimals have by default.
+        (
+            [
+                worth_of("123456789012345678901234567890"),
+                worth_of("0.000000000000000000000000000001"),
+            ],
+            [("123456789012345678901234567890.000000000000000000000000000001", "USD")],
+            0,
+        ),
+        # Rather no sum than a wrong one, and nothing is added to none.
+        (
+            [worth_of("1E+300"), worth_of("1E-300"), worth_of("1"), worth_of("5", "EUR")],
+            [("None", "USD"), ("5", "EUR")],
+            0,
+        ),
+    ],
+)
+def test_what_a_vault_is_worth_is_told_exactly_in_each_quote_asset(
+    worths: list[dict[str, object]], total: list[tuple[str, str]], unpriced: int
+) -> None:
+    found = worth(*(row(f"A{number}", **fields) for number, fields in enumerate(worths)))
+    assert [(str(cell.amount), cell.unit) for cell in found.total] == total
+    assert found.unpriced == unpriced
+
+
+@pytest.mark.parametrize(
+    ("rows", "short"),
+    [
+        ([row("BTC", available="0.49")], 1),
+        ([row("BTC", available="0.50")], 0),
+        # What is locked is not available.
+        ([row("BTC", balance="9", available="-0.1")], 1),
+        # Each class of an asset has to suffice, as the alert has it.
+        ([row("BTC", available="9"), row("BTC", asset_class="futures", available="0")], 1),
+        # Nothing is available of what is not held,
+        ([row("ETH", available="9")], 1),
+        # unless the row is one that was left out.
+        ([row("ETH", available="9"), row("BTC", available="?")], 0),
+    ],
+)
+def test_amounts_below_their_minimum_are_counted(rows: list[dict[str, object]], short: int) -> None:
+    assert worth(*rows, target=vault_target(min_available={"BTC": Decimal("0.5")})).short == short
+
+
+def test_another_minimum_is_compared_with_what_is_held_already() -> None:
+    poor = replace(HOT, min_available={"BTC": Decimal(2)})
+    assert not HOT.is_exposed_as(poor)
+    found = at_once(exposed_again(exposed(HOT, vault_answer(row(available="1"))), poor))
+    assert found.worth
+    assert found.worth.short == 1
+
+
+def test_an_organization_has_the_total_of_the_api_and_its_parts() -> None:
+    found = exposed(ORGANIZATION, read_organization(ORGANIZATION_EXAMPLE)).worth
+    assert found == Worth(
+        (Cell(Decimal("12345.6789"), "USD"),),
+        {
+            "spot": Cell(Decimal("10000.0000"), "USD"),
+            "staked": Cell(Decimal("1500.0000"), "USD"),
+            "pledged": Cell(Decimal("845.6789"), "USD"),
+        },
+    )
+
+
+def test_what_is_unknown_makes_a_sum_unknown_and_never_smaller() -> None:
+    one, none = Decimal(1), None
+    assert (plus(one, none), plus(none, one), minus(one, none), minus(none, one)) == (none,) * 4
+    assert minus(one, Decimal("0.1")) == Decimal("0.9")
+    cells = [Cell(one, "USD"), Cell(none, "EUR"), Cell(one, "EUR"), Cell(one, "USD")]
+    assert sums(cells) == (Cell(Decimal(2), "USD"), Cell(none, "EUR"))
