@@ -16,7 +16,7 @@ from exporter.resources import RESOURCES
 from exporter.resources.resource import Column, Resource, Table, TableRow
 from exporter.status.model import Status, TargetStatus
 from exporter.web.formatting import exact, rfc3339
-from exporter.web.paths import path_of
+from exporter.web.row import path_of
 
 PIECE_BYTES: Final = 32_768
 """That are made and handed on together: a few milliseconds of work."""

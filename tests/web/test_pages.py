@@ -465,7 +465,7 @@ def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
         ),
         "Total | 107,500.00 USD | ",
     ]
-    assert '<data value="65000.00">65,000.00</data>' in page
+    assert '<data value="65000.00" data-pad="00">65,000.00</data>' in page
     assert '<data value="10000.0000" data-pad="0000">10,000.0000</data>' in page
     assert "Worth 107,500.00 USD As the API" in text_of(page)
     # Balances first: whoever answers for the money does not look for polls.
