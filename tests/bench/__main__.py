@@ -18,6 +18,7 @@ from tests.bench import (
     page,
     polling,
     scrape,
+    shards,
     soak,
     start,
     targets,
@@ -34,7 +35,7 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "soak": soak.measure,
     "targets": targets.measure,
 }
-BY_NAME_ONLY: dict[str, Callable[[bool], None]] = {"fuzz": fuzz.measure}
+BY_NAME_ONLY: dict[str, Callable[[bool], None]] = {"fuzz": fuzz.measure, "shards": shards.measure}
 
 
 def main() -> None:

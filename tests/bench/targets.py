@@ -72,7 +72,8 @@ class _Answering(httpx.AsyncBaseTransport):
         if self.requests == self._awaited:
             self._came.set()
         content = self._rows if "/vaults/" in request.url.path else self._total
-        return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
+        headers = {"content-type": "application/json"}
+        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(content))
 
     async def until(self, requests: int) -> None:
         """Wait for the last of so many requests."""
@@ -119,6 +120,8 @@ async def _request(exporter: Exporter, api: _Answering) -> str:
     seconds = (time.process_time() - began) / (api.requests - first)
     polling.cancel()
     await asyncio.wait({polling})
+    failing = [state for state in exporter.store.states() if state.failure]
+    assert not failing, failing[0]
     return f"{seconds * 1000:.2f} ms"
 
 
