@@ -126,6 +126,10 @@ def test_a_request_is_counted_by_its_status_and_timed() -> None:
     assert value(telemetry, "api_request_duration_seconds_count", endpoint=no_answer) == 0
 
 
+def test_the_buckets_stay_as_queries_know_them() -> None:
+    assert DURATION_BUCKETS == (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
 def test_the_buckets_reach_beyond_the_default_timeout() -> None:
     assert DURATION_BUCKETS[-1] > 10.0
 
