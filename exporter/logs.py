@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
+from exporter.events import RECENT
 from exporter.terminal import without_controls
 
 Level = Literal["debug", "info", "warn", "error"]
@@ -64,8 +65,9 @@ def configure(level: Level, format_: LogFormat) -> None:
 
     stderr = _stderr(gap)
     structlog.configure(
-        processors=[*processors, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        processors=[*processors, _keep, _only_from(_LEVELS[level]), renderer],
+        # What is kept in memory does not depend on what the log shows.
+        wrapper_class=structlog.make_filtering_bound_logger(min(_LEVELS[level], logging.INFO)),
         logger_factory=structlog.WriteLoggerFactory(file=stderr),
         cache_logger_on_first_use=False,
     )
@@ -78,6 +80,23 @@ def configure(level: Level, format_: LogFormat) -> None:
     )
     # Never lower, whatever the level: httpx and httpcore log requests with their headers, and so the key, below it.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _only_from(level: int) -> Processor:
+    """Return what drops an event that is less severe than `level`."""
+
+    def shown(_logger: object, _method: str, event: EventDict) -> EventDict:
+        if _LEVELS[event["level"]] < level:
+            raise structlog.DropEvent
+        return event
+
+    return shown
+
+
+def _keep(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Keep an event in memory, if it tells of a change."""
+    RECENT.keep(event)
+    return event
 
 
 def _without_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:

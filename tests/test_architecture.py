@@ -23,6 +23,7 @@ ROOMS: Final[Mapping[str, str]] = {
         (
             "exporter.clocks",
             "exporter.durations",
+            "exporter.events",
             "exporter.logs",
             "exporter.shard",
             "exporter.signals",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from exporter.events import RECENT
 from exporter.logs import Level, LogFormat, configure, get_logger, hide_with
 from tests.logfmt import read_line
 
@@ -101,6 +102,18 @@ def test_what_is_less_severe_than_the_level_is_not_shown(
     for name in ("debug", "info", "warning", "error"):
         getattr(log, name)("something_happened")
     assert [json.loads(line)["level"] for line in lines(capsys)] == shown
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warn", "error"])
+def test_changes_are_kept_in_memory_whatever_the_log_shows(
+    level: Level, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(level, "json")
+    get_logger().info("lease_acquired", lease=f"of-{level}")
+    shown = lines(capsys)
+    assert bool(shown) == (level in {"debug", "info"})
+    event = RECENT.last("lease")[0]
+    assert (event.name, event.facts) == ("lease_acquired", {"lease": f"of-{level}"})
 
 
 @pytest.mark.parametrize("format_", ["logfmt", "json"])

@@ -8,7 +8,8 @@ from typing import Final
 
 BACKLOG: Final = 2048
 RESERVED_PATHS: Final = (
-    *("/", "/help", "/runbooks", "/api/v1/targets", "/api/v1/balances"),
+    *("/", "/help", "/runbooks", "/events"),
+    *("/api/v1/targets", "/api/v1/balances", "/api/v1/events"),
     *("/-/healthy", "/-/ready", "/-/reload", "/-/poll"),
 )
 RESERVED_FOLDERS: Final = (

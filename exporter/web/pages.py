@@ -2,14 +2,16 @@
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from exporter.events import MOST_KEPT, SUBJECTS, RecentEvents, Subject
 from exporter.resources import RESOURCES
 from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
 from exporter.web.balance_table import balance_table_of
 from exporter.web.discovery_table import discovery_told
 from exporter.web.drawing import chart
 from exporter.web.error_help import ADVICE, advice
+from exporter.web.event_rows import event_row_of
 from exporter.web.formatting import FILTERS
 from exporter.web.row import row_of
 from exporter.web.runbooks import Runbook, address_of, runbooks
@@ -17,6 +19,8 @@ from exporter.web.view import COLUMNS, PAUSED, Part, View
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+EVENTS: Final = "/events"
 
 
 class Pages:
@@ -61,6 +65,21 @@ class Pages:
             table=balance_table_of(known),
             resource=RESOURCES[known.target.kind],
             advice=known.failure and advice(known.failure.type, known.failure.status),
+        )
+
+    def events(self, events: RecentEvents, subject: Subject | None) -> str:
+        """Return the page that tells what happened, of all subjects or of one."""
+        last = events.last(subject)
+        return self._page(
+            "events.html",
+            here=EVENTS,
+            since=events.since,
+            most=MOST_KEPT,
+            subject=subject,
+            subjects=SUBJECTS,
+            address=lambda name: f"{EVENTS}?subject={name}" if name else EVENTS,
+            rows=[event_row_of(event) for event in last[:MOST_KEPT]],
+            more=len(last[MOST_KEPT:]),
         )
 
     def help(self) -> str:

@@ -12,14 +12,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from exporter.events import RECENT, SUBJECTS, RecentEvents, Subject
 from exporter.metrics.exposition import Exposition, compressed
 from exporter.metrics.negotiation import accepts_gzip, negotiate
 from exporter.resources import RESOURCES
 from exporter.status.model import Status
 from exporter.threads import Worker
 from exporter.web.balances import MistakenQueryError, Wanted, balances_csv, balances_json
+from exporter.web.events_json import events_json
 from exporter.web.formatting import rfc3339
-from exporter.web.pages import Pages
+from exporter.web.pages import EVENTS, Pages
 from exporter.web.row import name_in_path
 from exporter.web.runbooks import FOLDER, runbooks
 from exporter.web.targets_json import targets_json
@@ -34,6 +36,7 @@ STATIC_FILES: Final = {
     "/static/refresh.js": "text/javascript; charset=utf-8",
     "/static/target.js": "text/javascript; charset=utf-8",
     "/static/balances.schema.json": "application/schema+json",
+    "/static/events.schema.json": "application/schema+json",
     "/static/targets.schema.json": "application/schema+json",
 }
 
@@ -77,7 +80,7 @@ class Site:
     """Answers from what `exporter` knows.
 
     reload: reloads the configuration and returns what is wrong with it, if anything; None where nobody may do that
-    over HTTP.
+    over HTTP. events: what happened.
     """
 
     def __init__(
@@ -86,10 +89,12 @@ class Site:
         telemetry_path: str,
         *,
         reload: Callable[[], Awaitable[str | None]] | None = None,
+        events: RecentEvents = RECENT,
     ) -> None:
         self._exporter = exporter
         self._telemetry_path = telemetry_path
         self._reload_configuration = reload
+        self._events = events
         self._pages = Pages(telemetry_path)
         # A page of thousands of targets takes a while to make. One thread, so that many readers never are many threads.
         self._maker = Worker("pages")
@@ -107,6 +112,8 @@ class Site:
                 Route(FOLDER.rstrip("/"), self._runbooks),
                 Route(FOLDER, self._runbooks),
                 Route(f"{FOLDER}{{name}}", self._runbook),
+                Route(EVENTS, self._events_page),
+                Route("/api/v1/events", self._events_json),
                 Route("/api/v1/targets", self._targets),
                 Route("/api/v1/balances", self._balances),
                 *(Route(path, self._static) for path in STATIC_FILES),
@@ -168,6 +175,14 @@ class Site:
     async def _targets(self, request: Request) -> Response:
         look, view = self._exporter.look(), View.of(request.query_params)
         return await self._made(request, JSON, lambda: targets_json(look(), view))
+
+    async def _events_page(self, request: Request) -> Response:
+        subject = _subject(request)
+        return await self._made(request, HTML, lambda: self._pages.events(self._events, subject))
+
+    async def _events_json(self, request: Request) -> Response:
+        subject = _subject(request)
+        return await self._made(request, JSON, lambda: events_json(self._events, subject))
 
     async def _balances(self, request: Request) -> Response:
         try:
@@ -286,6 +301,12 @@ async def _in_turns(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
         await asyncio.sleep(0)
+
+
+def _subject(request: Request) -> Subject | None:
+    """Return which events are asked for; whatever an address says, there is a page."""
+    asked = request.query_params.get("subject")
+    return next((subject for subject in SUBJECTS if subject == asked), None)
 
 
 def _header(request: Request, name: str) -> str:

@@ -29,6 +29,8 @@ PATHS: Final = (
     "/-/reload",
     "/api/v1/targets",
     "/api/v1/balances",
+    "/api/v1/events",
+    "/events",
     "/?sort=latency&order=desc&state=failing&org=Helix%20Fund&q=%3Cscript%3E",
     "/?q=<script>&sort=",
     "/?q=%00%ff",

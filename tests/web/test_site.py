@@ -168,6 +168,8 @@ def test_no_header_makes_a_scrape_fail(site: Site, accept: bytes) -> None:
         "/runbooks/KrakenCustodyDefect",
         "/api/v1/targets",
         "/api/v1/balances",
+        "/events",
+        "/api/v1/events",
         "/api/v1/balances?format=csv",
         *STATIC_FILES,
         "/metrics",
@@ -210,7 +212,8 @@ def test_metrics_are_where_the_flag_puts_them_and_not_elsewhere(exporter: Export
 
 
 @pytest.mark.parametrize(
-    "path", ["/", VAULT_PAGE, "/help", "/runbooks", "/api/v1/targets", *STATIC_FILES]
+    "path",
+    ["/", VAULT_PAGE, "/help", "/runbooks", "/events", "/api/v1/targets", *STATIC_FILES],
 )
 def test_pages_are_compressed_only_where_that_is_asked_for(site: Site, path: str) -> None:
     plain = ask(site, path, headers={"accept-encoding": "identity"})
@@ -268,6 +271,8 @@ def test_a_mistake_in_what_is_asked_for_is_told(site: Site) -> None:
         (VAULT_PAGE, "text/html; charset=utf-8"),
         ("/vaults/unknown", "text/html; charset=utf-8"),
         ("/help", "text/html; charset=utf-8"),
+        ("/events?subject=polling", "text/html; charset=utf-8"),
+        ("/api/v1/events", "application/json"),
         ("/api/v1/targets", "application/json"),
         ("/api/v1/balances", "application/json"),
         ("/api/v1/balances?format=csv", "text/csv; charset=utf-8; header=present"),
@@ -286,7 +291,7 @@ def test_every_file_that_a_page_wants_is_there(site: Site) -> None:
 
 
 def test_no_page_has_what_the_content_security_policy_forbids(site: Site) -> None:
-    for page in ("/", "/?q=x&state=up", VAULT_PAGE, "/help", "/vaults/unknown"):
+    for page in ("/", "/?q=x&state=up", VAULT_PAGE, "/events", "/help", "/vaults/unknown"):
         text = ask(site, page).text
         assert not re.search(r"<style|<[^>]* style=|<[^>]* on[a-z]+=|javascript:", text)
         assert re.findall(r"<script.*?</script>", text) in (

@@ -1,4 +1,4 @@
-// Keeps the page of a target fresh by fetching it again and exchanging what has changed, so that whatever has the focus
+// Keeps the page of a target, or of what happened, fresh by fetching it again and exchanging what has changed, so that whatever has the focus
 // or was scrolled stays; without this file the page is complete.
 "use strict";
 
@@ -10,7 +10,7 @@ async function refresh() {
   clearTimeout(refreshing);
   let told = "Data may be out of date: the exporter is not responding.";
   try {
-    const answer = await fetch(location.origin + location.pathname);
+    const answer = await fetch(location.origin + location.pathname + location.search);
     if (answer.status === 404) told = "Data may be out of date: this target was removed from the configuration.";
     if (!answer.ok) throw new Error(`the exporter answered ${answer.status}`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
