@@ -1,4 +1,4 @@
-"""`/api/v1/events`: what happened, for programs. `static/events.schema.json` documents it; moments are RFC 3339 in UTC."""
+"""`/api/v1/events`: what happened, for programs. `static/events.schema.json` documents it; times are RFC 3339."""
 
 import json
 
