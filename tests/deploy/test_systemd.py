@@ -97,4 +97,4 @@ def test_the_readme_installs_what_the_unit_starts() -> None:
     environment = str(Path(PROGRAM).parents[1])
     assert f"python3 -m venv {environment}\n" in README
     (directory,) = settings()["WorkingDirectory"]
-    assert f" {directory}/config.yaml\n" in README
+    assert f" >{directory}/config.yaml\n" in README
