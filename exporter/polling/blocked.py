@@ -1,4 +1,4 @@
-"""Targets that are due and cannot be polled: shown as failing with what keeps them from it, soonest due first."""
+"""Targets that are due but cannot be polled: shown as failing, with the reason, earliest due first."""
 
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
@@ -9,11 +9,11 @@ from exporter.polling.pause import Cause
 from exporter.polling.schedule import Entry
 
 MOST_AT_ONCE: Final = 100
-"""Targets that are shown in one go: each is a log event, and thousands may be due when a key is refused."""
+"""Maximum targets shown at a time: each is a log event, and thousands may be due when a key is refused."""
 
 
 class _Blocked:
-    """The targets of a credential that do not show `type_` yet, by when they are due."""
+    """The targets of a credential that do not show error type `type_` yet, ordered by due time."""
 
     def __init__(self, type_: str, entries: Iterable[Entry]) -> None:
         self.type = type_
@@ -25,10 +25,10 @@ class _Blocked:
         heappush(self._due, self._item(entry))
 
     def take(self, due_by: float) -> Entry | None:
-        """Return the next that was due at `due_by` and still waits, None where there is none."""
+        """Return the next target that was due by `due_by` and is still waiting, or None."""
         while self._due and self._due[0][0] <= due_by:
             due, _, entry = heappop(self._due)
-            # One that has moved since was added once more.
+            # A target that has moved since then was added again.
             if entry.place.due == due and not entry.place.is_sending and not entry.is_dropped:
                 return entry
         return None
@@ -39,16 +39,16 @@ class _Blocked:
 
 
 class BlockedTargets:
-    """Looks, at each moment, only at targets that have become due or have moved since."""
+    """Shows blocked targets; each call looks only at those that have become due or moved since the last one."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._by_credential: dict[str, _Blocked] = {}
 
     def show(self, now: float, patience: float) -> bool:
-        """Show the next of those that are due; return whether there are more.
+        """Show the next blocked targets; return whether there are more.
 
-        patience: seconds for which a target has its turn soon while its credential's requests have no answer.
+        patience: seconds that an overdue target waits before it is shown while its credential's requests get no answer.
         """
         causes: dict[str, tuple[Cause, float]] = {}
         paused = set()
@@ -57,14 +57,14 @@ class BlockedTargets:
                 paused.add(name)
                 causes[name] = cause, now
             elif credential.silence.is_total and credential.silence.cause:
-                # Who has its turn soon is not blocked: some targets that fail at once must not make all others fail.
+                # A target whose turn is near is not blocked: a few quick failures must not make all targets fail.
                 causes[name] = credential.silence.cause, now - patience
         self._parts.results.paused(frozenset(paused))
         self._follow({name: cause.type for name, (cause, _) in causes.items()})
         return any(self._show(name, *cause) for name, cause in causes.items())
 
     def _follow(self, types: dict[str, str]) -> None:
-        """Know the targets of the credentials that are blocked, each with the type of what blocks it."""
+        """Track the targets of blocked credentials. types: the error type that blocks each, by credential."""
         schedule = self._parts.schedule
         moved = schedule.take_moved()
         self._by_credential = {

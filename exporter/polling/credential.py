@@ -1,4 +1,4 @@
-"""A credential's way to the API: its client, its pauses, its own rate limit, and how many requests it may have out."""
+"""A credential at run time: its client, pause, own rate limit and requests in flight."""
 
 import asyncio
 import math
@@ -25,12 +25,14 @@ SLOW_SHARE: Final = 0.1
 
 @dataclass(slots=True, eq=False)
 class Credential:
-    """One credential at work.
+    """A credential at run time.
 
-    own_budget: the limit of the key's own, besides the common one, if it has any. slow_turn_at: when targets that are
-    slow to fail have their turn again, whoever else wants it, in monotonic seconds. generation: counts the secrets and
-    API settings it has had. secrets_problem: why its secrets could not be read again, if so. nonce_watch: of these
-    secrets. silence: what of its requests had no answer.
+    own_budget: the key's own rate limit in addition to the common one, or None.
+    slow_turn_at: monotonic seconds after which slow targets have a turn again even if others wait.
+    generation: incremented when its secrets or API settings change.
+    secrets_problem: why its secrets could not be reloaded; empty if they could.
+    nonce_watch: evidence of nonce conflicts with the current secrets.
+    silence: its latest requests without a response.
     """
 
     name: str
@@ -48,8 +50,8 @@ class Credential:
     silence: Silence = field(default_factory=Silence)
 
     def ready_at(self, now: float) -> float:
-        """Return when a request may go: infinity where that takes an answer first."""
-        # One after the other while nothing is answered, until something is.
+        """Return when a request may be sent; infinity if it needs a response first."""
+        # One at a time while nothing is answered.
         most = 1 if self.silence.is_total else self.settings.max_in_flight
         if self.in_flight >= most:
             return math.inf
@@ -57,10 +59,10 @@ class Credential:
         return max(own, self.pause.ends_at())
 
     def deprioritise_slow(self, sent_at: float, now: float) -> bool:
-        """Return whether a request took so long to fail that its target gives way to the others of its key.
+        """Return whether a request took so long to fail that its target yields to others of its key.
 
-        A nonce must arrive before the next one is sent, so a request that runs into its deadline keeps all others of
-        its key waiting. Those that fail in this way get the time that nobody else wants, and at least a tenth of it.
+        A nonce must arrive before the next one is sent, so a request that times out blocks all others of its key.
+        Targets that fail this way get the time that no other target needs, and at least a tenth of all time.
         """
         lost = now - sent_at
         if lost <= SLOW_SECONDS:
@@ -69,9 +71,9 @@ class Credential:
         return True
 
     def check_nonce_conflict(self, error: CustodyError, watch: NonceWatch, now: float) -> None:
-        """Log that somebody else uses the key, or that our nonces are behind, where `error` completes the evidence.
+        """Log that another program uses the key, or that our nonces are too small, once `error` completes the evidence.
 
-        watch: the one from before the request. Of several requests under way, a later one may overtake.
+        watch: the one from before the request. With several requests in flight, a later one may overtake it.
         """
         if not error.refuses_nonce or (watch.has_accepted and self.settings.max_in_flight > 1):
             return
@@ -97,10 +99,10 @@ class Credential:
             )
 
     def reload(self, new: "Credential", change: CredentialChange, now: float) -> None:
-        """Go on as `new`, which was built for the same credential after a reload.
+        """Adopt the settings of `new`, the same credential after a reload.
 
-        What is under way stays counted. A pause goes on, unless what it was about is not what it was. A lockout is
-        about the key, whatever its secret.
+        Requests in flight stay counted. A pause continues unless its cause may have changed. A lockout applies to the
+        key, whatever its secret.
         """
         if change.is_renewed:
             if not self.pause.is_lockout or change.is_another_key:
@@ -117,21 +119,21 @@ class Credential:
         self.connect, self.client = new.connect, new.client
 
     async def read_secrets_again(self) -> None:
-        """Use what the secret files hold now: they may have been put right since the API refused what they held.
+        """Reload the secret files, which may have been corrected since the API refused the old secrets.
 
-        Files that cannot be used leave everything as it is.
+        If they cannot be used, the old secrets stay in use.
         """
         settings = self.settings
         try:
             secrets = await asyncio.to_thread(settings.read)
         except (SecretError, ConfigError) as error:
-            # Asked at each refusal: said once for as long as it is the same.
+            # Called at every refusal; the same problem is logged once.
             if str(error) != self.secrets_problem:
                 log.error("secrets_unusable", credential=self.name, problem=str(error))  # noqa: TRY400 - an expected fault: its message says it all
             self.secrets_problem = str(error)
             return
         self.secrets_problem = ""
-        # A reload may have read them meanwhile, from elsewhere.
+        # A configuration reload may have replaced them in the meantime.
         if settings is self.settings and secrets != self.secrets:
             old, self.secrets, self.client = self.client, secrets, self.connect(secrets)
             self.generation += 1
@@ -142,13 +144,13 @@ class Credential:
 
 
 def warn_of_unusual_secret(name: str, secrets: Secrets) -> None:
-    """Log that a secret cannot be one of Kraken's, and nothing of it."""
+    """Log that a secret does not look like one of Kraken's, without showing any of it."""
     if problem := unusual(secrets):
         log.warning("secret_unusual", credential=name, problem=f"the API secret {problem}")
 
 
 def warn_of_open_files(name: str, settings: CredentialSettings) -> None:
-    """Log which secret files every user of this machine can read."""
+    """Log secret files that every user of this machine can read."""
     for field_, file in settings.files_open_to_all().items():
         log.warning(
             "secret_file_readable",

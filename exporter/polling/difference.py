@@ -1,4 +1,4 @@
-"""What a reload changes: one difference of what holds and what was read, as a value that is applied in one place."""
+"""What a reload changes: the difference of two configurations, as one value that is applied in one place."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from exporter.resources.target import Target, TargetChange, compare
 
 
 class Loaded(NamedTuple):
-    """A configuration as it was read. secrets: what it names, by the name of the credential."""
+    """A configuration as it was read. secrets: by the name of the credential."""
 
     settings: Settings
     plan: Plan
@@ -18,11 +18,12 @@ class Loaded(NamedTuple):
 
 
 class CredentialChange(NamedTuple):
-    """A credential as it goes on.
+    """A credential after a reload.
 
-    old: its name until now, None for a new one. is_renewed: whether its requests are tried at once, as their secrets or
-    way to the API were not tried before. is_another_key: whether a lockout is not about its key. has_another_limit:
-    whether the limit of its own is not what it was.
+    old: its previous name, None for a new one.
+    is_renewed: whether failed requests are retried at once, because its secrets or its way to the API changed.
+    is_another_key: whether its API key changed, so that a lockout no longer applies.
+    has_another_limit: whether its own rate limit changed.
     """
 
     new: str
@@ -34,10 +35,12 @@ class CredentialChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Everything in which one configuration differs from the one before.
+    """All that differs between a configuration and the previous one.
 
-    targets: what is polled from now on, in order. gone: what is polled no more. credentials: those from now on; the
-    others leave. rate_limit: the one for all, where it is not what it was.
+    targets: those polled from now on, in order.
+    gone: targets that are no longer polled.
+    credentials: those in use from now on; all others are removed.
+    rate_limit: the new common limit, None if unchanged.
     """
 
     targets: tuple[TargetChange, ...]
@@ -47,7 +50,7 @@ class Difference:
 
 
 def difference_of(old: Loaded, new: Loaded) -> Difference:
-    """Return what changes from `old` to `new`."""
+    """Return the difference between `old` and `new`."""
     targets, gone = compare(old.plan.targets, new.plan.targets)
     limit, is_elsewhere = new.settings.api.rate_limit, _way(old.settings) != _way(new.settings)
     names = credential_names(old.secrets, new.secrets)
@@ -82,10 +85,10 @@ def _change(
 
 
 def credential_names(old: Mapping[str, Secrets], new: Mapping[str, Secrets]) -> dict[str, str]:
-    """Return the name that each credential of `new` had until now, if it was there.
+    """Return the previous name of each credential of `new` that existed before.
 
-    All keys come before any name: where an old name goes to a new key, the old key may have a name of its own, and
-    what is under way with it must stay counted there.
+    Keys are matched before names: when an old name is given to a new key, the old key may have a new name, and its
+    requests in flight must stay counted there.
     """
     by_key = {secrets.api_key: name for name, secrets in old.items()}
     names = {
@@ -98,7 +101,7 @@ def credential_names(old: Mapping[str, Secrets], new: Mapping[str, Secrets]) -> 
 
 
 def _way(settings: Settings) -> tuple[object, ...]:
-    """Return what of the settings may have been why requests failed."""
+    """Return the settings that may have made requests fail."""
     api = settings.api
     return (
         api.base_url,

@@ -1,4 +1,4 @@
-"""What is told of what was found: each change once, and of very many only some."""
+"""Logs what discovery changed: each change once, and only some of very many."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -32,13 +32,13 @@ _EVENTS: Final[Mapping[str, _Events]] = {
         lambda **facts: log.info("organization_renamed", **facts),
     ),
 }
-"""By the kind of what a list has. Lists themselves, and what else there is to poll of it, come and go with it."""
+"""By the kind of resource listed. Lists and other targets that depend on it come and go with it."""
 
 
 def log_discoveries(
     changes: Sequence[TargetChange], gone: Sequence[Target], before: Inventory, after: Inventory
 ) -> None:
-    """Log what a list has changed of what is polled."""
+    """Log the targets that a list added, removed or renamed."""
     for kind, events in _EVENTS.items():
         own = [it for it in changes if it.new.kind == kind]
         _each(events.discovered, [(new, {}) for new, old in own if old is None])

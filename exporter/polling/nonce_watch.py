@@ -1,4 +1,4 @@
-"""Tells from the nonces that the API accepts and refuses whether somebody else uses the key: arithmetic without I/O."""
+"""Detects from accepted and refused nonces that another program uses the key: arithmetic without I/O."""
 
 from collections import deque
 from typing import Final
@@ -8,15 +8,15 @@ EPISODE_SECONDS: Final = 3600.0
 
 
 class NonceWatch:
-    """What became of the nonces of one key, whose requests go one after the other.
+    """The nonces of one key, whose requests are sent one at a time.
 
-    The API refuses a nonce that is not larger than the last one it accepted from the key. Ours always grow, so once
-    it has accepted one of them, it can refuse a later one only because a larger one came from somebody else. Until
-    then it may have been this exporter before a restart, with a clock that was ahead or a finer unit.
-    has_accepted: which of the two it is.
+    The API refuses a nonce that is not larger than the last one it accepted from the key. Ours always grow, so once it
+    has accepted one of them, it can refuse a later one only because another program sent a larger one. Before that, the
+    larger one may be from this exporter before a restart, with a clock that was ahead or a finer unit. `has_accepted`
+    tells the two cases apart.
 
-    A gateway that sends a request on twice looks the same, but not often: three refusals within an hour are told, and
-    not again until an hour has passed without any. All times are monotonic seconds.
+    A gateway that forwards a request twice looks the same, but is rare: three refusals within an hour are reported, and
+    not again until an hour without any has passed. All times are monotonic seconds.
     """
 
     def __init__(self) -> None:
@@ -25,17 +25,17 @@ class NonceWatch:
         self._is_told = False
 
     def accepted(self) -> None:
-        """Note that the API has answered a request with what was asked for."""
+        """Record that a request succeeded."""
         if not self.has_accepted:
             self.has_accepted = True
-            # Those before say that our nonces were behind, nothing about anybody else.
+            # Earlier refusals mean that our nonces were too small, not that the key is shared.
             self._refusals.clear()
             self._is_told = False
 
     def refused(self, now: float) -> bool:
-        """Note that the API refused a nonce, and return whether it is time to tell what that says.
+        """Record that the API refused a nonce; return whether that is to be reported now.
 
-        It says that the key is shared where a nonce was accepted before, else that all of ours are behind.
+        It means that the key is shared if a nonce was accepted before, else that all of ours are too small.
         """
         if self._refusals and now - self._refusals[-1] >= EPISODE_SECONDS:
             self._is_told = False
@@ -48,5 +48,5 @@ class NonceWatch:
         return is_news
 
     def says_shared(self, now: float) -> bool:
-        """Return whether it was told that the key is shared, and a refusal since then is less than an hour old."""
+        """Return whether the key was reported as shared and the last refusal is less than an hour old."""
         return self.has_accepted and self._is_told and now - self._refusals[-1] < EPISODE_SECONDS

@@ -1,4 +1,4 @@
-"""What an operator may ask for: to poll now what would be polled later, as far as nobody is harmed by it."""
+"""Polls on demand: what an operator may have polled ahead of schedule without harm."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping
@@ -18,11 +18,12 @@ MOST_NAMED: Final = 10
 
 @dataclass(slots=True)
 class OnDemand:
-    """What came of asking for polls. Times are monotonic seconds.
+    """The result of asking for polls. Times are monotonic seconds.
 
-    to_wall: Unix seconds less monotonic ones. polled: what is polled as soon as the budget allows, or is under way.
-    too_soon: what was asked for less than a minute ago. paused: why targets are not polled, with when that ends (None
-    while a request tries), and how many.
+    to_wall: Unix seconds minus monotonic seconds.
+    polled: targets that are polled as soon as the budget allows, or are being polled.
+    too_soon: targets that were asked for less than a minute ago.
+    paused: number of targets by why they are not polled and when that ends (None during a trial request).
     """
 
     to_wall: float = 0.0
@@ -32,7 +33,7 @@ class OnDemand:
 
     @property
     def is_in_vain(self) -> bool:
-        """Whether there was something to poll, and none of it may be polled now."""
+        """Whether targets were asked for and none of them may be polled now."""
         return not self.polled and bool(self.too_soon or self.paused)
 
     def leave_paused(self, why: str, pause: Pause) -> None:
@@ -42,7 +43,7 @@ class OnDemand:
         self.paused[key] = self.paused.get(key, 0) + 1
 
     def lines(self) -> Iterable[str]:
-        """Yield what came of it, for people."""
+        """Yield the result as text, line by line."""
         if self.polled:
             yield f"Will be polled as soon as the budget allows: {_names(self.polled)}."
         if self.too_soon:
@@ -57,10 +58,10 @@ class OnDemand:
 def poll_on_demand(
     entries: Iterable[Entry], credentials: Mapping[str, Credential], pause_of_all: Pause, at: Moment
 ) -> OnDemand:
-    """Let `entries` be polled before all others, in spite of their back-off and of the pause of a refused credential.
+    """Poll `entries` before all others, despite their back-off and the pause of a refused credential.
 
-    That pause ends early, for one trial request. A pause of everything and a lockout go on: what the API asked
-    for is not ours to shorten. Each target, and each credential's pause, at most once a minute.
+    That pause ends early, for one trial request. A pause of everything and a lockout continue: the API asked for them.
+    Each target, and each credential's pause, at most once a minute.
     """
     now = at.monotonic
     asked = OnDemand(to_wall=at.wall - now)
@@ -84,7 +85,7 @@ def poll_on_demand(
 
 
 def _hurry(entry: Entry, now: float) -> bool:
-    """Let its next request go first; return whether that was done."""
+    """Give its next request priority; return whether that was allowed."""
     if hurried := entry.place.hurried(now):
         entry.move(hurried)
     return hurried is not None

@@ -1,4 +1,4 @@
-"""The parts that take the loop's decisions, which it shares with its requests and with whoever shows its status."""
+"""The parts that take the poller's decisions, shared by its loop, its requests and the status pages."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -14,15 +14,19 @@ from exporter.resources.resource import Ask, Exposable
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a poller is made of.
+    """The parts of a poller.
 
-    may_send: whether a request may go now, as far as other processes go. nonce_refused: told that the API has seen a
-    larger nonce.
-    credentials: by name. asking: by the kind of target. pause_of_all: of every credential at once. waited: told the
-    seconds in which a request waited for the budget alone. heard: told each answer once it is published, as it may say
-    what else there is to poll.
-    monotonic: the event loop's own clock, in seconds. moment: all clocks; clocks: what they tell together. chance: a
-    number from 0 up to 1, anew at each call.
+    may_send: returns whether this process, rather than another, may send requests now.
+    nonce_refused: called when the API has seen a larger nonce.
+    credentials: by name.
+    asking: by the kind of target.
+    pause_of_all: the pause of every credential at once.
+    waited: called with the seconds that a request waited for the budget alone.
+    heard: called with each answer once it is published; it may list further targets.
+    monotonic: the event loop's clock, in seconds.
+    moment: reads all clocks.
+    clocks: detects jumps between them.
+    chance: returns a new random number in [0, 1) at each call.
     """
 
     may_send: Callable[[], bool]

@@ -4,16 +4,16 @@ import math
 from typing import Final, NamedTuple
 
 BETWEEN_TRIES_SECONDS: Final = 60.0
-"""Between two requests that somebody asks for in spite of a pause or a back-off."""
+"""Minimum time between two requests on demand despite a pause or a back-off."""
 SHORTEST_PAUSE_SECONDS: Final = 1.0
 LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
-"""An absurd `Retry-After` must not silence the exporter for good; one request in an hour does no harm."""
+"""An absurd `Retry-After` must not silence the exporter for good; one request an hour does no harm."""
 
 
 class Cause(NamedTuple):
-    """Why nothing may be sent: an error's type, the API's own words or the library's, and the HTTP status, if any.
+    """Why nothing may be sent: the error's type, its message from the API or a library, and the HTTP status, if any.
 
-    is_lockout: whether each further try would begin it anew, so that nobody may end its pause early.
+    is_lockout: whether each further try would restart it, so that its pause must not end early.
     """
 
     type: str
@@ -23,12 +23,14 @@ class Cause(NamedTuple):
 
 
 class Pause:
-    """Active for a number of seconds, after which one trial request goes before all others.
+    """A pause, after which one trial request is sent before all others.
 
-    Each is twice as long as the one before, from `first` to `longest` seconds, until a request gets through; only the
-    first of a row is shorter if the API says so.
-    cause: why the last request was refused, or not answered, None while it is not active. since: when the first of the
-    pauses in a row began, None while it is not active. All times are monotonic seconds.
+    Each pause is twice as long as the previous one, from `first` to `longest` seconds, until a request gets through;
+    only the first of a series may be shorter, if the API says so.
+    All times are monotonic seconds.
+
+    cause: why the last request was refused or not answered, None while inactive.
+    since: when the first pause of the series began, None while inactive.
     """
 
     def __init__(self, first: float, longest: float) -> None:
@@ -44,28 +46,28 @@ class Pause:
 
     @property
     def is_active(self) -> bool:
-        """Whether requests wait for its end, or for the answer to its trial request."""
+        """Whether requests wait for its end or for the response to its trial request."""
         return self._began_at is not None
 
     @property
     def is_lockout(self) -> bool:
-        """Whether it is active because of a lockout, which each further try would begin anew."""
+        """Whether it is active because of a lockout, which each further try would restart."""
         return self.cause is not None and self.cause.is_lockout
 
     def ends_at(self) -> float:
-        """Return when the next request may go: 0 if it is not active, infinity while a trial request is under way."""
+        """Return when the next request may be sent: 0 while inactive, infinity during a trial request."""
         if self._began_at is None:
             return 0.0
         return math.inf if self._is_on_trial else self._ends_at
 
     def request_sent(self) -> None:
-        """Note that a request goes now; if the pause is active, it is the trial request."""
+        """Record that a request is sent now; if the pause is active, it is the trial request."""
         self._is_on_trial = self._began_at is not None
 
     def end_early(self, now: float) -> bool:
-        """Let the trial request go now; return whether that was done.
+        """Allow the trial request now; return whether that was done.
 
-        Not during a lockout, and not twice within a minute: a key that is refused in a row gets locked out.
+        Refused during a lockout, and for a minute after the last time: repeated refusals lock the key out.
         """
         is_over = self._began_at is None or self._is_on_trial
         is_too_soon = now - self._ended_early_at < BETWEEN_TRIES_SECONDS
@@ -82,10 +84,10 @@ class Pause:
         now: float,
         retry_after: float | None = None,
     ) -> bool:
-        """Begin because a request that was sent at `sent_at` was refused; return whether that is a new pause.
+        """Begin because a request sent at `sent_at` was refused; return whether that is a new pause.
 
-        `retry_after`: the seconds for which the API asked, if it did. Requests that were already under way when
-        the pause began tell nothing new. A lockout lasts for the longest pause at once.
+        Requests that were already in flight when the pause began tell nothing new. A lockout lasts for the longest
+        pause at once. retry_after: the seconds that the API asked for, if it did.
         """
         if self._began_at is not None and sent_at < self._began_at:
             return False
@@ -98,7 +100,7 @@ class Pause:
         elif is_first and not cause.is_lockout:
             wanted = retry_after
         else:
-            # One that says "at once" each time would be asked each second for ever.
+            # An API that always says "at once" would be asked every second for ever.
             wanted = max(retry_after, self._seconds)
         self.cause = cause
         self.since = now if self.since is None else self.since
@@ -108,16 +110,16 @@ class Pause:
         return True
 
     def forget(self) -> None:
-        """Be as at the start."""
+        """Reset to the initial state."""
         self._began_at = self.since = self.cause = None
         self._seconds = 0.0
         self._is_on_trial = False
 
     def settle(self, sent_at: float, *, answered: bool, cause: Cause | None = None) -> bool:
-        """Note that a request ended without being refused; return whether that ended the pause.
+        """Record that a request ended without being refused; return whether that ended the pause.
 
-        Only an answer ends it, and only one to a request that was sent since the pause began. cause: why no answer
-        came, if none did; from then on that is the cause of the pause.
+        Only a response ends it, and only to a request sent since the pause began. cause: why there was no response, if
+        so; it becomes the cause of the pause.
         """
         if self._began_at is None or sent_at < self._began_at:
             return False

@@ -1,4 +1,4 @@
-"""What the outcome of a request means for the pauses: which begins, which ends, and what the log says of it."""
+"""What the outcome of a request means for pauses: which one begins or ends, and what is logged."""
 
 from exporter.config import ALL_CREDENTIALS
 from exporter.custody.errors import BLOCKED_TYPE, CustodyError, Delivery, Reaction
@@ -12,25 +12,25 @@ log = get_logger()
 
 
 class Pauses:
-    """The pause of everything and those of the credentials, as requests begin and end them."""
+    """Begins and ends the pause of everything and those of the credentials as requests end."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        # The target whose request a gateway refused, where that is the last that is known of the way to the API.
+        # The target whose request was blocked, if that was the last news of the way to the API.
         self._last_blocked: Target | None = None
 
     def request_sent(self, credential: Credential) -> None:
-        """Note that a request goes now."""
+        """Record that a request is sent now."""
         for pause, _ in self._observed(credential):
             pause.request_sent()
 
     def answered(self, credential: Credential, sent_at: float) -> None:
-        """Note that a request sent at `sent_at` succeeded."""
+        """Record that a request sent at `sent_at` succeeded."""
         self._last_blocked = None
         self._settle_all(credential, sent_at, answered=True)
 
     def unanswered(self, credential: Credential, sent_at: float) -> None:
-        """Note that a request sent at `sent_at` ended in a way that says nothing."""
+        """Record that a request sent at `sent_at` ended without telling anything about the API."""
         self._settle_all(credential, sent_at, answered=False)
 
     def failed(
@@ -43,7 +43,7 @@ class Pauses:
     ) -> None:
         """Pause what `error` asks for, or end the pauses that a request sent at `sent_at` got through.
 
-        generation: the credential's when it was sent; what is refused with older secrets says nothing of these.
+        generation: the credential's when it was sent; a refusal of older secrets says nothing about these.
         """
         if error.refuses_nonce:
             self._parts.nonce_refused()
@@ -62,12 +62,12 @@ class Pauses:
                     credential.pause.settle(sent_at, answered=False)
                 self._settle(*everything, sent_at, answered=True)
             case _:
-                # Whoever blocks a request has not looked at its key.
+                # What blocks a request has not checked its key.
                 answered = error.delivery is Delivery.ANSWERED and error.type != BLOCKED_TYPE
                 self._settle_all(credential, sent_at, answered=answered, cause=cause)
 
     def _is_all_blocked(self, target: Target, error: CustodyError) -> bool:
-        """Whether requests for two different targets in a row were blocked, or the trial request of a pause."""
+        """Whether two requests in a row for different targets were blocked, or the trial request of a pause."""
         if error.delivery is not Delivery.ANSWERED:
             return False
         before, self._last_blocked = self._last_blocked, None
@@ -85,7 +85,7 @@ class Pauses:
         sent_at: float,
         retry_after: float | None = None,
     ) -> None:
-        """Begin `pause`. Only a new pause, or a new reason for one that lasts, is a change worth a warning."""
+        """Begin `pause`. Log a warning only for a new pause or a new cause."""
         now, before = self._parts.monotonic(), pause.cause
         if not pause.begin(cause, sent_at, now, retry_after) or pause.since is None:
             return
@@ -104,7 +104,7 @@ class Pauses:
             log.warning("polling_paused", **facts)
 
     def _observed(self, credential: Credential) -> tuple[tuple[Pause, str], tuple[Pause, str]]:
-        """Return the pauses that a request with this credential observes, with their names in logs and metrics."""
+        """Return the pauses that apply to this credential's requests, with their names in logs and metrics."""
         return (self._parts.pause_of_all, ALL_CREDENTIALS), (credential.pause, credential.name)
 
     def _settle_all(
@@ -122,6 +122,6 @@ class Pauses:
 
 
 def cause_of(error: CustodyError) -> Cause:
-    """Return `error` as what keeps others from being polled."""
+    """Return `error` as the cause of a pause."""
     is_lockout = error.reaction is Reaction.LOCK_OUT
     return Cause(error.type, error.message, error.status, is_lockout)

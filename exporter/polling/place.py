@@ -1,4 +1,4 @@
-"""A target's place in the schedule: one immutable value, and what requests and reloads make of it, as arithmetic."""
+"""A target's place in the schedule: an immutable value, and how requests and reloads change it, as arithmetic."""
 
 import math
 from collections.abc import Callable
@@ -10,20 +10,26 @@ from exporter.polling.retry import Poll, back_off
 from exporter.resources.target import Target
 
 MADE_UP_FOR: Final = 0.1
-"""How much lateness a poll makes up for, in intervals."""
+"""Maximum lateness that a poll makes up for, in intervals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """When a target's next request may go, and how its polls went. Times are monotonic seconds.
+    """When a target's next request may be sent, and how its polls went. Times are monotonic seconds.
 
-    due: when its poll is, or was, due. ready_at: when its next request may go; later than `due` while a retry waits.
-    started_at, previous_start: when its last two polls began. poll: the one under way. is_sending: whether a
-    request of it is under way. is_retrying: whether its next request is another try after one that failed.
-    is_between_parts: whether a part of its answer was read and another one is asked for next.
-    is_polled: whether any poll has ended. is_failing: whether the last one failed. is_silent: whether the last one had
-    no answer. is_slow: whether its last request took long to fail, so that it gives way to others of its key.
-    refusals: polls in a row that make it back off. hurried_at: when somebody last asked for a poll of it.
+    due: when its poll is, or was, due.
+    ready_at: when its next request may be sent; later than `due` while a retry waits.
+    started_at, previous_start: when its last two polls began.
+    poll: the poll in progress.
+    is_sending: whether a request is in flight.
+    is_retrying: whether its next request is a retry.
+    is_between_parts: whether its next request is for a further part of the same answer.
+    is_polled: whether any poll has ended.
+    is_failing: whether the last poll failed.
+    is_silent: whether the last poll got no response.
+    is_slow: whether its last request took long to fail, so that it yields to others of its key.
+    refusals: polls in a row whose errors make it back off.
+    hurried_at: when a poll on demand was last asked for.
     """
 
     target: Target
@@ -43,41 +49,42 @@ class Place:
     hurried_at: float = -math.inf
 
     def overdue(self, now: float) -> float:
-        """Return how long it has been due, in intervals."""
+        """Return how long it has been due, in intervals of its own."""
         return (now - self.due_since) / self.target.interval
 
     @property
     def due_since(self) -> float:
-        """When it was due; a target never polled is overdue beyond measure.
+        """When it was due; -infinity for a target that was never polled, so that it goes first.
 
-        The rest of its first answer is not: the others' first polls need not wait for it.
+        Further parts of a first answer count from `due`, so that the first polls of other targets need not wait for
+        them.
         """
         return self.due if self.is_polled or self.is_between_parts else -math.inf
 
     @property
     def refresh_interval(self) -> float | None:
-        """Seconds between the beginnings of the last two polls, None before the second."""
+        """Seconds between the starts of the last two polls, None before the second."""
         if self.started_at is None or self.previous_start is None:
             return None
         return self.started_at - self.previous_start
 
     def was_found_after(self, other: "Place") -> bool:
-        """Whether it was never polled, and is due since a moment after `other` was."""
+        """Whether it was never polled and became due after `other` did."""
         return not self.is_polled and self.due > other.due
 
     def begun(self, poll: Callable[[], Poll], now: float) -> "Place":
-        """Return the place once a request goes out: the first of a new poll, or the next of the one under way."""
+        """Return the place after a request is sent: the first of a new poll, or the next of the poll in progress."""
         sending = replace(self, is_sending=True, is_retrying=False, is_between_parts=False)
         if self.poll is not None:
             return sending
         return replace(sending, poll=poll(), previous_start=self.started_at, started_at=now)
 
     def retried(self, at: float) -> "Place":
-        """Return the place where the poll goes on with another try; it is free for others until then."""
+        """Return the place while the poll waits for a retry at `at`."""
         return replace(self, is_sending=False, is_retrying=True, ready_at=at)
 
     def partly(self, now: float) -> "Place":
-        """Return the place where another part of the answer is asked for next, as soon as it has its turn."""
+        """Return the place when the next part of the answer is to be requested."""
         return replace(self, is_sending=False, is_slow=False, is_between_parts=True, ready_at=now)
 
     def finished(
@@ -88,10 +95,10 @@ class Place:
         no_earlier_than: float = -math.inf,
         no_later_than: float = math.inf,
     ) -> "Place":
-        """Return the place once the poll has ended; the next one is between these moments where they are given.
+        """Return the place after the poll ended; the next one is due between these moments, if they are given.
 
-        It is an interval after this one began. A little lateness is made up for, so that a target which has to wait
-        now and then is not read less often for it; to make up for more would favour some where all are late.
+        Otherwise it is due one interval after this one began. A little lateness is made up for, so that a target that
+        sometimes has to wait is not polled less often; more would favour some targets when all are late.
         """
         assert self.started_at is not None  # noqa: S101 - only a poll that began can end
         slack = self.target.interval * MADE_UP_FOR if self.is_polled else 0.0
@@ -111,28 +118,28 @@ class Place:
         )
 
     def first(self, now: float) -> "Place":
-        """Return the place from which its next request goes before all others; where one is under way, that is it."""
+        """Return the place from which its next request is sent before all others; unchanged while one is in flight."""
         return replace(self, due=-math.inf, ready_at=now, is_slow=False)
 
     def hurried(self, now: float) -> "Place | None":
-        """Return the first place for whoever asks for a poll, None where that is the second time in a minute.
+        """Return the first place for a poll on demand, None if the last one was less than a minute ago.
 
-        A back-off goes on where that fails too.
+        A back-off continues if this poll fails too.
         """
         if now - self.hurried_at < BETWEEN_TRIES_SECONDS:
             return None
         return replace(self.first(now), hurried_at=now)
 
     def due_by(self, now: float) -> "Place":
-        """Return the place in which it is due at `now` at the latest, unless its poll is under way."""
+        """Return the place in which it is due at `now` at the latest, unless its poll is in progress."""
         if self.poll is not None or max(self.due, self.ready_at) <= now:
             return self
         return replace(self, due=min(self.due, now), ready_at=min(self.ready_at, now))
 
     def kept(self, target: Target, now: float, *, is_renewed: bool) -> "Place":
-        """Return the place for `target`, the same resource after a reload: the same unless what changed is about that.
+        """Return the place for `target`, which is the same target after a reload, with what changed applied.
 
-        is_renewed: whether what failed with the credential is tried again.
+        is_renewed: whether failed polls of its credential are retried at once.
         """
         if target == self.target and not (is_renewed and self.is_failing):
             return self

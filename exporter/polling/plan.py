@@ -1,4 +1,4 @@
-"""The polling plan: what the configured intervals ask of the budget, and what each target gets of it."""
+"""The polling plan: what the configured intervals demand of the budget, and the interval that each target gets."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -15,20 +15,21 @@ from exporter.turns import at_once
 log = get_logger()
 
 SHORTEST_STALE_AFTER_SECONDS: Final = 300.0
-"""Where `polling.stale_after` is not configured."""
+"""Minimum if `polling.stale_after` is not configured."""
 
 
 def sending_rate(limit: RateLimit) -> float:
-    """Return the requests per second that the budget of `limit` can send, paced as `budget` does it."""
+    """Return the requests per second that the budget of `limit` allows, paced as in `budget`."""
     return max(1, limit.budget - 1) / limit.window
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A limit that is too small for what is asked of it.
+    """A rate limit that is smaller than the demand.
 
-    credential: whose own limit it is, None for the common one. demand, rate: requests per second, asked for and
-    budgeted; for the common limit without the credentials that their own slow more.
+    credential: the one with this limit, None for the common one.
+    demand, rate: requests per second, demanded and allowed; the common limit leaves out credentials that their own
+        limit slows more.
     """
 
     credential: str | None
@@ -37,18 +38,20 @@ class Shortage:
 
     @property
     def stretch(self) -> float:
-        """The factor by which intervals grow."""
+        """The factor by which intervals are stretched."""
         return self.demand / self.rate
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the configuration asks for and what it gets.
+    """What the configuration demands and what it gets.
 
-    demand, rate: requests per second, asked for and budgeted. demand_ratio: of the two, or of what a credential's
-    targets ask for and a limit of its own allows where that is tighter; above 1 polls are stretched. stretch: by
-    credential, the factor that its targets' intervals grow by; 1 where the budgets suffice. shortages: the limits that
-    do not suffice. configured_stale_after: seconds, None where it follows from the intervals.
+    demand, rate: requests per second, demanded and allowed.
+    demand_ratio: the largest ratio of demand to rate, of the common limit or of a credential's own; above 1 intervals
+        are stretched.
+    stretch: by credential, the factor by which its targets' intervals are stretched; 1 if the budgets suffice.
+    shortages: the limits that do not suffice.
+    configured_stale_after: seconds, None if it follows from the intervals.
     """
 
     targets: tuple[Target, ...]
@@ -60,13 +63,13 @@ class Plan:
     configured_stale_after: float | None = None
 
     def refresh_interval(self, target: Target) -> float:
-        """Return the seconds between polls of `target` while every request succeeds at once."""
+        """Return the seconds between polls of `target` while all requests succeed at the first try."""
         return target.interval * self.stretch[target.credential]
 
     def stale_after(self, target: Target) -> float:
-        """Return the seconds after which balances of `target` that were not read again are withdrawn.
+        """Return the age in seconds at which balances of `target` are withdrawn.
 
-        Infinity for a list: what it said holds until another one says otherwise.
+        Infinity for a list, which holds until it is read again.
         """
         if RESOURCES[target.kind].is_list:
             return math.inf
@@ -76,12 +79,12 @@ class Plan:
 
     @property
     def withdrawn_between_polls(self) -> tuple[Target, ...]:
-        """The targets that are planned to be read less often than `polling.stale_after` asks for."""
+        """The targets whose planned interval is longer than `polling.stale_after`."""
         return tuple(t for t in self.targets if self.refresh_interval(t) >= self.stale_after(t))
 
 
 def plan_of(settings: Settings, targets: tuple[Target, ...] | None = None) -> Plan:
-    """Work out the plan for `settings`. targets: what there is to poll, None before anything was found."""
+    """Return the plan for `settings`. targets: all targets, None before discovery."""
     if targets is None:
         targets = at_once(targets_of(at_once(inventory_of(settings, {}))))
     demands = _demands(targets, settings.credentials)
@@ -109,7 +112,7 @@ def plan_of(settings: Settings, targets: tuple[Target, ...] | None = None) -> Pl
 
 
 def log_warnings(plan: Plan) -> None:
-    """Log which limits are too small for the plan, and whether it lets balances become stale between two polls."""
+    """Log the limits that are too small, and whether balances become stale between two polls."""
     for shortage in plan.shortages:
         log.warning(
             "budget_too_small",
@@ -130,7 +133,7 @@ def log_warnings(plan: Plan) -> None:
 
 
 def _demands(targets: Iterable[Target], credentials: Iterable[str]) -> dict[str, float]:
-    """Return the requests per second that the targets of each credential ask for; of a shard it may have none."""
+    """Return the demand of each credential's targets in requests per second; in a shard it may have none."""
     demands = dict.fromkeys(credentials, 0.0)
     for target in targets:
         demands[target.credential] += target.requests / target.interval
@@ -142,8 +145,8 @@ def _shortages(
 ) -> tuple[Shortage, ...]:
     """Return the limits that are too small, the common one first.
 
-    A credential with a limit of its own may be slowed by that already, and then leaves the others more: the
-    rest of the common rate is shared by all who are not, at one factor.
+    A credential that its own limit slows more leaves more of the common rate to the others, which share it at one
+    factor.
     """
     own = {name: Shortage(name, demands[name], limit) for name, limit in own_rates.items()}
     slowed: set[str] = set()

@@ -1,6 +1,6 @@
-"""The loop that joins schedule, budget, pauses and clients: sends each request when it may go, and handles the outcome.
+"""The loop that joins schedule, budget, pauses and clients: sends each request when it may be sent.
 
-Those parts take every decision; the loop asks them, and reports to them what happened.
+The parts take every decision; the loop asks them and reports to them what happened.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from exporter.resources.target import Key
 log = get_logger()
 
 HEARTBEAT_SECONDS: Final = 1.0
-"""The loop comes round at least this often, so that its silence can be told from its patience."""
+"""Maximum time between two rounds of the loop, so that a stuck loop can be told from a waiting one."""
 STUCK_AFTER_SECONDS: Final = 30.0
 RESTART_SECONDS: Final = 1.0
 SHOWN_AFTER_SECONDS: Final = 5.0
-"""How long after its deadline a failed try shows, and a target that waits for its turn while nothing is answered."""
+"""How long after its deadline a failed try is shown, and a target that waits for its turn while nothing is answered."""
 
 
 class Poller:
-    """Polls all targets for as long as it runs."""
+    """Polls all targets until it is cancelled."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -42,7 +42,7 @@ class Poller:
         self._has_more_to_show = False
 
     async def run(self) -> None:
-        """Poll until cancelled. Whatever goes wrong in here is logged, and polling goes on."""
+        """Poll until cancelled. Unexpected exceptions are logged, and polling continues."""
         try:
             while True:
                 try:
@@ -54,9 +54,9 @@ class Poller:
             await self._requests.close()
 
     async def run_once(self, progress: Callable[[int, int], object]) -> None:
-        """Poll every target once, those that are found meanwhile too; give up where the API says to pause.
+        """Poll every target once, including those discovered meanwhile; give up targets that a pause blocks.
 
-        progress: told how many are done, and how many there are by now.
+        progress: called with the number of targets polled and the number known so far.
         """
         self._requests.is_single_round = True
         try:
@@ -74,7 +74,7 @@ class Poller:
         progress(self._parts.schedule.retired, len(self._parts.schedule))
 
     def trouble(self) -> str | None:
-        """Return why the poller makes no progress; None while it does, whatever the API answers."""
+        """Return why the poller is stuck, None if it is not, whatever the API answers."""
         now = self._parts.monotonic()
         if self._heartbeat is None:
             return "polling has not begun"
@@ -92,7 +92,7 @@ class Poller:
         return None
 
     def poll_now(self, keys: Container[Key]) -> OnDemand:
-        """Poll the targets with these keys as soon as may be; return which are, and which are not and why."""
+        """Poll the targets with these keys as soon as possible; return which are polled and why others are not."""
         parts = self._parts
         entries = [entry for entry in parts.schedule.entries if entry.target.key in keys]
         asked = poll_on_demand(entries, parts.credentials, parts.pause_of_all, parts.moment())
@@ -102,24 +102,24 @@ class Poller:
         return asked
 
     def reconsider(self) -> None:
-        """Look again at what may go: the parts are not what they were."""
+        """Check again what may be sent, after a change to the parts."""
         self._changed.set()
 
     def doubt(self, key: Hashable) -> None:
-        """Poll a target again at once, as its last answer may have been another's, and withdraw it if that fails."""
+        """Poll a target again at once, because its last answer may belong to another; withdraw it if that fails."""
         self._requests.doubt(key)
         self.reconsider()
 
     def bring_up_to_date(self) -> None:
-        """Change what time alone changes: balances that are too old are withdrawn, and failures shown when it is time.
+        """Apply what depends on time alone: withdraw balances that are too old, show overdue failures.
 
-        For whoever shows the states to call first, as this loop may have died.
+        Also called before states are shown, as this loop may be stuck.
         """
         self._looked_at = now = self._parts.monotonic()
         self._look_at_clocks()
         self._requests.withdraw_doubtful(now)
         self._parts.results.show_overdue_tries(now - self._patience())
-        # What keeps a standby from polling is no failure.
+        # A standby that does not poll has not failed.
         self._has_more_to_show = self._parts.may_send() and self._blocked.show(
             now, self._patience()
         )
@@ -147,7 +147,7 @@ class Poller:
         return self._heartbeat is not None
 
     async def _step(self) -> None:
-        """Send what may go now, then wait until something else may."""
+        """Send what may be sent now, then wait until something else may."""
         self._heartbeat = now = self._parts.monotonic()
         self._parts.usage.note(self._parts.budget.used(now), now)
         if self._has_more_to_show or now - self._looked_at >= HEARTBEAT_SECONDS:
@@ -160,7 +160,7 @@ class Poller:
                 await self._changed.wait()
 
     def _send_ready(self, now: float) -> float:
-        """Send every request that may go at `now`; return when to look again."""
+        """Send every request that may be sent at `now`; return when to check again."""
         parts = self._parts
         if not parts.may_send():
             self._waiting_since = None
@@ -187,7 +187,7 @@ class Poller:
         }
 
     def _is_done(self) -> bool:
-        """Whether `run_once` can do no more: every target was polled, or is paused."""
+        """Whether `run_once` has finished: every target was polled or is paused."""
         return self._parts.pause_of_all.is_active or all(
             self._parts.credentials[name].pause.is_active
             for name in self._parts.schedule.unfinished()

@@ -1,4 +1,4 @@
-"""One request and its outcome: sent when the loop says so; its answer is published, its place and slots given back."""
+"""One request and its outcome: publishes the answer or handles the failure, then releases its place and slots."""
 
 import asyncio
 import math
@@ -20,10 +20,10 @@ log = get_logger()
 
 
 class Requests:
-    """The requests under way, and the targets whose last answer is in doubt.
+    """The requests in flight, and the targets whose last answer is in doubt.
 
-    changed: called when others may go, or the same ones earlier. is_single_round: whether each target is polled once
-    only.
+    changed: called when further requests may be sent, or the same ones earlier.
+    is_single_round: whether each target is polled once only.
     """
 
     def __init__(self, parts: Parts, changed: Callable[[], None]) -> None:
@@ -31,23 +31,23 @@ class Requests:
         self._changed = changed
         self.is_single_round = False
         self._deadlines: dict[asyncio.Task[None], float] = {}
-        # Targets whose balances may be another's, and until when they are shown nevertheless.
+        # Targets whose balances may belong to another, and until when they are still shown.
         self._doubtful: dict[Entry, float] = {}
         self._pauses = Pauses(parts)
 
     def next_deadline(self) -> float | None:
-        """Return by when the first of those under way should have ended, None where none is."""
+        """Return the earliest deadline of the requests in flight, or None."""
         return min(self._deadlines.values(), default=None)
 
     def doubt(self, key: Hashable) -> None:
-        """Poll a target again at once, as its last answer may have been another's, and withdraw it if that fails."""
+        """Poll a target again at once, because its last answer may belong to another; withdraw it if that fails."""
         now, entry = self._parts.monotonic(), self._parts.schedule.get(key)
         if entry is None:
             return
         entry.move(entry.place.first(now))
         if entry.place.poll:
             entry.place.poll.begin_anew()
-        # What a failed poll left is of an answer from before.
+        # After a failed poll, what is shown is from an earlier answer.
         if not entry.place.is_failing:
             self._doubtful[entry] = now + self._credential(entry).client.timeout
 
@@ -82,13 +82,13 @@ class Requests:
     async def _request(
         self, entry: Entry, credential: Credential, budgets: tuple[Budget, ...], sent_at: float
     ) -> None:
-        """Make one request and handle its outcome; whatever happens, its slots and its place are given back."""
-        # What is known of a request that ends in a way nobody foresaw.
+        """Make one request and handle its outcome; its slots and place are always released."""
+        # Assumed if the request ends with an unexpected exception.
         delivery = Delivery.UNANSWERED
         try:
             delivery = await self._ask(entry, credential, sent_at)
         except MayNotSendError:
-            # It was no request, and its target is due as before.
+            # Nothing was sent; the target is due as before.
             delivery = Delivery.NEVER_SENT
             self._pauses.unanswered(credential, sent_at)
             entry.move(entry.place.retried(self._parts.monotonic()))
@@ -108,7 +108,7 @@ class Requests:
     def _crashed(
         self, entry: Entry, credential: Credential, error: Exception, sent_at: float
     ) -> None:
-        """Let a poll fail because of a defect of this exporter, also where the defect is in what shows failures."""
+        """Fail a poll because of a defect of this exporter, even if showing failures is what is broken."""
         words = f"a defect of this exporter ({type(error).__name__}): its log has the traceback"
         defect = CustodyError(INTERNAL_TYPE, message=words)
         self._pauses.unanswered(credential, sent_at)
@@ -143,7 +143,7 @@ class Requests:
         request = poll.request(lambda: ask(entry.target), generation)
         try:
             answer = await credential.client.ask(request, succeeded)
-            # A doubt that has come meanwhile may be about this very answer.
+            # A doubt that arose meanwhile may concern this very answer.
             if self._doubtful.get(entry) == doubt:
                 self._doubtful.pop(entry, None)
         except CustodyError as error:
@@ -161,7 +161,7 @@ class Requests:
             credential.check_nonce_conflict(error, nonce_watch, parts.monotonic())
             excuse = request.excuse(error)
             if credential.generation != generation:
-                # It was about secrets or an address that are not in use any more.
+                # The request used secrets or an address that have been replaced.
                 entry.move(entry.place.retried(parts.monotonic()))
             elif excuse is None:
                 self._failed(entry, error, credential, sent_at)
@@ -178,36 +178,36 @@ class Requests:
         return Delivery.ANSWERED
 
     def _go_on(self, entry: Entry) -> None:
-        """Let the next part of an answer be asked for when it has its turn."""
+        """Schedule the request for the next part of an answer."""
         now = self._parts.monotonic()
         entry.move(entry.place.partly(now))
-        # What a single round's lists find is polled in it too: they go before all others.
+        # In a single round lists go first, so that what they find is polled in it too.
         if self.is_single_round:
             entry.move(entry.place.first(now))
 
     def _succeeded(self, entry: Entry) -> None:
-        """End a poll that was answered."""
+        """End a poll that succeeded."""
         entry.move(replace(entry.place, is_slow=False, is_silent=False).finished())
         self._retire(entry)
         if entry in self._doubtful:
             entry.move(entry.place.first(self._parts.monotonic()))
 
     async def _read_secrets_again(self, credential: Credential) -> None:
-        """Use what the secret files hold now; where that is new, what failed with the old ones is tried at once."""
+        """Reload the secret files; if they changed, retry at once what failed with the old ones."""
         generation = credential.generation
         await credential.read_secrets_again()
         if credential.generation != generation:
             self._parts.schedule.renew(credential.name, self._parts.monotonic())
 
     async def _publish(self, entry: Entry, answer: Answer) -> None:
-        """Publish a whole answer, unless its target is gone.
+        """Publish a complete answer, unless its target is gone.
 
-        Raises CustodyError where there is no room for its series.
+        Raises CustodyError if there is no room for its series.
         """
         if isinstance(answer, Part):
             return
         read_at, target = self._parts.moment().boottime, None
-        # Others may come in between, a reload too, after which the target has another name.
+        # Rendering yields to other tasks; a reload may rename the target meanwhile.
         while not entry.is_dropped and target != entry.target:
             target = entry.target
             balances = await in_turns(self._parts.results.exposed(target, answer))
@@ -220,24 +220,24 @@ class Requests:
             )
 
     def _retire(self, entry: Entry) -> None:
-        """Keep a single round from polling a target again."""
+        """Keep a target from being polled again in a single round."""
         if self.is_single_round:
             entry.move(replace(entry.place, ready_at=math.inf))
 
     def _failed(
         self, entry: Entry, error: CustodyError, credential: Credential, sent_at: float
     ) -> None:
-        """Set the next try of the poll, or end it."""
+        """Schedule a retry of the poll, or end it."""
         now = self._parts.monotonic()
         is_unanswered = error.delivery is not Delivery.ANSWERED
         seconds = entry.place.poll.retry_in(error) if entry.place.poll else None
-        # While nothing is answered each has one try, so that the failures of all show soon.
+        # While nothing is answered each target has one try, so that all failures show soon.
         if seconds is not None and not (is_unanswered and credential.silence.is_total):
             entry.move(entry.place.retried(now + seconds))
             if not entry.is_dropped:
                 self._parts.results.try_failed(entry.target, error, began=sent_at)
             return
-        # After the pause that it brought about it is worth a try, even where its interval is a day.
+        # A poll that caused a pause is retried after it, even if its interval is a day.
         pause_ends = max(self._parts.pause_of_all.ends_at(), credential.pause.ends_at())
         earliest, latest = asked_for(error, now, was_failing=entry.place.is_failing)
         ended = replace(entry.place, is_silent=is_unanswered).finished(
@@ -254,7 +254,7 @@ class Requests:
             )
 
     async def close(self) -> None:
-        """End the requests under way and close the connections."""
+        """Cancel the requests in flight and close the connections."""
         tasks = list(self._deadlines)
         for task in tasks:
             task.cancel()

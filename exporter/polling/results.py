@@ -1,4 +1,4 @@
-"""What the end of a poll changes besides the target's state: the counters and, when the state changed, the log."""
+"""What the end of a poll changes: the target's state, the counters and, when the state changed, the log."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import cast
@@ -24,28 +24,28 @@ MAX_LOGGED_ROWS = 10
 
 
 class Results:
-    """Notes what requests and polls came to.
+    """Records the results of requests and polls.
 
-    One log event for each change of a target's state, not for each poll: an API that is away for a night must not
-    fill a disk. wall: Unix seconds.
+    One log event for each change of a target's state, not for each poll: an outage of a night must not fill a disk.
+    wall: returns Unix seconds.
     """
 
     def __init__(self, store: Store, telemetry: Telemetry, wall: Callable[[], float]) -> None:
         self._store = store
         self._telemetry = telemetry
         self._wall = wall
-        # That the last request for each target took, by its key.
+        # Duration of the last request for each target, by its key.
         self._seconds: dict[Hashable, float | None] = {}
 
     def exchanged(self, exchange: Exchange) -> None:
-        """Note one request that has ended, whatever came of it."""
+        """Record one request that has ended, whatever its outcome."""
         self._telemetry.requested(exchange.endpoint, exchange.status, exchange.seconds)
         if exchange.clock_skew is not None:
             self._telemetry.skewed(exchange.clock_skew)
         self._seconds[exchange.about] = exchange.seconds
 
     def request_failed(self, target: Target, error: CustodyError) -> None:
-        """Note one failed request, whether or not it is tried again."""
+        """Record one failed request, whether or not it is retried."""
         endpoint = RESOURCES[target.kind].endpoint
         self._telemetry.failed(endpoint, error.status, error.type, error.core_error)
         log.debug("request_failed", **_names(target), **_facts(error))
@@ -53,7 +53,7 @@ class Results:
             log.debug("answer_shape", **_names(target), shape="; ".join(error.shape))
 
     def exposed(self, target: Target, answer: Exposable) -> Steps[Exposed]:
-        """Return `answer` as it is exposed for `target`."""
+        """Return the exposition of `answer` for `target`."""
         return answer.expose(target, self._store.descriptions)
 
     def poll_succeeded(
@@ -66,7 +66,7 @@ class Results:
     ) -> None:
         """Publish the answer for `target`, read at `read_at` (seconds of `clocks.boottime`).
 
-        Raises CustodyError where there is no room for its series; the state is then what it was.
+        Raises CustodyError if there is no room for its series; the state is then unchanged.
         """
         before = self._store[target]
         self._store.put(
@@ -84,31 +84,31 @@ class Results:
             log.info("target_up", **_names(target), series=balances.series)
         if balances.note and (before.balances is None or before.balances.note != balances.note):
             log.warning("listing_refused", **_names(target), problem=balances.note)
-        # Each rejected row once, not again while the same rows are rejected for the same reason.
+        # Log a rejected row once, as long as it is rejected for the same reason.
         known = set(before.rejected)
         self._log_rejected_rows(target, [row for row in balances.rejected if row not in known])
-        # Likewise, however many rows have it.
+        # Likewise for fields, however many rows have them.
         known_fields = {(field.field, field.problem) for field in before.unread}
         for field in balances.unread:
             if (field.field, field.problem) not in known_fields:
                 _log_rejected_field(target, field)
 
     def try_failed(self, target: Target, error: CustodyError, *, began: float) -> None:
-        """Note a failed request, sent at `began` (monotonic seconds), that is tried again in the same poll."""
+        """Record a failed request, sent at `began` (monotonic seconds), that is retried in the same poll."""
         before = self._store[target]
         self._store.put(transitions.failed_try(before, self._failure(error), began))
 
     def poll_failed(
         self, target: Target, error: CustodyError, *, refresh_interval: float | None
     ) -> None:
-        """Note a poll that has failed for good: it changes no balance."""
+        """Record a failed poll, which changes no balance."""
         before = self._store[target]
         result = self._result(target, error.type)
         after = transitions.failed(before, self._failure(error), result, refresh_interval)
         self._change(before, after)
 
     def show_overdue_tries(self, began_by: float) -> None:
-        """Show the failures of tries that began at `began_by` (monotonic) or before, and are not made good since."""
+        """Show failed tries that began by `began_by` (monotonic seconds), if their polls have not succeeded since."""
         for state in self._store.overdue_tries(began_by):
             if state.failed_try:
                 self._change(state, transitions.failing(state, state.failed_try.failure))
@@ -118,14 +118,14 @@ class Results:
         self._store.show_paused(credentials)
 
     def blocked(self, target: Target, cause: Cause) -> None:
-        """Show `cause` as the failure of a target that is due and cannot be polled, without a try."""
+        """Show `cause` as the failure of a target that is due but cannot be polled."""
         before = self._store[target]
         failure = Failure(cause.type, cause.status, cause.message, self._wall())
         if before.failure is None or not before.failure.is_like(failure):
             self._change(before, transitions.failing(before, failure))
 
     def _change(self, before: TargetState, after: TargetState) -> None:
-        """Publish the state of a target that fails."""
+        """Publish the state of a failing target."""
         self._store.put(after)
         failure = after.failure
         if failure and (before.failure is None or not before.failure.is_like(failure)):
@@ -136,7 +136,7 @@ class Results:
         return Failure(error.type, error.status, error.message, self._wall(), error.shape)
 
     def _trouble(self, before: TargetState) -> dict[str, int]:
-        """Return what a target that is back has behind it."""
+        """Return the log fields on the failures that a recovered target had."""
         facts = {"failed_polls": before.failed_polls}
         if before.failure is not None:
             facts["failing_seconds"] = round(self._wall() - before.failure.since)
@@ -145,24 +145,24 @@ class Results:
         return facts
 
     def withdraw_stale(self, now: float, lead: float) -> None:
-        """Withdraw the balances that are too old. now, lead: as of `Store.withdraw_stale`."""
+        """Withdraw balances that are too old. now, lead: see `Store.withdraw_stale`."""
         for state in self._store.withdraw_stale(now, lead):
             self._log_stale(state)
 
     def withdraw(self, target: Target) -> None:
-        """Withdraw the balances of `target`, if it has any: they may be another's."""
+        """Withdraw the balances of `target`, if it has any: they may belong to another."""
         state = self._store[target]
         if state.balances is not None and not RESOURCES[target.kind].is_list:
             self._store.put(transitions.withdrawn(state))
             self._log_stale(state)
 
     def _log_stale(self, state: TargetState) -> None:
-        # What has balances to withdraw was read once.
+        # A target with balances has succeeded before.
         age = self._wall() - cast("float", state.last_success)
         log.warning("target_stale", **_names(state.target), age_seconds=round(age))
 
     def unasked_answer(self, credential: str, find: Find) -> None:
-        """Note bytes on a connection of `credential` that no request asked for."""
+        """Record unrequested bytes on a connection of `credential`."""
         state = self._store.find(find.after)
         log.warning(
             "unasked_answer",

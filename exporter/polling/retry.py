@@ -1,4 +1,4 @@
-"""Whether and when a failed request is tried again in the same poll, and how long a failing target is left alone."""
+"""Whether and when a failed request is retried in the same poll, and when a failing target is polled next."""
 
 import math
 from collections.abc import Callable
@@ -15,9 +15,9 @@ LONGEST_BACK_OFF_SECONDS: Final = 15 * 60.0
 
 
 class Poll:
-    """One poll of a target: the tries it has left.
+    """One poll of a target, and its remaining tries.
 
-    chance: a number from 0 up to 1, anew at each call, so that targets that failed together do not return together.
+    chance: returns a random number in [0, 1), so that targets that failed together are not retried together.
     """
 
     def __init__(self, chance: Callable[[], float]) -> None:
@@ -29,10 +29,10 @@ class Poll:
         self._may_go_on = True
 
     def request(self, ask: Callable[[], Request[Answer]], generation: int) -> Request[Answer]:
-        """Return the request that goes next: the one for the next part of the answer, or for the first, as `ask` says.
+        """Return the next request: for the next part of the answer, or, as returned by `ask`, for the first.
 
-        generation: of the credential's secrets. The answer begins anew where they are others than before: two keys may
-        see two answers, of which no part fits the other.
+        generation: of the credential's secrets. If they changed, the answer is read from its beginning: parts of
+            answers to two keys need not fit together.
         """
         self._may_go_on = True
         if self._next is None or generation != self._generation:
@@ -40,19 +40,19 @@ class Poll:
         return self._next
 
     def go_on(self, following: Request[Answer], generation: int) -> None:
-        """Note that a part of the answer was read; the request for each part has tries of its own."""
+        """Record that a part of the answer was read; each part has its own tries."""
         self._next = following if self._may_go_on else None
         self._generation = generation
         self._retries = 0
         self._asked_again.clear()
 
     def begin_anew(self) -> None:
-        """Forget what was read, and what is under way: it may be another's."""
+        """Discard what was read and what is in flight: it may belong to another."""
         self._next, self._may_go_on = None, False
 
     def retry_in(self, error: CustodyError) -> float | None:
-        """Return the seconds until the next try after `error`, None where the poll has failed."""
-        # An API that says when to come again is asked then, not before.
+        """Return the seconds until the next try after `error`, None if the poll has failed."""
+        # If the API says when to retry, the retry waits until then.
         is_patient = error.retry_after is not None
         if error.reaction is Reaction.RETRY and self._retries < MAX_RETRIES and not is_patient:
             self._retries += 1
@@ -64,10 +64,10 @@ class Poll:
 
 
 def refusals_after(error: CustodyError, before: int) -> int:
-    """Return for how many refusals in a row a target is polled less often once its poll has ended in `error`.
+    """Return the number of refusals in a row, which make a target back off, after a poll that ended in `error`.
 
-    before: for how many it was until then. A nonce refused twice is a refusal: Kraken counts them, and bans whoever
-    goes on.
+    before: the number before this poll. A nonce refused twice counts: Kraken counts them, and bans clients that
+        continue.
     """
     if error.reaction is Reaction.SLOW_DOWN:
         return 1
@@ -76,16 +76,16 @@ def refusals_after(error: CustodyError, before: int) -> int:
 
 def back_off(interval: float, refusals: int) -> float:
     """Return the seconds from one poll to the next after `refusals` in a row, at least one."""
-    # Far below a float's limit, so that no number of refusals raises OverflowError.
+    # Bounded, so that no number of refusals raises OverflowError.
     doublings = min(refusals, 30)
     return max(interval, min(interval * 2.0**doublings, LONGEST_BACK_OFF_SECONDS))
 
 
 def asked_for(error: CustodyError, now: float, *, was_failing: bool) -> tuple[float, float]:
-    """Return the earliest and the latest moment for the next poll by what the API asked for in `error`, as of `now`.
+    """Return the earliest and the latest moment for the next poll that the API asked for in `error`, as of `now`.
 
-    An API in trouble that says when to come again is taken at its word once, even before the target is due; from the
-    second failed poll in a row on (was_failing: the one before this had failed) that can only make the next one later.
+    If the API says when to retry, that may bring the next poll forward once; from the second failed poll in a row it
+    can only delay it. was_failing: whether the poll before this one failed.
     """
     pauses = (Reaction.PAUSE_ALL, Reaction.PAUSE_CREDENTIAL, Reaction.LOCK_OUT)
     if error.retry_after is None or error.reaction in pauses:

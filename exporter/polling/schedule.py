@@ -1,7 +1,7 @@
-"""Which target is polled next: due times and their order, as arithmetic over a given `now`.
+"""Which target is polled next: due times and priorities, as arithmetic over a given `now`.
 
-The most overdue target goes first, in terms of its own interval. While all goes well that is whoever is due; when
-more is wanted than the budget allows, every interval is stretched by the same factor and nobody starves.
+The target that is most overdue in terms of its own interval goes first. If demand exceeds the budget, this stretches
+all intervals by the same factor, and no target starves.
 """
 
 import math
@@ -15,13 +15,13 @@ from exporter.polling.place import Place
 from exporter.resources.target import Target, TargetChange, organizations_of
 
 MOST_ONE_BY_ONE: Final = 50
-"""Items are added to a sorted list one by one up to here, which looks at few of those in it."""
+"""Up to this many items are inserted into a sorted list one by one; more are appended and sorted."""
 
 
 class Entry:
-    """A target in the schedule, from the configuration that brings it to the one that drops it.
+    """A target in the schedule, from when it is added until it is removed.
 
-    Its place is a value, and changes in the schedule's sight only.
+    Its place is a value; the schedule sees every change of it.
     """
 
     __slots__ = ("_is_dropped", "_moved", "_place")
@@ -33,17 +33,17 @@ class Entry:
 
     @property
     def place(self) -> Place:
-        """When its next request may go, and how its polls went."""
+        """When its next request may be sent, and how its polls went."""
         return self._place
 
     @property
     def target(self) -> Target:
-        """The target, as the configuration calls it now."""
+        """The target, with its current name and settings."""
         return self._place.target
 
     @property
     def is_dropped(self) -> bool:
-        """Whether the configuration has let go of it, so that what is under way means nothing any more."""
+        """Whether it was removed, so that requests in flight no longer matter."""
         return self._is_dropped
 
     def move(self, place: Place) -> None:
@@ -52,19 +52,19 @@ class Entry:
         self._moved(self)
 
     def drop(self) -> None:
-        """Note that the configuration has let go of it."""
+        """Record that it was removed."""
         self._is_dropped = True
 
 
 class Turn(NamedTuple):
-    """When the targets of a credential may go. slow_turn_at: until then, its slow ones only where no other wants to."""
+    """When targets of a credential may be polled. slow_turn_at: until then, slow ones go only if no other is ready."""
 
     ready_at: float
     slow_turn_at: float = 0.0
 
 
 class _Group(NamedTuple):
-    """What targets have in common of which the one that has been due for longest is the most overdue at any time."""
+    """What targets share whose order never changes: among them, the one due longest is always the most overdue."""
 
     is_slow: bool
     is_quick_retry: bool
@@ -73,13 +73,14 @@ class _Group(NamedTuple):
 
 
 _Item = tuple[float, int]
-"""A moment by which targets are sorted, then their position in the configuration."""
+"""The moment to sort by, then the target's position in the configuration."""
 
 
 class _Queue:
-    """The targets of one credential of which no request is under way, in sorted lists.
+    """The targets of one credential without a request in flight, in sorted lists.
 
-    waiting: by when their requests may go. ready: those that may, by when they were due.
+    waiting: by when their requests may be sent.
+    ready: those that may be sent now, by when they were due.
     """
 
     def __init__(self) -> None:
@@ -87,23 +88,23 @@ class _Queue:
         self.ready: defaultdict[_Group, list[_Item]] = defaultdict(list)
 
     def first_retired(self) -> int:
-        """Return where in `waiting` those begin that have no next request."""
+        """Return the index in `waiting` of the first target without a next request."""
         return bisect_left(self.waiting, (math.inf, -1))
 
 
 class Schedule:
-    """All targets and when they are due; at the start all are, in the given order.
+    """All targets and when they are due; at the start all are due, in the given order.
 
-    Each request and each outcome moves one target in sorted lists; only a reload, or a hurry of all, looks at every
-    one. The moments that it is given never go back.
+    Each request and each outcome moves one target in sorted lists; only a reload or `hurry` looks at all targets. The
+    given moments never go back.
     """
 
     def __init__(self, targets: Iterable[Target], now: float) -> None:
-        # By position, which entries keep until all are arranged anew.
+        # By position, which stays the same until all are rearranged.
         self._entries: dict[int, Entry] = {}
         self._next_position = 0
         self._by_key: dict[Hashable, Entry] = {}
-        # Only an entry with a position is filed.
+        # Only entries with a position are in a queue.
         self._positions: dict[Entry, int] = {}
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self._filed: dict[Entry, tuple[list[_Item], _Item]] = {}
@@ -112,22 +113,22 @@ class Schedule:
         self._arrange([self._new(target, now) for target in targets])
 
     def __len__(self) -> int:
-        """How many targets there are."""
+        """The number of targets."""
         return len(self._entries)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All entries, in the order of the configuration, then in the order in which they were found."""
+        """All entries, in the order of the configuration, then of discovery."""
         return tuple(self._entries.values())
 
     def get(self, key: Hashable) -> Entry | None:
-        """Return the entry of a target, None where there is no such target."""
+        """Return the entry of a target, None if there is no such target."""
         return self._by_key.get(key)
 
     def reload(self, difference: Difference, renewed: Container[str], now: float) -> None:
-        """Go on with other targets: those that stay keep their places, new ones are due at once, others are dropped.
+        """Change all targets: those that stay keep their places, new ones are due at once, others are removed.
 
-        renewed: the credentials that what failed with them is tried again at once with.
+        renewed: the credentials whose failed targets are retried at once.
         """
         known = self._by_key
         self._arrange(())
@@ -143,7 +144,7 @@ class Schedule:
         self._arrange(entries)
 
     def change(self, changes: Iterable[TargetChange], gone: Iterable[Target], now: float) -> None:
-        """Go on with some targets as others, or besides those there are, and without those that are gone."""
+        """Add or replace the targets in `changes` and remove those in `gone`."""
         self._organizations = None
         for target in gone:
             entry = self._by_key.pop(target.key)
@@ -160,7 +161,7 @@ class Schedule:
                 entry.move(entry.place.kept(target, now, is_renewed=False))
 
     def restart(self, now: float) -> None:
-        """Begin again as at the start; what is under way means nothing any more."""
+        """Start again; requests in flight no longer matter."""
         entries = self.entries
         self._arrange(())
         for entry in entries:
@@ -168,7 +169,7 @@ class Schedule:
         self._arrange([self._new(entry.target, now) for entry in entries])
 
     def renew(self, credential: str, now: float) -> None:
-        """Try again at once what failed with a credential whose secrets are not what they were."""
+        """Retry at once what failed with a credential whose secrets have changed."""
         entries = self.entries
         self._arrange(())
         for entry in entries:
@@ -177,24 +178,24 @@ class Schedule:
         self._arrange(entries)
 
     def take_moved(self) -> Collection[Entry] | None:
-        """Return which entries have moved since this was last asked, None where all may have."""
+        """Return the entries that have moved since the last call, None if any may have."""
         moved, self._moved = self._moved, set()
         return moved
 
     @property
     def organizations(self) -> Mapping[str, tuple[str, ...]]:
-        """The names of the organizations that are read with each credential."""
+        """The names of the organizations of each credential's targets."""
         if self._organizations is None:
             self._organizations = organizations_of(entry.target for entry in self.entries)
         return self._organizations
 
     @property
     def retired(self) -> int:
-        """How many targets have no next request."""
+        """The number of targets without a next request."""
         return sum(len(it.waiting) - it.first_retired() for it in self._queues.values())
 
     def unfinished(self) -> Collection[str]:
-        """Return the credentials of targets that have a next request, and none under way."""
+        """Return the credentials of targets that have a next request and none in flight."""
         return [
             name
             for name, queue in self._queues.items()
@@ -202,7 +203,7 @@ class Schedule:
         ]
 
     def hurry(self, now: float) -> None:
-        """Make every target due at once, but for those whose poll is under way."""
+        """Make every target due at once, except those whose poll is in progress."""
         entries = self.entries
         self._arrange(())
         for entry in entries:
@@ -210,9 +211,9 @@ class Schedule:
         self._arrange(entries)
 
     def next(self, now: float, turns: Mapping[str, Turn]) -> tuple[Entry | None, float]:
-        """Return the entry whose request goes next, or None and when to look again (infinity: after an answer).
+        """Return the entry whose request goes next, or None and when to check again (infinity: after a response).
 
-        turns: by the name of the credential, when its targets may go.
+        turns: when targets may be polled, by credential.
         """
         chosen, unfinished, look_again_at = None, None, math.inf
         first_rank = (False, False, -math.inf, 0)
@@ -235,14 +236,14 @@ class Schedule:
                     not gives_way,
                     group.is_quick_retry,
                     entry.place.overdue(now),
-                    # Of those that are due alike, the first in the configuration.
+                    # Of equals, the first in the configuration.
                     -position,
                 )
                 if rank > first_rank:
                     chosen, first_rank = entry, rank
                 if group.is_between_parts and not gives_way:
                     unfinished = min(unfinished or entry, entry, key=lambda it: it.place.due)
-        # Else what one list has found would all be polled before the next list has gone on.
+        # Otherwise all that one list found would be polled before the next list continues.
         if chosen and unfinished and chosen.place.was_found_after(unfinished.place):
             chosen = unfinished
         return chosen, look_again_at
@@ -267,7 +268,7 @@ class Schedule:
             queue.waiting.sort()
 
     def _number(self, entry: Entry) -> int:
-        """Give an entry the position after all others."""
+        """Give an entry the last position."""
         position, self._next_position = self._next_position, self._next_position + 1
         self._by_key[entry.target.key] = entry
         self._entries[position] = entry
@@ -280,7 +281,7 @@ class Schedule:
             del items[bisect_left(items, item)]
 
     def _file(self, entry: Entry) -> None:
-        """Put an entry where its place is now."""
+        """Put an entry into the queue for its current place."""
         self._unfile(entry)
         if self._moved is not None:
             self._moved.add(entry)
@@ -294,7 +295,7 @@ class Schedule:
             self._filed[entry] = items, item
 
     def _note_ready(self, queue: _Queue, now: float) -> None:
-        """Let those that have waited until `now` be among those that may go."""
+        """Move targets that may be sent at `now` from `waiting` to `ready`."""
         ready = bisect_right(queue.waiting, (now, self._next_position))
         if not ready:
             return
@@ -314,7 +315,7 @@ class Schedule:
 
 
 def _add(items: list[_Item], more: list[_Item]) -> None:
-    """Add `more` to a sorted list: thousands that have become due together in one go."""
+    """Add `more` to a sorted list; thousands that become due together are added in one go."""
     if len(more) <= MOST_ONE_BY_ONE:
         for item in more:
             insort(items, item)

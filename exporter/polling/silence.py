@@ -1,4 +1,4 @@
-"""Tells an API that answers nobody from some targets that hang: arithmetic over the requests of one credential."""
+"""Distinguishes an API that does not respond from single targets that hang, by the requests of one credential."""
 
 from typing import Final
 
@@ -8,10 +8,11 @@ TELLING_REQUESTS: Final = 2
 
 
 class Silence:
-    """The requests in a row of one credential that had no answer.
+    """Consecutive requests of one credential without a response.
 
-    requests: how many, until now. since: when the first of them was sent, in monotonic seconds. cause: what became of
-    the last. Both are None after an answer.
+    requests: their number.
+    since: when the first of them was sent, in monotonic seconds, None after a response.
+    cause: the error of the last one, None after a response.
     """
 
     def __init__(self) -> None:
@@ -22,20 +23,20 @@ class Silence:
 
     @property
     def is_total(self) -> bool:
-        """Whether it is the API that does not answer, as far as this credential's requests can tell.
+        """Whether the API does not respond, as far as this credential's requests can tell.
 
-        A target that had no answer before says nothing new: where a third of them hang, they are often asked one after
-        the other, in the time that nobody else wants.
+        A target that got no response before says nothing new: when a third of them hang, they are often polled one
+        after the other, in the time that no other target needs.
         """
         return self._telling >= TELLING_REQUESTS
 
     def answered(self) -> None:
-        """Note that the API has answered, whatever it was."""
+        """Record a response, whatever it says."""
         self.requests = self._telling = 0
         self.since = self.cause = None
 
     def unanswered(self, cause: Cause, sent_at: float, *, is_news: bool) -> None:
-        """Note that a request had no answer. is_news: whether its target's last poll was answered."""
+        """Record a request without a response. is_news: whether its target's last poll got one."""
         self.requests += 1
         self._telling += is_news
         self.since = sent_at if self.since is None else self.since
