@@ -24,7 +24,47 @@ WITHOUT_INSTANCE: Final = {
     "asset_class": "currency",
 }
 
+# The lists of vaults, and of organizations with a key.
+LIST: Final = {**EXPORTER, "kind": "vaults", "org": "acme", "vault": ""}
+ORGANIZATIONS: Final = {**EXPORTER, "kind": "organizations", **KEY}
+# Two processes with one lease.
+PAIR_A: Final = {"job": "kraken-custody", "instance": "a"}
+PAIR_B: Final = {"job": "kraken-custody", "instance": "b"}
+PAIR: Final = {"job": "kraken-custody", "instance": "pair"}
+SHARD_0: Final = {**VAULT, "instance": "shard-0"}
+
 RESTART: Final = "stale _ _"
+
+
+def process(
+    name: str, active: str, *, lease: str = "pair", up: str = "", job: str = "kraken-custody"
+) -> dict[str, str]:
+    """Return what a process with a lease exposes. active: whether it holds the lease; up: whether that can be read."""
+    labels = {"job": job, "instance": name}
+    return (
+        one("exporter_active", labels, active)
+        | one("exporter_lease_up", labels, up or re.sub(r"\b0(?=x|\b)", "1", active), lease=lease)
+        | one("exporter_build_info", labels, re.sub(r"\b0(?=x|\b)", "1", active))
+    )
+
+
+def shards(*active: str) -> dict[str, str]:
+    """Return which shards there are, and whether each is polled."""
+    return {
+        series: values
+        for number, polls in enumerate(active)
+        for name, said, labels in (
+            ("exporter_active", polls, {}),
+            (
+                "exporter_shard_info",
+                re.sub(r"\b0(?=x|\b)", "1", polls),
+                {"shard": f"{number}", "shards": f"{len(active)}"},
+            ),
+        )
+        for series, values in one(
+            name, {"job": "kraken-custody", "instance": f"shard-{number}"}, said, **labels
+        ).items()
+    }
 
 
 def one(name: str, labels: Mapping[str, str], values: str, /, **more: str) -> dict[str, str]:
@@ -53,9 +93,10 @@ def target(
         for series, value in one(f"target_{name}", labels, value_).items()
     }
     # It is there as long as the target is.
-    there = re.sub(r"\b[01](?=x|\b)", "1", said["stale"])
-    id_ = "-".join(filter(None, (labels["org"], labels["vault"])))
-    return own | one("target_info", labels, there, id=id_, credential=credential)
+    there = re.sub(r"\b[01](?=x|\b)", "1", said["stale"] or "1x400")
+    id_ = "-".join(filter(None, (labels.get("org"), labels.get("vault")))) or credential
+    info = {"credential": credential, **labels, "id": id_}
+    return own | one("target_info", info, there)
 
 
 def error(type_: str, values: str, labels: Mapping[str, str] = VAULT) -> dict[str, str]:
@@ -98,6 +139,19 @@ def asset(labels: Mapping[str, str] = ASSET, /, **values: str) -> dict[str, str]
     }
 
 
+def discovered(name: str, lease: str = "", /, **values: str) -> dict[str, str]:
+    """Return how many vaults a process has found, by whether they are polled."""
+    labels = {"job": "kraken-custody", "instance": name}
+    found = {
+        series: said
+        for polled, value in values.items()
+        for series, said in one(
+            "discovered_vaults", labels, value, org="acme", org_id="ACME", polled=polled
+        ).items()
+    }
+    return found | (one("exporter_lease_up", labels, "1x100", lease=lease) if lease else {})
+
+
 # Read well for 10 minutes, then failing; a poll each minute.
 FAILING: Final = {
     "up": "1x20 0x100",
@@ -123,6 +177,78 @@ RESTARTED: Final = {
     "last_success_timestamp_seconds": f"0+30x180 {RESTART} _ 5550+30x100",
     "refresh_interval_seconds": f"60x180 {RESTART} _ _ _ 60x100",
     "invalid_rows": f"0x180 {RESTART} _ 0x100",
+}
+
+# Process a has polled for 10 minutes, then b does. For a moment Prometheus knows the vault from both; `late`, which b
+# shows a scrape later than a hides it, from none.
+TAKEN_OVER: Final = {
+    **process("a", "1x20 stale"),
+    **process("b", "0x19 1x100"),
+    **{
+        series: values
+        for vault, last, first in (("hot", 21, 20), ("late", 20, 23))
+        for name, until, since in (("a", last, ""), ("b", 0, first))
+        for series, values in target(
+            {**VAULT, "instance": name, "vault": vault},
+            **(
+                {
+                    "up": f"1x{until} stale",
+                    "stale": f"0x{until} stale",
+                    "last_success_timestamp_seconds": f"0+30x{until} stale",
+                    "refresh_interval_seconds": f"60x{until} stale",
+                    "invalid_rows": f"0x{until} stale",
+                }
+                if name == "a"
+                else {
+                    "up": f"_x{first + 2} 1x100",
+                    "stale": f"_x{first} 0x100",
+                    "last_success_timestamp_seconds": f"_x{first + 2} {30 * first + 60}+30x100",
+                    "refresh_interval_seconds": f"_x{first + 4} 60x100",
+                    "invalid_rows": f"_x{first + 2} 0x100",
+                }
+            ),
+        ).items()
+    },
+}
+# From the start on the API answers nobody. Process a polls for 8 minutes and b for 2; a scrape without a target lies
+# between them, and two minutes pass until a new holder has seen enough requests without an answer.
+PASSED_ON: Final = {
+    **process("a", "1x14 0x4 " * 5),
+    **process("b", "0x16 1x1 0 " * 5),
+    **{
+        series: values
+        for name, turns, waits in (("a", 16, 0), ("b", 3, 17))
+        for series, values in (
+            one(
+                "target_stale",
+                {**VAULT, "instance": name},
+                f"{'_ ' * waits}{'0 ' * (turns - 1)}stale {'_ ' * (20 - turns - waits)}" * 5,
+            )
+            | one(
+                "target_info",
+                {**VAULT, "instance": name},
+                f"{'_ ' * waits}{'1 ' * (turns - 1)}stale {'_ ' * (20 - turns - waits)}" * 5,
+                id="VHOT",
+                **KEY,
+            )
+            | one(
+                "target_up",
+                {**VAULT, "instance": name},
+                f"{'_ ' * (waits + 1)}{'0 ' * (turns - 2)}stale {'_ ' * (20 - turns - waits)}" * 5,
+            )
+            | one(
+                "target_error",
+                {**VAULT, "instance": name},
+                f"{'_ ' * (waits + 1)}{'1 ' * (turns - 2)}stale {'_ ' * (20 - turns - waits)}" * 5,
+                type="transport/timeout",
+            )
+            | one(
+                "api_unanswered_requests",
+                {"job": "kraken-custody", "instance": name, **KEY},
+                f"{'0 ' * (waits + 1)}{'6 ' * (turns - 2)}{'0 ' * (21 - turns - waits)}" * 5,
+            )
+        ).items()
+    },
 }
 
 STORIES: Final[dict[str, tuple[Story, ...]]] = {
@@ -153,6 +279,118 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             "is quiet at a failed scrape and at a restart",
             one("up", EXPORTER, "1x10 0 1x10 0 0 0 0 1x20"),
             {f"{minute}m": 0 for minute in range(1, 24)},
+        ),
+        Story(
+            "is quiet where a standby is missing, and where a standby has taken over",
+            {
+                **one("up", PAIR_A, "1x10 0x200"),
+                **process("a", "1x10 stale"),
+                **one("up", PAIR_B, "1x300"),
+                **process("b", "0x11 1x300"),
+                **one("up", {**PAIR_A, "instance": "c"}, "1x10 0x200"),
+                **process("c", "0x10 stale"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 100, 3)},
+        ),
+        Story(
+            "fires where nobody takes over from the process that is down",
+            {
+                **one("up", PAIR_A, "1x10 0x200"),
+                **process("a", "1x10 stale"),
+                **one("up", PAIR_B, "1x300"),
+                **process("b", "0x300"),
+            },
+            {"8m": 0, "8m30s": 1, "90m": 1},
+        ),
+    ),
+    "KrakenCustodyLeaseNotHeld": (
+        Story(
+            "fires 3 minutes after the lease has ended",
+            {**process("a", "1x10 0x40 1x20", up="1x10 0x40 1x20"), **process("b", "0x70")},
+            {"8m": 0, "8m30s": 1, "25m": 1, "31m30s": 0},
+            Message(
+                "9m",
+                {"job": "kraken-custody", "lease": "pair"},
+                "Nobody holds the lease pair: nothing is polled",
+                "2 process(es) wait for it, of which 1 cannot read or write its record. Balances are unknown.",
+            ),
+        ),
+        Story(
+            "is quiet at a takeover, at a start, and without a lease",
+            {
+                **process("a", "0x3 1x10 stale"),
+                **process("b", "0x14 1x100"),
+                **one("exporter_active", EXPORTER, "1x100"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 40)},
+        ),
+    ),
+    "KrakenCustodyNoStandby": (
+        Story(
+            "fires after 10 minutes without a second process",
+            {**process("a", "1x100"), **process("b", "0x10 stale _x39 0x100")},
+            {"15m": 0, "15m30s": 1, "25m": 1, "30m30s": 0},
+            Message(
+                "16m",
+                {"job": "kraken-custody", "lease": "pair"},
+                "The lease pair has no standby",
+                "Of 1 process(es) that Prometheus can scrape, none could take over. If the one that polls fails, "
+                "balances are unknown.",
+            ),
+        ),
+        Story(
+            "fires where the only standby cannot read the lease",
+            {**process("a", "1x100"), **process("b", "0x100", up="1x10 0x90")},
+            {"15m": 0, "15m30s": 1},
+        ),
+        Story(
+            "is quiet at a takeover whose old process comes back, and where there is no lease",
+            {
+                **process("a", "1x10 stale _x10 0x100"),
+                **process("b", "0x11 1x100"),
+                **one("exporter_active", EXPORTER, "1x100"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 40)},
+        ),
+    ),
+    "KrakenCustodyShardsMissing": (
+        Story(
+            "fires 5 minutes after a shard has gone",
+            shards("1x100", "1x100", "1x10 stale _x39 1x50"),
+            {"10m": 0, "10m30s": 1, "25m": 1, "30m30s": 0},
+            Message(
+                "11m",
+                {"job": "kraken-custody", "shards": "3"},
+                "Only 2 of 3 shards of the custody exporter are up",
+                "Missing is every shard that is not among 0, 1. The balances of its vaults are unknown.",
+            ),
+        ),
+        Story(
+            "fires where a shard has nothing but standbys",
+            shards("1x100", "0x100"),
+            {"4m30s": 0, "5m": 1},
+        ),
+        Story(
+            "fires where all shards have nothing but standbys",
+            shards("0x100", "0x100"),
+            {"5m": 1},
+            Message(
+                "5m",
+                {"job": "kraken-custody", "shards": "2"},
+                "Only 0 of 2 shards of the custody exporter are up",
+                "Missing is every shard that is not among (none). The balances of its vaults are unknown.",
+            ),
+        ),
+        Story(
+            "is quiet at a restart of a shard, and where there are none",
+            {
+                **shards("1x100", f"1x20 {RESTART} _ 1x60"),
+                **one(
+                    "exporter_shard_info", EXPORTER, "1x10 stale _x39 1x50", shard="0", shards="1"
+                ),
+                **one("exporter_active", EXPORTER, "1x10 stale _x39 1x50"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 40)},
         ),
     ),
     "KrakenCustodyExporterRestarting": (
@@ -212,7 +450,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "16m",
                 EXPORTER,
                 "The clock of custody exporter exporter:10063 is wrong",
-                "It is 7.2 s ahead of the API's (behind where negative). Nonces and one-time passwords come from it.",
+                "It is 7.2 s ahead of the API's clock (negative: behind). Nonces and one-time passwords depend on it.",
             ),
         ),
         Story(
@@ -241,8 +479,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "10m",
                 EXPORTER,
                 "Custody exporter exporter:10063 has more to poll than its request budget allows",
-                "The configured intervals ask for 1.80 times what a limit allows: the budget of 100 requests in 30s, "
-                "or a key's own. The intervals that the limit holds for are stretched by that factor.",
+                "What is configured and found needs 1.80 times the requests that a limit allows: the budget of 100 "
+                "requests in 30s, or a key's own limit. Polling intervals under that limit are longer by this factor.",
             ),
         ),
         Story(
@@ -282,6 +520,33 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             target(**FAILING_RESTARTED),
             {"29m": 1, "31m": 1, "32m": 1, "33m": 1, "40m": 1},
         ),
+        Story(
+            "fires although two processes pass the lease to each other, with a gap between them",
+            PASSED_ON,
+            {"9m": 0, "12m": 1, "20m": 1, "30m": 1, "40m": 1},
+            Message(
+                "35m",
+                {**VAULT, **PAIR, **KEY},
+                "acme / hot: polls fail",
+                "Every poll has failed for more than 10 minutes, now with transport/timeout; not read since the "
+                "exporter started.",
+            ),
+        ),
+        Story(
+            "names what is polled besides balances, and leaves lists to another alert",
+            {
+                **target({**VAULT, "kind": "whitelist"}, **FAILING),
+                **error("PermissionDenied", "_x21 1x100", {**VAULT, "kind": "whitelist"}),
+                **target(LIST, **FAILING),
+            },
+            {"40m": 1},
+            Message(
+                "22m",
+                {**VAULT, "kind": "whitelist", **KEY},
+                "acme / hot (whitelist): polls fail",
+                "Every poll has failed for more than 10 minutes, now with PermissionDenied; last read 12m 0s ago.",
+            ),
+        ),
     ),
     "KrakenCustodyBalancesStale": (
         Story(
@@ -292,7 +557,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "30m",
                 {**VAULT, **KEY},
                 "acme / hot: balances are unknown",
-                "Last read 20m 0s ago, and withdrawn as too old; no balance alert can fire for them.",
+                "Last read 20m 0s ago, too long to be shown. No balance alert can fire for them.",
             ),
         ),
         Story(
@@ -303,7 +568,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "10m",
                 {key: value for key, value in ORGANIZATION.items() if value} | KEY,
                 "acme: balances are unknown",
-                "Last read never since the exporter started; no balance alert can fire for them.",
+                "Not read since the exporter started. No balance alert can fire for them.",
             ),
         ),
         Story(
@@ -316,6 +581,30 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             target(**FAILING_RESTARTED),
             {"29m": 1, "31m": 1, "32m": 1, "33m": 1, "40m": 1},
         ),
+        Story(
+            "fires although two processes pass the lease to each other, with a gap between them",
+            PASSED_ON,
+            {"9m": 0, "12m": 1, "20m": 1, "30m": 1, "40m": 1},
+        ),
+        Story(
+            "is quiet at a takeover with a lost sample, and while many vaults wait for their first poll",
+            TAKEN_OVER
+            | {
+                series: values
+                for number in range(60)
+                for series, values in target(
+                    {**VAULT, "instance": "many", "vault": f"v{number}"},
+                    up=f"_x{number + 10} 1x400",
+                    last_success_timestamp_seconds=f"_x{number + 10} {30 * number + 300}+30x400",
+                ).items()
+            },
+            {f"{minute}m": 0 for minute in range(1, 60)},
+        ),
+        Story(
+            "fires where a vault is not polled after all others were",
+            target() | target({**VAULT, "vault": "cold"}, up="", last_success_timestamp_seconds=""),
+            {"15m": 1},
+        ),
     ),
     "KrakenCustodyPollsLate": (
         Story(
@@ -326,7 +615,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "24m",
                 {**VAULT, **KEY},
                 "acme / hot: polls are late",
-                "The last poll took 14.0 times as long to come as is usual.",
+                "The interval between polls is 14.0 times as long as usual.",
             ),
         ),
         Story(
@@ -385,8 +674,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "8m",
                 {**EXPORTER, **KEY},
                 "The API refuses the key treasury",
-                "It says EAPI:Invalid key. What uses the key is paused, for up to 15 minutes between tries: acme, "
-                "beta.",
+                "The error is EAPI:Invalid key. Polling with this key is paused, with one try at least every 15 "
+                "minutes. Affected: acme, beta.",
             ),
         ),
         Story(
@@ -410,8 +699,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "21m",
                 {**EXPORTER, **KEY},
                 "The API does not answer requests with the key treasury",
-                "23 requests in a row had no answer, now with transport/timeout. Nothing is read with the key: "
-                "acme, beta.",
+                "23 requests in a row had no answer, now with transport/timeout. Nothing is read with this key. "
+                "Affected: acme, beta.",
             ),
         ),
         Story(
@@ -446,6 +735,11 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             },
             {f"{minute}m": 0 for minute in range(25, 60)},
         ),
+        Story(
+            "fires although two processes pass the lease to each other, with a gap between them",
+            PASSED_ON,
+            {"8m": 0, "11m": 1, "20m": 1, "30m": 1, "40m": 1},
+        ),
     ),
     "KrakenCustodyEverythingPaused": (
         Story(
@@ -461,8 +755,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "20m",
                 EXPORTER,
                 "Custody exporter exporter:10063 has paused all polls",
-                "Most targets say http/429. After each pause one request is tried; until the API accepts it, nothing "
-                "else is read.",
+                "The most frequent error is http/429. After each pause the exporter sends one request; until the API "
+                "accepts it, nothing else is read.",
             ),
         ),
         Story(
@@ -485,8 +779,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "17m",
                 EXPORTER,
                 "Custody exporter exporter:10063 is blocked on its way to the API",
-                "A gateway or firewall in front of the API answers in its place, for 2 target(s). It does not let this "
-                "address, or that of the proxy, through; keys and rights play no part.",
+                "A gateway or firewall in front of the API answers instead of it, for 2 target(s). It does not let "
+                "this address, or that of the proxy, through. Keys and permissions are not involved.",
             ),
         ),
         Story(
@@ -512,8 +806,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "6m",
                 {**EXPORTER, **KEY},
                 "Another program uses the key treasury",
-                "The API has seen larger nonces from this key than custody exporter exporter:10063 has sent. Give it a "
-                "key of its own, for acme.",
+                "The API has seen larger nonces from this key than custody exporter exporter:10063 has sent. Give the "
+                "exporter a key that nothing else uses. Affected: acme.",
             ),
         ),
         Story(
@@ -534,8 +828,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "6m",
                 EXPORTER,
                 "Custody exporter exporter:10063 has a defect",
-                "About 1 of its requests within an hour ended in a way that its code does not foresee. Its log has the "
-                "traceback: please report it.",
+                "About 1 of its requests within an hour ended in an unexpected error. The log has the traceback; "
+                "please report it.",
             ),
         ),
         Story(
@@ -558,8 +852,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "17m",
                 {**VAULT, "type": "PermissionDenied"},
                 "acme / hot: permission denied",
-                "The API says PermissionDenied to every poll: the id is unknown to it, or the key may not view it. "
-                "Last read 7m 0s ago.",
+                "The API answers every poll with PermissionDenied: it does not know the id, or the key may not view "
+                "it. Last read 7m 0s ago.",
             ),
         ),
         Story(
@@ -587,6 +881,57 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             {"29m": 1, "31m": 1, "32m": 1, "33m": 1, "40m": 1},
         ),
     ),
+    "KrakenCustodyListFailing": (
+        Story(
+            "fires after an hour, with what the key may not do",
+            {
+                **target(
+                    LIST,
+                    up="1x20 0x200",
+                    stale="",
+                    last_success_timestamp_seconds="0+30x20 600x200",
+                ),
+                **error("PermissionDenied", "_x21 1x200", LIST),
+            },
+            {"60m": 0, "70m30s": 0, "71m30s": 1},
+            Message(
+                "75m",
+                {**EXPORTER, "kind": "vaults", "org": "acme"},
+                "acme (vaults): the list cannot be read",
+                "New vaults have not been found for more than an hour. The error is PermissionDenied. What is known is "
+                "still polled.",
+            ),
+        ),
+        Story(
+            "names the key of a list of organizations",
+            {
+                **target(ORGANIZATIONS, up="0x300", stale="", last_success_timestamp_seconds=""),
+                **error("transport/timeout", "1x300", ORGANIZATIONS),
+                **target({**ORGANIZATIONS, "credential": "another"}, stale=""),
+            },
+            {"59m30s": 0, "60m": 1},
+            Message(
+                "61m",
+                ORGANIZATIONS,
+                "treasury (organizations): the list cannot be read",
+                "New organizations have not been found for more than an hour. The error is transport/timeout. What is "
+                "known is still polled.",
+            ),
+        ),
+        Story(
+            "is quiet at half an hour, and where the key may not list and need not",
+            {
+                **target(
+                    LIST,
+                    up="1x20 0x60 1x200",
+                    stale="",
+                    last_success_timestamp_seconds="0+30x20 600x60 2430+30x200",
+                ),
+                **target(ORGANIZATIONS, stale=""),
+            },
+            {f"{minute}m": 0 for minute in range(1, 130, 3)},
+        ),
+    ),
     "KrakenCustodyNonceTrouble": (
         Story(
             "fires where nonces go on being refused, and outlasts a restart",
@@ -596,8 +941,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "10m",
                 EXPORTER,
                 "Custody exporter exporter:10063: the API refuses nonces",
-                "About 10 refused in 15 minutes, or so many targets that fail for it. "
-                "Most often another program uses the same key.",
+                "About 10 refused in 15 minutes, or as many targets failing for this reason. The usual cause is "
+                "another program with the same key.",
             ),
         ),
         Story(
@@ -632,7 +977,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "9m",
                 EXPORTER,
                 "Custody exporter exporter:10063 is rate limited",
-                "The API refused about 3 requests in 15 minutes, or has not let any through since. All polls pause "
+                "The API refused about 3 requests in 15 minutes, or has accepted none since. All polls pause "
                 "meanwhile. The exporter's own budget is 100 requests in 30s, so others use the same address.",
             ),
         ),
@@ -670,8 +1015,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "11m",
                 VAULT,
                 "acme / hot: answers have invalid rows or fields",
-                "Of the last answer 2 row(s) were left out, whose assets are missing from the metrics, and 0 field(s) "
-                "of other rows.",
+                "The last answer had 2 invalid row(s), which are missing from the metrics, and 0 invalid field(s) in "
+                "other rows.",
             ),
         ),
         Story(
@@ -682,14 +1027,61 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "11m",
                 VAULT,
                 "acme / hot: answers have invalid rows or fields",
-                "Of the last answer 0 row(s) were left out, whose assets are missing from the metrics, and 3 field(s) "
-                "of other rows.",
+                "The last answer had 0 invalid row(s), which are missing from the metrics, and 3 invalid field(s) in "
+                "other rows.",
             ),
         ),
         Story(
             "is quiet at one such answer",
             target(invalid_rows="0x10 2x5 0x40", invalid_fields="0x10 1x5 0x40"),
             {f"{minute}m": 0 for minute in range(1, 20)},
+        ),
+    ),
+    "KrakenCustodyTooManySeries": (
+        Story(
+            "fires after 5 minutes, once for all targets",
+            {
+                **error("limit/series", "_x11 1x60"),
+                **error("limit/series", "_x11 1x60", ORGANIZATION),
+                **one("exporter_series", EXPORTER, "500000x80"),
+            },
+            {"10m": 0, "10m30s": 1},
+            Message(
+                "11m",
+                EXPORTER,
+                "Custody exporter exporter:10063 withholds balances: polling.max_series is reached",
+                "The balances of 2 target(s) would exceed the limit and are not exported. The exporter has 500000 "
+                "series now. No balance alert can fire for these targets.",
+            ),
+        ),
+        Story(
+            "is quiet at other errors",
+            error("response/too_large", "_x11 1x60"),
+            {"11m": 0, "20m": 0},
+        ),
+    ),
+    "KrakenCustodyVaultsNotPolled": (
+        Story(
+            "fires after 10 minutes, with those of all shards once",
+            {
+                **discovered("shard-0", true="9000x60", false="0x10 3x50"),
+                **discovered("shard-1", true="9000x60", false="0x10 4x50"),
+                **discovered("a", "pair", true="2000x11 stale", false="0x10 5x1 stale"),
+                **discovered("b", "pair", true="_x10 2000x50", false="_x11 5x50"),
+            },
+            {"15m": 0, "15m30s": 1},
+            Message(
+                "16m",
+                {"job": "kraken-custody", "org": "acme", "org_id": "ACME", "polled": "false"},
+                "acme: vaults are not polled",
+                "12 vault(s) of this organization that no filter excludes are not polled: more than 20,000 vaults have "
+                "been found. Their balances are unknown.",
+            ),
+        ),
+        Story(
+            "is quiet where all are polled",
+            discovered("shard-0", true="20000x60", false="0x60"),
+            {"15m": 0, "20m": 0},
         ),
     ),
     "KrakenCustodyNewErrorType": (
@@ -701,7 +1093,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "6m",
                 {"job": "kraken-custody", "type": "SomethingNew"},
                 "The custody API failed in a way not seen before: SomethingNew",
-                "1 request(s) so far. It is classified by its HTTP status and message only.",
+                "1 request(s) so far. The exporter does not know this type, and reacts to its HTTP status and message "
+                "only.",
             ),
         ),
         Story(
@@ -720,28 +1113,63 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
     ),
     "KrakenCustodyVaultVanished": (
         Story(
-            "fires 5 minutes after a vault is gone",
+            "fires 5 minutes after a vault has left the configuration",
             {
                 **one("up", EXPORTER, "1x100"),
-                **one("target_stale", VAULT, "0x20 stale _x39 0x60"),
-                **one("target_stale", VAULT, "0x100", vault="cold"),
+                **one("target_info", VAULT, "1x20 stale _x39 1x60", id="VHOT"),
+                **one("target_info", VAULT, "1x100", id="VCOLD", vault="cold"),
             },
             {"10m": 0, "15m": 0, "15m30s": 1, "30m": 1, "34m": 1, "37m": 0},
             Message(
                 "16m",
-                {"job": "kraken-custody", "org": "acme", "vault": "hot"},
+                {"job": "kraken-custody", "org": "acme", "vault": "hot", "id": "VHOT"},
                 "acme / hot: vault is no longer exported",
-                "It was until less than 6 hours ago. The exporter is up and has 1 other vault(s): this one, or its "
-                "name, has left the configuration.",
+                "It was exported within the last 6 hours. It has left the configuration. The exporter is up and has 1 "
+                "other vault(s).",
             ),
+        ),
+        Story(
+            "says of a vault that was found that the API no longer lists it",
+            {
+                **one("up", EXPORTER, "1x100"),
+                **one("target_info", VAULT, "1x20 stale", id="VHOT"),
+                **one(
+                    "vault_info",
+                    {**ACME, "vault": "hot"},
+                    "1x20 stale",
+                    vault_id="VHOT",
+                    name="Hot",
+                    status="archived",
+                ),
+            },
+            {"15m30s": 1},
+            Message(
+                "16m",
+                {"job": "kraken-custody", "org": "acme", "vault": "hot", "id": "VHOT"},
+                "acme / hot: vault is no longer exported",
+                "It was exported within the last 6 hours. Discovery had found it, as Hot (archived): it has left the "
+                "list of vaults of the API (log event vault_gone), or a filter excludes it. The exporter is up and has "
+                "0 other vault(s).",
+            ),
+        ),
+        Story(
+            "is quiet where a vault is renamed",
+            {
+                **one("up", EXPORTER, "1x100"),
+                **one("target_info", VAULT, "1x20 stale", id="VHOT"),
+                **one("target_info", VAULT, "_x20 1x80", id="VHOT", vault="warm"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 45)},
         ),
         Story(
             "is quiet while an exporter of the job is down",
             {
                 **one("up", EXPORTER, "1x20 0x80"),
-                **one("target_stale", VAULT, "0x20 stale"),
+                **one("target_info", VAULT, "1x20 stale", id="VHOT"),
                 **one("up", EXPORTER, "1x100", instance="other:10063"),
-                **one("target_stale", VAULT, "0x100", instance="other:10063", vault="cold"),
+                **one(
+                    "target_info", VAULT, "1x100", id="VCOLD", instance="other:10063", vault="cold"
+                ),
             },
             {"16m": 0, "20m": 0, "45m": 0},
         ),
@@ -749,9 +1177,47 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             "is quiet at a restart under another address",
             {
                 **one("up", EXPORTER, "1x20 stale"),
-                **one("target_stale", VAULT, "0x20 stale"),
+                **one("target_info", VAULT, "1x20 stale", id="VHOT"),
                 **one("up", EXPORTER, "_x24 1x70", instance="moved:10063"),
-                **one("target_stale", VAULT, "_x24 0x70", instance="moved:10063"),
+                **one("target_info", VAULT, "_x24 1x70", id="VHOT", instance="moved:10063"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 45)},
+        ),
+        Story(
+            "is quiet until the lists of vaults are read after a restart, and where nobody holds the lease",
+            {
+                **one("up", EXPORTER, "1x100"),
+                **one("target_info", VAULT, f"1x20 {RESTART} _x60", id="VHOT"),
+                **one(
+                    "target_info", LIST, f"1x20 {RESTART} 1x70", id="ACME", credential="treasury"
+                ),
+                **one("target_last_success_timestamp_seconds", LIST, "0x20 stale"),
+                **process("b", "0x100", job="kraken-custody-pair"),
+                **one("up", PAIR_A, "1x100", instance="b", job="kraken-custody-pair"),
+                **one(
+                    "target_info",
+                    {**VAULT, "job": "kraken-custody-pair"},
+                    "1x20 stale",
+                    id="VHOT",
+                    instance="b",
+                ),
+            },
+            {f"{minute}m": 0 for minute in range(1, 45)},
+        ),
+        Story(
+            "is quiet at a takeover with a lost sample, and while a shard is missing",
+            {
+                **TAKEN_OVER,
+                **one("up", PAIR_A, "1x20 0x100"),
+                **one("up", PAIR_B, "1x100"),
+                **shards("1x100", "1x20 stale"),
+                **one("up", EXPORTER, "1x100", job="kraken-custody-shards"),
+                **one(
+                    "target_info",
+                    {**VAULT, "instance": "shard-1", "vault": "cold"},
+                    "1x20 stale",
+                    id="VCOLD",
+                ),
             },
             {f"{minute}m": 0 for minute in range(1, 45)},
         ),
@@ -1204,6 +1670,77 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 **target(ORGANIZATION, invalid_rows=""),
                 **asset(quote_balance="1000x20 400x180"),
                 **one("organization_quote_balance", TOTAL, "1000x22 400x178"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 60)},
+        ),
+        Story(
+            "adds up shards, and is quiet while one is missing and after it",
+            {
+                **shards("1x400", "1x180 stale _x40 1x100"),
+                **target(SHARD_0, stale="0x400"),
+                **target({**ORGANIZATION, "instance": "shard-0"}, invalid_rows=""),
+                **one("organization_quote_balance", {**TOTAL, "instance": "shard-0"}, "1000x400"),
+                **asset({**ASSET, "instance": "shard-0"}, quote_balance="600x400"),
+                **target(
+                    {**SHARD_0, "instance": "shard-1", "vault": "cold"},
+                    up="1x180 stale _x40 1x100",
+                    stale="0x180 stale _x40 0x100",
+                    last_success_timestamp_seconds="0+30x180 stale _x40 6630+30x100",
+                    invalid_rows="0x180 stale _x40 0x100",
+                ),
+                **asset(
+                    {**ASSET, "instance": "shard-1", "vault": "cold"},
+                    quote_balance="400x180 stale _x40 400x100",
+                ),
+            },
+            {f"{minute}m": 0 for minute in range(1, 160, 2)},
+        ),
+        Story(
+            "still fires within hours of a shard's absence",
+            {
+                **shards("1x400", "1x100 stale _x40 1x300"),
+                **target(SHARD_0, stale="0x400"),
+                **target({**ORGANIZATION, "instance": "shard-0"}, invalid_rows=""),
+                **one(
+                    "organization_quote_balance",
+                    {**TOTAL, "instance": "shard-0"},
+                    "1000x240 1500x200",
+                ),
+                **asset({**ASSET, "instance": "shard-0"}, quote_balance="600x400"),
+                **target(
+                    {**SHARD_0, "instance": "shard-1", "vault": "cold"},
+                    up="1x100 stale _x40 1x300",
+                    stale="0x100 stale _x40 0x300",
+                    last_success_timestamp_seconds="0+30x100 stale _x40 4230+30x300",
+                    invalid_rows="0x100 stale _x40 0x300",
+                ),
+                **asset(
+                    {**ASSET, "instance": "shard-1", "vault": "cold"},
+                    quote_balance="400x100 stale _x40 400x300",
+                ),
+            },
+            {"119m": 0, "140m": 1},
+        ),
+        Story(
+            "is quiet at a takeover, whether Prometheus knows both processes for a moment or a sample is lost",
+            {
+                **TAKEN_OVER,
+                **target(
+                    {**ORGANIZATION, "instance": "a"},
+                    up="1x21 stale",
+                    stale="0x21 stale",
+                    invalid_rows="",
+                ),
+                **target(
+                    {**ORGANIZATION, "instance": "b"},
+                    up="_x20 1x100",
+                    stale="_x20 0x100",
+                    invalid_rows="",
+                ),
+                **one("organization_quote_balance", {**TOTAL, "instance": "a"}, "1000x21 stale"),
+                **one("organization_quote_balance", {**TOTAL, "instance": "b"}, "_x20 1000x100"),
+                **asset({**ASSET, "instance": "a"}, quote_balance="1000x21 stale"),
+                **asset({**ASSET, "instance": "b"}, quote_balance="_x20 1000x100"),
             },
             {f"{minute}m": 0 for minute in range(1, 60)},
         ),

@@ -108,6 +108,7 @@ def recorded(beginning: int) -> dict[str, str]:
             samples |= held.get(target, {})
             samples |= one("target_up", labels, str(int(mishap is None)))
             samples |= one("target_stale", labels, "0")
+            samples |= one("target_info", labels, "1", id=target, credential="treasury")
             samples |= one("target_refresh_interval_seconds", labels, str(STEP))
             if target in read_at:
                 samples |= one(

@@ -21,6 +21,8 @@ COLD: Final = {**HOT, "vault": "cold"}
 TOTAL: Final = {**ACME, **KEY, "kind": "organization"}
 ANOTHERS: Final = {**HOT, "org": "another"}
 OTHER_KEYS: Final = {**HOT, "credential": "another"}
+LIST: Final = {**ACME, "kind": "vaults"}
+LISTS_ELSEWHERE: Final = {**LIST, "instance": "another:10063"}
 NO_KEYS: Final = {**ACME, "kind": "vault", "vault": "hot"}
 ELSEWHERE: Final = {**HOT, "instance": "another:10063"}
 # Balances are of no exporter.
@@ -35,8 +37,10 @@ States = Mapping[tuple[str, str], str]
 
 SILENCED: Final[tuple[Case, ...]] = (
     ("ExporterDown", EXPORTER, "TargetFailing", HOT),
+    ("ExporterDown", EXPORTER, "ListFailing", LIST),
     ("ExporterDown", EXPORTER, "BalancesStale", HOT),
     ("ExporterDown", EXPORTER, "PollsLate", HOT),
+    ("ExporterDown", EXPORTER, "TooManySeries", EXPORTER),
     ("ExporterDown", EXPORTER, "PermissionDenied", HOT),
     ("ExporterDown", EXPORTER, "InvalidRows", HOT),
     ("ExporterDown", EXPORTER, "CredentialRefused", KEY),
@@ -53,21 +57,27 @@ SILENCED: Final[tuple[Case, ...]] = (
     ("CredentialRefused", KEY, "BalancesStale", HOT),
     ("CredentialRefused", KEY, "BalancesStale", ANOTHERS),
     ("CredentialRefused", KEY, "PollsLate", HOT),
+    ("CredentialRefused", KEY, "ListFailing", LIST),
     ("NoAnswer", KEY, "TargetFailing", HOT),
     ("NoAnswer", KEY, "BalancesStale", HOT),
     ("NoAnswer", KEY, "BalancesStale", ANOTHERS),
     ("NoAnswer", KEY, "PollsLate", HOT),
+    ("NoAnswer", KEY, "ListFailing", LIST),
     ("NoAnswer", KEY, "EverythingPaused", EXPORTER),
     ("EverythingPaused", EXPORTER, "TargetFailing", HOT),
     ("EverythingPaused", EXPORTER, "BalancesStale", OTHER_KEYS),
     ("EverythingPaused", EXPORTER, "PollsLate", HOT),
+    ("EverythingPaused", EXPORTER, "ListFailing", LIST),
     ("PermissionDenied", HOT, "TargetFailing", HOT),
     ("RateLimited", EXPORTER, "TargetFailing", HOT),
     ("RateLimited", EXPORTER, "PollsLate", HOT),
+    ("RateLimited", EXPORTER, "ListFailing", LIST),
     ("NonceTrouble", EXPORTER, "TargetFailing", HOT),
     ("NonceTrouble", EXPORTER, "PollsLate", HOT),
+    ("NonceTrouble", EXPORTER, "ListFailing", LIST),
     ("Blocked", EXPORTER, "TargetFailing", HOT),
     ("Blocked", EXPORTER, "PollsLate", HOT),
+    ("Blocked", EXPORTER, "ListFailing", LIST),
     ("KeyShared", KEY, "NonceTrouble", EXPORTER),
     ("BudgetTooSmall", EXPORTER, "PollsLate", HOT),
     ("TargetFailing", HOT, "HoldNotClearing", HOT_BITCOIN),
@@ -89,6 +99,7 @@ TOLD: Final[tuple[Case, ...]] = (
     ("CredentialRefused", KEY, "TargetFailing", ELSEWHERE),
     ("CredentialRefused", KEY, "UnexpectedOutflow", HOT_BITCOIN),
     ("NoAnswer", KEY, "BalancesStale", OTHER_KEYS),
+    ("NoAnswer", KEY, "ListFailing", LISTS_ELSEWHERE),
     ("NoAnswer", KEY, "CredentialRefused", {**KEY, "credential": "another"}),
     ("EverythingPaused", EXPORTER, "BalancesStale", ELSEWHERE),
     ("EverythingPaused", EXPORTER, "AvailableBelowMinimum", HOT_BITCOIN),

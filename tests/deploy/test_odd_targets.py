@@ -70,6 +70,8 @@ def exported(target: Mapping[str, str], taken: str = "") -> dict[str, str]:
         if metric in BALANCES and "vault" in metric.labels and not thing["vault"]:
             continue
         labels = {label: thing[label] for label in metric.labels} | dict(target)
+        if "lease" in labels:
+            labels["lease"] = f"of {target['instance']}"
         if taken in labels:
             labels[f"exported_{taken}"] = labels.pop(taken)
         if taken:
@@ -117,7 +119,7 @@ def test_a_label_that_a_scrape_target_has_of_its_own_breaks_no_rule_and_no_panel
     series = exported(GOOD)
     for label in TAKEN:
         series |= exported(odd(label), label)
-    good = f'instance="{GOOD["instance"]}"'
+    good = f'instance="of {GOOD["instance"]}"'
     test = {
         "interval": "30s",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
