@@ -201,7 +201,9 @@ def test_an_outage_is_told_and_not_of_every_target(story: Story) -> None:
     assert notice.labels["credential"] == "treasury"
     assert "now with transport/connect." in notice.annotations["description"]
     owners = ", ".join(sorted(owner.name for owner in (NORTHWIND, HELIX)))
-    assert notice.annotations["description"].endswith(f"Nothing is read with this key. Affected: {owners}.")
+    assert notice.annotations["description"].endswith(
+        f"Nothing is read with this key. Affected: {owners}."
+    )
     assert story.silenced_by_outage == {FAILING, STALE}
 
 
