@@ -324,16 +324,21 @@ class Exporter:
         self._inventory = inventory
         self._known = {source: known[source] for source in inventory.sources if source in known}
 
-    async def _heard(self, answer: Exposable) -> None:
-        """Go on with what a list has found, once everything else that changes what is polled is done."""
+    async def _heard(self, answer: Exposable, is_current: Callable[[], bool]) -> bool:
+        """Go on with what a list has found, once everything else that changes what is polled is done.
+
+        is_current: whether a reload has left alone what the answer is of. Return whether that is so.
+        """
         if not isinstance(answer, Listing):
-            return
+            return True
         async with self._changing:
-            # A reload may have let go of it meanwhile.
+            if not is_current():
+                return False
             if answer.source in self._inventory.sources:
                 known = await in_turns(answer.heard(self._known, self._world.wall()))
                 if known is not self._known:
                     await self._find(known)
+        return True
 
     async def _find(self, known: Known) -> None:
         """Poll what there is by what is known now; the rest of the world goes on between the steps."""

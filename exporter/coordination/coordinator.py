@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from exporter.config import LeaseSettings, RedisSettings
 from exporter.coordination.engine import Engine
-from exporter.coordination.keeper import Keeper, Surroundings
+from exporter.coordination.keeper import Keeper, LeaseHeldError, Surroundings
 from exporter.coordination.kubernetes import Cluster, KubernetesEngine
-from exporter.coordination.lease import Lease, Terms
+from exporter.coordination.lease import STANDBY_SECONDS, Lease, Terms
 from exporter.coordination.redis import RedisEngine, Server
 
 
@@ -155,16 +155,39 @@ class Coordinator:
         """Hold the lease while the block runs, for whoever polls once. Raises LeaseHeldError where somebody else does.
 
         It takes as long as a renewal to see that another holder lives, and a whole duration to see that none does.
+        Where the lease is lost, the block ends within a second: it would wait until the lease is free, which may be
+        never.
         """
-        if self._keeper is not None:
-            try:
-                await self._keeper.wait()
-            except BaseException:
-                await self._end()
-                raise
-            self._around.changed()
-        async with self.running():
+        keeper = self._keeper
+        if keeper is None:
             yield
+            return
+        try:
+            await keeper.wait()
+        except BaseException:
+            await self._end()
+            raise
+        self._around.changed()
+        async with self.running():
+            try:
+                async with asyncio.timeout(None) as limit:
+                    watching = asyncio.create_task(self._end_with_lease(limit))
+                    try:
+                        yield
+                    finally:
+                        watching.cancel()
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                lost = f"the lease {keeper.name} was lost meanwhile: see the log"
+                raise LeaseHeldError(lost) from None
+
+    async def _end_with_lease(self, limit: asyncio.Timeout) -> None:
+        """Let `limit` expire once the lease was lost."""
+        tenure = self.tenure
+        while self.tenure == tenure:  # noqa: ASYNC110 - time alone may end it
+            await asyncio.sleep(STANDBY_SECONDS)
+        limit.reschedule(asyncio.get_running_loop().time())
 
     async def _end(self) -> None:
         keeper, keeping = self._keeper, self._keeping

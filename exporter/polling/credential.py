@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,6 +48,11 @@ class Credential:
     secrets_problem: str = ""
     nonce_watch: NonceWatch = field(default_factory=NonceWatch)
     silence: Silence = field(default_factory=Silence)
+
+    @property
+    def origin(self) -> Hashable:
+        """What a list is of: another key may see another one, and it is known by the credential's name."""
+        return self, self.name, self.generation
 
     def ready_at(self, now: float) -> float:
         """Return when a request may be sent; infinity if it needs a response first."""

@@ -22,7 +22,8 @@ class Parts:
     asking: by the kind of target.
     pause_of_all: the pause of every credential at once.
     waited: called with the seconds that a request waited for the budget alone.
-    heard: called with each answer once it is published; it may list further targets.
+    heard: called with each answer once it is published, as it may list further targets, and with what tells whether
+        its target is still polled from the same origin (see `Credential.origin`); returns whether it was.
     monotonic: the event loop's clock, in seconds.
     moment: reads all clocks.
     clocks: detects jumps between them.
@@ -38,7 +39,7 @@ class Parts:
     pause_of_all: Pause
     usage: Usage
     results: Results
-    heard: Callable[[Exposable], Awaitable[None]]
+    heard: Callable[[Exposable, Callable[[], bool]], Awaitable[bool]]
     waited: Callable[[float], None]
     monotonic: Callable[[], float]
     moment: Callable[[], Moment]

@@ -126,7 +126,8 @@ class Requests:
         if credential.pause.is_active:
             await self._read_secrets_again(credential)
         doubt = self._doubtful.get(entry)
-        generation, nonce_watch, silence = (
+        origin, generation, nonce_watch, silence = (
+            credential.origin,
             credential.generation,
             credential.nonce_watch,
             credential.silence,
@@ -140,7 +141,7 @@ class Requests:
 
         ask, poll = parts.asking[entry.target.kind], entry.place.poll
         assert poll is not None  # noqa: S101 - a request is sent in a poll
-        request = poll.request(lambda: ask(entry.target), generation)
+        request = poll.request(lambda: ask(entry.target), origin)
         try:
             answer = await credential.client.ask(request, succeeded)
             # A doubt that arose meanwhile may concern this very answer.
@@ -169,13 +170,22 @@ class Requests:
                 await self._publish(entry, excuse)
                 self._succeeded(entry)
             return error.delivery
-        if isinstance(answer, Part):
-            poll.go_on(answer.next, generation)
-            self._go_on(entry)
-        else:
-            await parts.heard(answer)
-            self._succeeded(entry)
+        await self._answered(entry, poll, answer, origin)
         return Delivery.ANSWERED
+
+    async def _answered(self, entry: Entry, poll: Poll, answer: Answer, origin: Hashable) -> None:
+        """End a poll whose answer is whole, or go on with the rest of it. origin: what was asked."""
+        if isinstance(answer, Part):
+            poll.go_on(answer.next, origin)
+            self._go_on(entry)
+        elif await self._parts.heard(answer, lambda: self._is_from(entry, origin)):
+            self._succeeded(entry)
+        else:
+            entry.move(entry.place.retried(self._parts.monotonic()))
+
+    def _is_from(self, entry: Entry, origin: Hashable) -> bool:
+        """Whether a target is still polled from this origin."""
+        return not entry.is_dropped and self._credential(entry).origin == origin
 
     def _go_on(self, entry: Entry) -> None:
         """Schedule the request for the next part of an answer."""

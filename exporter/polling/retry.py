@@ -1,7 +1,7 @@
 """Whether and when a failed request is retried in the same poll, and when a failing target is polled next."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from exporter.custody.client import Request
@@ -24,25 +24,25 @@ class Poll:
         self._chance = chance
         self._retries = 0
         self._asked_again: set[str] = set()
-        self._generation = 0
+        self._origin: Hashable = None
         self._next: Request[Answer] | None = None
         self._may_go_on = True
 
-    def request(self, ask: Callable[[], Request[Answer]], generation: int) -> Request[Answer]:
+    def request(self, ask: Callable[[], Request[Answer]], origin: Hashable) -> Request[Answer]:
         """Return the next request: for the next part of the answer, or, as returned by `ask`, for the first.
 
-        generation: of the credential's secrets. If they changed, the answer is read from its beginning: parts of
-            answers to two keys need not fit together.
+        origin: the credential's. If it changed, the answer is read from its beginning: parts of answers to two keys
+            need not fit together.
         """
         self._may_go_on = True
-        if self._next is None or generation != self._generation:
+        if self._next is None or origin != self._origin:
             return ask()
         return self._next
 
-    def go_on(self, following: Request[Answer], generation: int) -> None:
+    def go_on(self, following: Request[Answer], origin: Hashable) -> None:
         """Record that a part of the answer was read; each part has its own tries."""
         self._next = following if self._may_go_on else None
-        self._generation = generation
+        self._origin = origin
         self._retries = 0
         self._asked_again.clear()
 

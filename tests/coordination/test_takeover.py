@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.coordination.engine import Record
+from exporter.coordination.engine import Found, Record
 from exporter.coordination.keeper import LeaseHeldError
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
@@ -543,6 +543,30 @@ def test_polling_once_follows_a_holder_that_is_gone() -> None:
             await a.kill()
             assert await once(process("once", a.api, a.shelf)) == 3
             is_orderly(a.api)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["taken", "not renewed"])
+def test_polling_once_ends_when_the_lease_is_lost_meanwhile(*, is_away: bool) -> None:
+    async def scene() -> None:
+        shelf = Shelf()
+        shelf.record = Record("", 0, 0, int(DURATION), 0.0)
+        only = process("once", Api(), shelf)
+
+        async def lose() -> None:
+            await until(lambda: bool(only.api.sent), BOUND)
+            only.cut_from_api_until = math.inf
+            shelf.is_away = is_away
+            if not is_away:
+                assert shelf.put(Found(shelf.record, shelf.version), Record("b", 9, 0, 30, 0.0))
+
+        losing = asyncio.create_task(lose())
+        with pytest.raises(LeaseHeldError, match=r"^the lease kraken-custody-exporter was lost "):
+            async with asyncio.timeout(10 * DURATION):
+                await once(only)
+        await losing
+        assert now() < 2 * DURATION
 
     play(scene)
 

@@ -452,6 +452,49 @@ def test_a_list_begins_anew_with_other_secrets() -> None:
     run(main())
 
 
+TWO_KEYS = {"first": {"api_key_env": "KEY"}, "second": {"api_key_env": "OTHER_KEY"}}
+EXCHANGED = {"first": TWO_KEYS["second"], "second": TWO_KEYS["first"]}
+RENAMED = {"primary": TWO_KEYS["first"], "second": TWO_KEYS["second"]}
+
+
+@pytest.mark.parametrize("later", [EXCHANGED, RENAMED], ids=["exchanged", "renamed"])
+@pytest.mark.parametrize("pages", [2, 3])
+def test_a_list_is_of_the_key_that_all_its_pages_were_asked_with_whatever_it_is_called_now(
+    pages: int, later: Mapping[str, Mapping[str, object]]
+) -> None:
+    async def main() -> None:
+        played = finding(
+            map("v{}".format, range(250)), credentials=TWO_KEYS, jitter=lambda: 0.4, discovery={}
+        )
+        (of,) = played.simulator.portfolio.organizations
+        mine, others = of.vaults[:220], of.vaults[30:]
+        played.simulator.scopes[API_KEY] = {of.id, *(vault.id for vault in mine)}
+        played.simulator.scopes[OTHER_KEY] = {of.id, *(vault.id for vault in others)}
+        while len(listings(played)) < pages:
+            await played.play(0.1)
+        document = {
+            **played.document,
+            "credentials": {name: {**it, "api_secret_env": "SECRET"} for name, it in later.items()},
+        }
+        text = yaml.safe_dump(document, sort_keys=False)
+        await played.exporter.reload(
+            parse(text, directory=played.directory, environ=played.environ)
+        )
+        await played.play(90)
+        keys = {name: it["api_key_env"] for name, it in later.items()}
+        seen = {"KEY": mine, "OTHER_KEY": others}
+        known = {
+            keys[source.credential]: set(finds)
+            for source, finds in played.exporter._known.items()
+            if source.organization
+        }
+        assert known == {key: {vault.id for vault in its} for key, its in seen.items()}
+        assert played.simulator.guard.refusals == {}
+        await played.stop()
+
+    run(main())
+
+
 def test_a_list_that_takes_longer_than_its_interval_is_read_all_the_same() -> None:
     async def main() -> None:
         played = finding(
