@@ -73,7 +73,7 @@ class Coordinator:
         timeout: seconds after which any request has ended. engine: as `prepare` has returned it.
         """
         if settings is None or engine is not None:
-            self._retire(timeout)
+            self._retire()
             self._around.nonces.up_to = None
         if settings is not None:
             terms = Terms(settings.duration, timeout)
@@ -204,22 +204,22 @@ class Coordinator:
         if self._is_running and self._keeper is not None:
             self._keeping = asyncio.create_task(self._keeper.run())
 
-    def _retire(self, timeout: float) -> None:
+    def _retire(self) -> None:
         keeper, keeping = self._keeper, self._keeping
         self._keeper = self._keeping = None
         if keeper is not None:
-            task = asyncio.create_task(_give_up(keeper, keeping, timeout))
+            task = asyncio.create_task(_give_up(keeper, keeping))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
 
-async def _give_up(keeper: Keeper, keeping: asyncio.Task[None] | None, timeout: float) -> None:  # noqa: ASYNC109 - not of this call
+async def _give_up(keeper: Keeper, keeping: asyncio.Task[None] | None) -> None:
     """Give up what `keeper` keeps once every request has ended: its successor may send at once."""
     try:
         if keeping is not None:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
-        await asyncio.sleep(timeout)
+        await asyncio.sleep(keeper.lease.terms.timeout)
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await keeper.release()

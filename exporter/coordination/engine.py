@@ -1,7 +1,10 @@
 """The record of a lease, and what an engine that keeps it must do: read, and compare-and-set. Neither has an expiry."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+LONGEST_MESSAGE: Final = 200
+"""Of the words of an engine that are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,16 @@ class Found:
 
 class EngineError(Exception):
     """An engine did not do what it was asked for, or did not say so: what is wrong and what to do, without secrets."""
+
+
+def printable(told: str) -> str:
+    """Return what an engine told, in one line."""
+    return "".join(it if it.isprintable() else " " for it in told)
+
+
+def without(secret: str, told: str) -> str:
+    """Return what an engine told, which may repeat what it was told itself, without this secret."""
+    return told.replace(secret, "<secret>") if secret else told
 
 
 class Engine(Protocol):

@@ -18,7 +18,14 @@ from typing import Any, Final, Self
 import httpx
 
 from exporter.config.credentials import header_text
-from exporter.coordination.engine import EngineError, Found, Record
+from exporter.coordination.engine import (
+    LONGEST_MESSAGE,
+    EngineError,
+    Found,
+    Record,
+    printable,
+    without,
+)
 from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.secret_text import secret_text
 
@@ -28,7 +35,6 @@ ANNOTATIONS: Final = "kraken-custody-exporter/"
 RENEWALS: Final = f"{ANNOTATIONS}renewals"
 CEILING: Final = f"{ANNOTATIONS}nonce-ceiling"
 STANDBY: Final = f"{ANNOTATIONS}standby"
-LONGEST_MESSAGE: Final = 200
 TIMEOUT_SECONDS: Final = 60.0
 """For each step of a request. Whoever asks has a shorter limit of its own."""
 
@@ -109,7 +115,8 @@ class KubernetesEngine:
             raise
         if answer.is_success or answer.status_code in (404, 409):
             return answer
-        raise EngineError(_refusal(answer, method, self._name, self._namespace))
+        told = without(token, _message(answer))[:LONGEST_MESSAGE]
+        raise EngineError(_refusal(answer.status_code, told, method, self._name, self._namespace))
 
     async def _client(self) -> httpx.AsyncClient:
         if self._http is None:
@@ -153,14 +160,17 @@ def _document(answer: httpx.Response) -> JsonObject:
     raise EngineError(f"the API server's answer is not JSON (status {answer.status_code})")
 
 
-def _refusal(answer: httpx.Response, method: str, name: str, namespace: str) -> str:
-    """Return what a Status says, and what to do about it."""
-    told = ""
+def _message(answer: httpx.Response) -> str:
+    """Return what a Status says, "" where the answer is none."""
     with contextlib.suppress(ValueError, AttributeError):
-        told = str(answer.json().get("message", ""))
-    shown = "".join(it if it.isprintable() else " " for it in told)[:LONGEST_MESSAGE]
-    problem = f"the API server answered {answer.status_code}" + (f": {shown}" if shown else "")
-    if answer.status_code != 403:
+        return printable(str(answer.json().get("message", "")))
+    return ""
+
+
+def _refusal(status: int, told: str, method: str, name: str, namespace: str) -> str:
+    """Return what the API server said, and what to do about it."""
+    problem = f"the API server answered {status}" + (f": {told}" if told else "")
+    if status != 403:
         return problem
     if method == "POST":
         return f"{problem}. Create the Lease {name} in namespace {namespace}, empty: no right to create is needed then"

@@ -5,6 +5,7 @@ restarts may have lost its last writes, so `run_id` tells one run of it from the
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -12,7 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
-from exporter.coordination.engine import EngineError, Found, Record
+from exporter.coordination.engine import (
+    LONGEST_MESSAGE,
+    EngineError,
+    Found,
+    Record,
+    printable,
+    without,
+)
 from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.secret_text import secret_text
 
@@ -26,7 +34,6 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
 DEFAULT_PORT: Final = 6379
-LONGEST_MESSAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +86,19 @@ class RedisEngine:
             return await work(self._redis)
         except (RedisError, OSError) as error:
             await self.close()
-            raise EngineError(f"{self._server.url}: {_words(error)}") from None
+            raise EngineError(f"{self._server.url}: {await self._words(error)}") from None
         except BaseException:
             # What was asked may still be answered, and would be taken for the answer to what is asked next.
             await self.close()
             raise
+
+    async def _words(self, error: Exception) -> str:
+        # A server that does not know AUTH repeats the first characters of what it was told with it.
+        told = printable(str(error).partition(", with args beginning with")[0])
+        with contextlib.suppress(EngineError):
+            password = await asyncio.to_thread(_password, self._server.password_file)
+            told = without(password, told)
+        return told[:LONGEST_MESSAGE] or type(error).__name__
 
 
 def _client(server: Server) -> "Redis":
@@ -127,11 +142,6 @@ def _password(file: Path | None) -> str:
         return secret_text(file, {}) if file else ""
     except ProblemError as problem:
         raise EngineError(f"lease.redis.password_file ({file}): {problem}") from None
-
-
-def _words(error: Exception) -> str:
-    told = "".join(it if it.isprintable() else " " for it in str(error))
-    return told[:LONGEST_MESSAGE] or type(error).__name__
 
 
 def _record(name: str, written: bytes | None) -> Record | None:

@@ -30,10 +30,12 @@ SPEC: Final = {
 class State:
     """What the server has and allows.
 
-    tokens: that it accepts. verbs: that RBAC allows. leases: by name. asked: methods and paths of all requests.
+    tokens: that it accepts. refusal: what it says of others.
+    verbs: that RBAC allows. leases: by name. asked: methods and paths of all requests.
     """
 
     tokens: set[str] = field(default_factory=lambda: {"token-1"})
+    refusal: str = "Unauthorized"
     verbs: set[str] = field(default_factory=lambda: {"get", "update"})
     leases: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -100,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _do(self, verb: str, body: bytes) -> dict[str, Any]:
         state = self.state
         if self.headers.get("authorization", "").removeprefix("Bearer ") not in state.tokens:
-            raise RefusedError(401, "Unauthorized")
+            raise RefusedError(401, state.refusal)
         match = PATH.fullmatch(self.path)
         if not match:
             raise RefusedError(404, "the server could not find the requested resource")

@@ -246,6 +246,11 @@ def test_the_token_is_in_no_message_and_no_repr(
     token = "eyJhbGciOiJSUzI1NiJ9.secret-of-the-pod"
     (account / "token").write_text(token)
     assert token not in problem(engine)
+    state.refusal = f"unknown token {token}"
+    assert problem(engine).endswith(": unknown token <secret>")
+    # It is left out before the rest is made shorter.
+    state.refusal = f"{'x' * 190} {token}"
+    assert problem(engine).endswith("x <secret>")
     (account / "token").write_text(f"{token}\nwith another line")
     assert token not in problem(engine)
     state.tokens = {token}

@@ -170,6 +170,35 @@ def test_a_user_needs_no_more_rights_than_these(tmp_path: Path) -> None:
         assert "not-the-password-2" not in told
 
 
+REPEATED = [
+    (f"unknown command 'AUTH', with args beginning with: 'exporter' '{PASSWORD}' ", "unknown command 'AUTH'"),
+    (f"unknown command 'AUTH', with args beginning with: 'exporter' '{PASSWORD[:9]}", "unknown command 'AUTH'"),
+    (f"what is {PASSWORD} to me", "what is <secret> to me"),
+    (f"{'x' * 195}{PASSWORD}", f"{'x' * 195}<secr"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "told"), REPEATED)
+def test_a_server_that_repeats_the_password_is_quoted_without_it(
+    tmp_path: Path, said: str, told: str
+) -> None:
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            writer.write(f"-ERR {said}\r\n".encode())
+
+    async def main() -> str:
+        async with serving(repeat) as url:
+            server = Server(url.replace("http", "redis"), "exporter", tmp_path / "password")
+            engine = RedisEngine(NAME, server)
+            with pytest.raises(EngineError) as caught:
+                await engine.read()
+            return str(caught.value).partition("/: ")[2] or str(caught.value)
+
+    assert asyncio.run(main()).endswith(told)
+
+
 def test_a_password_that_changes_is_read_anew_for_the_next_connection(tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text(PASSWORD)

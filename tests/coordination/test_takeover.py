@@ -469,11 +469,12 @@ def test_a_reload_with_the_same_lease_keeps_it_and_its_new_duration_holds_from_t
     play(scene)
 
 
-def test_a_reload_to_another_lease_waits_for_that_and_gives_up_the_old_one() -> None:
+@pytest.mark.parametrize("timeout", ["10s", "1s"])
+def test_a_reload_to_another_lease_waits_for_that_and_gives_up_the_old_one(timeout: str) -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(10.0)
-            await reload(a, {"kind": "kubernetes", "name": "other"})
+            await reload(a, {"kind": "kubernetes", "name": "other"}, timeout=timeout)
             assert (a.is_active, a.targets()) == (False, 0)
             # What is under way of the old one ends first.
             assert await until(lambda: b.is_active, TIMEOUT + 3.0) >= TIMEOUT - 1.0
