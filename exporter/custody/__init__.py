@@ -1,1 +1,1 @@
-"""All that knows the wire of Kraken's custody API, and nothing of Prometheus."""
+"""The client of Kraken's custody API; knows nothing of Prometheus."""

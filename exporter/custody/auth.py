@@ -1,4 +1,4 @@
-"""Signs requests to Kraken's custody API: nonce, signature, one-time password, as one `httpx.Auth`.
+"""Signs requests to Kraken's custody API with nonce, signature and one-time password, as an `httpx.Auth`.
 
 Kraken documents the formula with header nonces for the sibling APIs on the same gateway (Funding, Affiliate,
 Embed); the custody pages name the headers.
@@ -20,15 +20,15 @@ from exporter.custody.errors import MayNotSendError
 from exporter.custody.secret_forms import hide
 
 SENT_OF_LATE = 16
-"""Signatures and one-time passwords; as many requests are hardly ever under way."""
+"""Signatures and one-time passwords kept; more than are normally in flight."""
 NANOSECONDS_IN = {"nanoseconds": 1, "microseconds": 1_000, "milliseconds": 1_000_000}
 
 
 def sign(secret: bytes, target: bytes, nonce: str, body: bytes = b"") -> str:
     """Return base64(HMAC-SHA512(secret, target + SHA256(nonce + body))).
 
-    `secret` is the decoded API secret. `target` is what stands on the request line: the path and, where there is
-    one, `?` and the query, with every character encoded as it is sent.
+    `secret` is the decoded API secret. `target` is the request target as sent: the percent-encoded path and, if there
+    is a query, `?` and the query.
     """
     digest = hashlib.sha256(nonce.encode() + body).digest()
     return base64.b64encode(hmac.digest(secret, target + digest, "sha512")).decode()
@@ -36,10 +36,11 @@ def sign(secret: bytes, target: bytes, nonce: str, body: bytes = b"") -> str:
 
 @dataclass(slots=True)
 class NonceBounds:
-    """Between which nonces those of every key have to be, in nanoseconds.
+    """The range that nonces of every key must be in, in nanoseconds.
 
-    above: a process before this one may have used any up to it. up_to: the one after it begins above that; None without
-    a limit. highest: that was used.
+    above: a previous process may have used any nonce up to this one.
+    up_to: the maximum, above which a later process starts; None without a limit.
+    highest: the highest nonce used.
     """
 
     above: int = 0
@@ -48,9 +49,9 @@ class NonceBounds:
 
 
 class Nonce:
-    """The strictly increasing number that Kraken wants with each request of a key.
+    """The strictly increasing number that Kraken requires in each request of a key.
 
-    It follows the wall clock, and steps by one where that stands still or goes back.
+    It follows the wall clock, and increases by one when the clock stands still or goes back.
     """
 
     def __init__(
@@ -66,12 +67,12 @@ class Nonce:
         self._bounds = bounds or NonceBounds()
 
     def next(self) -> str:
-        """Return the decimal text of a number larger than any before. Raises MayNotSendError where none may be used."""
+        """Return a number larger than any before, in decimal. Raises MayNotSendError if no nonce may be used."""
         bounds, divisor = self._bounds, self._divisor
         least = max(self._last.number, bounds.above // divisor) + 1
         number = max(least, self._wall_ns() // divisor)
         if bounds.up_to is not None and number > bounds.up_to // divisor:
-            # The wall clock was set forward: nonces step until the bound has followed it.
+            # The wall clock was set forward: increase by one until the bound has caught up.
             number = least
             if number > bounds.up_to // divisor:
                 raise MayNotSendError
@@ -88,9 +89,9 @@ class _Last:
 
 
 class Nonces:
-    """The nonces of every key that this process has used: Kraken never accepts a smaller one again.
+    """The nonces of every key that this process has used; Kraken never accepts a smaller one again.
 
-    bounds: of all keys; may change at any time.
+    bounds: for all keys; may change at any time.
     """
 
     def __init__(self, wall_ns: Callable[[], int], bounds: NonceBounds | None = None) -> None:
@@ -99,16 +100,16 @@ class Nonces:
         self._last: dict[SecretStr, _Last] = {}
 
     def of(self, api_key: SecretStr, unit: str) -> Nonce:
-        """Return a source of nonces for `api_key` that count in `unit`, beyond any that were taken before."""
+        """Return a source of nonces for `api_key` in `unit`, larger than any used before."""
         last = self._last.setdefault(api_key, _Last())
         return Nonce(unit, self._wall_ns, last, self.bounds)
 
 
 class KeyAuth(httpx.Auth):
-    """Adds Kraken's headers to each attempt that a client sends.
+    """Adds Kraken's headers to each request that a client sends.
 
-    httpx asks for them when the request is final and about to be sent, so what is signed is what goes out and
-    nonces leave in the order in which they were taken.
+    httpx calls this when the request is final and about to be sent, so what is signed is what is sent, and nonces are
+    sent in the order in which they were taken.
     """
 
     def __init__(self, secrets: Secrets, nonce: Nonce, wall: Callable[[], float]) -> None:
@@ -118,7 +119,7 @@ class KeyAuth(httpx.Auth):
         self._sent_of_late: deque[str] = deque(maxlen=SENT_OF_LATE)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sign `request` and let it go; nothing in the answer makes it go again. Raises MayNotSendError."""
+        """Sign `request` and send it once, whatever the response. Raises MayNotSendError."""
         nonce = self._nonce.next()
         secret = self._secrets.api_secret.get_secret_value()
         request.headers["api-key"] = self._secrets.api_key.get_secret_value()
@@ -131,13 +132,13 @@ class KeyAuth(httpx.Auth):
         yield request
 
     def without_sent(self, text: str) -> str:
-        """Return `text` without the signatures and one-time passwords of the last requests, which it may repeat."""
+        """Return `text` without the signatures and one-time passwords of recent requests, which it may quote."""
         return hide(text, sorted(self._sent_of_late, key=len, reverse=True))
 
     def _one_time_password(self) -> str | None:
         if self._secrets.totp_seed is not None:
-            # pyotp refuses a seed of less than 112 bits, and many in use have 80. HMAC fills a short key up with
-            # zeros; that is done here before, in base32.
+            # pyotp refuses seeds of less than 112 bits, but many in use have 80. HMAC pads short keys with zeros; this
+            # does the same in base32.
             seed = self._secrets.totp_seed.get_secret_value().ljust(32, "A")
             return pyotp.TOTP(seed).at(int(self._wall()))
         if self._secrets.otp is not None:
@@ -146,7 +147,7 @@ class KeyAuth(httpx.Auth):
 
 
 def secret_texts(secrets: Secrets) -> tuple[str, ...]:
-    """Return every text that must not be shown, so that it can be looked for in what the API says."""
+    """Return every text that must not be shown, to be removed from what the API says."""
     optional = (secrets.otp, secrets.totp_seed)
     return (
         secrets.api_key.get_secret_value(),

@@ -1,4 +1,4 @@
-"""Reads the bodies of answers without ever holding more of them than the limits, compressed or not."""
+"""Reads response bodies, compressed or not, without ever holding more of them than the limits."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,10 @@ import httpx
 
 GZIP: Final = 16 + zlib.MAX_WBITS
 MOST_MEMBERS: Final = 1000
-"""Of one gzip body. An honest server may begin one for each piece it flushes; a thousand empty ones take 20 KB."""
+"""Maximum members of one gzip body. A server may begin one at each flush; a thousand empty ones take 20 KB."""
 
 PIECE_BYTES: Final = 256 * 1024
-"""What is decompressed at once, while others wait."""
+"""Maximum bytes decompressed at a time, while other tasks wait."""
 
 _MEMBER_BEGINS: Final = 0x1F
 _PADDING: Final = b"\0"
@@ -24,17 +24,18 @@ class BodyTooLargeError(Exception):
 
 
 class NoRoomError(Exception):
-    """All bodies that are being read are longer than they may be together."""
+    """All bodies that are being read exceed their common limit."""
 
 
 class BodyEncodingError(Exception):
-    """The body is not in the encoding that its headers name, or in one that was not asked for."""
+    """The body is not in the encoding that its headers name, or in one that was not requested."""
 
 
 class Room:
-    """The memory that the bodies of all requests under way share.
+    """The memory shared by the bodies of all requests in flight.
 
-    size: bytes that they may have together. taken: that they have now.
+    size: maximum bytes of all bodies together.
+    taken: bytes in use.
     """
 
     def __init__(self, size: int) -> None:
@@ -43,10 +44,10 @@ class Room:
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Callable[[int], None]]:
-        """Lend what takes room for one body; on leaving, all of it is given back.
+        """Yield a function that takes room for one body; all of it is released on exit.
 
-        It takes a number of bytes, and raises NoRoomError where there are not so many left: waiting for those that
-        other bodies have would never end where each of them waits too.
+        It takes a number of bytes, and raises NoRoomError if fewer are left: bodies that wait for each other's room
+        would wait for ever.
         """
         mine = 0
 
@@ -65,13 +66,13 @@ class Room:
 
 class _Decoder(Protocol):
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body; all that was there before has been read."""
+        """Take the next bytes of the body, after all decoded bytes of the previous ones were read."""
 
     def read(self) -> bytes:
-        """Return the next PIECE_BYTES at the most of what they stand for; nothing where that was all."""
+        """Return the next decoded bytes, at most PIECE_BYTES; empty if there are no more."""
 
     def finish(self) -> None:
-        """Raise BodyEncodingError where the end is missing."""
+        """Raise BodyEncodingError if the end is missing."""
 
 
 class _Identity:
@@ -90,23 +91,22 @@ class _Identity:
 
 
 class _Gzip:
-    """Members one after the other (RFC 1952, 2.2), with zeros behind each, as gzip(1) takes them.
+    """A series of members (RFC 1952, 2.2), each of which zeros may follow, as gzip(1) accepts them.
 
-    httpx would decompress a whole chunk at once, so that 64 KiB from a hostile server become 64 MiB here.
+    httpx would decompress a whole chunk at once: 64 KiB from a hostile server would become 64 MiB here.
     """
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(GZIP)
         self._members = 1
         self._rest = b""
-        # zlib may have taken all bytes, and still keep some of what they stand for.
-        self._has_more = False
 
     def feed(self, chunk: bytes) -> None:
         self._rest = chunk
 
     def read(self) -> bytes:
-        while self._rest or self._has_more:
+        # zlib may hold back output after taking all input, but only before the end: the checksum is still to come.
+        while self._rest:
             if self._member.eof:
                 self._rest = self._rest.lstrip(_PADDING)
                 if not self._rest:
@@ -118,7 +118,6 @@ class _Gzip:
                 raise BodyEncodingError(f"gzip: {error}") from None
             is_over = self._member.eof
             self._rest = self._member.unused_data if is_over else self._member.unconsumed_tail
-            self._has_more = not is_over and len(decoded) == PIECE_BYTES
             if decoded:
                 return decoded
         return b""
@@ -147,20 +146,20 @@ _DECODERS: Final[dict[str, type[_Decoder]]] = {
 async def read_body(response: httpx.Response, limit: int, take: Callable[[int], None]) -> bytearray:
     """Return the decoded body of a streamed `response`.
 
-    take: takes room for so many bytes of it (see `Room.place`). Raises BodyTooLargeError as soon as it has more than
-    `limit` bytes, or twice as many compressed; NoRoomError, BodyEncodingError, or httpx's own errors.
+    take: takes room for a number of bytes (see `Room.place`). Raises BodyTooLargeError as soon as the body has more
+        than `limit` bytes, or twice as many compressed; also NoRoomError, BodyEncodingError and httpx's errors.
     """
     encoding = response.headers.get("content-encoding", "").strip()
     new_decoder = _DECODERS.get(encoding.lower())
     if new_decoder is None:
-        # As it was written: a secret in lower case would not be found and left out.
+        # As received: a secret changed to lower case would not be found and hidden.
         raise BodyEncodingError(f"content-encoding {encoding} was not requested")
     decoder = new_decoder()
     body = bytearray()
     received = 0
     async for chunk in response.aiter_raw():
         received += len(chunk)
-        # Padding and empty members may go on for ever without a byte for the body.
+        # Padding and empty members could go on for ever without adding to the body.
         if received > 2 * limit:
             raise BodyTooLargeError
         decoder.feed(chunk)
@@ -170,7 +169,7 @@ async def read_body(response: httpx.Response, limit: int, take: Callable[[int], 
             take(len(decoded))
             body += decoded
             if len(decoded) == PIECE_BYTES:
-                # Many bodies may unfold at the same time.
+                # Many bodies may be decompressed at the same time.
                 await asyncio.sleep(0)
     decoder.finish()
     return body

@@ -1,6 +1,6 @@
-"""Tells what an answer of the API says went wrong: problem document, legacy envelope, or a bare status.
+"""Classifies failed responses: problem documents, legacy envelopes and bare statuses of the API.
 
-And what somebody else says: much stands between this machine and the API, and each writes errors in a form of its own.
+And what others answer: gateways and proxies between this machine and the API, each with its own form of errors.
 """
 
 import html
@@ -28,26 +28,27 @@ THROTTLED_UNTIL: Final = re.compile(r"^(EService:\s*Throttled):\s*(\d{9,11})$")
 LEGACY_NAME: Final = re.compile(r"[EW][A-Z][A-Za-z]*:\s*\S.*", re.DOTALL)
 """`EGeneral:Permission denied`, `WGeneral:Slow`: severity, category, text."""
 PROBLEM_NAME: Final = re.compile(r"(?:[a-z]+/)?[A-Z][a-z]+(?:[A-Z][a-z]+)+")
-"""`PermissionDenied`, `gateway/ReadUpstream`: what the API writes after its tag."""
+"""`PermissionDenied`, `gateway/ReadUpstream`: what follows the API's tag."""
 ABSOLUTE_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
 HTML_BEGINS: Final = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body)\b", re.IGNORECASE)
-# No `<` within: each look ends at the next tag, so that no page takes longer than its length.
+# No `<` within: each attempt ends at the next tag, so that the time is linear in the length of the page.
 HTML_TITLE: Final = re.compile(rb"<title(?:\s[^<>]*)?>([^<]*)", re.IGNORECASE)
 MOST_ENTRIES: Final = 1000
-"""Of an envelope's errors; no honest answer has more than a few."""
+"""Maximum errors read from an envelope; real ones have a few."""
 NAME_LENGTH: Final = 100
 MESSAGE_LENGTH: Final = 200
 PAGE_LENGTH: Final = 16 * 1024
-"""Bytes of a page that are looked at; its title is at the top."""
+"""Bytes of a page that are searched for its title."""
 LONGEST_WAIT_DIGITS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands for the document of an answer that has none.
+    """In place of the document of an answer that has none.
 
-    type: of the error that this is where nothing else is wrong. problem: what is wrong with the answer.
-    page: the beginning of its body, at least PAGE_LENGTH bytes where it has so many; empty where it cannot be decoded.
+    type: of the error, if nothing else is wrong.
+    problem: what is wrong with the answer.
+    page: the beginning of its body, at least PAGE_LENGTH bytes if it is that long; empty if it cannot be decoded.
     """
 
     type: str
@@ -57,11 +58,11 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer.
+    """A response.
 
     headers: names in lower case.
     document: the body's JSON value, or Unreadable.
-    received_at: when its head came, in Unix seconds.
+    received_at: when its headers arrived, in Unix seconds.
     """
 
     status: int
@@ -71,17 +72,17 @@ class Answer:
 
     @property
     def sent_at(self) -> float:
-        """When it was sent, in Unix seconds, by the clock of whoever sent it; by our own where it does not say.
+        """When it was sent, in Unix seconds by the sender's clock, or by ours if it has no date.
 
-        What a server writes of times is meant by its own clock. One that is an hour off must not make a pause of a
-        second an hour long.
+        Times in a response are by the server's clock. If that is an hour off, a pause of a second must not last an
+        hour.
         """
         sent_at = unix_time(self.headers.get("date", ""))
         return self.received_at if sent_at is None else sent_at
 
     @property
     def is_html(self) -> bool:
-        """Whether it is a page for people, which the API never sends."""
+        """Whether it is an HTML page, which the API never sends."""
         if not isinstance(self.document, Unreadable):
             return False
         media_type = self._media_type
@@ -91,7 +92,7 @@ class Answer:
 
     @property
     def is_from_api(self) -> bool:
-        """Whether the API may have written it, as far as one can tell: it answers in JSON, and signs its problems."""
+        """Whether the API may have sent it, as far as can be told: it answers in JSON, and tags its problems."""
         match self.document:
             case Unreadable():
                 return False
@@ -102,7 +103,7 @@ class Answer:
     @property
     def is_blocked(self) -> bool:
         """Whether something in front of the API refused the request."""
-        # Rate limits and outages of a gateway are what they are for the API, whatever their page looks like.
+        # Rate limits and outages count as the API's, even if a gateway answers with its own page.
         if self.status in (429, 503):
             return False
         # Cloudflare marks its challenges with this header.
@@ -113,7 +114,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What a body that is not JSON says: the title of a page, or plain text; else nothing."""
+        """The title of an HTML page or plain text; empty for anything else."""
         if not isinstance(self.document, Unreadable):
             return ""
         page = self.document.page[:PAGE_LENGTH]
@@ -121,7 +122,7 @@ class Answer:
             title = HTML_TITLE.search(page)
             return html.unescape(title[1].decode(errors="replace")) if title else ""
         if self._media_type in ("", "text/plain"):
-            # What is no text is left out, but for the character that the page was cut in.
+            # Invalid text is left out, except a character cut at the end of the page.
             text = page.decode(errors="ignore")
             return text if len(text.encode()) > len(page) - 4 else ""
         return ""
@@ -132,7 +133,7 @@ class Answer:
 
 
 class Classifier:
-    """Names the failures of the answers to all clients of the process, so that the number of names stays bounded."""
+    """Names the failures of all clients of the process, so that the number of names is bounded."""
 
     def __init__(self) -> None:
         self._type_names = BoundedNames(
@@ -141,14 +142,14 @@ class Classifier:
         self._core_errors = BoundedNames()
 
     def failure(self, answer: Answer, clean: Callable[[str, int], str]) -> CustodyError | None:
-        """Return what `answer` says went wrong, None where it succeeded.
+        """Return the failure that `answer` reports, None if it succeeded.
 
-        A document counts before the status: the legacy envelope carries errors with status 200 too.
+        The document takes precedence over the status: legacy envelopes carry errors with status 200 too.
         """
         found = _block(answer) or _problem(answer) or _envelope(answer) or _bare_status(answer)
         if found is None:
             return None
-        # Those that are not the API's are a few; the names that the API gives are without end.
+        # Our own names are few; the API's are unbounded.
         name = clean(found.name, NAME_LENGTH) or OTHER
         type_ = name if found.is_ours else self._type_names(name)
         core_error = found.core_error and self._core_errors(
@@ -157,7 +158,7 @@ class Classifier:
         return CustodyError(
             type_,
             status=answer.status,
-            # By the name before it was bounded: a rate limit is one even when it is the 65th name.
+            # By the unbounded name: a rate limit is one even if it is the 65th name.
             reaction=reaction_to(answer.status, name, is_from_api=answer.is_from_api),
             message=clean(found.words, MESSAGE_LENGTH),
             retry_after=_retry_after(answer) if found.retry_after is None else found.retry_after,
@@ -167,9 +168,9 @@ class Classifier:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """A failure as the answer puts it, before it is cleaned.
+    """A failure as reported, before it is cleaned.
 
-    is_ours: whether the name is one that this exporter gives, not the API.
+    is_ours: whether the name is this exporter's, not the API's.
     """
 
     name: str
@@ -202,10 +203,10 @@ def _problem(answer: Answer) -> _Finding | None:
 
 
 def _envelope(answer: Answer) -> _Finding | None:
-    """The envelope `{"error": [...]}`; entries that begin with `W` are warnings and no failure.
+    """The envelope `{"error": [...]}`; entries that begin with `W` are warnings, not failures.
 
-    The older custody API has objects for entries, under `error` or `errors`. Gateways have a text or an object in place
-    of the array. An error without a name of the API's form is named by the status, where that says that it is one.
+    The older custody API has objects as entries, under `error` or `errors`. Gateways have a string or an object instead
+    of the array. An error without a name in the API's form is named after the status, if that is an error.
     """
     if not isinstance(answer.document, dict):
         return None
@@ -225,7 +226,7 @@ def _envelope(answer: Answer) -> _Finding | None:
 
 
 class _Entry(NamedTuple):
-    """One error of an envelope. name: where it has one of the API's form, else empty. words: for people."""
+    """One error of an envelope. name: if it has the API's form, else empty. words: for people."""
 
     name: str
     words: str
@@ -234,13 +235,13 @@ class _Entry(NamedTuple):
 def _entries(value: object) -> list[_Entry]:
     if isinstance(value, list):
         entries = [_entry(entry) for entry in value[:MOST_ENTRIES]]
-        # The others are not looked at, and may be failures.
+        # The rest is not read, and may contain failures.
         return entries if len(value) <= MOST_ENTRIES else [*entries, _Entry("", "")]
     return [_entry(value)] if isinstance(value, (str, dict)) and value else []
 
 
 def _entry(entry: object) -> _Entry:
-    """Return what an entry says, nothing where its form is unknown; it is a failure then, too."""
+    """Return an entry's name and words, both empty if its form is unknown; that is a failure too."""
     match entry:
         case {"severity": str(severity), "errorClass": str(class_), "type": str(type_)}:
             name = f"{severity[:1].upper()}{class_}:{type_}"
@@ -254,7 +255,7 @@ def _entry(entry: object) -> _Entry:
 
 
 def _api_name(value: object) -> str:
-    """Return the name of an error where `value` has the form of one of the API's, else nothing."""
+    """Return `value` if it has the form of the API's error names, else an empty name."""
     if not isinstance(value, str):
         return ""
     if tag := PROBLEM_TAG.fullmatch(value):
@@ -263,7 +264,7 @@ def _api_name(value: object) -> str:
 
 
 def _told(document: object, depth: int = 3) -> str:
-    """Return what a document that is not the API's says went wrong, for people: headline, code and detail."""
+    """Return headline, code and detail of a document that is not the API's, for people."""
     match document:
         case str(text):
             return text
@@ -271,7 +272,7 @@ def _told(document: object, depth: int = 3) -> str:
             return _told(first, depth - 1)
         case dict() if depth:
             parts = [_first_text(document, members) for members in TELLING_MEMBERS]
-            # Many say the same in several places.
+            # Many repeat the same text in several members.
             if told := ": ".join(dict.fromkeys(filter(None, parts))):
                 return told
             inner = (_told(document.get(member), depth - 1) for member in INNER_MEMBERS)
@@ -285,17 +286,17 @@ TELLING_MEMBERS: Final = (
     ("error",),
     ("detail", "message", "errorMessage", "error_description", "description", "msg", "faultstring"),
 )
-"""Where gateways put their headline, code and detail; the first of each that there is counts. Members are looked for
-in lower case with a capital first letter as well: `Message` is AWS's."""
+"""Where gateways put headline, code and detail; the first member present of each counts. Members are also matched with
+a capital first letter: `Message` is AWS's."""
 INNER_MEMBERS: Final = ("error", "errors", "fault", "data", "detail")
-"""Where they put them one level further in."""
+"""Where they nest them."""
 
 
 def _first_text(document: Mapping[object, object], members: Iterable[str]) -> str:
     for member in members:
         for key in (member, member.capitalize()):
             value = document.get(key)
-            # A number is the bytes it is written in (`values.parse_json`).
+            # A number is parsed as its bytes (`document.parse_json`).
             text = value.decode() if isinstance(value, bytes) else value
             if isinstance(text, str) and text:
                 return text
@@ -313,10 +314,9 @@ def _bare_status(answer: Answer) -> _Finding | None:
 
 
 def _retry_after(answer: Answer) -> float | None:
-    """Return the seconds for which the answer asks to be left alone, None where it does not say.
+    """Return the seconds until the next request that the answer asks for, None if it does not say.
 
-    `Retry-After` (RFC 9110, 10.2.3) is a number or a date; some gateways write the number into the body, as
-    `retry_after`.
+    `Retry-After` (RFC 9110, 10.2.3) is a number or a date; some gateways have the number in the body, as `retry_after`.
     """
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit() and len(text) < LONGEST_WAIT_DIGITS:
@@ -337,7 +337,7 @@ def unix_time(date: str) -> float | None:
     """Return the Unix seconds of an HTTP date (RFC 9110, 5.6.7), None for anything else."""
     try:
         moment = parsedate_to_datetime(date)
-        # One without a zone would count as this machine's local time.
+        # A date without a zone would be taken as local time.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

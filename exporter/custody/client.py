@@ -1,6 +1,6 @@
-"""Asks the custody API: a single signed request, and its answer or a `CustodyError`.
+"""The client of the custody API: sends one signed request, returns its answer or raises `CustodyError`.
 
-Retries, pauses and the rate limit are the caller's: each call here is exactly one request.
+Retries, pauses and the rate limit are up to the caller: each call is exactly one request.
 """
 
 import asyncio
@@ -47,11 +47,11 @@ from exporter.turns import Steps, in_turns
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_BODIES_BYTES: Final = 8 * 1024 * 1024
-"""Of the bodies of all requests under way together."""
+"""Maximum size of all bodies in flight together."""
 LONG_BODY_BYTES: Final = 64 * 1024
 LONGEST_TEXT_HEARD: Final = 2 * LONGEST_TEXT
 LONGEST_FORM_SENT: Final = 100 * LONGEST_FORM
-"""A signature has 88 characters, each of which may be written in several."""
+"""A signature has 88 characters, each of which may be escaped."""
 
 BASE_PATH: Final = "/v0/insto/custody/"
 
@@ -74,14 +74,16 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[Result_co]):
-    """One request.
+    """A request.
 
-    endpoint: what it is counted as. about: what it is asked for, told to whoever observes requests or finds answers
-    that nobody asked for. path: below the API's, or all of it where it begins with a slash; `{id}` stands for `id` as
-    the API wants it written. query: with its `?`, likewise. read: returns what the JSON of the answer says, or raises
-    InvalidAnswerError. reaction: returns what is to be done about a failure, where the resource knows better than the
-    table of errors. excuse: returns what a failure says, where it is an answer too. is_signed: whether it needs the
-    key, and takes a nonce.
+    endpoint: the value of label `endpoint`.
+    about: what it is for, passed to observers of requests and of unrequested answers.
+    path: relative to the API's, or absolute if it begins with a slash; `{id}` is replaced by `id` in the API's format.
+    query: with its `?`; `{id}` is replaced likewise.
+    read: returns the content of the answer's JSON, or raises InvalidAnswerError.
+    reaction: returns the reaction to a failure, if the resource knows better than the table of errors.
+    excuse: returns an answer if a failure means one.
+    is_signed: whether it needs the key and takes a nonce.
     """
 
     endpoint: str
@@ -96,17 +98,18 @@ class Request(Generic[Result_co]):
 
 
 async def nothing_more(result: object) -> None:
-    """Do nothing with an answer."""
+    """Ignore an answer."""
     del result
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What there is to know of one request, whatever came of it.
+    """The record of one request, whatever its outcome.
 
-    about: what was asked for. status: None where no answer came, or its connection broke.
-    seconds: from send to last byte, None likewise. clock_skew: seconds by which this machine's clock is ahead of the
-    API's, None where the answer had no date.
+    about: what it was for.
+    status: None if there was no response, or its connection broke.
+    seconds: from send to last byte, None likewise.
+    clock_skew: seconds by which this machine's clock is ahead of the API's, None without a date.
     """
 
     endpoint: str
@@ -117,15 +120,15 @@ class Exchange:
 
 
 def no_one(answer: Answer) -> None:
-    """Hear nothing."""
+    """Ignore an answer."""
     del answer
 
 
 class Reading:
-    """What keeps the memory of all answers that are being read within its bounds, whatever their bytes are.
+    """Bounds the memory of all answers that are being read, whatever they contain.
 
-    room: for their bodies. alone: held while one of them is decoded, checked and put to use, which may take ten times
-    as much.
+    room: for their bodies.
+    alone: held while one of them is decoded, checked and rendered, which may take ten times as much.
     """
 
     def __init__(self) -> None:
@@ -135,12 +138,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all clients of the process share.
+    """What all clients of a process share.
 
-    timeout: seconds for a whole request. id_format: how ids of organizations are written in paths. observe: told of
-    every request when it ends. reading: bounds the memory of all answers that are being read. heard: told of every
-    answer, once it is decoded. may_send: whether a request may leave now; asked before a nonce is taken, and
-    again when the way to the API is open.
+    timeout: seconds for a whole request.
+    id_format: how ids of organizations are written in paths.
+    observe: called with every request when it ends.
+    reading: bounds the memory of all answers that are being read.
+    heard: called with every answer once it is decoded.
+    may_send: returns whether a request may be sent now; called before a nonce is taken, and again once connected.
     """
 
     timeout: float
@@ -155,7 +160,7 @@ class Surroundings:
 
 
 class _Departure:
-    """When a request left this machine for the API, or was about to: then it counts against a rate limit.
+    """Whether and when a request was sent to the API, from when it counts against a rate limit.
 
     at: monotonic seconds.
     """
@@ -167,21 +172,21 @@ class _Departure:
         self._has_left = False
 
     def leave(self) -> None:
-        """Note that the request is about to be sent to the API, the way to which is open. Raises MayNotSendError."""
+        """Record that the request is about to be sent on an open connection. Raises MayNotSendError."""
         if not self._may_send():
             raise MayNotSendError
         self.at = self._monotonic()
         self._has_left = True
 
     def delivery(self) -> Delivery:
-        """Return what became of a request that was not answered."""
+        """Return the delivery of a request that was not answered."""
         return Delivery.UNANSWERED if self._has_left else Delivery.NEVER_SENT
 
 
 class CustodyClient:
-    """Asks the API with one credential.
+    """A client with one credential.
 
-    clean: makes the API's words fit to be shown, without secrets (see `errors.Cleaner`).
+    clean: removes secrets and control characters from the API's text (see `errors.Cleaner`).
     """
 
     def __init__(
@@ -202,13 +207,13 @@ class CustodyClient:
         return self._shared.timeout
 
     async def close(self) -> None:
-        """Close the connections, each as soon as no request is under way on it."""
+        """Close the connections, each as soon as it has no request in flight."""
         await self._http.aclose()
 
     async def ask(self, request: Request[Result], then: Then[Result] = nothing_more) -> Result:
-        """Send one request and return what its answer says. Raises CustodyError and MayNotSendError.
+        """Send one request and return its answer as read. Raises CustodyError and MayNotSendError.
 
-        then: what is to be done with it before another answer is decoded.
+        then: called with it before another answer is decoded.
         """
         try:
             return await self._ask(request, then)
@@ -217,11 +222,11 @@ class CustodyClient:
             raise
 
     def clean(self, text: str, length: int) -> str:
-        """Return what somebody else has written as it may be shown: without secrets, in at most `length` characters."""
-        # To look through all that an answer may have would hold up the event loop.
+        """Return text from outside, made safe to show: without secrets, in at most `length` characters."""
+        # Searching all of a long answer would block the event loop.
         heard = self._auth.without_sent(text[:LONGEST_TEXT_HEARD])
         if len(text) > LONGEST_TEXT_HEARD:
-            # It may end in the first part of what was sent.
+            # It may end within something that was sent.
             heard = heard[:-LONGEST_FORM_SENT]
         return self._without_secrets(heard, length)
 
@@ -240,7 +245,7 @@ class CustodyClient:
                     request.endpoint, request.about, answer.status, seconds, _clock_skew(answer)
                 )
             except MayNotSendError:
-                # Nothing was exchanged.
+                # Nothing was sent.
                 exchange = None
                 raise
             finally:
@@ -250,16 +255,16 @@ class CustodyClient:
                 answer = await in_turns(_decoded(answer))
                 self._shared.heard(answer)
                 result = await self._result(answer, request.read)
-                # What becomes of it takes memory too, as much as ten thousand rows have.
+                # Its use takes memory too, as much as ten thousand rows need.
                 await then(result)
                 return result
 
     async def _result(self, answer: Answer, read: Callable[[object], Steps[Result]]) -> Result:
-        """Return what `answer` is about. Raises CustodyError where that is a failure."""
+        """Return the content of `answer`. Raises CustodyError if it is a failure."""
         if failure := self._shared.classifier.failure(answer, self.clean):
             raise failure
         if isinstance(answer.document, Unreadable):
-            # A portal or proxy on the way says who it is in its page's title. Other text may be a part of balances.
+            # A captive portal or proxy identifies itself in its page's title. Other text may be part of balances.
             title = answer.text if answer.is_html else ""
             raise self._useless(answer, answer.document, title)
         try:
@@ -284,10 +289,9 @@ class CustodyClient:
     async def _exchange(
         self, request: Request[object], take: Callable[[int], None]
     ) -> tuple[Answer, float]:
-        """Send one request; return the answer and the seconds that it took.
+        """Send one request; return the answer, not yet decoded, and the seconds from send to last byte.
 
-        They go from its sending to its last byte. The answer's document is not decoded yet. take: takes room for bytes
-        of it.
+        take: takes room for bytes of the answer.
         """
         if not self._shared.may_send():
             raise MayNotSendError
@@ -324,11 +328,11 @@ class CustodyClient:
         return Answer(response.status_code, headers, body, received_at), seconds
 
     def _broken(self, error: httpx.HTTPError | OSError, departure: _Departure) -> CustodyError:
-        """Translate what the transport raises where no answer came, or none that can be relied on."""
+        """Translate exceptions of the transport: no response, or none that can be relied on."""
         type_, reaction = "transport/protocol", Reaction.RETRY
         delivery = departure.delivery()
         if _is_tls_failure(error):
-            # A certificate does not get better within seconds.
+            # A bad certificate does not change within seconds.
             type_, reaction = "transport/tls", Reaction.WAIT
         elif isinstance(error, UnaskedAnswerError):
             reaction, delivery = Reaction.AGAIN, Delivery.ANSWERED
@@ -342,7 +346,7 @@ class CustodyClient:
 
 
 def shape_of_answer(answer: Answer, is_private: IsPrivate) -> tuple[str, ...]:
-    """Return the shape of an answer, whatever its body is. is_private: as of `shape.shape_of`."""
+    """Return the shape of an answer, whatever its body. is_private: see `shape.shape_of`."""
     if isinstance(answer.document, Unreadable):
         return (".: a page (HTML)" if answer.is_html else ".: not JSON",)
     return shape_of(answer.document, is_private)
@@ -363,11 +367,11 @@ async def _read(response: httpx.Response, take: Callable[[int], None]) -> bytear
 
 
 def _decoded(answer: Answer) -> Steps[Answer]:
-    """Return `answer` with the document that its body has."""
+    """Return `answer` with its body decoded."""
     body = answer.document
     if not isinstance(body, bytearray):
         return answer
-    # To unfold, to decode and to judge a long body each takes as long as others may wait.
+    # Decompressing, decoding and checking a long body each takes as long as other tasks may wait.
     is_long = len(body) > LONG_BODY_BYTES
     if is_long:
         yield
@@ -388,7 +392,7 @@ def _document(body: bytearray) -> object:
 
 def _is_tls_failure(error: BaseException | None) -> bool:
     while error is not None:
-        # Its other subclasses only say that a connection has ended, or has to wait.
+        # Its other subclasses only mean that a connection ended or has to wait.
         if type(error) in (ssl.SSLError, ssl.SSLCertVerificationError):
             return True
         error = error.__cause__ or error.__context__
@@ -396,9 +400,9 @@ def _is_tls_failure(error: BaseException | None) -> bool:
 
 
 def refusal_of(error: BaseException | None) -> str:
-    """Return why the first of several addresses was not reached, in the words of the operating system, else ""."""
+    """Return the operating system's error for the first of several addresses, else ""."""
     while error is not None:
-        # An ssl.SSLError numbers its reasons otherwise.
+        # An ssl.SSLError has different numbers.
         if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
             is_name = isinstance(error, socket.gaierror)
             return str(error.strerror if is_name else os.strerror(error.errno))
@@ -407,7 +411,7 @@ def refusal_of(error: BaseException | None) -> str:
 
 
 def _clock_skew(answer: Answer) -> float | None:
-    """Return the seconds by which the local clock is ahead of the answer's `Date`, good to about half a second."""
+    """Return the seconds by which the local clock is ahead of the answer's `Date`, to about half a second."""
     sent = unix_time(answer.headers.get("date", ""))
-    # The header leaves out the fraction, which is half a second on average.
+    # The header omits fractions, half a second on average.
     return None if sent is None else answer.received_at - (sent + 0.5)

@@ -1,4 +1,4 @@
-"""Makes the client of a credential: the daemon and the probe send in the same way, with the same nonces."""
+"""Builds the client of a credential: the daemon and the probe send the same way, with the same nonces."""
 
 import ssl
 from collections.abc import Callable
@@ -17,10 +17,13 @@ from exporter.custody.transport import Find, Transport
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """What the clients of all credentials share, whatever they ask.
+    """Builds clients, with what those of all credentials share.
 
-    nonces: of every key. cleaner: learns each secret that is used. wall: Unix seconds. boottime: seconds that go on
-    while the machine sleeps. transport: what carries requests, None for the real network.
+    nonces: of every key.
+    cleaner: learns each secret that is used.
+    wall: returns Unix seconds.
+    boottime: returns seconds that continue while the machine sleeps.
+    transport: carries the requests, None for the real network.
     """
 
     nonces: Nonces
@@ -40,10 +43,12 @@ class Connector:
         surroundings: Surroundings,
         found: Callable[[Find], None],
     ) -> CustodyClient:
-        """Return a client for the API at `base_url`. unit: of nonces. found: told of answers that nobody asked for.
+        """Return a client for the API at `base_url`.
 
-        local_address: to send from, None for whichever the system chooses.
-        Raises EnvironmentMistakeError where the environment's proxy is none.
+        unit: of nonces.
+        found: called with each unrequested answer.
+        local_address: to send from, None for the system's choice.
+        Raises EnvironmentMistakeError if the environment's proxy is not usable.
         """
         auth = KeyAuth(secrets, self.nonces.of(secrets.api_key, unit), self.wall)
         self.cleaner.learn(*secret_texts(secrets), *proxy_secrets())

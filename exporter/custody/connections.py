@@ -1,4 +1,4 @@
-"""The way to the API that the settings and the environment ask for, and the HTTP client that goes it."""
+"""The way to the API by settings and environment, and the HTTP client that uses it."""
 
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -11,13 +11,13 @@ from exporter.custody.environment import proxy_for
 from exporter.custody.transport import Way
 
 LOCATION: Final = "location"
-"""Where a response of `http_client` has its `Location`, among its extensions."""
+"""The extension of a response of `http_client` that holds its `Location`."""
 
 
 def way_to(base_url: str, tls: ssl.SSLContext, local_address: str | None = None) -> Way:
-    """Return the way to the API at `base_url`, from an address of this machine where one is given.
+    """Return the way to the API at `base_url`, from a local address if one is given.
 
-    Raises EnvironmentMistakeError where the environment's proxy is none.
+    Raises EnvironmentMistakeError if the environment's proxy is not usable.
     """
     tls.set_alpn_protocols(["http/1.1"])
     url = httpx.URL(base_url)
@@ -32,14 +32,14 @@ def way_to(base_url: str, tls: ssl.SSLContext, local_address: str | None = None)
 
 
 def http_client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-    """Return a client for the API that has `transport` carry its requests: no redirects, no cookies."""
+    """Return a client for the API over `transport`: no redirects, no cookies."""
     return httpx.AsyncClient(
         base_url=base_url,
         transport=transport,
         timeout=None,  # noqa: S113 - CustodyClient sets one deadline for the whole request
-        # Nothing of the environment's is for httpx: its proxy is on the transport's way.
+        # httpx ignores the environment: the transport handles its proxy.
         trust_env=False,
-        # The API has no cookies; those of a gateway would be sent back, and their number is not bounded.
+        # The API has no cookies; a gateway's would be sent back, and their number is unbounded.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         event_hooks={"response": [_put_location_aside]},
         headers={
@@ -51,6 +51,6 @@ def http_client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.Asy
 
 
 async def _put_location_aside(response: httpx.Response) -> None:
-    """Keep `Location` from httpx, which reads it even if it is not to follow it, and fails where it is no address."""
+    """Hide `Location` from httpx, which parses it even without following it, and fails if it is invalid."""
     if location := response.headers.pop("location", ""):
         response.extensions[LOCATION] = location

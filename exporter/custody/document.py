@@ -1,35 +1,36 @@
-"""Reads the body of an answer as JSON, within bounds, and says what an answer is that its reader cannot use."""
+"""Parses response bodies as JSON within bounds, and the errors of unusable answers."""
 
 import json
 from typing import Final
 
 MOST_VALUES: Final = 75_000
-"""In one answer, counted by commas and opening brackets: 2,700 rows of Kraken's with all their fields have fewer."""
+"""Maximum values in one answer, counted by commas and opening brackets; 2,700 of Kraken's rows with all fields have
+fewer."""
 
 
 class InvalidAnswerError(ValueError):
-    """An answer whose form is not the documented one; the message says where. type: of the error that this is."""
+    """An answer not in the documented form; the message says where. type: of the error."""
 
     type = "response/invalid"
 
 
 class TooManyRowsError(InvalidAnswerError):
-    """An answer with more rows than any honest one; to look at them all would hold up everything else."""
+    """An answer with more rows than any real one; reading them all would block everything else."""
 
     type = "response/too_large"
 
 
 class TooManyValuesError(ValueError):
-    """JSON that is longer in memory than any honest answer, however few its bytes."""
+    """JSON with more values than any real answer, which would take too much memory."""
 
 
 def parse_json(body: bytes | bytearray) -> object:
-    """Return the JSON value in `body`, with every number as the bytes it is written in.
+    """Return the JSON value in `body`, with every number as the bytes of its text.
 
-    So nothing is lost of it, and those in fields nobody reads cost next to nothing. Raises TooManyValuesError where it
-    may have more than MOST_VALUES values, and another ValueError for what is not JSON or nested as no honest answer is.
+    So no precision is lost, and numbers in unused fields cost next to nothing. Raises TooManyValuesError if there may
+    be more than MOST_VALUES values, and another ValueError for invalid or too deeply nested JSON.
     """
-    # Each value that is not the first has one of these before it. An honest answer rarely has bytes enough to count.
+    # One of these precedes each value but the first. Few real answers are long enough to be counted.
     if len(body) > MOST_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise TooManyValuesError(f"has more than {MOST_VALUES} values")
     try:

@@ -1,4 +1,4 @@
-"""What the environment says of the way to the API: the proxy, and the certificates that are trusted."""
+"""What the environment sets for connections to the API: the proxy and the trusted certificates."""
 
 import contextlib
 import ipaddress
@@ -17,15 +17,16 @@ from exporter.strict_yaml.files import answer_of
 
 
 class EnvironmentMistakeError(Exception):
-    """A variable of the environment, or a file, keeps connections from being made; the message says which and why."""
+    """An environment variable or a file makes connections impossible; the message says which and why."""
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return the TLS settings for the API: the usual roots (or SSL_CERT_FILE's), and those in `ca_file`.
+    """Return the TLS settings for the API: the system's roots (or SSL_CERT_FILE's) and those in `ca_file`.
 
-    Raises EnvironmentMistakeError where they cannot be read, and UnansweredError. Not to be called on the event loop.
+    Raises EnvironmentMistakeError if they cannot be read, and UnansweredError. Blocks: not to be called on the event
+    loop.
     """
-    # The standard library writes TLS keys there; it would fail below, with words about the roots.
+    # The standard library writes TLS keys there; if it cannot, it would fail below with a message about the roots.
     if key_log := os.environ.get("SSLKEYLOGFILE"):
         with _named(f"SSLKEYLOGFILE ({key_log}) in the environment"):
             answer_of(Path(key_log), lambda: _keep_keys(key_log))
@@ -47,7 +48,7 @@ def _keep_keys(file: str) -> None:
 
 @contextlib.contextmanager
 def _named(what: str) -> Iterator[None]:
-    """Name what it is that cannot be used."""
+    """Name in errors what cannot be used."""
     try:
         yield
     except OSError as error:
@@ -55,14 +56,14 @@ def _named(what: str) -> Iterator[None]:
 
 
 def proxy_for(base_url: str) -> httpx.Proxy | None:
-    """Return the proxy that the environment names for `base_url`, None where there is none.
+    """Return the environment's proxy for `base_url`, or None.
 
-    HTTPS_PROXY, else ALL_PROXY, unless NO_PROXY names the host, as curl has it. What else is in NO_PROXY is for other
-    programs, and no mistake of any form. Raises EnvironmentMistakeError where the proxy cannot be used.
+    HTTPS_PROXY, else ALL_PROXY, unless NO_PROXY matches the host, as in curl. Other entries of NO_PROXY are for other
+    programs and never an error. Raises EnvironmentMistakeError if the proxy cannot be used.
     """
     url, proxies = urlsplit(base_url), getproxies()
     host = url.hostname or ""
-    # A proxy from the environment is for the way out, and would not reach this machine's own simulator.
+    # A proxy would not reach the simulator on this machine.
     if is_loopback(host) or is_exempt(host, url.port or 443, proxies.get("no", "")):
         return None
     for kind in (url.scheme, "all"):
@@ -72,7 +73,7 @@ def proxy_for(base_url: str) -> httpx.Proxy | None:
 
 
 def _proxy(where: str, address: str) -> httpx.Proxy:
-    # httpx's own words repeat what may be a part of the proxy's password.
+    # httpx's message may quote part of the proxy's password.
     with contextlib.suppress(ValueError, httpx.InvalidURL):
         proxy = httpx.Proxy(_with_scheme(address))
         if proxy.url.scheme.startswith("socks"):
@@ -87,16 +88,16 @@ def _proxy(where: str, address: str) -> httpx.Proxy:
 
 
 def is_exempt(host: str, port: int, no_proxy: str) -> bool:
-    """Whether a NO_PROXY exempts a host from the proxy. host: a name or an address, without brackets.
+    """Whether NO_PROXY exempts a host from the proxy. host: a name or an address, without brackets.
 
-    Its entries are `*`, names (which stand for what is below them, too), addresses and networks; names and addresses
-    with a port of theirs, and IPv6 ones in brackets, if they like. No name is looked up to find its address.
+    Its entries are `*`, names (which include their subdomains), addresses and networks. Names and addresses may have a
+    port, and IPv6 addresses brackets. Names are not resolved.
     """
     return any(_exempts(entry, host, port) for entry in re.split(r"[\s,]+", no_proxy.lower()))
 
 
 def _exempts(entry: str, host: str, port: int) -> bool:
-    # httpx has taken entries with a scheme.
+    # httpx accepted entries with a scheme.
     scheme, _, entry = entry.rpartition("://")
     if entry.startswith("["):
         entry, _, its_port = entry[1:].partition("]")
@@ -115,7 +116,7 @@ def _exempts(entry: str, host: str, port: int) -> bool:
 
 
 def proxy_secrets() -> tuple[str, ...]:
-    """Return the passwords of the environment's proxies, in each form in which a proxy may repeat one."""
+    """Return the passwords of the environment's proxies, in each form in which a proxy may quote one."""
     secrets: list[str] = []
     for address in getproxies().values():
         with contextlib.suppress(ValueError):
@@ -132,7 +133,7 @@ def _with_scheme(address: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` (a name or an address, without brackets) can only be this machine."""
+    """Whether `host` (a name or an address, without brackets) is always this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

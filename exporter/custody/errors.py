@@ -1,15 +1,15 @@
 """What can go wrong with a request, and the one table that says what to do about it.
 
 Every failure of an exchange with the API leaves this package as a `CustodyError`. Its `type` is the label of
-`kraken_custody_api_errors_total`; its `reaction` is all that a caller has to decide on:
+`kraken_custody_api_errors_total`; its `reaction` is all that a caller needs to act on:
 
     BadRequest, PermissionDenied, …   problem+json, by the name after `tag:kraken.com,2025:`
     EAPI:Invalid nonce, …             the legacy envelope, by its first entry
-    http/502, …                       a failing status without either of them
+    http/502, …                       an error status without either of them
     http/blocked                      something in front of the API refused the request, not the API
     transport/…                       no answer
     response/…                        an answer that is not what the API documents
-    limit/series                      an answer that is more than this exporter was told to hold
+    limit/series                      an answer that exceeds `polling.max_series`
     internal                          a defect of this exporter; the log has the traceback
 """
 
@@ -31,19 +31,20 @@ class Reaction(Enum):
     WAIT = auto()
     """Nothing: the next poll comes when it is due."""
     SLOW_DOWN = auto()
-    """Poll this target half as often until it succeeds: whoever refuses it is not the API, or does not say why."""
+    """Poll this target half as often until it succeeds: the refusal is not the API's, or gives no reason."""
     BACK_OFF = auto()
     """Poll this target less and less often until it succeeds."""
     PAUSE_CREDENTIAL = auto()
     """Send nothing with this credential for a while."""
     LOCK_OUT = auto()
-    """Send nothing with this credential for a quarter of an hour, whoever asks: each try would begin it anew."""
+    """Send nothing with this credential for a quarter of an hour, not even on demand: each try would restart the
+    lockout."""
     PAUSE_ALL = auto()
     """Send nothing at all for a while."""
 
 
 class Delivery(Enum):
-    """What became of a request on its way: how long it counts against a rate limit."""
+    """How far a request got, which decides how long it counts against a rate limit."""
 
     ANSWERED = auto()
     UNANSWERED = auto()
@@ -54,13 +55,13 @@ class CustodyError(Exception):
     """A request that failed.
 
     type: the error's name, see above; a small, bounded set.
-    status: the HTTP status, None where no answer came.
+    status: the HTTP status, None without a response.
     reaction: what the poller should do.
-    message: the API's own words or the library's, cleaned and cut, without secrets; may be empty.
-    retry_after: seconds for which the API asked to be left alone, None where it did not say.
+    message: from the API or a library, cleaned and cut, without secrets; may be empty.
+    retry_after: seconds until the next request that the API asked for, None if it did not say.
     core_error: `data.core_error` of an `Unknown` problem, None elsewhere.
     delivery: whether the API may have counted the request.
-    shape: of an answer whose form is not the documented one (`shape.shape_of`); empty elsewhere.
+    shape: of an answer not in the documented form (`shape.shape_of`); empty elsewhere.
     """
 
     def __init__(  # noqa: PLR0913 - a plain record; each field is named where it is made
@@ -87,12 +88,12 @@ class CustodyError(Exception):
 
     @property
     def may_be_mended_by_secrets(self) -> bool:
-        """Whether the same request could succeed with other secrets: the API refused the key, or what it may see."""
+        """Whether the request could succeed with other secrets: the API refused the key or its permissions."""
         return self.reaction is Reaction.PAUSE_CREDENTIAL or self.denies_permission
 
     @property
     def denies_permission(self) -> bool:
-        """Whether the API itself says that the key may not see what was asked for."""
+        """Whether the API itself says that the key lacks the permission."""
         return self.reaction is Reaction.BACK_OFF and (
             self.status == 403 or "permission" in self.type.lower()
         )
@@ -104,7 +105,7 @@ class CustodyError(Exception):
 
 
 class MayNotSendError(Exception):
-    """A request was not sent, and is no failure of anything: another process may be sending in place of this one."""
+    """A request was not sent, which is not a failure: another process may be polling instead of this one."""
 
 
 DOCUMENTED_PROBLEMS: Final = (
@@ -158,14 +159,14 @@ FORESEEN: Final[tuple[tuple[int | None, str], ...]] = (
     *((200, type_) for type_ in (*RESPONSE_TYPES, SERIES_LIMIT_TYPE)),
     (None, INTERNAL_TYPE),
 )
-"""Every (HTTP status, type) of an error that is known before it happens; the status is None where no answer came."""
+"""Every (HTTP status, type) of an error that is known in advance; the status is None without a response."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the table: it fits an answer that has one of the words in its type, or one of the statuses.
+    """One line of the table: it matches an answer with one of the words in its type, or one of the statuses.
 
-    words: lower case, letters only, as they stand in a type with everything else left out.
+    words: lower case, letters only, as `letters` returns them.
     """
 
     reaction: Reaction
@@ -184,32 +185,32 @@ RULES: Final = (
     Rule(Reaction.AGAIN, ("nonce",)),
     Rule(Reaction.LOCK_OUT, ("lockout",)),
     Rule(Reaction.PAUSE_CREDENTIAL, ("invalidkey", "signature"), (401,)),
-    # Whatever its status: nobody lets the same request through a second later.
+    # Whatever its status: the same request would be blocked again a second later.
     Rule(Reaction.SLOW_DOWN, ("httpblocked",)),
     Rule(
         Reaction.RETRY,
         ("eservice", "internalerror", "edatabase"),
-        # Request Timeout, Misdirected Request, Too Early (RFC 9110 and 8470): all of them say "again".
+        # Request Timeout, Misdirected Request, Too Early (RFC 9110 and 8470): the client may retry.
         {408, 421, 425, *range(500, 600)},
     ),
     REFUSED_BY_API,
-    # A redirect, a success without balances, a legacy error that nobody knows.
+    # A redirect, a success without balances, an unknown legacy error.
     Rule(Reaction.SLOW_DOWN, (), range(1000)),
 )
-"""The first line that fits decides. The status goes before the type, as `gateway/Connect` comes with 500 and 503
-alike; only the words that say more than the status can are looked for first."""
+"""The first matching line decides. The status takes precedence over the type, as `gateway/Connect` comes with both 500
+and 503; only words that say more than the status come first."""
 
 
 def letters(type_: str) -> str:
-    """Return a type as the words of rules are looked for in it: in lower case, with everything else left out."""
+    """Return the letters of a type in lower case, in which the words of rules are searched."""
     return "".join(filter(str.isalpha, type_.lower()))
 
 
 def reaction_to(status: int, type_: str, *, is_from_api: bool = True) -> Reaction:
-    """Return what to do about an answer with HTTP `status` that was classified as `type_`.
+    """Return the reaction to an answer with HTTP `status` that was classified as `type_`.
 
-    is_from_api: whether the API itself wrote the answer. A gateway's "not found" tells nothing about the target,
-    and may be gone in a minute.
+    is_from_api: whether the API itself sent the answer. A gateway's "not found" says nothing about the target, and may
+        be gone in a minute.
     """
     written = letters(type_)
     rule = next(
@@ -226,10 +227,10 @@ OTHER: Final = "other"
 
 
 class BoundedNames:
-    """Lets through at most `limit` names that nobody foresaw; any further one becomes `other`.
+    """Passes at most `limit` unknown names; any further one becomes `other`.
 
-    Names come from the API and become label values: without a limit a faulty gateway that puts an id into an
-    error's name would grow the exposition for ever.
+    Names come from the API and become label values: a faulty gateway with an id in each error's name would grow the
+    exposition without limit.
     """
 
     def __init__(self, known: tuple[str, ...] = (), limit: int = 64) -> None:
@@ -238,7 +239,7 @@ class BoundedNames:
         self._seen: set[str] = set()
 
     def __call__(self, name: str) -> str:
-        """Return `name`, or `other` where there were too many before it."""
+        """Return `name`, or `other` after too many unknown names."""
         if name in self._known or name in self._seen:
             return name
         if len(self._seen) >= self._limit:
@@ -249,14 +250,14 @@ class BoundedNames:
 
 LONGEST_TEXT: Final = 10_000
 LONGEST_FORM: Final = 12
-"""Characters that one character of a secret takes where it is escaped."""
+"""Maximum characters of one escaped character of a secret."""
 
 
 class Cleaner:
-    """Makes the API's text, or a library's, fit for a label, a log line or a page.
+    """Makes text from the API or a library safe for a label, a log line or a page.
 
-    Control characters become spaces, and the secrets that it was told are left out, in whatever form they are written:
-    an API that quotes the key it refuses must not have it published.
+    Control characters become spaces, and known secrets are hidden in any form: the API may quote the key that it
+    refuses.
     """
 
     def __init__(self, *secrets: str) -> None:
@@ -264,22 +265,22 @@ class Cleaner:
         self.learn(*secrets)
 
     def learn(self, *secrets: str) -> None:
-        """Leave out these as well; no secret is forgotten, since one that was replaced may still be quoted."""
-        # One may be a part of another, which then would not be found any more.
+        """Hide these as well; no secret is forgotten, since a replaced one may still be quoted."""
+        # The longest first: if one is part of another, hiding it would keep the other from being found.
         known = {secret for secret in (*self._longest_first, *secrets) if secret}
         self._longest_first = sorted(known, key=len, reverse=True)
 
     def hide(self, text: str) -> str:
-        """Return all of `text` without the secrets."""
+        """Return `text` with the secrets hidden."""
         return hide(text, self._longest_first)
 
     def __call__(self, text: str, length: int) -> str:
-        """Return `text` in at most `length` characters."""
-        # Looking through all of the characters that an answer may have would take seconds.
+        """Return `text` cleaned, in at most `length` characters."""
+        # Searching all of a long answer would take seconds.
         is_cut, text = len(text) > LONGEST_TEXT, text[:LONGEST_TEXT]
         text = self.hide(text)
         if is_cut:
-            # It may end in the first part of a secret.
+            # It may end within a secret.
             longest = max(map(len, self._longest_first), default=0)
             text = text[: max(0, len(text) - longest * LONGEST_FORM)]
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,7 +1,7 @@
-"""Finds secrets in texts, in whatever form a library writes them: plain, or escaped for Python, JSON, a URL or HTML.
+"""Finds secrets in text in any form that libraries write: plain, or escaped for Python, JSON, a URL or HTML.
 
-A message contains what somebody put into it with `repr`, `json.dumps`, `quote` or a template, sometimes twice. Letters
-and digits look the same in all of them; any other character may look otherwise each time it appears.
+Text may have passed through `repr`, `json.dumps`, `quote` or a template, sometimes twice. Letters and digits stay the
+same in all of them; any other character may be written differently each time.
 """
 
 import functools
@@ -12,12 +12,12 @@ from typing import Final
 
 HIDDEN: Final = "<secret>"
 _ESCAPED: Final = re.compile(r"[^\x00-\x7f]|[\\%&+]")
-"""What a text has in it where something is escaped, but for the byte order of those who read UTF-8 as Latin-1."""
+"""Matches text that may contain escaped characters, or UTF-8 read as Latin-1."""
 _CONTROLS: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f", "\v": "v", "\a": "a"}
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` with `<secret>` in place of each of `secrets`, the longest of which come first."""
+    """Return `text` with each of `secrets`, longest first, replaced by `<secret>`."""
     may_be_escaped = bool(_ESCAPED.search(text))
     for secret in secrets:
         if _is_plain(secret):
@@ -33,7 +33,7 @@ def _is_plain(secret: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _forms(secret: str) -> re.Pattern[str]:
-    # A run of backslashes is one part, and no part gives back any it took: else a text of many would take for ever.
+    # A run of backslashes is one possessive part; otherwise text with many would take exponential time.
     parts = re.findall(r"\\+|[^\\]", secret, re.DOTALL)
     return re.compile("".join(map(_form, parts)))
 
@@ -45,7 +45,7 @@ def _form(part: str) -> str:
     if part[0] == "\\":
         others = "|".join(_coded(part[0]))
         return rf"(?:\\{{{len(part)},}}+|(?:{others}){{{len(part)}}})"
-    # The longer ones go first, so that nothing of them is left over: `&amp;` has `&` in it.
+    # Longer forms first, so that nothing of them remains: `&amp;` contains `&`.
     alternatives = [*_coded(part), rf"\\*+{re.escape(part)}"]
     if part in _CONTROLS:
         alternatives.append(rf"\\*+{_CONTROLS[part]}")
@@ -55,11 +55,11 @@ def _form(part: str) -> str:
 
 
 def _coded(character: str) -> list[str]:
-    """Return patterns for a character that is written as its number or its name."""
+    """Return patterns for a character written as a number or a name."""
     number, encoded = ord(character), character.encode(errors="surrogatepass")
     numbers = [f"x0*{number:x}", f"u{number:04x}", f"U{number:08x}"]
     if number > 0xFFFF:
-        # JSON writes two halves.
+        # JSON writes a surrogate pair.
         high, low = divmod(number - 0x10000, 0x400)
         numbers.append(rf"u{0xD800 + high:x}\\*+u{0xDC00 + low:x}")
     if number > 0x7F:
@@ -73,7 +73,7 @@ def _coded(character: str) -> list[str]:
         f"&(?:amp;)*(?i:{'|'.join(entities)});",
     ]
     if number > 0x7F:
-        # UTF-8 that was read as Latin-1.
+        # UTF-8 read as Latin-1.
         coded.append(re.escape(encoded.decode("latin-1")))
     return coded
 
@@ -81,5 +81,5 @@ def _coded(character: str) -> list[str]:
 _NAMES: Final[dict[str, set[str]]] = {}
 for _name, _character in html.entities.html5.items():
     if _name.endswith(";") and len(_character) == 1:
-        # In one case: of two alternatives for the same text each would be tried with each of all other characters.
+        # In one case only: two alternatives for the same text would multiply with each further character.
         _NAMES.setdefault(_character, set()).add(_name.removesuffix(";").lower())

@@ -1,8 +1,8 @@
-"""The shape of an answer: its keys and the kinds of its values, and nothing of what they say.
+"""The shape of an answer: its keys and the kinds of its values, without the values.
 
-Made to be pasted into a public issue: whoever reads it learns which revision of the API answered, and no value, length,
-id, name or amount. A key may be data itself, as where an object has a member for each vault, so that only keys are
-shown that are documented or look like the API's own, and never many of them that nobody documents.
+Safe to paste into a public issue: it shows which revision of the API answered, and no value, length, id, name or
+amount. Keys may be data, as in an object with a member for each vault; so only keys that are documented or look like
+the API's own are shown, and only a few undocumented ones.
 """
 
 import re
@@ -30,15 +30,15 @@ Server time: unixtime rfc1123
 KNOWN_KEYS: Final = frozenset(
     key for line in _DOCUMENTED.splitlines() for key in line.rpartition(": ")[2].split()
 )
-"""Every key that Kraken documents, in any revision, for what is read here and for errors."""
+"""Every key that Kraken documents, in any revision, for the endpoints read here and for errors."""
 
 OTHER_KEY: Final = "other key"
 _API_STYLE: Final = re.compile(r"[a-z][a-z_]*")
 _LONGEST_KEY: Final = 40
 _MOST_UNKNOWN_KEYS: Final = 20
-"""Of one object. More are data: the names or codes of what the object has a member for."""
+"""Of one object. More are taken as data, such as names or codes."""
 _MOST_VALUES: Final = 5_000
-"""That are looked at, so that no answer takes long; every row has the shape of the first ones."""
+"""Maximum values examined, so that no answer takes long; later rows have the same shape as the first."""
 _MOST_DEPTH: Final = 12
 _MOST_LINES: Final = 200
 _FEW: Final = 10
@@ -54,10 +54,14 @@ def _nothing(key: str) -> bool:
 
 @dataclass(slots=True)
 class _Node:
-    """The values at one place of a document; places in the elements of an array are one place.
+    """The values at one place of a document; all elements of an array share one place.
 
-    kinds: of the values. objects: how many of them are objects. members: by the key that is shown, and present: how
-    many of the objects have it. elements: of the arrays among them. unknown: keys that are shown and not documented.
+    kinds: of the values.
+    objects: number of objects among them.
+    members: by the key shown.
+    present: number of objects that have each member.
+    elements: of the arrays among them.
+    unknown: undocumented keys that are shown.
     """
 
     kinds: set[str] = field(default_factory=set)
@@ -69,10 +73,10 @@ class _Node:
 
 
 def shape_of(document: object, is_private: IsPrivate = _nothing) -> tuple[str, ...]:
-    """Return the shape of a JSON document whose numbers are bytes (`document.parse_json`), a line for each place.
+    """Return the shape of a JSON document whose numbers are bytes (`document.parse_json`), one line for each place.
 
-    Places are written as jq has them: `.result[].asset: other text`. is_private: whether an unknown key must not be
-    shown although it looks like the API's own, such as the name of a vault.
+    Places are written as in jq: `.result[].asset: other text`. is_private: returns whether an unknown key must be
+    hidden although it looks like the API's own, such as the name of a vault.
     """
     root = _Node()
     _Reader(is_private).read(document, root, _MOST_DEPTH)
@@ -86,7 +90,7 @@ class _Reader:
         self._left = _MOST_VALUES
 
     def read(self, value: object, node: _Node, depth: int) -> None:
-        """Take note of `value` at the place of `node`, as long as there are not too many."""
+        """Add `value` to `node`, unless there were too many values."""
         if self._left <= 0:
             return
         self._left -= 1
@@ -150,7 +154,7 @@ def _lines(node: _Node, place: str, note: str = "") -> Iterator[str]:
     for key, member in node.members.items():
         written = f'"{key}"' if key == OTHER_KEY else key
         is_everywhere = node.present[key] == node.objects
-        # Where there were too many values, nothing was looked at.
+        # Empty if there were too many values.
         if member.kinds:
             yield from _lines(
                 member, f"{place}.{written}", "" if is_everywhere else ", not everywhere"

@@ -1,4 +1,4 @@
-"""Carries the requests of one credential: one after the other on a connection, each answer only for its request."""
+"""The transport of one credential: one request at a time on a connection, and no response for another request."""
 
 import asyncio
 import base64
@@ -17,25 +17,26 @@ from exporter.custody.wire import Wire
 
 LONGEST_HEAD_BYTES: Final = 32 * 1024
 MOST_INTERIM_ANSWERS: Final = 16
-"""1xx before an answer. Their number is not bounded, and each costs time to parse."""
+"""Maximum 1xx responses before the final one; HTTP does not bound them, and each costs time to parse."""
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)")
 
 OUT_OF_STEP_SECONDS: Final = 10.0
-"""For how long each answer on a connection may be taken for that to the next request before a surplus one shows."""
+"""How long responses on a connection may have been matched to the wrong request before a surplus one shows it."""
 
 ON_SEND: Final = "on_send"
-"""Extension of a request: called when it is about to leave for the API."""
+"""Extension of a request: called when it is about to be sent to the API."""
 ASKED_FOR: Final = "asked_for"
-"""Extension of a request: what its answer is about."""
+"""Extension of a request: what it is for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Bytes on a connection that no request on it asked for.
+    """Unrequested bytes on a connection.
 
-    after: what the last request was about. doubtful: what the answers are about that were given to whoever asked, and
-    may have been for other requests. size: how many bytes had arrived. status: of the answer that they begin with, None
-    where they begin with something else, or are still encrypted.
+    after: what the last request was for.
+    doubtful: what the requests were for whose answers may belong to others.
+    size: number of bytes that had arrived.
+    status: of the response that they begin with, None if they begin with something else or are still encrypted.
     """
 
     after: Hashable
@@ -45,15 +46,16 @@ class Find:
 
 
 class UnaskedAnswerError(httpx.RemoteProtocolError):
-    """More came than the answer, so nobody can say which part is the answer."""
+    """More than one response arrived, so it is unknown which one answers the request."""
 
 
 @dataclass(slots=True)
 class Way:
-    """Where the API is.
+    """How to connect to the API.
 
-    tls: None for plain HTTP. proxy: what tunnels to it, trusted as the API is; None for a direct connection.
-    local_address: to connect from, None for whichever the system chooses.
+    tls: None for plain HTTP.
+    proxy: tunnels to the API, with the same trusted certificates; None for a direct connection.
+    local_address: to connect from, None for the system's choice.
     """
 
     host: str
@@ -82,11 +84,13 @@ class Way:
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """A connection and what it has carried.
+    """A connection and its requests.
 
-    made_at: in seconds of the transport's clock, as all times. is_for_one: whether it carries no second request.
-    asked_for: by the last one. given: the ids whose answers were given to whoever asked, and when. kept_until: what
-    `expiry` is for, which sleeps with the machine.
+    made_at: in seconds of the transport's clock, as all times.
+    is_for_one: whether it carries only one request.
+    asked_for: what the last request was for.
+    given: what delivered answers were for, and when.
+    kept_until: the end of its idle time; `expiry` alone would stop while the machine sleeps.
     """
 
     wire: Wire
@@ -100,7 +104,7 @@ class _Connection:
     expiry: asyncio.TimerHandle | None = None
 
     async def ask(self, request: httpx.Request) -> h11.Response:
-        """Send `request`; return the head of its answer. Raises httpx.TransportError."""
+        """Send `request`; return the head of its response. Raises httpx.TransportError."""
         self.parser = _parser()
         self.asked_for = request.extensions.get(ASKED_FOR)
         response = await _ask(
@@ -115,12 +119,12 @@ class _Connection:
 
     @property
     def is_ready(self) -> bool:
-        """Whether HTTP allows another request on it, and it is still connected."""
+        """Whether HTTP allows another request on it and it is still connected."""
         done = self.parser.our_state is h11.DONE and self.parser.their_state is h11.DONE
         return done and not self.wire.has_ended
 
     def unasked(self, now: float) -> Find | None:
-        """Return what has arrived and belongs to no request."""
+        """Return unrequested bytes that have arrived, or None."""
         rest, _ = self.parser.trailing_data
         size = len(rest) + self.wire.unread
         if not size:
@@ -131,12 +135,12 @@ class _Connection:
         return Find(self.asked_for, doubtful, size, int(status[1]) if status else None)
 
     def wait(self, seconds: float, leave: Callable[["_Connection"], None]) -> None:
-        """Be idle, and `leave` after so many seconds, or as soon as something arrives or the connection ends."""
+        """Be idle; call `leave` after `seconds`, or as soon as something arrives or the connection ends."""
         self.wire.unread_arrived = lambda: leave(self)
         self.expiry = asyncio.get_running_loop().call_later(seconds, leave, self)
 
     async def take(self) -> None:
-        """Be idle no longer, and take in what has arrived until now."""
+        """Stop being idle, and read what has arrived."""
         self.wire.unread_arrived = None
         if self.expiry:
             self.expiry.cancel()
@@ -151,7 +155,9 @@ class _Connection:
 class Transport(httpx.AsyncBaseTransport):
     """The connections of one credential.
 
-    connect: makes a new one (`Way.connect`). clock: seconds, also while the machine sleeps. found: told of each find.
+    connect: opens a new one (`Way.connect`).
+    clock: returns seconds that continue while the machine sleeps.
+    found: called with each find.
     """
 
     def __init__(
@@ -165,13 +171,12 @@ class Transport(httpx.AsyncBaseTransport):
         self._found = found
         self._trust = Trust()
         self._idle: list[_Connection] = []
-        # What the last answers are about that may have been for another request: asked next on a connection that
-        # nothing was asked on before.
+        # What recent answers in doubt were for: the next requests for these use a new connection.
         self._doubtful: set[Hashable] = set()
         self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request`; return its answer, whose body is still to be read. Raises httpx.TransportError."""
+        """Send `request`; return its response with an unread body. Raises httpx.TransportError."""
         asked_for = request.extensions.get(ASKED_FOR)
         connection = None
         if asked_for not in self._doubtful:
@@ -191,14 +196,14 @@ class Transport(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        """Close the connections; one with a request under way is closed when that ends."""
+        """Close the connections; one with a request in flight is closed when that ends."""
         self._is_closed = True
         self._close_idle()
-        # asyncio closes the sockets when the loop next comes round.
+        # asyncio closes the sockets in the next iteration of the loop.
         await asyncio.sleep(0)
 
     async def _kept(self) -> _Connection | None:
-        """Return a connection that has nothing unread on it."""
+        """Return an idle connection without unread bytes, or None."""
         while self._idle:
             connection = self._idle.pop()
             try:
@@ -224,7 +229,7 @@ class Transport(httpx.AsyncBaseTransport):
         return _Connection(connected, now, is_for_one or not self._trust.keeps(now))
 
     async def _read(self, connection: _Connection) -> None:
-        """Keep or close a connection whose answer was read to its end. Raises UnaskedAnswerError."""
+        """Keep or close a connection whose response was read to its end. Raises UnaskedAnswerError."""
         if connection.is_for_one:
             self._doubtful.discard(connection.asked_for)
             connection.close()
@@ -246,7 +251,7 @@ class Transport(httpx.AsyncBaseTransport):
         connection.wait(seconds, self._leave)
 
     def _leave(self, connection: _Connection) -> None:
-        """Close an idle connection whose time is over, that has ended, or on which something arrives."""
+        """Close an idle connection that has expired or ended, or on which something arrives."""
         self._idle.remove(connection)
         connection.close()
         if find := connection.unasked(self._clock()):
@@ -267,7 +272,7 @@ class Transport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of an answer. read: told when its end was reached; else the connection is closed."""
+    """The body of a response. read: called at its end; otherwise the connection is closed."""
 
     def __init__(
         self, connection: _Connection, read: Callable[[_Connection], Awaitable[None]]
@@ -292,7 +297,7 @@ def _nothing() -> None:
 
 
 def _parser() -> h11.Connection:
-    # A new one for each request: it never holds bytes from before.
+    # A new one for each request, so that it never holds older bytes.
     return h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD_BYTES)
 
 
@@ -303,12 +308,12 @@ async def _ask(
     target: bytes,
     headers: Iterable[tuple[bytes, bytes]],
 ) -> h11.Response:
-    """Send a request without a body; return the head of its answer. Raises httpx.TransportError."""
+    """Send a request without a body; return the head of its response. Raises httpx.TransportError."""
     try:
         request = h11.Request(method=method, target=target, headers=list(headers))
         sent = (parser.send(request) or b"") + (parser.send(h11.EndOfMessage()) or b"")
     except h11.LocalProtocolError:
-        # Its words, and its traceback, would show the header, which may be a key.
+        # Its message and traceback would show the header, which may be a key.
         raise httpx.LocalProtocolError(
             "the request has characters that HTTP does not allow in a target or a header"
         ) from None

@@ -1,6 +1,6 @@
-"""The bytes of one connection: TCP, and as many layers of TLS on it as there are, read as soon as they arrive.
+"""The bytes of one connection: TCP with any number of TLS layers, read as soon as they arrive.
 
-Whatever has arrived and was not read lies in one place, `Wire.unread`, and not in a socket, a TLS library and a parser.
+All unread bytes are in one place, `Wire.unread`, rather than in a socket, a TLS library and a parser.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from typing import Any, Final
 import httpx
 
 PIECE_BYTES: Final = 8 * 1024
-"""Read at once: what an answer of many tiny chunks costs to parse must not hold the event loop."""
+"""Maximum bytes of one read: parsing many tiny chunks must not block the event loop."""
 MOST_UNREAD_BYTES: Final = 256 * 1024
 HEAD_START_SECONDS: Final = 0.25
-"""For each address before the next is tried too (RFC 8305, section 5)."""
+"""Delay before the next address is tried as well (RFC 8305, section 5)."""
 RECORD_HEAD: Final = struct.Struct("!BBBH")
 RECORD_KINDS: Final = range(20, 25)
 LONGEST_RECORD: Final = 2**14 + 2048
@@ -26,10 +26,10 @@ LONGEST_RECORD: Final = 2**14 + 2048
 
 
 class Wire(asyncio.Protocol):
-    """A connection in bytes.
+    """A connection as a stream of bytes.
 
-    unread_arrived: called when something arrives, or the connection ends, and nobody waits for it; None if that is to
-    be found later. has_ended: whether nothing more can arrive.
+    unread_arrived: called when bytes arrive, or the connection ends, without a read waiting; None to find out later.
+    has_ended: whether nothing more can arrive.
     """
 
     def __init__(self) -> None:
@@ -49,27 +49,27 @@ class Wire(asyncio.Protocol):
 
     @property
     def unread(self) -> int:
-        """Bytes that have arrived and were not read; those of a TLS record that is not complete count too."""
+        """The number of unread bytes, including those of an incomplete TLS record."""
         return len(self._received) + sum(len(layer.partial) for layer in self._layers)
 
     @property
     def beginning(self) -> bytes:
-        """The first bytes of what was not read, as far as they are decrypted."""
+        """The first unread bytes, as far as they are decrypted."""
         return bytes(self._received[:PIECE_BYTES])
 
     @property
     def certificate(self) -> Mapping[str, Any]:
-        """The other side's certificate as `ssl` decodes it; empty where there is none, or none that was verified."""
+        """The peer's certificate as `ssl` decodes it; empty without a verified one."""
         return self._layers[-1].certificate() if self._layers else {}
 
     @property
     def certificate_der(self) -> bytes:
-        """The same in DER, also where it was not verified."""
+        """The peer's certificate in DER, verified or not."""
         return self._layers[-1].certificate_der() if self._layers else b""
 
     async def settle(self) -> None:
-        """Take in what the operating system already holds for this connection."""
-        # Readable may also mean a TLS session ticket or the end, so only the event loop's own reading tells.
+        """Read what the operating system has already received for this connection."""
+        # Readable may also mean a TLS session ticket or the end, so only reading in the event loop tells.
         while not (self.has_ended or self.unread) and _is_readable(self._open):  # noqa: ASYNC110 - a ticket changes nothing
             await asyncio.sleep(0)
 
@@ -95,12 +95,12 @@ class Wire(asyncio.Protocol):
         (self._layers[-1].write if self._layers else self._open.write)(data)
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Encrypt from here on, and make sure that it is `host`. Raises httpx.ConnectError."""
+        """Start TLS and verify that the peer is `host`. Raises httpx.ConnectError."""
         below = self._layers[-1].write if self._layers else self._open.write
         try:
             layer = _Tls(context, host, below)
         except ValueError as error:
-            # A name that no certificate can be for.
+            # A name that cannot be in a certificate.
             raise httpx.ConnectError(str(error)) from None
         self._layers.append(layer)
         self._decrypt(b"")
@@ -121,12 +121,12 @@ class Wire(asyncio.Protocol):
         await self._changed.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take note of asyncio's side of the connection."""
+        """Keep asyncio's transport."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a stream socket has
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Decrypt and keep what has arrived."""
+        """Decrypt and buffer what has arrived."""
         self._decrypt(data)
         if len(self._received) > MOST_UNREAD_BYTES and not self._is_paused:
             self._is_paused = True
@@ -144,28 +144,29 @@ class Wire(asyncio.Protocol):
             self._received += data
 
     def eof_received(self) -> None:
-        """Take note of the end, and let asyncio close the connection."""
+        """Record the end, and let asyncio close the connection."""
         self.has_ended = True
         self._notice()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note of the end, and of what broke the connection."""
+        """Record the end, and what broke the connection."""
         self._error = self._error or exc
         self.has_ended = True
         self._notice()
 
     def _notice(self) -> None:
         self._changed.set()
-        # A part of a TLS record may still turn out to be a session ticket.
+        # An incomplete TLS record may turn out to be a session ticket.
         if self.unread_arrived and (self._received or self.has_ended):
             self.unread_arrived()
 
 
 class _Tls:
-    """One layer of TLS, which is given whole records only: OpenSSL would keep a part of one where nobody sees it.
+    """One layer of TLS, which is given complete records only: OpenSSL would buffer part of one out of sight.
 
-    partial: what has arrived of a record that is not complete. is_open: whether the handshake is over.
-    has_ended: whether the other side has said that it sends no more.
+    partial: the bytes of an incomplete record.
+    is_open: whether the handshake is complete.
+    has_ended: whether the peer has closed its side.
     """
 
     def __init__(self, context: ssl.SSLContext, host: str, send: Callable[[bytes], object]) -> None:
@@ -183,7 +184,7 @@ class _Tls:
         return self._object.getpeercert(binary_form=True) or b""
 
     def read(self, encrypted: bytes) -> bytes:
-        """Return what `encrypted` says, as far as its records are complete. Raises ssl.SSLError."""
+        """Return `encrypted` decrypted, as far as its records are complete. Raises ssl.SSLError."""
         self.partial += encrypted
         whole = _whole_records(self.partial)
         self._incoming.write(self.partial[:whole])
@@ -199,7 +200,7 @@ class _Tls:
         except ssl.SSLWantReadError:
             pass
         finally:
-            # Also where it failed: the alert that says why.
+            # Also after a failure: the alert that says why.
             self._flush()
         return bytes(plain)
 
@@ -213,12 +214,12 @@ class _Tls:
 
 
 def _whole_records(data: bytearray) -> int:
-    """Return how many of the first bytes of `data` are whole TLS records; all where they are no such records."""
+    """Return the length of the complete TLS records at the start of `data`; all of it if it is not TLS."""
     end = 0
     while len(data) >= end + RECORD_HEAD.size:
         kind, major, _, length = RECORD_HEAD.unpack_from(data, end)
         if kind not in RECORD_KINDS or major != 3 or length > LONGEST_RECORD:
-            # OpenSSL says what is wrong, now and not at a deadline.
+            # OpenSSL reports what is wrong at once, rather than at a timeout.
             return len(data)
         if len(data) < end + RECORD_HEAD.size + length:
             break
@@ -236,9 +237,9 @@ def _is_readable(transport: asyncio.Transport) -> bool:
 
 
 async def connect(host: str, port: int, local_address: str | None = None) -> Wire:
-    """Return a TCP connection with the first address of `host` that takes one. Raises httpx.ConnectError.
+    """Return a TCP connection to the first address of `host` that accepts one. Raises httpx.ConnectError.
 
-    local_address: of this machine, to connect from; only addresses of `host` of its family are tried then.
+    local_address: of this machine, to connect from; only addresses of its family are tried.
     """
     loop = asyncio.get_running_loop()
     family = socket.AF_UNSPEC
@@ -247,7 +248,7 @@ async def connect(host: str, port: int, local_address: str | None = None) -> Wir
     try:
         addresses = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
         connected = await _first_to_connect(_by_turns(addresses), local_address)
-    # A UnicodeError is about a name with an empty or too long part.
+    # A name with an empty or too long label raises UnicodeError.
     except (OSError, UnicodeError) as error:
         raise httpx.ConnectError(str(error)) from error
     try:
@@ -259,7 +260,7 @@ async def connect(host: str, port: int, local_address: str | None = None) -> Wir
 
 
 def _by_turns(addresses: Iterable[Any]) -> list[Any]:
-    """Return `addresses` with the families taking turns, so that one that leads nowhere delays only so long."""
+    """Return `addresses` with alternating families, so that one without a route delays little."""
     families: dict[int, list[Any]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)
@@ -267,8 +268,8 @@ def _by_turns(addresses: Iterable[Any]) -> list[Any]:
     return [address for turn in turns for address in turn if address is not None]
 
 
-# asyncio's own (happy_eyeballs_delay) leaves a connected socket open where it is cancelled just then, and before 3.12
-# says of several addresses only "Multiple exceptions", without their numbers.
+# asyncio's own (happy_eyeballs_delay) leaks a connected socket if cancelled at that moment, and before 3.12 reports
+# only "Multiple exceptions" for several addresses, without error numbers.
 async def _first_to_connect(addresses: Iterable[Any], local_address: str | None) -> socket.socket:
     attempts: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
@@ -292,7 +293,7 @@ async def _first_to_connect(addresses: Iterable[Any], local_address: str | None)
 async def _winner(
     attempts: set[asyncio.Task[socket.socket]], errors: list[OSError], patience: float | None
 ) -> socket.socket | None:
-    """Wait until one of `attempts` has ended, at most `patience` seconds; move the failed ones to `errors`."""
+    """Wait up to `patience` seconds until one of `attempts` ends; move the failed ones to `errors`."""
     done, _ = await asyncio.wait(attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
     for attempt in done:
         attempts.remove(attempt)
@@ -324,6 +325,6 @@ def _bind(connecting: socket.socket, local_address: str) -> None:
     try:
         connecting.bind((local_address, 0))
     except OSError as error:
-        # The system's words do not say which address it means.
+        # The system's message does not name the address.
         problem = f"cannot send from {local_address} (api.local_address): {error.strerror}"
         raise OSError(error.errno, problem) from None

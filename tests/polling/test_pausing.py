@@ -127,7 +127,7 @@ def test_a_trial_request_that_times_out_is_the_cause_of_both_pauses_from_then_on
 
 
 @pytest.mark.parametrize(
-    ("blocked", "is_paused"),
+    ("steps", "is_paused"),
     [
         (["v0", "v1"], True),
         (["v0", "v0"], False),
@@ -137,7 +137,8 @@ def test_a_trial_request_that_times_out_is_the_cause_of_both_pauses_from_then_on
     ],
 )
 def test_two_different_targets_blocked_in_a_row_pause_everything(
-    blocked: list[str], is_paused: bool
+    steps: list[str],
+    is_paused: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     room = Room()
     others = {
@@ -145,7 +146,7 @@ def test_two_different_targets_blocked_in_a_row_pause_everything(
         "refusal": fails(Reaction.WAIT),
         "timeout": fails(Reaction.RETRY, delivery=Delivery.UNANSWERED),
     }
-    for step in blocked:
+    for step in steps:
         if step in others:
             others[step](room)
         else:
