@@ -1,7 +1,7 @@
-"""What is made from the Helm chart: the table of its values, and the kustomize base: `make chart` writes the latter.
+"""What is made from the Helm chart: the table of its values, and what kustomize needs: `make chart` writes the latter.
 
-The base is committed, so that kustomize needs no Helm. Beside it are the digests of what it was made from, which tell
-without Helm whether it is out of date.
+Base and components are committed, so that kustomize needs no Helm. Beside them are the digests of what they were made
+from, which tell without Helm whether they are out of date.
 """
 
 import hashlib
@@ -21,9 +21,13 @@ CHART: Final = ROOT / "deploy" / "helm" / "kraken-custody-exporter"
 VALUES: Final = CHART / "values.yaml"
 BASE: Final = ROOT / "deploy" / "kubernetes" / "base"
 BASE_VALUES: Final = BASE.parent / "values.yaml"
+COMPONENTS: Final = (BASE.parent / "pair", BASE.parent / "shards")
+"""What an overlay may add to the base. Each has values of its own besides those of the base."""
 DIGESTS: Final = BASE / "chart.sha256"
 
-_HEAD: Final = "# Made from deploy/helm by `make chart`: edit the chart, or ../values.yaml.\n"
+_HEAD: Final = (
+    "# Made from deploy/helm by `make chart`: edit the chart, or the values in deploy/kubernetes.\n"
+)
 _LONGEST_DEFAULT: Final = 70
 # A base belongs to no release.
 _OF_A_RELEASE: Final = re.compile(
@@ -44,18 +48,30 @@ def render(*arguments: str) -> str:
 
 
 def base() -> dict[Path, str]:
-    """Return the text of each file of the base that is made from the chart, by its path."""
+    """Return the text of each file of base and components that is made from the chart, by its path."""
     made = {DIGESTS: digests()}
-    for document in render("--values", str(BASE_VALUES)).split("---\n"):
+    common = _resources("--values", str(BASE_VALUES))
+    made |= {BASE / name: text for name, text in common.items()}
+    for component in COMPONENTS:
+        own = _resources("--values", str(BASE_VALUES), "--values", str(component / "values.yaml"))
+        made |= {component / name: text for name, text in own.items() if text != common.get(name)}
+    return made
+
+
+def _resources(*arguments: str) -> dict[str, str]:
+    """Return the resources of the chart by file name."""
+    made = {}
+    for document in render(*arguments).split("---\n"):
         if kind := re.search(r"^kind: (\w+)$", document, re.MULTILINE):
             text = re.sub(r"^# Source: .*\n", _HEAD, document.strip() + "\n")
-            made[BASE / f"{kind[1].lower()}.yaml"] = _OF_A_RELEASE.sub("", text)
+            made[f"{kind[1].lower()}.yaml"] = _OF_A_RELEASE.sub("", text)
     return made
 
 
 def digests() -> str:
     """Return the digests of what the base is made from, in the form of sha256sum."""
-    sources = [CHART / "Chart.yaml", VALUES, *sorted((CHART / "templates").iterdir()), BASE_VALUES]
+    values = [BASE_VALUES, *(component / "values.yaml" for component in COMPONENTS)]
+    sources = [CHART / "Chart.yaml", VALUES, *sorted((CHART / "templates").iterdir()), *values]
     return "".join(
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(ROOT)}\n"
         for path in sources

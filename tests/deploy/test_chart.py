@@ -18,7 +18,10 @@ import yaml
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 
 from exporter import __version__
+from exporter.config import parse
+from exporter.shard import Shard
 from tests.deploy import rules
+from tests.exporting import ENVIRON
 from tests.processes import run
 from tests.programs import optional_program
 from tools import chart
@@ -28,6 +31,7 @@ from tools.kubernetes_rules import RULES
 Values = dict[str, Any]
 Resource = dict[str, Any]
 
+NAME = "kraken-custody-exporter"
 CREDENTIALS = {"treasury": {"existingSecret": "kraken-treasury"}}
 CONFIG = {"organizations": [{"id": "ABCD EFGH IJKL MNOP", "vaults": [{"id": "VABCDEF234567A"}]}]}
 MINIMAL: Values = {"credentials": CREDENTIALS, "config": CONFIG}
@@ -98,6 +102,35 @@ VARIANTS = {
     "existing": {"existingConfigMap": "mine", "serviceAccount": {"create": False}},
     "bare": {**MINIMAL, "networkPolicy": {"enabled": False}},
 }
+LEASE: Values = {"lease": {"kind": "kubernetes"}}
+EACH_ITS_KEY: Values = {
+    "credentials": {"treasury": {"existingSecret": "kraken-{shard}"}},
+    "shards": 3,
+}
+SEVERAL: dict[str, Values] = {
+    "pair": {**MONITORED, **LEASE, "affinity": {"nodeAffinity": {}}},
+    "redis": {
+        **MINIMAL,
+        "lease": {
+            "kind": "redis",
+            "name": "treasury",
+            "duration": "40s",
+            "redis": {"url": "redis://redis.example.internal", "password_file": "redis/password"},
+        },
+        "extraFiles": [
+            {
+                "secret": {
+                    "name": "redis",
+                    "items": [{"key": "password", "path": "redis/password"}],
+                }
+            }
+        ],
+    },
+    "shards": {**FOUND, **MONITORED, **EACH_ITS_KEY, "extraEnv": [{"name": "A", "value": "b"}]},
+    "pairs of shards": {**FOUND, **MONITORED, **EACH_ITS_KEY, **LEASE},
+}
+VARIANTS |= SEVERAL
+SINGLE = {name: values for name, values in VARIANTS.items() if name not in SEVERAL}
 OPERATOR = {"ServiceMonitor": ServiceMonitor, "PrometheusRule": PrometheusRule}
 
 
@@ -134,8 +167,15 @@ def one(kind: str, values: Values, release: str = "custody") -> Resource:
     return found
 
 
+def workloads(values: Values) -> list[Resource]:
+    """Return what makes pods."""
+    resources = rendered(values).items()
+    return [it for (kind, _), it in resources if kind in ("Deployment", "StatefulSet")]
+
+
 def pod(values: Values) -> Resource:
-    spec: Resource = one("Deployment", values)["spec"]["template"]["spec"]
+    """Return the first kind of pod."""
+    spec: Resource = workloads(values)[0]["spec"]["template"]["spec"]
     return spec
 
 
@@ -173,6 +213,10 @@ def test_the_schema_takes_the_defaults() -> None:
     [
         {"credential": {}},
         {"image": {"repository": "x", "digest": "sha256:short"}},
+        {"shards": 0},
+        {"lease": {"name": "custody"}},
+        {"lease": {"kind": "etcd"}},
+        {"credentials": {"treasury": {"existingSecret": "kraken-{pod}"}}},
         {"credentials": {"treasury": {}}},
         {"credentials": {"treasury": {"existingSecret": ""}}},
         {"credentials": {"../x": {"existingSecret": "x"}}},
@@ -250,18 +294,24 @@ def test_the_schemas_of_kubernetes_and_of_the_operator_know_every_key_and_value(
             kubernetes_validate.validate(resource, latest, strict=True)
 
 
-@pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS)
-def test_no_variant_makes_a_secret_a_second_pod_or_a_pod_with_rights(values: Values) -> None:
-    assert "Secret" not in {kind for kind, _ in rendered(values)}
+@pytest.mark.parametrize("values", SINGLE.values(), ids=SINGLE)
+def test_there_is_one_pod_if_nothing_else_is_asked_for(values: Values) -> None:
     spec = one("Deployment", values)["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert "StatefulSet" not in {kind for kind, _ in rendered(values)}
+
+
+@pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS)
+def test_no_variant_makes_a_secret_or_a_pod_with_rights(values: Values) -> None:
+    assert "Secret" not in {kind for kind, _ in rendered(values)}
     context = pod(values)["securityContext"] | container(values)["securityContext"]
     assert context["runAsNonRoot"] is True
     assert context["allowPrivilegeEscalation"] is False
     assert context["readOnlyRootFilesystem"] is True
     assert context["capabilities"] == {"drop": ["ALL"]}
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert pod(values)["automountServiceAccountToken"] is False
+    leased = values.get("lease", {}).get("kind") == "kubernetes"
+    assert pod(values)["automountServiceAccountToken"] is leased
 
 
 @pytest.mark.parametrize(
@@ -300,7 +350,15 @@ def test_a_switch_brings_its_resource(values: Values, kinds: list[str]) -> None:
         ),
         (
             {**MINIMAL, "config": {**CONFIG, "lease": {"kind": "kubernetes"}}},
-            "config.lease: the pod has no token",
+            "config.lease is made from lease",
+        ),
+        (
+            {**MINIMAL, "shards": 2},
+            "put {shard} into existingSecret, such as kraken-treasury-{shard}",
+        ),
+        (
+            {**MINIMAL, **LEASE, "fullnameOverride": "x" * 48},
+            "fullnameOverride: set a name of at most 47 characters",
         ),
         ({**MINIMAL, "creds": {}}, "additional properties 'creds' not allowed"),
     ],
@@ -349,6 +407,106 @@ def test_the_exporter_finds_its_configuration_and_every_secret(
     assert set(re.findall(r"^\S+\.yaml: (\S+)", checked.stderr, re.MULTILINE)) == (
         {"api.ca_file"} if values is EVERYTHING else set()
     ), checked.stderr
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_each_of_several_pods_finds_its_configuration_and_its_key(
+    name: str, tmp_path: Path
+) -> None:
+    values = SEVERAL[name]
+    config = yaml.safe_load(rendered(values)["ConfigMap", f"custody-{NAME}"]["data"]["config.yaml"])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    used = set()
+    for workload in workloads(values):
+        spec = workload["spec"]["template"]["spec"]
+        (volume,) = spec["volumes"]
+        sources = [it["secret"] for it in volume["projected"]["sources"] if "secret" in it]
+        files = {tmp_path / item["path"]: it["name"] for it in sources for item in it["items"]}
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("dGhlLWFwaS1zZWNyZXQ=", "utf-8")
+        (own,) = spec["containers"]
+        own_shard = any(it["name"] == "SHARD" for it in own.get("env", ()))
+        for number in range(workload["spec"]["replicas"] if own_shard else 1):
+            flags = [it.replace("$(SHARD)", str(number)) for it in own["args"]]
+            checked = run("--config.check", *flags, directory=tmp_path)
+            assert checked.returncode == 0, checked.stderr
+            used.add(tuple(it for it in flags if it.startswith("--shard")))
+        for path in files:
+            path.unlink()
+    shards = values.get("shards", 1)
+    assert used == {(f"--shard={it}/{shards}",) for it in range(shards) if shards > 1} or {()}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_each_of_several_pods_has_a_name_and_an_instance_that_outlive_it(name: str) -> None:
+    values = SEVERAL[name]
+    service = one("Service", values)
+    assert service["spec"]["clusterIP"] == "None"
+    selectors = []
+    for workload in workloads(values):
+        assert workload["spec"]["serviceName"] == service["metadata"]["name"]
+        labels = workload["spec"]["selector"]["matchLabels"]
+        assert workload["spec"]["template"]["metadata"]["labels"].items() >= labels.items()
+        selectors.append(labels)
+    # No StatefulSet selects the pods of another.
+    assert len({json.dumps(it, sort_keys=True) for it in selectors}) == len(selectors)
+    if "serviceMonitor" in values:
+        (endpoint,) = one("ServiceMonitor", values)["spec"]["endpoints"]
+        (instance,) = (it for it in endpoint["relabelings"] if it.get("targetLabel") == "instance")
+        assert instance["sourceLabels"][-1] == "__meta_kubernetes_pod_name"
+
+
+def test_a_lease_makes_pairs_that_are_on_two_nodes_and_not_drained_together() -> None:
+    for name, pairs in (("pair", 1), ("redis", 1), ("pairs of shards", 3)):
+        found = workloads(SEVERAL[name])
+        assert [it["spec"]["replicas"] for it in found] == [2] * pairs
+        for workload in found:
+            labels = workload["spec"]["selector"]["matchLabels"]
+            affinity = workload["spec"]["template"]["spec"]["affinity"]
+            (term,) = affinity["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+            assert term["labelSelector"] == {"matchLabels": labels}
+            budget = rendered(SEVERAL[name])["PodDisruptionBudget", workload["metadata"]["name"]]
+            assert budget["spec"] == {"maxUnavailable": 1, "selector": {"matchLabels": labels}}
+    assert "nodeAffinity" in pod(SEVERAL["pair"])["affinity"]
+    own: Values = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    assert pod({**SEVERAL["redis"], "affinity": own})["affinity"] == own
+
+
+@pytest.mark.parametrize(
+    ("name", "leases"),
+    [
+        ("pair", [f"custody-{NAME}"]),
+        ("pairs of shards", [f"custody-{NAME}-{it}" for it in range(3)]),
+        ("redis", []),
+        ("shards", []),
+    ],
+)
+def test_the_service_account_may_use_the_leases_that_the_exporters_ask_for(
+    name: str, leases: list[str]
+) -> None:
+    values = SEVERAL[name]
+    resources = rendered(values)
+    made = [it["metadata"]["name"] for (kind, _), it in resources.items() if kind == "Lease"]
+    assert made == leases
+    ports = [it["ports"] for it in one("NetworkPolicy", values)["spec"]["egress"]]
+    assert ({"protocol": "TCP", "port": 6443} in ports[-1]) is bool(leases)
+    if not leases:
+        assert not {"Role", "RoleBinding"} & {kind for kind, _ in resources}
+        return
+    (rule,) = one("Role", values)["rules"]
+    assert (rule["resourceNames"], rule["verbs"]) == (leases, ["get", "update"])
+    (subject,) = one("RoleBinding", values)["subjects"]
+    assert subject["name"] == pod(values)["serviceAccountName"]
+    config = yaml.safe_load(resources["ConfigMap", f"custody-{NAME}"]["data"]["config.yaml"])
+    keys = {"api_key_env": "SIMULATOR_KEY", "api_secret_env": "SIMULATOR_SECRET"}
+    text = yaml.safe_dump({**config, "credentials": {"treasury": keys}})
+    shards = values.get("shards", 1)
+    asked = [
+        parse(text, directory=Path(), environ=ENVIRON, shard=Shard(it, shards)).lease
+        for it in range(shards)
+    ]
+    assert [it.name for it in asked if it] == leases
 
 
 def test_amounts_and_numbers_reach_the_configuration_as_they_are() -> None:
@@ -446,9 +604,6 @@ def test_every_selector_finds_the_pod_of_its_own_release_and_no_other() -> None:
         assert resources["Service", name]["metadata"]["labels"].items() >= own.items()
 
 
-NAME = "kraken-custody-exporter"
-
-
 @pytest.mark.parametrize(
     ("release", "name", "job"),
     [
@@ -537,25 +692,29 @@ def test_a_package_of_the_chart_has_all_that_it_needs_and_fits_into_a_release(
     assert package.stat().st_size * 2 * 4 / 3 < 2**20 / 2
 
 
-def test_the_notes_say_how_to_see_it_and_how_to_make_the_secrets(tmp_path: Path) -> None:
-    # Helm shows them to those only who install something.
-    copy = tmp_path / "chart"
+def notes(values: Values, directory: Path) -> str:
+    """Return what Helm shows to those only who install something."""
+    copy = directory / "chart"
     shutil.copytree(CHART, copy)
     shown = 'notes: {{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}'
     (copy / "templates" / "notes.yaml").write_text(shown, "utf-8")
     said = helm(
         *("template", "custody", str(copy), "--show-only", "templates/notes.yaml"),
         *("--namespace", "treasury", "--values", "-"),
-        values=EVERYTHING,
+        values=values,
     )
     assert said.returncode == 0, said.stderr
-    notes = yaml.safe_load(said.stdout)["notes"]
-    assert f"port-forward deployment/custody-{NAME} 10063\n  http://127.0.0.1:10063/\n" in notes
+    return str(yaml.safe_load(said.stdout)["notes"])
+
+
+def test_the_notes_say_how_to_see_it_and_how_to_make_the_secrets(tmp_path: Path) -> None:
+    told = notes(EVERYTHING, tmp_path)
+    assert f"port-forward deployment/custody-{NAME} 10063\n  http://127.0.0.1:10063/\n" in told
     assert (
         "  kubectl --namespace treasury create secret generic kraken-trading"
         " --from-file=key --from-file=secret --from-file=totp\n"
-    ) in notes
-    assert "Nothing scrapes it yet" not in notes
+    ) in told
+    assert "Nothing scrapes it yet" not in told
 
 
 def test_the_readme_installs_what_it_says() -> None:
@@ -565,6 +724,23 @@ def test_the_readme_installs_what_it_says() -> None:
         (CHART / "README.md").read_text("utf-8"),
         re.DOTALL | re.MULTILINE,
     )
-    first, pairs = map(yaml.safe_load, examples)
+    first, keys, pair, shards = map(yaml.safe_load, examples)
     assert len(rendered(first)) == 9
-    assert rendered({**first, **pairs}).keys() == rendered(first).keys()
+    assert rendered({**first, **keys}).keys() == rendered(first).keys()
+    more = {kind for kind, _ in rendered({**first, **pair})} - {kind for kind, _ in rendered(first)}
+    assert more == {"StatefulSet", "PodDisruptionBudget", "Lease", "Role", "RoleBinding"}
+    assert len(workloads({**first, **shards})) == 1
+    assert len(workloads({**first, **shards, **pair})) == shards["shards"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("shards", "create secret generic kraken-2 --from-file=api-key --from-file=api-secret\n"),
+        ("pairs of shards", f"custody-{NAME}-2-1.custody-{NAME}.treasury.svc:10063"),
+        ("redis", f"targets custody-{NAME}-0.custody-{NAME}.treasury.svc:10063, "),
+        ("pair", f"port-forward service/custody-{NAME} 10063\n"),
+    ],
+)
+def test_the_notes_name_each_secret_and_each_pod(name: str, told: str, tmp_path: Path) -> None:
+    assert told in notes({**SEVERAL[name], "serviceMonitor": {"enabled": False}}, tmp_path)

@@ -17,8 +17,7 @@ from tests.programs import program
 from tools.docs import all_metrics
 from tools.kubernetes_rules import KUBERNETES, RULES, prometheus_rule
 
-EXAMPLE = KUBERNETES / "overlays" / "example"
-SECRET = EXAMPLE / "secret.example.yaml"
+SECRET = KUBERNETES / "overlays" / "example" / "secret.example.yaml"
 KINDS = {
     "Namespace",
     "ServiceAccount",
@@ -31,15 +30,22 @@ KINDS = {
 }
 OPERATOR_LABELS = {"job", "instance", "namespace", "service", "pod", "container", "endpoint"}
 """What the Prometheus operator has Prometheus set on every series of a ServiceMonitor."""
+LEASED = KINDS - {"Deployment"} | {
+    *("StatefulSet", "PodDisruptionBudget", "Lease", "Role", "RoleBinding"),
+}
+SHARDED = KINDS - {"Deployment"} | {"StatefulSet"}
 NAME = "kraken-custody-exporter"
 LABEL = {"app.kubernetes.io/name": NAME}
 
 
 @cache
-def example() -> dict[str, dict[str, Any]]:
-    """Return what the example overlay comes to, by kind."""
+def overlay(name: str) -> dict[str, dict[str, Any]]:
+    """Return what an overlay comes to, by kind."""
     built = subprocess.run(
-        [program("kubectl", package="kubernetes-client"), "kustomize", EXAMPLE],
+        [
+            *(program("kubectl", package="kubernetes-client"), "kustomize"),
+            KUBERNETES / "overlays" / name,
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -47,6 +53,10 @@ def example() -> dict[str, dict[str, Any]]:
     assert (built.returncode, built.stderr) == (0, "")
     resources = list(yaml.safe_load_all(built.stdout))
     return {resource["kind"]: resource for resource in resources}
+
+
+def example() -> dict[str, dict[str, Any]]:
+    return overlay("example")
 
 
 def pod() -> dict[str, Any]:
@@ -66,6 +76,126 @@ def test_the_overlay_is_complete_and_brings_no_secret() -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS - {"ServiceMonitor", "PrometheusRule"}))
 def test_the_schema_of_kubernetes_has_nothing_to_say_against(kind: str) -> None:
     schemas.check(example()[kind])
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("pair", LEASED), ("shards", SHARDED)])
+def test_several_pods_are_as_complete_and_valid_as_one(name: str, kinds: set[str]) -> None:
+    resources = overlay(name)
+    assert resources.keys() == kinds
+    for kind, resource in resources.items():
+        if kind == "ServiceMonitor":
+            assert schemas.as_the_operator_reads(resource) == resource
+        elif kind != "PrometheusRule":
+            schemas.check(resource)
+
+
+@pytest.mark.parametrize("name", ["pair", "shards"])
+def test_each_of_several_pods_has_an_instance_that_outlives_it(name: str) -> None:
+    """A StatefulSet gives each pod the name of the one before, and a headless Service the address."""
+    resources = overlay(name)
+    stateful, service = resources["StatefulSet"]["spec"], resources["Service"]
+    assert service["spec"]["clusterIP"] == "None"
+    assert stateful["serviceName"] == service["metadata"]["name"]
+    assert stateful["selector"] == {"matchLabels": LABEL}
+    assert stateful["template"]["metadata"]["labels"] == LABEL
+    (endpoint,) = resources["ServiceMonitor"]["spec"]["endpoints"]
+    (instance,) = (it for it in endpoint["relabelings"] if it.get("targetLabel") == "instance")
+    assert instance["sourceLabels"][-1] == "__meta_kubernetes_pod_name"
+    assert ("separator", "/") in instance.items()
+
+
+@pytest.mark.parametrize("name", ["pair", "shards"])
+def test_but_for_shard_token_and_neighbour_a_pod_is_the_one_of_the_base(name: str) -> None:
+    spec = overlay(name)["StatefulSet"]["spec"]["template"]["spec"]
+    (own,) = spec["containers"]
+    differences = {"affinity", "automountServiceAccountToken", "containers", "volumes"}
+    assert {key: spec[key] for key in spec.keys() - differences} == {
+        key: pod()[key] for key in pod().keys() - differences
+    }
+    assert {key: own[key] for key in own.keys() - {"args", "env"}} == {
+        key: container()[key] for key in container().keys() - {"args"}
+    }
+
+
+def test_a_pair_shares_one_lease_and_may_use_no_other() -> None:
+    resources = overlay("pair")
+    stateful = resources["StatefulSet"]["spec"]
+    assert stateful["replicas"] == 2
+    (term,) = stateful["template"]["spec"]["affinity"]["podAntiAffinity"].popitem()[1]
+    assert term == {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": LABEL},
+    }
+    lease = resources["Lease"]["metadata"]["name"]
+    assert "spec" not in resources["Lease"]
+    assert resources["Role"]["rules"] == [
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": [lease],
+            "verbs": ["get", "update"],
+        }
+    ]
+    account = resources["ServiceAccount"]["metadata"]
+    assert resources["RoleBinding"]["roleRef"]["name"] == resources["Role"]["metadata"]["name"]
+    assert resources["RoleBinding"]["subjects"] == [
+        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    ]
+    config = yaml.safe_load(resources["ConfigMap"]["data"]["config.yaml"])
+    assert config["lease"] == {"kind": "kubernetes", "name": lease}
+    assert resources["PodDisruptionBudget"]["spec"] == {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": LABEL},
+    }
+
+
+def test_only_pods_with_a_lease_have_a_token_and_a_way_to_the_api_server() -> None:
+    for name, leased in (("example", False), ("pair", True), ("shards", False)):
+        resources = overlay(name)
+        workload = resources["StatefulSet" if name != "example" else "Deployment"]
+        mounted = workload["spec"]["template"]["spec"]["automountServiceAccountToken"]
+        assert mounted is leased
+        assert resources["ServiceAccount"]["automountServiceAccountToken"] is False
+        egress = resources["NetworkPolicy"]["spec"]["egress"]
+        ports = {port["port"] for rule in egress for port in rule["ports"]}
+        assert ports == {53, 443} | ({6443} if leased else set())
+
+
+def test_the_number_of_each_pod_is_its_shard_and_its_key_is_one_of_its_own(tmp_path: Path) -> None:
+    stateful = overlay("shards")["StatefulSet"]["spec"]
+    spec = stateful["template"]["spec"]
+    (own,) = spec["containers"]
+    assert own["env"] == [
+        {
+            "name": "SHARD",
+            "valueFrom": {
+                "fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}
+            },
+        }
+    ]
+    (volume,) = spec["volumes"]
+    secret = volume["projected"]["sources"][-1]["secret"]
+    assert secret == {"name": NAME}
+    config = overlay("shards")["ConfigMap"]["data"]["config.yaml"]
+    (tmp_path / "config.yaml").write_text(config, "utf-8")
+    for shard in range(stateful["replicas"]):
+        for kind in ("key", "secret"):
+            (tmp_path / f"api-{kind}-{shard}").write_text("dGhlLWFwaS1zZWNyZXQ=", "utf-8")
+        (flag,) = (it for it in own["args"] if it.startswith("--shard="))
+        flag = flag.replace("$(SHARD)", str(shard))
+        checked = run("--config.check", flag, directory=tmp_path)
+        assert checked.returncode == 0, checked.stderr
+        for kind in ("key", "secret"):
+            (tmp_path / f"api-{kind}-{shard}").unlink()
+
+
+def test_the_configuration_of_the_pair_is_one(tmp_path: Path) -> None:
+    config = overlay("pair")["ConfigMap"]["data"]["config.yaml"]
+    (tmp_path / "config.yaml").write_text(config, "utf-8")
+    (tmp_path / "secrets").mkdir()
+    for kind in ("key", "secret"):
+        (tmp_path / "secrets" / f"api-{kind}").write_text("dGhlLWFwaS1zZWNyZXQ=", "utf-8")
+    assert run("--config.check", directory=tmp_path).returncode == 0
 
 
 def test_the_example_secret_is_one() -> None:
