@@ -45,6 +45,12 @@ class ApiServer:
         created: dict[str, Any] = answer.json()
         return created
 
+    def patch(self, path: str, body: dict[str, Any]) -> None:
+        """Apply `body` as kubectl does with --server-side."""
+        headers = {"content-type": "application/apply-patch+yaml"}
+        parameters = {"fieldManager": "kubectl"}
+        self._http.patch(path, json=body, headers=headers, params=parameters).raise_for_status()
+
     def get(self, path: str) -> dict[str, Any]:
         got: dict[str, Any] = self._http.get(path).raise_for_status().json()
         return got
@@ -128,10 +134,16 @@ def pod(server: ApiServer, directory: Path, lease: str) -> Cluster:
     server.create(
         f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases", {"metadata": {"name": lease}}
     )
+    return Cluster(server.url, account_directory(server, directory, NAMESPACE, ACCOUNT))
+
+
+def account_directory(server: ApiServer, directory: Path, namespace: str, account: str) -> Path:
+    """Make a directory with what a pod with a service account has of the cluster."""
     request = {"spec": {"expirationSeconds": 3600}}
-    given = server.create(f"{in_namespace}/serviceaccounts/{ACCOUNT}/token", request)
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    given = server.create(path, request)
     directory.mkdir()
     (directory / "ca.crt").write_bytes(server.certificates.read_bytes())
-    (directory / "namespace").write_text(NAMESPACE)
+    (directory / "namespace").write_text(namespace)
     (directory / "token").write_text(given["status"]["token"])
-    return Cluster(server.url, directory)
+    return directory
