@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from exporter.events import MOST_KEPT, SUBJECTS, RecentEvents, Subject
 from exporter.resources import RESOURCES
 from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
+from exporter.status.worth import organizations_of
 from exporter.web.balance_table import balance_table_of
 from exporter.web.discovery_table import discovery_told
 from exporter.web.drawing import chart
 from exporter.web.error_help import ADVICE, advice
 from exporter.web.event_rows import event_row_of
 from exporter.web.formatting import FILTERS
-from exporter.web.row import row_of
+from exporter.web.row import path_of, row_of
 from exporter.web.runbooks import Runbook, address_of, runbooks
+from exporter.web.target_groups import groups_of
+from exporter.web.vault_rows import by_worth, vault_row_of
 from exporter.web.view import COLUMNS, PAUSED, Part, View
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 EVENTS: Final = "/events"
+MOST_ORGANIZATIONS: Final = 200
+"""On the status page."""
 
 
 class Pages:
@@ -31,7 +36,9 @@ class Pages:
 
     def status(self, status: Status, view: View) -> str:
         """Return the page that says how everything is, with the targets that `view` asks for."""
-        part = Part.of(view.choose(status.targets), view)
+        chosen = view.choose(status.targets)
+        part = Part.of(chosen, view.page, view.on_page)
+        organizations = organizations_of(status)
         return self._page(
             "status.html",
             here="/",
@@ -44,7 +51,9 @@ class Pages:
             shared=[credential for credential in status.credentials if credential.is_key_shared],
             advice_on_nonces=advice("nonce").meaning,
             part=part,
-            rows=[row_of(target, status.at) for target in part.targets],
+            groups=list(groups_of(part.targets, chosen, view, status.at)),
+            worths=organizations[:MOST_ORGANIZATIONS],
+            more_worths=len(organizations[MOST_ORGANIZATIONS:]),
             states=STATES,
             organizations=tuple(dict.fromkeys(_organization(target) for target in status.targets)),
             columns=COLUMNS,
@@ -54,14 +63,25 @@ class Pages:
             discovery=discovery_told(status.discovery),
         )
 
-    def target(self, status: Status, target: TargetStatus) -> str:
-        """Return the page of one target, with its balances."""
-        known = target.known
+    def target(self, status: Status, target: TargetStatus, page: int = 1) -> str:
+        """Return the page of one target, with its balances; that of an organization has a page of its vaults."""
+        known, row = target.known, row_of(target, status.at)
+        organization = None
+        if RESOURCES[known.target.kind].worth == "total":
+            (organization,) = organizations_of(status, known.target.organization)
+        part = Part.of(
+            by_worth(organization.vaults) if organization else (),
+            page,
+            lambda number: f"{row.path}?page={number}" if number > 1 else row.path,
+        )
         return self._page(
             "target.html",
             status=status,
             target=target,
-            row=row_of(target, status.at),
+            row=row,
+            organization=organization,
+            part=part,
+            vaults=[vault_row_of(vault, status.at) for vault in part.targets],
             table=balance_table_of(known),
             resource=RESOURCES[known.target.kind],
             advice=known.failure and advice(known.failure.type, known.failure.status),
@@ -195,5 +215,10 @@ def _templates() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {**FILTERS, "runbook": address_of}
+    templates.filters |= {
+        **FILTERS,
+        "runbook": address_of,
+        "page": lambda target: path_of(target.known.target),
+        "targets_address": lambda organization: View(organization=organization).address(),
+    }
     return templates

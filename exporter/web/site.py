@@ -25,7 +25,7 @@ from exporter.web.pages import EVENTS, Pages
 from exporter.web.row import name_in_path
 from exporter.web.runbooks import FOLDER, runbooks
 from exporter.web.targets_json import targets_json
-from exporter.web.view import View
+from exporter.web.view import View, page_of
 
 HTML: Final = "text/html; charset=utf-8"
 JSON: Final = "application/json"
@@ -146,13 +146,14 @@ class Site:
 
     async def _target(self, kind: str, request: Request) -> Response:
         look, sought = self._exporter.look(), (kind, request.path_params["id"])
+        page = page_of(request.query_params)
 
         def make() -> str | None:
             status = look()
             for target in status.targets:
                 of = target.known.target
                 if (of.kind, name_in_path(of)) == sought:
-                    return self._pages.target(status, target)
+                    return self._pages.target(status, target, page)
             return None
 
         missing = functools.partial(self._pages.not_found, request.scope["path"])

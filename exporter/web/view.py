@@ -1,6 +1,7 @@
 """Which targets a page shows and in which order, as its address says; whatever an address says, there is a page."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
@@ -50,7 +51,7 @@ COLUMNS: Final = (
     SortColumn("rows", "Rows", lambda target: target.known.rows, is_number=True),
     SortColumn("series", "Series", lambda target: target.series, is_number=True),
     SortColumn("latency", "Latency", lambda target: target.latency, is_number=True),
-    SortColumn("error", "Last polls and error", _error),
+    SortColumn("error", "Last polls", _error),
 )
 _COLUMNS: Final = {column.name: column for column in COLUMNS}
 
@@ -58,6 +59,11 @@ _COLUMNS: Final = {column.name: column for column in COLUMNS}
 def _negative(at: float | None) -> float | None:
     """The youngest first, as what is shown is the age."""
     return None if at is None else -at
+
+
+GroupKey = tuple[str, State | None]
+_GROUPED: Final = ("state", "target")
+"""Orders in which the targets of an organization stand together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class View:
             state=next((state for state in STATES if state == query.get("state")), None),
             organization=query.get("org") or None,
             text=query.get("q", "").strip()[:LONGEST_TEXT],
-            page=int(page) if _PAGE.fullmatch(page := query.get("page", "")) else 1,
+            page=page_of(query),
         )
 
     @property
@@ -106,6 +112,21 @@ class View:
         }
         query = urlencode({name: value for name, value in parameters.items() if value})
         return f"/?{query}" if query else "/"
+
+    def on_page(self, page: int) -> str:
+        """Return the address of another page of the same."""
+        return replace(self, page=page).address()
+
+    def groups(self, chosen: Sequence[TargetStatus]) -> dict[GroupKey, int]:
+        """Return how many of `chosen` stand together, as what they have in common; none where the order is another."""
+        if self.sort not in _GROUPED or len({of.known.target.owner for of in chosen}) < 2:
+            return {}
+        return Counter(map(self.group, chosen))
+
+    def group(self, target: TargetStatus) -> GroupKey:
+        """Return what a target has in common with those around it: its organization, and where it counts, its state."""
+        state = target.state if self.sort == COLUMNS[0].name else None
+        return target.known.target.owner, state
 
     def in_state(self, state: State | None) -> "View":
         """Return the view of all targets in `state`, None for any, in the same order."""
@@ -153,6 +174,12 @@ class View:
         return any(sought in text.casefold() for text in texts)
 
 
+def page_of(query: Mapping[str, str]) -> int:
+    """Return which page an address asks for, from 1."""
+    page = query.get("page", "")
+    return int(page) if _PAGE.fullmatch(page) else 1
+
+
 class Part(NamedTuple):
     """The targets of one page.
 
@@ -167,10 +194,15 @@ class Part(NamedTuple):
     next: str | None
 
     @classmethod
-    def of(cls, targets: Sequence[TargetStatus], view: View) -> "Part":
-        """Return the page of `targets` that `view` asks for, the last where there are not as many."""
+    def of(
+        cls, targets: Sequence[TargetStatus], asked: int, address: Callable[[int], str]
+    ) -> "Part":
+        """Return the page of `targets` that is asked for, the last where there are not as many.
+
+        asked: its number, from 1. address: of a page.
+        """
         pages = max(1, -(-len(targets) // MOST_TARGETS))
-        page = min(view.page, pages)
+        page = min(asked, pages)
         first = (page - 1) * MOST_TARGETS
         shown = targets[first : first + MOST_TARGETS]
         return cls(
@@ -178,6 +210,6 @@ class Part(NamedTuple):
             first + 1,
             first + len(shown),
             len(targets),
-            replace(view, page=page - 1).address() if page > 1 else None,
-            replace(view, page=page + 1).address() if page < pages else None,
+            address(page - 1) if page > 1 else None,
+            address(page + 1) if page < pages else None,
         )

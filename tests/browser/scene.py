@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from exporter.assembly import Exporter, World
+from exporter.events import RecentEvents
 from exporter.polling.budget import Usage
 from exporter.polling.pause import Cause
 from exporter.simulator import moods
@@ -80,7 +81,7 @@ class Scene:
             await self.exporter.poller.run_once(lambda _polled, _targets: None)
             self.now = 0.0
             with ListenAddress("127.0.0.1", 0).listen() as listener:
-                site = Site(self.exporter, "/metrics")
+                site = Site(self.exporter, "/metrics", events=_happened())
                 async with serving(site.app(), listener, access=self._access):
                     self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
                     ready.set()
@@ -123,6 +124,25 @@ def every_state(portfolio: Portfolio = PORTFOLIO, access: Access | None = None) 
         )
         scene.now = 12.0
         yield scene
+
+
+def _happened() -> RecentEvents:
+    """Return what the log may have said in the night before."""
+    events = RecentEvents(lambda: NOON - 86_400)
+    of = {"kind": "vault", "org": PORTFOLIO.organizations[0].name, "vault": "staking"}
+    trouble = {"type": "http/429", "message": REFUSAL.message, "credential": "all"}
+    told: list[tuple[str, str, dict[str, Any]]] = [
+        ("started", "info", {"targets": 12}),
+        ("lease_acquired", "info", {"lease": "treasury", "holder": "host-a-1"}),
+        ("vault_discovered", "info", {**of, "id": "VW44KPQC4C62K6"}),
+        ("target_failing", "warn", {**of, "type": "http/502", "message": "Bad Gateway"}),
+        ("polling_paused", "warn", {**trouble, "seconds": 30.0}),
+        ("target_recovered", "info", {**of, "failed_polls": 12, "failing_seconds": 1500}),
+    ]
+    for number, (event, level, facts) in enumerate(told):
+        ts = f"2026-11-21T03:{number:02}:00Z"
+        events.keep({"event": event, "level": level, "ts": ts, **facts})
+    return events
 
 
 def _results(error: str, failed: int) -> tuple[PollResult, ...]:

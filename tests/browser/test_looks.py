@@ -11,11 +11,12 @@ from tests.simulator.calling import ORGANIZATION, PORTFOLIO
 
 VAULT_PAGE = f"/vaults/{PORTFOLIO.organizations[1].vaults[0].id}"
 FAILING_PAGE = f"/vaults/{PORTFOLIO.organizations[0].vaults[1].id}"
+SHORT_PAGE = f"/vaults/{PORTFOLIO.organizations[0].vaults[4].id}"
 ORGANIZATION_PAGE = f"/organizations/{ORGANIZATION.id.replace(' ', '')}"
 RUNBOOK_PAGE = "/runbooks/KrakenCustodyTargetFailing"
 PAGES = (
     *("/", "/?q=nowhere", VAULT_PAGE, FAILING_PAGE, ORGANIZATION_PAGE),
-    *("/help", "/runbooks", RUNBOOK_PAGE),
+    *("/events", "/help", "/runbooks", RUNBOOK_PAGE),
 )
 NARROW = ViewportSize(width=360, height=740)
 LOOKS: tuple[tuple[Literal["light", "dark"], ViewportSize], ...] = (
@@ -48,7 +49,7 @@ def test_every_target_can_be_read_at_any_width(opened: Open) -> None:
     page = opened()
     for viewport in (WIDE, NARROW):
         page.set_viewport_size(viewport)
-        edges = page.locator("#rows th, #rows td").evaluate_all(
+        edges = page.locator("#rows tr:not(.group) :is(th, td)").evaluate_all(
             "cells => cells.map(cell => cell.getBoundingClientRect()).map(box => [box.left, box.right])"
         )
         assert len(edges) == 12 * 9
@@ -64,10 +65,56 @@ def test_tables_fit_where_there_is_room(opened: Open, path: str, widths: tuple[i
             assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
 
 
+def test_names_have_a_line_where_there_is_room(opened: Open) -> None:
+    page = opened()
+    heights = page.locator("#rows tr:not(.group) th > a").evaluate_all(
+        "names => names.map(name => name.getBoundingClientRect().height)"
+    )
+    assert len(heights) == 12
+    assert max(heights) < 1.5 * min(heights)
+    assert max(heights) < 25
+
+
+def test_amounts_of_a_column_are_aligned_at_their_point(opened: Open) -> None:
+    page = opened(VAULT_PAGE)
+    for title in ("Quote balance", "Balance", "Day-over-day change", "Available", "Quote price"):
+        points = page.locator(f'.balances tbody [data-label="{title}"] data').evaluate_all(
+            """amounts => amounts.map(amount => {
+                const [text, range] = [amount.firstChild, document.createRange()];
+                const point = text.data.indexOf(".");
+                range.setStart(text, point);
+                range.setEnd(text, point + 1);
+                return range.getBoundingClientRect().left;
+            })"""
+        )
+        assert len(points) > 3
+        assert max(points) - min(points) < 0.5, title
+
+
+def test_on_a_phone_the_worth_of_a_vault_is_in_sight(opened: Open) -> None:
+    page = opened(VAULT_PAGE, viewport=NARROW)
+    bottom = page.locator(".worth strong").evaluate("it => it.getBoundingClientRect().bottom")
+    assert bottom < NARROW["height"] / 2
+    edges = page.locator(".balances :is(th, td)").evaluate_all(
+        "cells => cells.map(cell => cell.getBoundingClientRect().right)"
+    )
+    assert max(edges) <= NARROW["width"]
+
+
+def test_an_amount_below_its_minimum_is_red(opened: Open) -> None:
+    page = opened(SHORT_PAGE)
+    row = page.locator(".balances tr.short").first
+    colours = [
+        row.locator(f'[data-label="{title}"]').evaluate("it => getComputedStyle(it).color")
+        for title in ("Available", "Minimum", "Spot")
+    ]
+    assert colours[0] == colours[1] != colours[2]
+
+
 def test_on_a_phone_targets_can_be_sorted_too(opened: Open) -> None:
     page = opened(viewport=NARROW)
     page.get_by_label("Sort by").select_option("Target")
-    expect(page.locator("#rows th").first).to_have_text("Helix Fund / (total)")
+    expect(page.locator("#rows tr:not(.group) th").first).to_contain_text("Helix Fund / (total)")
 
 
 def test_dark_is_dark_and_light_is_light(opened: Open) -> None:
@@ -85,7 +132,7 @@ def test_states_are_told_apart_without_colours(opened: Open) -> None:
     page = opened()
     page.emulate_media(forced_colors="active")
     assert page.locator("#rows .badge").first.inner_text() == "stale"
-    strip = page.locator("#rows tr").first.locator("svg")
+    strip = page.locator("#rows svg").first
     heights = [
         strip.locator(path).evaluate("path => parseFloat(getComputedStyle(path).strokeWidth)")
         for path in (".good", ".bad")

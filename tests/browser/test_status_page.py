@@ -22,12 +22,13 @@ WITHOUT_SCRIPTS = {"java_script_enabled": False}
 MODES = pytest.mark.parametrize(
     "mode", [{}, WITHOUT_SCRIPTS], ids=["with scripts", "without scripts"]
 )
+NAMES = "#rows tr:not(.group) th > a"
 DENIED, STALE, WAITING, *_ = (vault.name for vault in PORTFOLIO.organizations[0].vaults[1:])
 
 
 def rows(page: Page) -> list[str]:
     """Return the names of the targets that are shown, from top to bottom."""
-    return [text.split("/ ")[1] for text in page.locator("#rows th").all_inner_texts()]
+    return [text.split("/ ")[1] for text in page.locator(NAMES).all_inner_texts()]
 
 
 def states(page: Page) -> list[str]:
@@ -44,7 +45,7 @@ def test_the_page_answers_in_one_look(opened: Open, mode: dict[str, bool]) -> No
     assert rows(page)[:3] == [STALE, DENIED, WAITING]
     row = page.locator("#rows tr", has_text=STALE)
     expect(row).to_contain_text("http/502 Bad Gateway for 25m12s")
-    assert row.locator("time").first.get_attribute("title") == "2026-11-21 11:34:30 UTC"
+    assert row.locator("td time").first.get_attribute("title") == "2026-11-21 11:34:30 UTC"
 
 
 @MODES
@@ -62,7 +63,7 @@ def test_columns_sort_one_way_and_then_the_other(opened: Open, mode: dict[str, b
 def test_without_scripts_a_form_filters(opened: Open) -> None:
     page = opened(**WITHOUT_SCRIPTS)
     page.get_by_label("State", exact=True).select_option("up")
-    page.get_by_label("Organization").select_option(PORTFOLIO.organizations[1].name)
+    page.get_by_label("Organization", exact=True).select_option(PORTFOLIO.organizations[1].name)
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("caption")).to_have_text("6 of 12 targets")
     page.get_by_label("Name, id or error").fill("equit")
@@ -162,18 +163,18 @@ def test_a_filter_that_could_not_be_fetched_is_tried_again(
     messages.clear()
 
 
-def test_a_pause_keeps_the_page_as_it_is(visit: Callable[..., Page]) -> None:
+def test_a_page_that_does_not_refresh_stays_as_it_is(visit: Callable[..., Page]) -> None:
     with every_state() as scene:
         page = visit(scene.url, is_timeless=True)
-        pause = page.get_by_role("button", name="Pause")
-        pause.click()
-        expect(pause).to_have_attribute("aria-pressed", "true")
+        stop = page.get_by_role("button", name="Stop refreshing")
+        stop.click()
+        expect(stop).to_have_attribute("aria-pressed", "true")
         scene.do(recover(scene))
         page.clock.run_for(60_000)
         expect(page.locator("h1")).to_have_text(
             "1 stale, 1 failing, 1 waiting, 9 of 12 up; 12 paused"
         )
-        pause.click()
+        stop.click()
         expect(page.locator("h1")).to_have_text("1 waiting, 11 of 12 up; 12 paused")
 
 
@@ -188,6 +189,48 @@ def test_a_page_whose_exporter_has_gone_says_that_it_is_old(
     # That a request failed is the browser's to say.
     assert all("ERR_CONNECTION_REFUSED" in message for message in messages)
     messages.clear()
+
+
+@MODES
+def test_an_organization_leads_to_its_vaults_and_they_to_their_balances(
+    opened: Open, mode: dict[str, bool]
+) -> None:
+    page = opened(**mode)
+    page.locator("#worth").get_by_role("link", name=PORTFOLIO.organizations[0].name).click()
+    expect(page.locator("h1")).to_contain_text("(total) up")
+    expect(page.locator("dd", has_text="without 3 vaults that are not read")).to_be_visible()
+    expect(page.locator(".vaults tbody tr")).to_have_count(5)
+    expect(page.locator(".vaults")).to_contain_text("stale")
+    page.get_by_role("link", name="fiat-settlement").click()
+    expect(page.locator(".balances tfoot")).to_contain_text("Total")
+
+
+@MODES
+def test_what_happened_is_told_and_leads_to_the_target(opened: Open, mode: dict[str, bool]) -> None:
+    page = opened(**mode)
+    page.get_by_role("link", name="Events").click()
+    expect(page.locator(".events tbody tr").first).to_contain_text("up again")
+    page.get_by_role("link", name="polling", exact=True).click()
+    expect(page.locator(".events tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="target", exact=True).click()
+    page.get_by_role("link", name=STALE).first.click()
+    assert rows(page) == [STALE]
+
+
+def test_columns_do_not_move_when_a_text_gets_longer(visit: Callable[..., Page]) -> None:
+    with every_state() as scene:
+        page = visit(scene.url, is_timeless=True)
+
+        def edges() -> object:
+            heads = page.locator("#head th")
+            return heads.evaluate_all("heads => heads.map(it => it.getBoundingClientRect().left)")
+
+        before = edges()
+        scene.put("otc-desk", refresh_interval=3599.0, rows=12_345, invalid_rows=12)
+        scene.now = 7199.0
+        page.clock.run_for(REFRESH_MILLISECONDS)
+        expect(page.locator("#rows")).to_contain_text("12345 12 invalid")
+        assert edges() == before
 
 
 @MODES
@@ -307,6 +350,8 @@ def test_the_keyboard_reaches_everything_and_skips_what_repeats(opened: Open) ->
     assert page.evaluate("document.activeElement.id") == "reload"
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    expect(page.get_by_role("button", name="Pause")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Stop refreshing")).to_have_attribute(
+        "aria-pressed", "true"
+    )
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"

@@ -269,9 +269,9 @@ def test_paused_targets_are_counted_and_say_since_when_and_why() -> None:
     assert "0 waiting 2 up 2 paused" in text_of(page)
     assert '<a href="/?q=paused"><span class="badge">2 paused</span></a>' in page
     assert len(rows_of(PAGES.status(seen, View(text="paused")))) == 2
-    cells = [row.split(" | ")[8] for row in rows_of(page)]
-    assert cells[0].endswith("InvalidKey Not known. for 1m30s paused for 3m20s")
-    assert cells[1] == "2 of 2 polls succeeded paused InvalidKey for 3m20s"
+    cells = [row.split(" | ")[1] for row in rows_of(page)]
+    assert cells[0] == "acme / cold InvalidKey Not known. for 1m30s paused for 3m20s"
+    assert cells[1] == "acme / hot paused InvalidKey for 3m20s"
     assert "paused" not in cells[2]
     text = text_of(PAGES.target(seen, seen.targets[0]))
     assert (
@@ -335,8 +335,8 @@ def test_each_target_has_a_row() -> None:
     page = PAGES.status(status(up(ORGANIZATION), up(), failing(COLD), told(vault_target())), View())
     assert rows_of(page) == [
         (
-            "failing | acme / cold | never | in 20s | - of 1m | - | 0 | - | 0 of 2 polls succeeded; "
-            "2 failed with http/502 http/502 Bad Gateway for 1m30s"
+            "failing | acme / cold http/502 Bad Gateway for 1m30s | never | in 20s | - of 1m | - | 0 | - | "
+            "0 of 2 polls succeeded; 2 failed with http/502"
         ),
         "waiting | acme / hot | never | in 20s | - of 1m | - | 0 | - | not polled yet",
         (
@@ -376,6 +376,87 @@ def test_a_target_that_is_asked_just_now_says_so() -> None:
 def test_rows_that_were_left_out_are_told() -> None:
     seen = status(told(polls=1, rows=5, invalid_rows=2))
     assert cell(PAGES.status(seen, View()), 5) == "5 2 invalid"
+
+
+BETA = replace(ORGANIZATION, organization="beta", id="BBBB BBBB BBBB BBBB")
+
+
+def test_targets_stand_under_the_name_of_their_organization_with_a_count() -> None:
+    seen = status(failing(COLD), up(ORGANIZATION), up(), up(BETA))
+    groups = rows_of(PAGES.status(seen, View()), '<tr id="group-.*?</tr>')
+    assert groups == ["acme 1 failing", "acme 2 up", "beta 1 up"]
+    page = PAGES.status(seen, View(sort="target"))
+    assert rows_of(page, '<tr id="group-.*?</tr>') == ["acme 3 targets", "beta 1 target"]
+    assert '<a href="/?org=acme">acme</a>' in page
+    assert 'id="group-' not in PAGES.status(seen, View(sort="latency"))
+    assert 'id="group-' not in PAGES.status(status(up(), up(COLD)), View())
+
+
+def test_a_group_that_goes_on_on_the_next_page_is_named_there_with_its_whole_count() -> None:
+    vaults = [up(vault_target(f"vault-{number:04}")) for number in range(MOST_TARGETS + 2)]
+    page = PAGES.status(status(*vaults, up(BETA)), View(page=2))
+    assert rows_of(page, '<tr id="group-.*?</tr>') == ["acme 502 up", "beta 1 up"]
+
+
+def test_each_organization_has_a_line_with_its_worth_and_what_that_lacks() -> None:
+    poor = vault_target("poor", min_available={"BTC": Decimal(5), "ETH": Decimal(1)})
+    rows = [row("BTC", available="1"), row("LUNA", balance="7"), row("FTT", balance="1")]
+    held = told(poor, balances=exposed(poor, vault_answer(*rows)), polls=1)
+    stale = failing(COLD, is_stale=True)
+    page = PAGES.status(status(up(ORGANIZATION), up(), held, stale, told(BETA)), View())
+    table = page[page.index('<div id="worth">') : page.index('<div class="panels">')]
+    assert rows_of(table, "<tr><th.*?</tr>")[1:] == [
+        (
+            "acme | 12,345.6789 USD without 2 amounts | 10,000.0000 USD | 1,500.0000 USD | 845.6789 USD | "
+            "1 of 3 | 1 (1 unread) | 2 | 4"
+        ),
+        "beta | - not read | - | - | - | 0 of 0 | 0 | 0 | 1",
+    ]
+    assert '<a href="/organizations/ABCDEFGHIJKLMNOP">acme</a>' in table
+    assert '<a href="/?org=beta">1</a>' in table
+
+
+def test_a_total_that_was_withdrawn_or_is_old_says_so() -> None:
+    old = replace(up(ORGANIZATION).known, failure=FAILURE)
+    page = text_of(PAGES.status(status(replace(up(ORGANIZATION), known=old)), View()))
+    assert "12,345.6789 USD read 40s ago" in page
+    stale = failing(ORGANIZATION, is_stale=True)
+    assert f"{UNKNOWN} stale" in text_of(PAGES.status(status(stale), View()))
+
+
+def test_the_page_of_an_organization_compares_its_total_with_the_sum_of_its_vaults() -> None:
+    total, stale = up(ORGANIZATION), failing(COLD, is_stale=True)
+    seen = status(total, up(), up(replace(COLD, vault="warm")), stale)
+    page = PAGES.target(seen, total)
+    text = text_of(page)
+    assert "Sum of vaults 215,000.00 USD without 1 vault that is not read" in text
+    assert "Difference -202,654.3211 USD" in text
+    table = page[page.index('id="vaults-title"') :]
+    assert rows_of(table, '<tr class="[a-z]+">.*?</tr>') == [
+        "cold | stale | - | - | - | never",
+        "hot | up | 107,500.00 USD | 0 | 0 | 40s ago",
+        "warm | up | 107,500.00 USD | 0 | 0 | 40s ago",
+    ]
+    assert '<a href="/vaults/VABCDEF234567A">hot</a>' in table
+    whole = text_of(PAGES.target(status(total, up()), total))
+    assert "Sum of vaults 107,500.00 USD Difference" in whole
+
+
+def test_an_organization_without_vaults_has_no_sum() -> None:
+    seen = status(up(ORGANIZATION), up(BETA))
+    text = text_of(PAGES.target(seen, seen.targets[1]))
+    assert f"Sum of vaults {UNKNOWN} Vaults No vault of it is polled." in text
+
+
+def test_thousands_of_vaults_of_an_organization_are_listed_in_pages() -> None:
+    vaults = [up(vault_target(f"vault-{number:04}")) for number in range(MOST_TARGETS + 2)]
+    seen = status(up(ORGANIZATION), *vaults)
+    first, second = (PAGES.target(seen, seen.targets[0], page) for page in (1, 2))
+    assert len(rows_of(first, '<tr class="up">.*?</tr>')) == MOST_TARGETS
+    assert len(rows_of(second, '<tr class="up">.*?</tr>')) == 2
+    assert '<a rel="next" href="/organizations/ABCDEFGHIJKLMNOP?page=2">Next</a>' in first
+    assert '<a rel="prev" href="/organizations/ABCDEFGHIJKLMNOP">Previous</a>' in second
+    assert "501 to 502 of 502 vaults" in text_of(second)
 
 
 def test_each_cell_of_a_row_is_labelled_as_its_column_is() -> None:
@@ -449,7 +530,7 @@ def test_every_page_leads_to_the_others_and_to_the_metrics() -> None:
 def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
     seen = status(up())
     page = PAGES.target(seen, seen.targets[0])
-    table = re.findall(r'<table class="balances">.*?</table>', page, re.DOTALL)[0]
+    table = re.findall(r'<table class="balances .*?</table>', page, re.DOTALL)[0]
     assert rows_of(table, "<tr>.*?</tr>") == [
         (
             "Asset | Quote balance | Balance | Day-over-day change | Available | Minimum | "
@@ -537,7 +618,7 @@ def test_an_error_whose_message_is_its_type_is_written_once() -> None:
     pause = replace(PAUSE, type=name, message=name)
     seen = status(replace(limited, pause=pause), budget=replace(BUDGET, pauses=(pause,)))
     page = PAGES.status(seen, View())
-    assert rows_of(page)[0].split(" | ")[8].endswith(f"{name} for 1m30s paused for 12s")
+    assert rows_of(page)[0].split(" | ")[1].endswith(f"{name} for 1m30s paused for 12s")
     assert f"all targets: {name} for 12s" in text_of(page)
     text = text_of(PAGES.target(seen, seen.targets[0]))
     assert f"{name} (HTTP status 429) More requests" in text

@@ -161,8 +161,28 @@ def test_thousands_of_targets_are_shown_in_pages(  # noqa: PLR0917 - columns of 
     total: int, page: int, first: int, last: int, previous: str | None, next_: str | None
 ) -> None:
     targets = [TARGETS[number % len(TARGETS)] for number in range(total)]
-    part = Part.of(targets, View(page=page))
+    part = Part.of(targets, page, View().on_page)
     assert part == Part(targets[first - 1 : last], first, last, total, previous, next_)
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("state", {("acme", "up"): 2, ("acme", "failing"): 1, ("beta", "up"): 1}),
+        ("target", {("acme", None): 3, ("beta", None): 1}),
+        # Elsewhere they do not stand together.
+        ("latency", {}),
+    ],
+)
+def test_targets_of_an_organization_stand_together_and_are_counted(
+    sort: str, expected: dict[object, int]
+) -> None:
+    acme = [target("a", polls=1), target("b", polls=1), target("c", polls=1, failure=FAILED)]
+    beta = target("d", polls=1, organization="beta")
+    view = View(sort=sort)
+    assert view.groups([*acme, beta]) == expected
+    # One needs no name.
+    assert view.groups(acme) == {}
 
 
 def test_another_order_begins_with_its_first_page() -> None:

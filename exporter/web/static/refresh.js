@@ -6,10 +6,10 @@ const REFRESH_SECONDS = 5;
 const TYPING_SECONDS = 0.15;
 // A page of thousands of targets takes a while; it must not be asked for all the time.
 const MOST_OF_THE_TIME = 0.05;
-const PARTS = ["verdict", "as-of", "reload", "alerts", "exporter", "budget", "counts", "caption", "head", "all", "discovery", "pages"];
+const PARTS = ["verdict", "as-of", "reload", "alerts", "worth", "exporter", "budget", "counts", "caption", "head", "all", "discovery", "pages"];
 
 const form = document.getElementById("filter");
-const pause = document.getElementById("pause");
+const hold = document.getElementById("hold");
 const announcement = document.getElementById("announcement");
 let address = location.pathname + location.search;
 let refreshing = 0;
@@ -45,7 +45,7 @@ async function show(wanted) {
 
 function plan(seconds) {
   clearTimeout(refreshing);
-  if (!isPaused() && !document.hidden) refreshing = setTimeout(() => show(address), 1000 * seconds);
+  if (!isHeld() && !document.hidden) refreshing = setTimeout(() => show(address), 1000 * seconds);
 }
 
 function exchange(page) {
@@ -95,8 +95,8 @@ function announce(text) {
   announcement.textContent = text;
 }
 
-function isPaused() {
-  return pause.getAttribute("aria-pressed") === "true";
+function isHeld() {
+  return hold.getAttribute("aria-pressed") === "true";
 }
 
 function asked() {
@@ -127,16 +127,16 @@ document.addEventListener("click", (event) => {
   }
   show(wanted.pathname + wanted.search);
 });
-pause.addEventListener("click", () => {
-  pause.setAttribute("aria-pressed", String(!isPaused()));
-  if (isPaused()) clearTimeout(refreshing);
+hold.addEventListener("click", () => {
+  hold.setAttribute("aria-pressed", String(!isHeld()));
+  if (isHeld()) clearTimeout(refreshing);
   else show(address);
 });
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) clearTimeout(refreshing);
-  else if (!isPaused()) show(address);
+  else if (!isHeld()) show(address);
 });
 
-pause.hidden = false;
+hold.hidden = false;
 document.getElementById("apply").hidden = true;
 plan(REFRESH_SECONDS);

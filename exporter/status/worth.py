@@ -1,0 +1,133 @@
+"""What each organization is worth: as the API tells it, as its vaults add up, and what either lacks."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from exporter.resources import RESOURCES
+from exporter.resources.worth import Cell, Worth, minus, sums
+from exporter.status.model import Status, TargetStatus
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationWorth:
+    """An organization that is polled.
+
+    total: the target with the API's own total, None where none is polled. vaults: the targets that add up to it.
+    targets: how many there are, these and others. unpolled: how many vaults were found and are not polled. shards: into
+    how many parts all vaults are shared, of which this process polls one.
+    """
+
+    name: str
+    total: TargetStatus | None
+    vaults: tuple[TargetStatus, ...]
+    targets: int
+    unpolled: int = 0
+    shards: int = 1
+
+    @property
+    def worth(self) -> Worth | None:
+        """What the API says that it is worth; None where that was withdrawn, or not read yet."""
+        return worth_of(self.total) if self.total else None
+
+    @property
+    def sum(self) -> tuple[Cell, ...]:
+        """What the vaults add up to whose balances are held, in each quote asset."""
+        return sums(chain.from_iterable(worth.total for worth in self._worths()))
+
+    @property
+    def difference(self) -> tuple[Cell, ...]:
+        """The API's total less the sum of the vaults, in the quote assets that both have."""
+        told = {unit: amount for amount, unit in self.worth.total} if self.worth else {}
+        return tuple(
+            Cell(minus(told[unit], amount), unit) for amount, unit in self.sum if unit in told
+        )
+
+    @property
+    def stale(self) -> int:
+        """How many vaults' balances were withdrawn as too old."""
+        return sum(vault.state == "stale" for vault in self.vaults)
+
+    @property
+    def unread(self) -> int:
+        """How many vaults' balances are not held, those that are stale included."""
+        return sum(worth_of(vault) is None for vault in self.vaults)
+
+    @property
+    def rejected(self) -> int:
+        """How many rows of vaults were left out."""
+        return sum(len(vault.known.rejected) for vault in self.vaults if vault.known.balances)
+
+    @property
+    def unpriced_vaults(self) -> int:
+        """How many vaults hold assets whose worth the API does not tell."""
+        return sum(worth.unpriced > 0 for worth in self._worths())
+
+    @property
+    def unpriced(self) -> int:
+        """How many amounts, in all vaults together, no total has."""
+        return sum(worth.unpriced for worth in self._worths())
+
+    @property
+    def short(self) -> int:
+        """How many amounts, in all vaults together, are below their minimum."""
+        return sum(worth.short for worth in self._worths())
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What the sum of the vaults lacks, in words."""
+        lacking = (
+            (self.unread, "vault that is not read", "vaults that are not read"),
+            (self.unpolled, "vault that is not polled", "vaults that are not polled"),
+            (self.rejected, "row that was rejected", "rows that were rejected"),
+            (self.unpriced, "amount without a price", "amounts without a price"),
+        )
+        told = [f"{count} {one if count == 1 else many}" for count, one, many in lacking if count]
+        if self.shards > 1:
+            told.append("vaults of other shards")
+        return tuple(told)
+
+    def _worths(self) -> Iterator[Worth]:
+        return filter(None, map(worth_of, self.vaults))
+
+
+def worth_of(target: TargetStatus) -> Worth | None:
+    """Return what a target is worth; None where its balances are not held."""
+    return target.known.balances.worth if target.known.balances else None
+
+
+def organizations_of(status: Status, only: str | None = None) -> tuple[OrganizationWorth, ...]:
+    """Return every organization, or the one called `only`, in the configured order."""
+    totals: dict[str, TargetStatus | None] = {}
+    vaults: dict[str, list[TargetStatus]] = {}
+    counts: Counter[str] = Counter()
+    for target in _owned(status.targets, only):
+        name = target.known.target.organization
+        counts[name] += 1
+        totals.setdefault(name, None)
+        role = RESOURCES[target.known.target.kind].worth
+        if role == "total":
+            totals[name] = target
+        elif role == "part":
+            vaults.setdefault(name, []).append(target)
+    found = status.discovery.organizations if status.discovery else ()
+    unpolled = {of.label: len(of.unpolled) for of in found}
+    return tuple(
+        OrganizationWorth(
+            name,
+            total,
+            tuple(vaults.get(name, ())),
+            counts[name],
+            unpolled.get(name, 0),
+            status.exporter.shard.of,
+        )
+        for name, total in totals.items()
+    )
+
+
+def _owned(targets: Iterable[TargetStatus], only: str | None) -> Iterator[TargetStatus]:
+    for target in targets:
+        name = target.known.target.organization
+        if name and only in (None, name):
+            yield target

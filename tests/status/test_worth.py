@@ -1,0 +1,98 @@
+"""What organizations are worth, and what their sums lack."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from exporter.resources.target import Target
+from exporter.resources.worth import Cell
+from exporter.shard import Shard
+from exporter.status.model import TargetStatus
+from exporter.status.worth import OrganizationWorth, organizations_of
+from tests.resources.answers import ORGANIZATION, exposed, row, vault_answer, vault_target
+from tests.web.statuses import COLD, EXPORTER, NOW, failing, status, told, up
+
+
+def vault(name: str, *rows: dict[str, object], organization: str = "acme") -> TargetStatus:
+    target = vault_target(name, organization=organization)
+    balances = exposed(target, vault_answer(*rows))
+    return told(target, balances=balances, polls=1, last_success=NOW, rejected=balances.rejected)
+
+
+def worth(amount: str | None, quote_asset: str = "USD") -> dict[str, object]:
+    return row(
+        f"A{amount}{quote_asset}", balance="1", quote_balance=amount, quote_asset=quote_asset
+    )
+
+
+def acme(*targets: TargetStatus) -> OrganizationWorth:
+    (found,) = organizations_of(status(*targets))
+    return found
+
+
+def test_only_amounts_of_one_quote_asset_are_added_and_compared() -> None:
+    found = acme(
+        up(ORGANIZATION),
+        vault("a", worth("10000.10"), worth("5", "EUR")),
+        vault("b", worth("2000.20"), worth("0.5", "EUR")),
+    )
+    assert found.sum == (Cell(Decimal("12000.30"), "USD"), Cell(Decimal("5.5"), "EUR"))
+    assert found.difference == (Cell(Decimal("345.3789"), "USD"),)
+    assert found.lacks == ()
+
+
+def test_an_amount_that_cannot_be_added_exactly_makes_no_sum_and_no_difference() -> None:
+    found = acme(
+        up(ORGANIZATION), vault("a", worth("1E+300"), worth("1E-300")), vault("b", worth("1"))
+    )
+    assert found.sum == found.difference == (Cell(None, "USD"),)
+
+
+@pytest.mark.parametrize(
+    ("targets", "lacks"),
+    [
+        ([vault("a", worth("1"))], ()),
+        ([told(vault_target("new"))], ("1 vault that is not read",)),
+        (
+            [failing(COLD, is_stale=True), failing(COLD)],
+            ("2 vaults that are not read",),
+        ),
+        ([vault("a", worth("1"), row("?", hold="x"))], ("1 row that was rejected",)),
+        ([vault("a", worth("1"), worth(None))], ("1 amount without a price",)),
+    ],
+)
+def test_a_sum_says_what_it_lacks(targets: list[TargetStatus], lacks: tuple[str, ...]) -> None:
+    assert acme(*targets).lacks == lacks
+
+
+def test_a_shard_has_a_part_of_the_vaults_only() -> None:
+    exporter = replace(EXPORTER, shard=Shard(0, 3))
+    (found,) = organizations_of(status(vault("a", worth("1")), exporter=exporter))
+    assert found.lacks == ("vaults of other shards",)
+    assert found.worth is None
+
+
+def test_each_organization_has_its_own_vaults_in_the_configured_order() -> None:
+    lists = Target("organizations", "treasury", "", "", 600.0, "treasury")
+    of_acme = Target("vaults", "ABCD EFGH IJKL MNOP", "acme", "", 600.0, "treasury")
+    seen = status(
+        told(lists), vault("z", organization="zeta"), told(of_acme), up(ORGANIZATION), vault("a")
+    )
+    found = organizations_of(seen)
+    assert [(it.name, it.targets, len(it.vaults)) for it in found] == [
+        ("zeta", 1, 1),
+        ("acme", 3, 1),
+    ]
+    assert organizations_of(seen, "acme") == found[1:]
+
+
+def test_what_needs_a_look_is_counted() -> None:
+    found = acme(
+        vault("a", worth(None), worth(None, "EUR")),
+        vault("b", worth("1")),
+        failing(COLD, is_stale=True),
+        told(vault_target("new")),
+    )
+    assert (found.stale, found.unread) == (1, 2)
+    assert (found.unpriced, found.unpriced_vaults) == (2, 1)
