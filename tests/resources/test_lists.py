@@ -9,8 +9,8 @@ import pytest
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError, parse_json
 from exporter.custody.errors import CustodyError, Reaction
-from exporter.discovery.known import Listed, Source
-from exporter.resources.fields import InvalidRow
+from exporter.discovery.known import Found, Listed, Source
+from exporter.resources.fields import InvalidField, InvalidRow
 from exporter.resources.lists import Listing, NotAllowed
 from exporter.resources.organizations import ORGANIZATIONS
 from exporter.resources.resource import Answer, Exposable, Part
@@ -287,16 +287,32 @@ def test_a_key_that_may_not_list_is_no_failure_where_the_configuration_has_some(
         assert isinstance(excuse, NotAllowed)
         exposed = at_once(excuse.expose(target, ()))
         assert exposed.note.startswith("the key may not list ")
-        assert exposed.series == 0
+        assert (exposed.lines, exposed.series) == ({}, 0)
 
 
 def test_a_list_has_its_rows_and_no_series() -> None:
-    read = pages({"vaults": [vault(1), "x"], "total": 2})
+    read = pages({"vaults": [vault(1, name=5), "x"], "total": 2})
     exposed = at_once(exposable(read).expose(OF_ACME, ()))
     assert (exposed.lines, exposed.series, exposed.rows) == ({}, 0, 2)
     assert exposed.rejected == (InvalidRow(1, "", "is not an object"),)
+    assert exposed.unread == (InvalidField("name", "is not a text", 1, 0),)
     assert at_once(exposed.kept.lines(OF_ACME, ())) == {}
     assert exposed.table(OF_ACME) is None
+
+
+@pytest.mark.parametrize(("rows", "missed"), [([vault(2)], 1), ([vault(2), "x"], 0)])
+def test_what_a_list_lacks_is_missed_unless_it_may_be_in_a_rejected_row(
+    rows: list[object], missed: int
+) -> None:
+    source = Source("one", ACME)
+    first, other = Listed(invented_vault_id(1), "vault 1"), Listed(invented_vault_id(2), "vault 2")
+    known = at_once(listing(pages({"vaults": [vault(1)]})).heard({Source("two"): {}}, 100.0))
+    assert known == {Source("two"): {}, source: {first.id: Found(first, 100.0, 100.0)}}
+    known = at_once(listing(pages({"vaults": rows})).heard(known, 200.0))
+    assert known[source] == {
+        first.id: Found(first, 100.0, 100.0, missed),
+        other.id: Found(other, 200.0, 200.0),
+    }
 
 
 def exposable(read: Answer) -> Exposable:

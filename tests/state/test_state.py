@@ -1,5 +1,6 @@
 """The lines that tell how a target is, in each state it can be in, and what is kept of an answer."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from exporter.resources.target import Target
 from exporter.state.lines import (
     TARGET_INFO,
     TARGET_PAUSED,
+    TARGETS,
     OwnLines,
     info_lines,
     paused_lines,
@@ -139,6 +141,19 @@ def test_each_target_has_its_id_and_credential_and_says_whether_that_is_paused()
     ]
     paused = paused_lines(map(OwnLines.of, (HOT, other)), {"other"})[TARGET_PAUSED.name].decode()
     assert [line[-3:] for line in paused.splitlines()] == ["0.0", "1.0"]
+
+
+def test_without_targets_there_are_no_lines_of_them() -> None:
+    assert info_lines([]) == {}
+    assert paused_lines([], {"treasury"}) == {}
+
+
+def test_each_metric_of_a_target_has_a_help_a_source_and_the_unit_that_its_name_has() -> None:
+    for metric in TARGETS.metrics:
+        assert re.fullmatch(r"[A-Z].*\.", metric.help)
+        assert metric.source
+        what = metric.name.rpartition("_")[2]
+        assert metric.unit == (what if what in ("seconds", "rows", "fields") else "")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ WARM: Final = (
 SLOW: Final = "test_anything or full_load or too_many_vaults or third_of_the_targets or summer_time or two_exporters"
 """Words in the names of tests that take too long to hold anything here."""
 ALSO: Final = {
+    "coordination/engine": ("test_kubernetes", "test_redis", "test_coordinator"),
+    "coordination/keeper": ("test_kubernetes", "test_redis", "test_coordinator"),
     "custody/keeping": ("test_unasked",),
     "custody/classify": ("test_client",),
     "custody/connections": ("test_client", "test_environment", "test_way_to_the_api"),
@@ -52,12 +54,20 @@ ALSO: Final = {
     "polling/pausing": ("test_poller", "test_outage", "test_pause"),
     "polling/place": ("test_schedule",),
     "polling/poller": ("test_doubt", "test_outage", "test_on_demand"),
-    "polling/request": ("test_poller", "test_doubt", "test_outage", "test_reload"),
+    "polling/request": (
+        "test_poller",
+        "test_doubt",
+        "test_outage",
+        "test_reload",
+        "test_discovery",
+    ),
     "polling/schedule": ("test_schedule_order",),
     "resources/fields": ("test_reading",),
     "resources/organization_balances": ("test_reading", "test_lines", "test_asking", "test_packed"),
+    "resources/organizations": ("test_lists", "test_targets"),
     "resources/target": ("test_targets",),
     "resources/vault_balances": ("test_reading", "test_lines", "test_asking", "test_packed"),
+    "resources/vaults": ("test_lists", "test_targets"),
     "state/descriptions": ("test_store",),
     "state/lines": ("test_state",),
 }
