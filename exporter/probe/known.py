@@ -9,6 +9,7 @@ from exporter.custody.errors import BLOCKED_TYPE, CustodyError, Reaction, letter
 from exporter.discovery import known as discovered
 from exporter.discovery.known import Listed, Source
 from exporter.resources.fields import InvalidRow
+from exporter.resources.vaults import PAGE_ROWS
 from exporter.turns import at_once
 
 Scope = Literal["credential", "everything"]
@@ -233,6 +234,14 @@ class Known:
         """How many vaults are on further pages of the lists."""
         lists = [listing for name in VAULT_LISTS if (listing := self.listing(name))]
         return sum(max(0, it.total - len(it.found)) for it in lists if it.total is not None)
+
+    @property
+    def has_all_vaults(self) -> bool:
+        """Whether all lists of vaults were asked for, and have no further page."""
+        lists = [listing for name in VAULT_LISTS if (listing := self.listing(name))]
+        may_go_on = any(it.total is None and len(it.found) >= PAGE_ROWS for it in lists)
+        is_asked_for = len(self.organizations) <= len(VAULT_LISTS)
+        return is_asked_for and not may_go_on and not self.unread_vaults
 
     @property
     def listed_vaults(self) -> tuple[Listed, ...]:

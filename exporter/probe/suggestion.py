@@ -20,6 +20,7 @@ from exporter.config import (
 from exporter.discovery.inventory import inventory_of
 from exporter.durations import duration, read_duration
 from exporter.probe.known import Known
+from exporter.shard import WHOLE
 from exporter.strict_yaml.scalars import Fields
 from exporter.strict_yaml.scalars import name as read_name
 from exporter.turns import at_once
@@ -29,7 +30,12 @@ MOST_VAULTS: Final = 200
 
 
 def suggested(settings: Settings, found: Sequence[Known], directory: Path) -> str:
-    """Return a configuration file for `directory`, where the configured one is, that takes in what was found."""
+    """Return a configuration file for `directory`, where the configured one is, that takes in what was found.
+
+    It is empty for one of several shards: the file is for all of them, whose keys may not see the same.
+    """
+    if settings.shard != WHOLE:
+        return ""
     settings = _understood(settings, found)
     if settings.discovery is None:
         settings = with_found(settings, found)
@@ -47,13 +53,17 @@ def _understood(settings: Settings, found: Iterable[Known]) -> Settings:
     return settings
 
 
-def with_found(settings: Settings, found: Iterable[Known]) -> Settings:
-    """Return the settings that also name what the keys list, as discovery would find it."""
+def with_found(settings: Settings, found: Sequence[Known]) -> Settings:
+    """Return the settings that also name what the keys list, as discovery would find it.
+
+    Where not all can be named they have discovery: else nobody would see what is missing.
+    """
     lists = {source: finds for known in found for source, finds in known.lists.items()}
     searching = settings.model_copy(update={"discovery": settings.discovery or Discovery()})
     entries = {entry.id: entry for entry in settings.organizations}
     ids = {vault.id for entry in settings.organizations for vault in entry.vaults}
     organizations = []
+    is_whole = all(known.has_all_vaults for known in found)
     for it in at_once(inventory_of(searching, lists)).organizations:
         entry = entries.get(it.id) or OrganizationSettings(
             id=it.id,
@@ -62,13 +72,19 @@ def with_found(settings: Settings, found: Iterable[Known]) -> Settings:
             interval=it.interval,
         )
         new = [vault for vault in it.vaults if vault.id not in ids]
+        # They are polled with the credential of their entry.
+        own = [vault for vault in new if vault.credential == entry.credentials]
         added = tuple(
             VaultSettings(id=vault.id, name=_label(vault.label, vault.id), interval=vault.interval)
-            for vault in new[: max(0, MOST_VAULTS - len(ids))]
+            for vault in own[: max(0, MOST_VAULTS - len(ids))]
         )
+        is_whole = is_whole and len(added) == len(new)
         ids.update(vault.id for vault in added)
         organizations.append(entry.model_copy(update={"vaults": entry.vaults + added}))
-    return settings.model_copy(update={"organizations": tuple(organizations)})
+    discovery = None if is_whole else Discovery()
+    return settings.model_copy(
+        update={"organizations": tuple(organizations), "discovery": discovery}
+    )
 
 
 def _label(label: str, id_: str) -> str:

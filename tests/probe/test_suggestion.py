@@ -14,6 +14,7 @@ from exporter.config import Settings, load, parse
 from exporter.discovery.known import Listed
 from exporter.probe.known import Known, Listing, Reply, Subject
 from exporter.probe.suggestion import MOST_VAULTS, suggested, with_found
+from exporter.shard import Shard
 from exporter.simulator.portfolio import invented_vault_id
 from exporter.simulator.situations import SITUATIONS
 from tests.exporting import ENVIRON
@@ -183,8 +184,48 @@ def test_a_name_that_is_taken_has_the_id_beside_it_as_discovery_has_it() -> None
 
 def test_more_vaults_than_anybody_would_write_down_are_for_discovery() -> None:
     known = lists(*map(Listed, IDS))
-    (organization,) = with_found(bare(), [known]).organizations
+    settings = with_found(bare(), [known])
+    (organization,) = settings.organizations
     assert len(organization.vaults) == MOST_VAULTS
+    assert settings.discovery
+    assert yaml.safe_load(suggested(bare(), [known], Path()))["discovery"] == {}
+
+
+def test_vaults_of_pages_that_were_not_read_are_for_discovery() -> None:
+    known = lists(Listed(IDS[0]))
+    assert with_found(bare(), [known]).discovery is None
+    for some in (Listing((Listed(IDS[0]),), 101), Listing(tuple(map(Listed, IDS[:100])), None)):
+        partly = known.having("vaults", Reply(status=200, result=some))
+        assert with_found(bare(), [partly]).discovery
+
+
+def test_vaults_of_organizations_that_were_not_asked_for_are_for_discovery() -> None:
+    many = tuple(Listed(f"AAAA BBBB CCCC {number:04}") for number in range(4))
+    known = lists(Listed(IDS[0]))
+    some = known.having("organizations", Reply(status=200, result=Listing(many, 4, (), "org_id")))
+    assert with_found(bare(), [some]).discovery
+
+
+def test_a_vault_that_only_another_key_sees_is_for_discovery() -> None:
+    """An entry's vaults are polled with its own credential, which could not read this one."""
+    document = configured(
+        organizations=[
+            {"id": ORGANIZATION.id, "credentials": "treasury"},
+            {"id": "HELX FUND CUST 0002", "credentials": "other"},
+        ]
+    )
+    other = {"api_key_env": "OTHER_KEY", "api_secret_env": "SIMULATOR_SECRET"}
+    document["credentials"]["other"] = other
+    mine = lists(Listed(IDS[0]))
+    others = replace(lists(Listed(IDS[0]), Listed(IDS[1])), subject=Subject("other"))
+    suggestion = yaml.safe_load(suggested(settings_of(document), [mine, others], Path()))
+    assert suggestion["organizations"][0]["vaults"] == [{"id": IDS[0]}]
+    assert suggestion["discovery"] == {}
+
+
+def test_nothing_is_suggested_for_one_shard_as_the_file_is_for_all_of_them(directory: Path) -> None:
+    settings = parse(full(directory), directory=directory, environ=ENVIRON, shard=Shard(1, 3))
+    assert suggested(settings, [lists(Listed(IDS[0]))], directory) == ""
 
 
 TEXTS = st.text() | st.sampled_from(["yes", "1e3", "0x10", "- a", "{b: c}", "#", "a: b", "null"])
