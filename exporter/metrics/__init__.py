@@ -1,1 +1,1 @@
-"""All that knows Prometheus: which metrics there are, how they are rendered, kept and served."""
+"""Everything about Prometheus: what metrics there are, and how they are rendered, kept and served."""

@@ -1,4 +1,4 @@
-"""The exporter's own metrics, which `telemetry` keeps: what the API client and the rate limit do, and how it fares."""
+"""The exporter's own metrics, kept by `telemetry`: API client, rate limit and process."""
 
 from typing import Final
 

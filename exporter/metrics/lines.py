@@ -1,7 +1,7 @@
-"""Sample lines, and what of them is exposed at one moment.
+"""Sample lines, and snapshots of them.
 
-A sample line is the same in the text format and in OpenMetrics, as is what it costs: so lines are made once, when
-something changes, and a scrape only copies them. Money becomes a float here and nowhere before.
+Sample lines are the same in the text format and in OpenMetrics, so they are rendered once, when something changes, and
+a scrape only copies them. Money becomes a float here and nowhere earlier.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,13 +12,13 @@ from functools import lru_cache
 from exporter.metrics.metric import Metric
 
 Lines = Mapping[str, bytes]
-"""Sample lines, each with its line feed, by the name of their metric."""
+"""Sample lines, each with its line feed, by metric name."""
 
 
-# Polls ask for the same few again and again: what is held where hardly changes.
+# Polls use the same few label sets again and again: which assets a vault holds rarely changes.
 @lru_cache(maxsize=4096)
 def label_set(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    """Return `a="1",b="2"`, escaped as both formats want it.
+    """Return `a="1",b="2"`, escaped as both formats require.
 
     Prometheus: "Exposition formats"; OpenMetrics 1.0, "Escaping".
     """
@@ -28,12 +28,12 @@ def label_set(names: tuple[str, ...], values: tuple[str, ...]) -> str:
 
 
 def _escaped(value: str) -> str:
-    # Three searches for what hardly ever stands there: str.translate looks up each character that is not ASCII.
+    # Three searches that rarely match are faster than str.translate, which looks up each non-ASCII character.
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 class Page:
-    """Lines under the names of their metrics, in the making."""
+    """A builder of lines by metric name."""
 
     def __init__(self) -> None:
         self._lines: dict[str, list[str]] = {}
@@ -41,7 +41,7 @@ class Page:
     def sample(
         self, metric: Metric, labels: tuple[str, ...], value: Decimal | float | None
     ) -> None:
-        """Add a sample with these values of the metric's labels, where there is a value."""
+        """Add a sample with these values of the metric's labels, if there is a value."""
         self.labelled(metric, metric.labels, labels, value)
 
     def labelled(
@@ -51,7 +51,7 @@ class Page:
         labels: tuple[str, ...],
         value: Decimal | float | None,
     ) -> None:
-        """Add a sample whose labels have these names, where there is a value."""
+        """Add a sample with these label names and values, if there is a value."""
         if value is not None:
             line = f"{metric.name}{{{label_set(names, labels)}}} {float(value)!r}\n"
             self._lines.setdefault(metric.name, []).append(line)
@@ -62,21 +62,21 @@ class Page:
 
 
 def count_series(lines: Lines) -> int:
-    """Return how many samples `lines` hold: a line feed within a label value is escaped, so each ends one."""
+    """Return the number of samples in `lines`: line feeds in label values are escaped, so each ends a sample."""
     return sum(text.count(b"\n") for text in lines.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is exposed at one moment, in references: it is quickly made, and nothing of it changes any more.
+    """What is exposed at one moment, as references: quick to take, and immutable.
 
-    parts: metrics, in the order of the exposition, and the pages that may have lines of them.
+    parts: metrics, in the order of the exposition, and the pages that may contain lines of them.
     """
 
     parts: tuple[tuple[tuple[Metric, ...], tuple[Lines, ...]], ...]
 
     def families(self) -> Iterator[tuple[Metric, list[bytes]]]:
-        """Yield each metric that has samples, with its lines in as many pieces as there are."""
+        """Yield each metric that has samples, with its lines in pieces."""
         for metrics, pages in self.parts:
             for metric in metrics:
                 lines = [page[metric.name] for page in pages if metric.name in page]

@@ -1,6 +1,6 @@
-"""What a metric is: name, type, help, labels and where its value comes from.
+"""The description of a metric: name, type, help, labels and where its value comes from.
 
-The exposition, the counters of `telemetry` and the table of all metrics in the documentation are made from these.
+The exposition, the counters of `telemetry` and the table of metrics in the documentation use these.
 """
 
 from dataclasses import dataclass
@@ -13,17 +13,18 @@ UNITS: Final = ("bytes", "fields", "ratio", "requests", "rows", "seconds", "seri
 
 
 def unit_of(family: str) -> str:
-    """Return the unit that the name of a family ends with, "" where it has none (OpenMetrics 1.0, "Unit")."""
+    """Return the unit at the end of a family's name, or "" (OpenMetrics 1.0, "Unit")."""
     word = family.rpartition("_")[2]
     return word if word in UNITS else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric.
+    """A metric.
 
-    unit: of its value, for people. source: the API's field, or what else the value is taken from. is_field: whether
-    it is the API's field.
+    unit: of its value, for people.
+    source: the API's field, or whatever else the value is taken from.
+    is_field: whether `source` is a field of the API.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Metric:
 
 
 class Group(NamedTuple):
-    """Metrics that stand in one table. title: its heading."""
+    """The metrics of one table. title: its heading."""
 
     title: str
     metrics: tuple[Metric, ...]

@@ -1,4 +1,4 @@
-"""Which format and encoding a scrape gets: closed tables, read from what the client accepts.
+"""Content negotiation of a scrape: format and encoding, from closed tables.
 
 Sources: Prometheus, "Content negotiation"; OpenMetrics 1.0; RFC 9110, 12.5.
 """
@@ -12,7 +12,7 @@ Offer = TypeVar("Offer")
 
 
 class Format(Enum):
-    """The formats on offer, by content type. All names are ASCII, so that no escaping scheme changes them."""
+    """The supported formats, by content type. All names are ASCII, so no escaping scheme changes them."""
 
     TEXT_0_0_4 = "text/plain; version=0.0.4; charset=utf-8"
     TEXT_1_0_0 = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
@@ -42,7 +42,7 @@ class _Preference:
 
 
 def _preferences(header: str) -> list[_Preference]:
-    """Return what a client accepts, the most wanted first; what is malformed has quality 0."""
+    """Return what a client accepts, the most preferred first; malformed elements have quality 0."""
     found = []
     for element in header.split(","):
         value, *pairs = (part.strip() for part in element.split(";"))
@@ -51,7 +51,7 @@ def _preferences(header: str) -> list[_Preference]:
             for name, _, text in (pair.partition("=") for pair in pairs)
         }
         found.append(_Preference(value.lower(), parameters, _quality(parameters.pop("q", "1"))))
-    # Sorting keeps the order of equals, which is the client's.
+    # Sorting is stable: equals keep the client's order.
     return sorted(found, key=lambda preference: -preference.quality)
 
 
@@ -64,7 +64,7 @@ def _quality(text: str) -> float:
 
 
 def negotiate(accept: str) -> Format:
-    """Return the format that an `Accept` header asks for: of those on offer, else text 0.0.4."""
+    """Return the format for an `Accept` header: a supported one, else text 0.0.4."""
     for preference in _preferences(accept):
         key = (preference.value, preference.parameters.get("version"))
         if key in _FORMATS and preference.quality > 0:
@@ -73,7 +73,7 @@ def negotiate(accept: str) -> Format:
 
 
 def preferred(accept: str, offers: Mapping[str, Offer], otherwise: Offer) -> Offer:
-    """Return which of `offers`, by content type, an `Accept` header names first; `otherwise` where it names none."""
+    """Return the most preferred of `offers`, by content type, for an `Accept` header; `otherwise` if it names none."""
     for preference in _preferences(accept):
         if preference.value in offers and preference.quality > 0:
             return offers[preference.value]

@@ -1,4 +1,4 @@
-"""The exporter's own metrics: what it did, and how it fares; kept by prometheus-client in a registry of our own."""
+"""The exporter's own metrics, kept by prometheus-client in a separate registry."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
@@ -20,7 +20,7 @@ from exporter.metrics import catalog
 from exporter.metrics.metric import Metric
 
 Foreseen = Mapping[str, Collection[tuple[int | None, str]]]
-"""By endpoint, the (HTTP status, type) of every failure that is known before it happens; None where no answer comes."""
+"""By endpoint, the (HTTP status, type) of every failure known in advance; the status is None without a response."""
 
 DURATION_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -28,11 +28,11 @@ DURATION_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 class Telemetry:
     """The exporter's own metrics; `registry` has all of them.
 
-    Every failure that is foreseen is shown before it happens, so that `increase()` sees the first one.
+    Every foreseen failure starts at 0, so that `increase()` sees the first one.
     """
 
     def __init__(self, foreseen: Foreseen) -> None:
-        # They would double the counters and tell nothing that `process_start_time_seconds` does not.
+        # They would double the counters and add nothing to `process_start_time_seconds`.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
         self.registry = CollectorRegistry()
         self._requests = self._counter(catalog.API_REQUESTS)
@@ -45,7 +45,7 @@ class Telemetry:
             buckets=DURATION_BUCKETS,
             registry=self.registry,
         )
-        # A gauge without labels is 0 from the start; the skew is unknown until the first answer.
+        # A gauge without labels starts at 0, but the skew is unknown until the first answer.
         self._clock_skew: Gauge | None = None
         self._wait = self._counter(catalog.BUDGET_WAIT)
         self._start_at_zero(foreseen)
@@ -53,16 +53,16 @@ class Telemetry:
             collector(registry=self.registry)
 
     def requested(self, endpoint: str, status: int | None, seconds: float | None) -> None:
-        """Count a request that has ended, whatever came of it.
+        """Count a request that has ended, whatever its outcome.
 
-        status: HTTP's, None where no answer came. seconds: from send to last byte, None likewise.
+        status: of HTTP, None without a response. seconds: from send to last byte, None likewise.
         """
         self._requests.labels(endpoint, _status(status)).inc()
         if seconds is not None:
             self._duration.labels(endpoint).observe(seconds)
 
     def skewed(self, seconds: float) -> None:
-        """Show by how many seconds this machine's clock is ahead of the API's."""
+        """Set the seconds by which this machine's clock is ahead of the API's."""
         if self._clock_skew is None:
             self._clock_skew = self._gauge(catalog.API_CLOCK_SKEW)
         self._clock_skew.set(seconds)
@@ -70,17 +70,17 @@ class Telemetry:
     def failed(
         self, endpoint: str, status: int | None, type_: str, core_error: str | None = None
     ) -> None:
-        """Count a failed request. core_error: the error behind it, where the API names one."""
+        """Count a failed request. core_error: the underlying error, if the API names one."""
         self._errors.labels(endpoint, _status(status), type_).inc()
         if core_error is not None:
             self._core_errors.labels(endpoint, core_error).inc()
 
     def waited(self, seconds: float) -> None:
-        """Count the time in which a request waited for the budget."""
+        """Count the time that a request waited for the budget."""
         self._wait.inc(seconds)
 
     def show(self, metric: Metric, value: float | Callable[[], float]) -> None:
-        """Expose `metric`, a gauge without labels, as `value`, or as what `value` returns at each scrape."""
+        """Expose `metric`, a gauge without labels, as `value`, or as `value` returns it at each scrape."""
         gauge = self._gauge(metric)
         if callable(value):
             gauge.set_function(value)
@@ -88,15 +88,15 @@ class Telemetry:
             gauge.set(value)
 
     def show_each(self, metric: Metric, values: Callable[[], Mapping[str, float]]) -> None:
-        """Expose `metric`, a gauge with one label, as what `values` returns by that label at each scrape."""
+        """Expose `metric`, a gauge with one label, as `values` returns it by that label at each scrape."""
         self.registry.register(_Each(metric, values))
 
     def show_shard(self, number: int, of: int) -> None:
-        """Expose which part of all targets this process polls."""
+        """Expose the shard that this process polls."""
         self._gauge(catalog.SHARD_INFO).labels(str(number), str(of)).set(1)
 
     def show_build(self, version: str, revision: str, python: str) -> None:
-        """Expose what is running."""
+        """Expose the version that is running."""
         self._gauge(catalog.BUILD_INFO).labels(version, revision, python).set(1)
 
     def _start_at_zero(self, foreseen: Foreseen) -> None:
@@ -114,7 +114,7 @@ class Telemetry:
 
 
 class _Each(Collector):
-    """Whose label values come and go: prometheus-client's own gauges would keep those that are gone."""
+    """A gauge whose label values come and go; prometheus-client's own would keep those that are gone."""
 
     def __init__(self, metric: Metric, values: Callable[[], Mapping[str, float]]) -> None:
         self._metric = metric

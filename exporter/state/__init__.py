@@ -1,1 +1,1 @@
-"""What is known of every target: one immutable value for each, replaced whole, and the store that has them all."""
+"""The state of every target: one immutable value for each, replaced as a whole, and the store of them all."""

@@ -1,4 +1,4 @@
-"""What answers describe, such as assets: each thing once, whatever the targets make of it."""
+"""What answers describe, such as assets: each once, however many targets describe it."""
 
 from collections.abc import Hashable, Mapping
 from types import MappingProxyType
@@ -8,10 +8,10 @@ from exporter.resources.resource import Description
 
 
 class Descriptions:
-    """Everything that any target describes, once, as it was described last.
+    """Everything that any target describes, once, in its latest description.
 
-    Targets may describe a thing differently for a while. So each description is kept with the number of targets that
-    gave it, the latest last. A target that only repeats itself does not bring an older one back.
+    Targets may describe a thing differently for a while, so each description is kept with the number of targets that
+    gave it, the latest last. A target that repeats an older description does not bring it back.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Descriptions:
         self._known: dict[Description, tuple[Description, Lines]] = {}
 
     def __contains__(self, description: object) -> bool:
-        """Whether a target has it."""
+        """Whether any target has this description."""
         return description in self._known
 
     def exchange(
@@ -28,15 +28,14 @@ class Descriptions:
         new: tuple[Description, ...],
         lines: Mapping[Description, Lines] = MappingProxyType({}),
     ) -> tuple[Description, ...]:
-        """Take note that a target which had `old` has `new`; return `new` as the objects that all targets share.
+        """Replace a target's `old` descriptions by `new`; return `new` as objects that all targets share.
 
-        lines: of those that nobody had before, where they are made already: thousands take longer than others may
-        wait.
+        lines: already rendered lines of new descriptions; rendering thousands takes longer than other tasks may wait.
 
-        Most targets describe a thing in the same words, and each answer brings new copies of them: kept as they come,
-        they would take half as much memory as the samples.
+        Most targets give equal descriptions, and each answer brings new copies: unshared, they would take half as much
+        memory as the samples.
         """
-        # What a target describes rarely changes from one poll to the next.
+        # Descriptions rarely change between polls.
         if old == new:
             return old
         held = set(old)
@@ -48,7 +47,7 @@ class Descriptions:
         return tuple(self._known[description][0] for description in new)
 
     def pages(self) -> tuple[Lines, ...]:
-        """Return the lines of each thing that is described."""
+        """Return the lines of everything that is described."""
         return tuple(self._known[next(reversed(holders))][1] for holders in self._holders.values())
 
     def _add(self, description: Description, lines: Mapping[Description, Lines]) -> None:

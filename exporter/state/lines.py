@@ -1,4 +1,4 @@
-"""The samples that tell how each target itself is, whatever its resource."""
+"""The samples of a target's own state, whatever its resource."""
 
 from collections.abc import Container, Iterable
 from typing import Final, NamedTuple
@@ -105,13 +105,13 @@ TARGETS: Final = Group(
 
 class _TargetPage(Page):
     def add(self, target: Target, metric: Metric, value: float | None, **more: str) -> None:
-        """Add a sample of `target`, where there is a value; `more` are labels besides those that every target has."""
+        """Add a sample of `target`, if there is a value; `more` are labels in addition to those of every target."""
         labels = {**target.labels, **more}
         self.labelled(metric, tuple(labels), tuple(labels.values()), value)
 
 
 class OwnLines(NamedTuple):
-    """What is exposed of a target whatever its polls come to. paused: the sample but for its value."""
+    """The lines of a target that do not depend on its polls. paused: the sample without its value."""
 
     credential: str
     info: bytes
@@ -128,13 +128,13 @@ class OwnLines(NamedTuple):
 
 
 def info_lines(targets: Iterable[OwnLines]) -> Lines:
-    """Return the samples that tell which targets there are."""
+    """Return the samples that list all targets."""
     lines = b"".join([own.info for own in targets])
     return {TARGET_INFO.name: lines} if lines else {}
 
 
 def paused_lines(targets: Iterable[OwnLines], credentials: Container[str]) -> Lines:
-    """Return the samples that tell which targets are paused, where `credentials` are."""
+    """Return the samples that show which targets are paused, given the paused `credentials`."""
     values = [
         (own.paused, b"1.0\n" if own.credential in credentials else b"0.0\n") for own in targets
     ]
@@ -143,7 +143,7 @@ def paused_lines(targets: Iterable[OwnLines], credentials: Container[str]) -> Li
 
 
 def target_lines(state: TargetState) -> Lines:
-    """Return the samples that tell how a target is."""
+    """Return the samples of a target's state."""
     page, target = _TargetPage(), state.target
     if not RESOURCES[target.kind].is_list:
         page.add(target, TARGET_STALE, int(state.is_stale))

@@ -1,6 +1,6 @@
-"""What is known of a target now: one immutable value for each, replaced whole, so that nobody sees half of it.
+"""The state of a target: an immutable value that is replaced as a whole, so that a reader never sees half a change.
 
-What a poll or a moment changes of it are functions of the state before.
+Every change is a function of the previous state.
 """
 
 from dataclasses import dataclass, replace
@@ -19,8 +19,9 @@ NOBODY_ANSWERS: Final = frozenset(("transport/timeout", "transport/connect", "tr
 class Failure:
     """Why a target fails.
 
-    status: HTTP's, None where none came. since: Unix seconds of the first failed request. shape: of an answer whose
-    form is not the documented one, empty elsewhere.
+    status: of HTTP, None without a response.
+    since: Unix seconds of the first failed request.
+    shape: of an answer not in the documented form, empty elsewhere.
     """
 
     type: str
@@ -30,22 +31,23 @@ class Failure:
     shape: tuple[str, ...] = ()
 
     def is_like(self, other: "Failure") -> bool:
-        """Whether it is the same as far as an operator minds: that nobody answers shows in one way, then in another."""
+        """Whether it is the same to an operator: an API that does not respond fails in several ways."""
         return self.type == other.type or NOBODY_ANSWERS.issuperset((self.type, other.type))
 
 
 class FailedTry(NamedTuple):
-    """A failed request of a poll that goes on. began: when the first such request was sent, in monotonic seconds."""
+    """A failed request of a poll in progress. began: when the first such request was sent, in monotonic seconds."""
 
     failure: Failure
     began: float
 
 
 class PollResult(NamedTuple):
-    """What a poll came to.
+    """The result of a poll.
 
-    at: Unix seconds of its end. error: its type, None where it succeeded. seconds: that its last request took from
-    send to last byte, None where no answer came.
+    at: Unix seconds of its end.
+    error: its type, None after success.
+    seconds: of its last request from send to last byte, None without a response.
     """
 
     at: float
@@ -55,16 +57,22 @@ class PollResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """What is known of a target.
+    """The state of a target.
 
-    balances: the last good answer, None before the first and once it was withdrawn as too old. read_at: when it was
-    read, in seconds of `clocks.boottime`. is_stale: whether it was withdrawn. polls: how many polls have ended.
-    failure: None while up and before anything failed. failed_try: of the poll under way, not shown yet. failed_polls:
-    in a row, until now. last_success: Unix seconds of the last good answer. rows, invalid_rows, invalid_fields: of the
-    last good answer; rows are None where it has none to judge. refresh_interval: seconds between the last two polls.
-    rejected: the rows of the last good answer that were left out; unread: its fields that could not be read. results:
-    of the last polls, at most MOST_RESULTS, the latest last. invalid_shape: of the last answer whose form was not the
-    documented one.
+    balances: the last good answer, None before the first and after it was withdrawn as too old.
+    read_at: when it was read, in seconds of `clocks.boottime`.
+    is_stale: whether it was withdrawn.
+    polls: number of polls that have ended.
+    failure: None while up and before any failure.
+    failed_try: of the poll in progress, not shown yet.
+    failed_polls: number of failed polls in a row.
+    last_success: Unix seconds of the last good answer.
+    rows, invalid_rows, invalid_fields: of the last good answer; rows are None if the resource has no rows.
+    refresh_interval: seconds between the last two polls.
+    rejected: rows of the last good answer that were left out.
+    unread: fields of the last good answer that could not be read.
+    results: of the last polls, at most MOST_RESULTS, the latest last.
+    invalid_shape: of the last answer that was not in the documented form.
     """
 
     target: Target
@@ -99,7 +107,7 @@ def succeeded(
     read_at: float,
     refresh_interval: float | None,
 ) -> TargetState:
-    """Return the state after a poll has ended with `result`, an answer that was read at `read_at` (boottime)."""
+    """Return the state after a poll ended with `result`, an answer read at `read_at` (boottime)."""
     has_rows = balances.rows is not None
     return TargetState(
         before.target,
@@ -119,7 +127,7 @@ def succeeded(
 
 
 def failing(before: TargetState, failure: Failure) -> TargetState:
-    """Return the state in which `failure` shows; what failed before, or is not shown yet, says since when."""
+    """Return the state that shows `failure`, since the first failure, shown or not."""
     first = before.failure or (before.failed_try and before.failed_try.failure)
     since = first.since if first else failure.since
     return replace(
@@ -131,7 +139,7 @@ def failing(before: TargetState, failure: Failure) -> TargetState:
 
 
 def failed_try(before: TargetState, failure: Failure, began: float) -> TargetState:
-    """Return the state after a request failed that began at `began` (monotonic), and is tried again."""
+    """Return the state after a request failed that began at `began` (monotonic) and is retried."""
     first = before.failed_try
     if first is None:
         return replace(before, failed_try=FailedTry(failure, began))
@@ -142,7 +150,7 @@ def failed_try(before: TargetState, failure: Failure, began: float) -> TargetSta
 def failed(
     before: TargetState, failure: Failure, result: PollResult, refresh_interval: float | None
 ) -> TargetState:
-    """Return the state after a poll failed for good: it changes no balance."""
+    """Return the state after a poll failed, which changes no balance."""
     return replace(
         failing(before, failure),
         polls=before.polls + 1,
@@ -153,12 +161,12 @@ def failed(
 
 
 def withdrawn(before: TargetState) -> TargetState:
-    """Return the state without balances, which are too old or may be another's."""
+    """Return the state without balances, which are too old or may belong to another."""
     return replace(before, balances=None, is_stale=True)
 
 
 def exposed_again(balances: Exposed, target: Target) -> Steps[Exposed]:
-    """Return `balances` for `target`, the same resource under other names or with other minima."""
+    """Return `balances` for `target`, the same target with other names or minima."""
     kept, described = balances.kept, balances.described
     lines = yield from kept.lines(target, described)
     worth = kept.worth(target, described, is_whole=not balances.rejected)
@@ -166,5 +174,5 @@ def exposed_again(balances: Exposed, target: Target) -> Steps[Exposed]:
 
 
 def _with(results: tuple[PollResult, ...], result: PollResult) -> tuple[PollResult, ...]:
-    """Return `results` with one more, in place of the oldest where there is no room."""
+    """Return `results` with one more, without the oldest if there are too many."""
     return (*results[1 - MOST_RESULTS :], result)

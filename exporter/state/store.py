@@ -1,7 +1,7 @@
-"""What is exposed now: the state of every target, as rendered lines; withdraws balances that are too old.
+"""What is exposed: the state of every target as rendered lines. Withdraws balances that are too old.
 
-Everything is checked and rendered when it is put in. A scrape takes references, so it cannot fail, and what it
-took cannot change under it.
+Everything is checked and rendered when it is stored. A scrape takes references, so it cannot fail, and what it holds
+cannot change.
 """
 
 import math
@@ -26,7 +26,7 @@ StaleAfter = Callable[[Target], float]
 
 
 class Renamed(NamedTuple):
-    """Balances `before`, and `after` a target has other names."""
+    """Balances `before` and `after` a target is renamed."""
 
     before: Exposed
     after: Exposed
@@ -35,8 +35,9 @@ class Renamed(NamedTuple):
 class Store:
     """The states of all targets.
 
-    stale_after: the age in seconds up to which a target's balances are served. max_series: how many balance series
-    are held at the most. series: how many are.
+    stale_after: returns the maximum age in seconds of a target's balances.
+    max_series: maximum number of balance series.
+    series: number of balance series.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class Store:
     ) -> None:
         self._states: dict[Key, TargetState] = {}
         self._descriptions = Descriptions()
-        # When balances that are held may be too old, soonest first, by that lead of the wall clock; None where that has
-        # to be worked out.
+        # When balances may become too old, earliest first, for the current lead of the wall clock; None if to be
+        # computed.
         self._stale_at: list[tuple[float, Key]] | None = None
         self._watched: dict[Key, float] = {}
         self._lead = 0.0
@@ -54,16 +55,16 @@ class Store:
         self._target_lines: dict[Key, Lines] = {}
         self._own_lines: dict[Key, OwnLines] = {}
         self._facts: dict[Key, Lines] = {}
-        # Of all targets together, made again where a scrape finds that they are not what they were.
+        # Of all targets together; rendered again by the next scrape after a change.
         self._info_lines: Lines | None = None
         self._paused_lines: Lines | None = None
         self.series = 0
         self.reload(map(TargetChange, targets), stale_after=stale_after, max_series=max_series)
 
     def renamed(self, targets: Iterable[Target]) -> Steps[Mapping[Key, Renamed]]:
-        """Return the balances of those that `targets` give other names or minima, exposed again: what `reload` needs.
+        """Return the balances of targets that get other names or minima in `targets`, rendered again, for `reload`.
 
-        There is a stop wherever others have waited long enough.
+        Yields wherever other tasks have waited long enough.
         """
         renamed = {}
         for target in targets:
@@ -83,9 +84,9 @@ class Store:
         max_series: int,
         renamed: Mapping[Key, Renamed] = MappingProxyType({}),
     ) -> None:
-        """Go on with `targets`, in this order: those that stay keep their states under their new names.
+        """Replace all targets by `targets`, in this order; those that stay keep their states under their new names.
 
-        renamed: balances of those whose names change (see `renamed`); what was read since is exposed again here.
+        renamed: balances of those whose names change (see `renamed`); answers read since then are rendered again here.
         """
         targets = tuple(targets)
         self.change((it for it in targets if it.new != it.old), gone, renamed=renamed)
@@ -94,7 +95,7 @@ class Store:
         self.plan(stale_after)
 
     def plan(self, stale_after: StaleAfter) -> None:
-        """Serve balances up to other ages from now on."""
+        """Change the maximum age of balances."""
         self._stale_after = stale_after
         self._stale_at = None
 
@@ -105,7 +106,7 @@ class Store:
         *,
         renamed: Mapping[Key, Renamed] = MappingProxyType({}),
     ) -> None:
-        """Go on with some targets as others, or besides those there are, and without those that are gone."""
+        """Add or replace the targets in `changes` and remove those in `gone`."""
         for target in gone:
             state = self._states.pop(target.key)
             self._descriptions.exchange(_described(state.balances), ())
@@ -151,16 +152,16 @@ class Store:
         return replace(state, target=target, balances=balances)
 
     def __getitem__(self, target: Target) -> TargetState:
-        """Return the state of `target`, whatever the configuration calls it."""
+        """Return the state of `target`, whatever its name."""
         return self._states[target.key]
 
     def find(self, key: Hashable) -> TargetState | None:
-        """Return the state of the target with this key, None where there is no such target."""
+        """Return the state of the target with this key, None if there is no such target."""
         return cast("dict[Hashable, TargetState]", self._states).get(key)
 
     @property
     def descriptions(self) -> Container[Description]:
-        """What targets describe now."""
+        """All current descriptions."""
         return self._descriptions
 
     def states(self) -> Iterable[TargetState]:
@@ -170,7 +171,7 @@ class Store:
     def put(self, state: TargetState) -> None:
         """Replace the state of a target.
 
-        Raises CustodyError, and changes nothing, where its balances would exceed the number of series that may be held.
+        Raises CustodyError, and changes nothing, if its balances would exceed `max_series`.
         """
         old = self._states.get(state.target.key)
         held = old.balances if old else None
@@ -194,7 +195,7 @@ class Store:
         self._target_lines[state.target.key] = target_lines(state)
 
     def _with_shared(self, state: TargetState, held: tuple[Description, ...]) -> TargetState:
-        """Return `state` with descriptions that all targets share, in place of `held`, which its target had before."""
+        """Return `state` with shared descriptions, which replace `held`, those that its target had before."""
         if state.balances is None:
             self._descriptions.exchange(held, ())
             return state
@@ -202,7 +203,7 @@ class Store:
         return replace(state, balances=replace(state.balances, described=shared, new={}))
 
     def forget(self) -> None:
-        """Know of every target no more than at the start."""
+        """Reset every target to its initial state."""
         for state in list(self.states()):
             self.put(TargetState(state.target))
 
@@ -213,9 +214,9 @@ class Store:
             self._paused_lines = None
 
     def withdraw_stale(self, now: float, lead: float) -> list[TargetState]:
-        """Withdraw the balances that are older than they may be; return their targets' states.
+        """Withdraw balances that are too old; return their targets' states.
 
-        now: seconds of `clocks.boottime`. lead: of the wall clock over it, as far as it is believed.
+        now: seconds of `clocks.boottime`. lead: trusted lead of the wall clock over it.
         """
         if self._stale_at is None or abs(lead - self._lead) > 1:
             self._lead = lead
@@ -224,14 +225,14 @@ class Store:
             self._stale_at = [(moment, key) for key, moment in self._watched.items()]
             heapify(self._stale_at)
         stale = []
-        # Asked before every request and every page: too often to look through thousands of targets each time.
+        # Called before every request and every page: too often to look at thousands of targets.
         while self._stale_at and self._stale_at[0][0] < now:
             moment, key = heappop(self._stale_at)
             if self._watched.get(key) != moment:
                 continue
             del self._watched[key]
             state = self._states[key]
-            # Most were read again since.
+            # Most have been read again meanwhile.
             if state.balances is None or self._served_until(state) >= now:
                 self._watch(state)
                 continue
@@ -240,7 +241,7 @@ class Store:
         return stale
 
     def _watch(self, state: TargetState) -> None:
-        """Look at balances when they may be too old, and only then at what was read of the target until then."""
+        """Check a target again when its balances may be too old, whatever is read until then."""
         if self._stale_at is None or state.balances is None:
             return
         key, moment = state.target.key, self._served_until(state)
@@ -249,17 +250,17 @@ class Store:
             heappush(self._stale_at, (moment, key))
 
     def _served_until(self, state: TargetState) -> float:
-        """Return until when the balances of a target are served, in seconds of `clocks.boottime`."""
-        # What has balances was read once.
+        """Return when the balances of a target expire, in seconds of `clocks.boottime`."""
+        # A target with balances has succeeded before.
         older = missed(state.read_at, cast("float", state.last_success), self._lead)
         return state.read_at + self._stale_after(state.target) - older
 
     def overdue_tries(self, began_by: float) -> list[TargetState]:
-        """Return the states whose failed try began at `began_by` (monotonic) or before, and is not shown yet."""
+        """Return the states with a failed try that began by `began_by` (monotonic) and is not shown yet."""
         return [self._states[key] for key, began in self._tries.items() if began <= began_by]
 
     def snapshot(self) -> Snapshot:
-        """Return what is exposed now."""
+        """Return a snapshot of everything exposed."""
         resources = RESOURCES.values()
         described = [it.described.metrics for it in resources if it.described]
         if self._info_lines is None:

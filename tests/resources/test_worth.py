@@ -77,6 +77,7 @@ def test_what_a_vault_is_worth_is_told_exactly_in_each_quote_asset(
         ([row("BTC", balance="9", available="-0.1")], 1),
         # Each class of an asset has to suffice, as the alert has it.
         ([row("BTC", available="9"), row("BTC", asset_class="futures", available="0")], 1),
+        ([row("BTC", available="0.4"), row("BTC", asset_class="futures", available="0")], 2),
         # Nothing is available of what is not held,
         ([row("ETH", available="9")], 1),
         # unless the row is one that was left out.
@@ -105,6 +106,10 @@ def test_an_organization_has_the_total_of_the_api_and_its_parts() -> None:
             "pledged": Cell(Decimal("845.6789"), "USD"),
         },
     )
+
+
+def test_an_answer_without_amounts_is_worth_nothing_that_could_be_told() -> None:
+    assert worth() == Worth(total=(), parts=None, unpriced=0, short=0) == Worth()
 
 
 def test_what_is_unknown_makes_a_sum_unknown_and_never_smaller() -> None:
