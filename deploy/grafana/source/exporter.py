@@ -28,17 +28,21 @@ from deploy.grafana.source.panels import (
     state,
     words,
 )
-from deploy.grafana.source.queries import age
+from deploy.grafana.source.queries import age, none_is_zero, of_shards, polled, shards_up, standbys
 from deploy.grafana.source.rules import threshold
 from deploy.grafana.source.shared import LAST_POLL, firing_alerts, firing_number
 from deploy.grafana.source.tables import Column, linked, rows, shown_as
 
-ALERTS: Final = 'instance=~"$instance|",org=~"$org|"'
+# Not by instance: alerts have the name of the lease there, if there is one.
+ALERTS: Final = 'org=~"$org|"'
 
 
 def exporter() -> build.Dashboard:
     """Return the dashboard."""
-    about = "Does the exporter read everything in time, and if not, why. Organizations narrow targets and alerts only."
+    about = (
+        "Does the exporter read everything in time, and if not, why? The choice of organizations applies to targets "
+        "and alerts, that of exporters to everything but alerts."
+    )
     dashboard = (
         page(EXPORTER, TITLES[EXPORTER], about)
         .time("now-6h", "now")
@@ -51,12 +55,15 @@ def exporter() -> build.Dashboard:
     return filled(
         dashboard,
         *_figures(),
+        *_processes(),
         *trends.targets(),
         *trends.budget(),
         *trends.requests(),
         *trends.process(),
+        *trends.processes(),
         firing_alerts(ALERTS),
         _table(),
+        _lists(),
     )
 
 
@@ -74,16 +81,14 @@ def _figures() -> list[stat.Panel]:
             {0: ("down", "red"), 1: ("old configuration", "orange"), 2: ("ok", "green")},
         )
         .span(3)
-        .description(
-            "old configuration: the last reload was refused. With several, the worst of them."
-        ),
+        .description("old configuration: the last reload failed. Of several processes, the worst."),
         figure("Restarts in the last hour", units.Number, starts)
         .span(3)
         .thresholds(levels("green", (1, "orange"), (threshold("restarts"), "red"))),
         figure(
             "Targets whose last poll succeeded",
             units.PercentUnit,
-            f"avg(kraken_custody_target_up{{{TARGETS}}})",
+            f"avg(max by (kind, org, vault) (kraken_custody_target_up{{{TARGETS}}}))",
         )
         .span(3)
         .thresholds(levels("red", (0.9, "orange"), (1, "green"))),
@@ -91,7 +96,8 @@ def _figures() -> list[stat.Panel]:
         .span(3)
         .thresholds(levels("green", (120, "orange"), (300, "red")))
         .description(
-            "Withheld at polling.stale_after, by default after 5 minutes or three polls, whichever is longer."
+            "Balances are withheld after polling.stale_after: by default 5 minutes or three polling intervals, "
+            "whichever is longer."
         ),
         figure(
             "Demand on the budget",
@@ -100,12 +106,12 @@ def _figures() -> list[stat.Panel]:
         )
         .span(3)
         .thresholds(levels("green", (0.9, "orange"), (1, "red")))
-        .description("Above 100 % all polling intervals are stretched by this factor."),
+        .description("Above 100 %, polling intervals are longer by this factor."),
         figure("Failed requests", units.PercentUnit, f"{failed} / {requests}")
         .span(3)
         .decimals(1)
         .thresholds(levels("green", (0.05, "orange"), (0.5, "red")))
-        .description("Within the time range, retries included."),
+        .description("Within the time range, including retries."),
         figure(
             "Clock skew",
             units.Seconds,
@@ -114,9 +120,31 @@ def _figures() -> list[stat.Panel]:
         .span(3)
         .thresholds(levels("green", (skew, "red")))
         .description(
-            "Ahead of the API's clock or behind it. Nonces and one-time passwords come from the clock."
+            "How far the clock is ahead of the API's or behind it. Nonces and one-time passwords depend on it."
         ),
         firing_number(ALERTS).span(3),
+    ]
+
+
+def _processes() -> list[stat.Panel]:
+    found = of_shards(
+        f'kraken_custody_discovered_vaults{{{TARGETS},polled="false"}}', ", org, org_id"
+    )
+    return [
+        figure("Processes that poll", units.Number, none_is_zero(f"count({polled(INSTANCE)})"))
+        .span(6)
+        .thresholds(levels("red", (1, "green")))
+        .description("The others wait for a lease."),
+        figure("Standbys", units.Number, none_is_zero(standbys(INSTANCE)))
+        .span(6)
+        .description("Processes that wait for a lease and can read it. 0 without a lease."),
+        figure("Shards up", units.Number, none_is_zero(shards_up(INSTANCE)))
+        .span(6)
+        .description("1 without --shard."),
+        figure("Vaults found, not polled", units.Number, none_is_zero(found))
+        .span(6)
+        .thresholds(levels("green", (1, "red")))
+        .description("By discovery, and excluded by no filter: there are more than 20,000."),
     ]
 
 
@@ -148,4 +176,40 @@ def _table() -> table.Panel:
         .sort_by([look.TableSortByFieldState().display_name("Last poll")])
         .description("Failing ones first. A click on a vault opens it.")
         .override_by_name("Vault", [linked("Open the vault", vault_url())])
+    )
+
+
+def _lists() -> table.Panel:
+    each = "by (org)"
+    listed = f'{TARGETS},kind="vaults"'
+
+    def found(is_polled: str) -> str:
+        metric = f'kraken_custody_discovered_vaults{{{TARGETS},polled="{is_polled}"}}'
+        return of_shards(metric, ", org, org_id", f" {each}")
+
+    return (
+        rows(
+            "Vaults found by discovery",
+            {"org": "Organization"},
+            Column("Polled", units.Number, found("true")),
+            Column("Not polled", units.Number, found("false")),
+            Column(
+                "Last listing",
+                units.Number,
+                f"min {each} (kraken_custody_target_up{{{listed}}})",
+                LAST_POLL,
+            ),
+            Column("Age of the list", units.Seconds, f"max {each} ({age(listed)})"),
+            Column(
+                "Vaults in the list",
+                units.Number,
+                f"max {each} (kraken_custody_target_rows{{{listed}}})",
+            ),
+        )
+        .span(24)
+        .height(7)
+        .no_value("Discovery is off.")
+        .description(
+            "Excluded vaults are in the list, and count neither as polled nor as not polled."
+        )
     )

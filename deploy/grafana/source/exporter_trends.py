@@ -12,10 +12,7 @@ from deploy.grafana.source.panels import (
     stacked,
     trend,
 )
-from deploy.grafana.source.queries import (
-    age,
-    none_is_zero,
-)
+from deploy.grafana.source.queries import age, none_is_zero, of_shards, shards_up
 from deploy.grafana.source.rules import threshold
 
 INSTANCE: Final = 'instance=~"$instance"'
@@ -27,9 +24,10 @@ OLDEST: Final = 10
 
 def targets() -> list[timeseries.Panel]:
     """Return whether targets are read, and in time."""
-    up = f"kraken_custody_target_up{{{TARGETS}}}"
-    stale = f"kraken_custody_target_stale{{{TARGETS}}}"
-    read = f"kraken_custody_target_last_success_timestamp_seconds{{{TARGETS}}}"
+    up, stale, read = (
+        f"max by (kind, org, vault) (kraken_custody_target_{name}{{{TARGETS}}})"
+        for name in ("up", "stale", "last_success_timestamp_seconds")
+    )
     states = {
         "ok": f"{up} == 1 unless {stale} == 1",
         "failing, last balances shown": f"({up} == 0 and {read}) unless {stale} == 1",
@@ -63,7 +61,7 @@ def targets() -> list[timeseries.Panel]:
         .span(8)
         .min(0)
         .description(
-            f"Age over the time between the last two polls, of the {OLDEST} latest. Beyond the line "
+            f"Age divided by the time between the last two polls; the {OLDEST} highest. Above the line, "
             "PollsLate fires."
         ),
     ]
@@ -100,7 +98,7 @@ def budget() -> list[timeseries.Panel]:
         .span(8)
         .min(0)
         .description(
-            "demand: what the intervals ask for, over the budget; waiting: part of the time in which a "
+            "demand: request rate that the intervals need, over the budget's. waiting: share of the time in which a "
             "request waits for a slot."
         ),
         trend("Pauses and unanswered requests", units.Number, *pauses)
@@ -108,8 +106,8 @@ def budget() -> list[timeseries.Panel]:
         .min(0)
         .decimals(0)
         .description(
-            "By key. paused: 1 while the API refuses it, up to 15 minutes between tries; all is everything, while "
-            "the API refuses the rate or a firewall blocks. unanswered: requests in a row."
+            "By key. paused: 1 while the API refuses the key; it is tried at least every 15 minutes. all stands for "
+            "everything, paused by the rate limit or a firewall. unanswered: requests in a row without an answer."
         ),
     ]
 
@@ -146,9 +144,7 @@ def requests() -> list[timeseries.Panel]:
         )
         .span(8)
         .draw_style(common.GraphDrawStyle.BARS)
-        .description(
-            "Failed requests, retries included; docs/metrics.md says what each type means."
-        ),
+        .description("Failed requests, including retries. docs/metrics.md explains each type."),
         trend(
             "Latency",
             units.Seconds,
@@ -162,30 +158,36 @@ def requests() -> list[timeseries.Panel]:
         .span(8)
         .min(0)
         .description(
-            "From sending to the last byte: half, and 99 of 100 requests, took at most so long."
+            "From sending a request to the last byte of its answer; median and 99th percentile."
         ),
     ]
 
 
 def process() -> list[timeseries.Panel]:
     """Return what the process holds and takes."""
-    series = {
-        "series": "kraken_custody_exporter_series",
-        "rows": "kraken_custody_target_rows",
-        "invalid rows": "kraken_custody_target_invalid_rows",
-        "invalid fields": "kraken_custody_target_invalid_fields",
+    of_targets = {
+        "rows": "rows",
+        "invalid rows": "invalid_rows",
+        "invalid fields": "invalid_fields",
     }
     return [
         trend(
             "Series and rows",
             units.Number,
-            *(query(f"sum({metric}{{{INSTANCE}}})", name) for name, metric in series.items()),
+            query(of_shards(f"kraken_custody_exporter_series{{{INSTANCE}}}", ""), "series"),
+            *(
+                query(
+                    f"sum(max by (kind, org, vault) (kraken_custody_target_{metric}{{{INSTANCE}}}))",
+                    name,
+                )
+                for name, metric in of_targets.items()
+            ),
         )
         .span(8)
         .min(0)
         .description(
-            "Balance series held; rows of the last good answers, those of them that were rejected, and "
-            "fields of the others that could not be read."
+            "Balance series; rows of the last good answers, how many of them were rejected, and how many fields of the "
+            "others could not be read."
         ),
         trend(
             "Memory",
@@ -205,4 +207,39 @@ def process() -> list[timeseries.Panel]:
         )
         .span(8)
         .min(0),
+    ]
+
+
+def processes() -> list[timeseries.Panel]:
+    """Return which processes poll, how many shards are up, and how many vaults were found."""
+    found = f"kraken_custody_discovered_vaults{{{TARGETS}}}"
+    lease = f"max by (instance, lease) (kraken_custody_exporter_lease_up{{{INSTANCE}}})"
+    return [
+        trend(
+            "Processes and leases",
+            units.Number,
+            query(f"kraken_custody_exporter_active{{{INSTANCE}}}", "{{instance}} polls"),
+            query(lease, "{{instance}} reads the lease {{lease}}"),
+        )
+        .span(8)
+        .min(0)
+        .max(1)
+        .decimals(0)
+        .description("1: yes, 0: no."),
+        trend("Shards up over time", units.Number, query(none_is_zero(shards_up(INSTANCE)), "up"))
+        .span(8)
+        .min(0)
+        .decimals(0),
+        trend(
+            "Vaults found",
+            units.Number,
+            query(
+                of_shards(found, ", org, org_id, polled", " by (org, polled)"),
+                "{{org}}, polled: {{polled}}",
+            ),
+        )
+        .span(8)
+        .min(0)
+        .decimals(0)
+        .description("By discovery, and excluded by no filter."),
     ]

@@ -86,6 +86,47 @@ def blank(where: str) -> str:
     return f"max by (kind, org, vault) ({stale} == 1 or ({stale} unless {read}))"
 
 
+def of_shards(metric: str, labels: str, each: str = "") -> str:
+    """Return a gauge of processes, for each shard once: the moment in which Prometheus knows two holders counts once.
+
+    labels: besides `job` and `shard`, by which it is told apart. each: what remains of them, ` by (...)`.
+    """
+    shard = "on (job, instance) group_left (shard) kraken_custody_exporter_shard_info"
+    return f"sum{each} (max by (job, shard{labels}) ({metric} * {shard}))"
+
+
+def polled(where: str) -> str:
+    """Return the processes that poll, not those that wait for a lease."""
+    return f"(kraken_custody_exporter_active{{{where}}} == 1)"
+
+
+def shards_up(where: str) -> str:
+    """Return how many shards are polled."""
+    info = f"kraken_custody_exporter_shard_info{{{where}}}"
+    return f"count(group by (job, shard, shards) ({info} and on (job, instance) {polled(where)}))"
+
+
+def standbys(where: str) -> str:
+    """Return how many processes wait for a lease and could take it over."""
+    waiting = f"kraken_custody_exporter_active{{{where}}} == 0"
+    return (
+        f"count(kraken_custody_exporter_lease_up{{{where}}} == 1 and on (job, instance) {waiting})"
+    )
+
+
+def new_and_gone(where: str) -> str:
+    """Return the vaults that are polled now and were not at the start of the time range as 1, and the reverse as 0.
+
+    Only in organizations that are known at both ends: an exporter that was down has not lost its vaults.
+    """
+    now = f"kraken_custody_target_info{{{where}}}"
+    past = f"{now} offset $__range"
+    new = f"group by (org, vault, id) ({now} unless on (id) {past} and on (org) {past})"
+    ever = f"last_over_time({now}[$__range])"
+    gone = f"group by (org, vault, id) ({ever} unless on (id) {now} and on (org) {now})"
+    return f"{new} or 0 * {gone}"
+
+
 def none_is_zero(count: str) -> str:
     """Return a count that is 0, not absent, where there is nothing to count."""
     return f"{count} or vector(0)"

@@ -52,7 +52,7 @@ def shares(held: Holdings) -> list[stat.Panel]:
         figure(part, units.PercentUnit, held.share(part))
         .decimals(1)
         .thresholds(levels(PART_COLORS[part]))
-        .description("Share in the worth of what is chosen.")
+        .description("Share of the worth of the selection.")
         for part in held.parts
     ]
 
@@ -63,7 +63,7 @@ def day_over_day(held: Holdings) -> stat.Panel:
         figure("Day over day, $quote_asset", MONEY, f"sum({held.flows})")
         .decimals(2)
         .thresholds(levels("red", (0, "text")))
-        .description("What came, less what went, at today's prices (API field balance_diff).")
+        .description("Inflow minus outflow, at today's prices (API field balance_diff).")
     )
 
 
@@ -72,7 +72,7 @@ def available_against_the_rest(held: Holdings) -> timeseries.Panel:
     parts = [query(f"sum({expr})", part) for part, expr in held.parts.items()]
     return painted(
         trend("Available against the rest, $quote_asset", MONEY, *parts), PART_COLORS
-    ).description("What is on hold, staked and pledged, at the prices of the time.")
+    ).description("Worth of what is on hold, staked and pledged, at the prices of the time.")
 
 
 def amounts(held: Holdings, each: str) -> list[Column]:

@@ -31,12 +31,14 @@ from deploy.grafana.source.panels import (
     query,
     stacked,
     trend,
+    words,
 )
 from deploy.grafana.source.queries import (
     Holdings,
     age,
     blank,
     change,
+    new_and_gone,
     none_is_zero,
     organizations,
 )
@@ -50,11 +52,12 @@ from deploy.grafana.source.shared import (
     firing_number,
     shares,
 )
-from deploy.grafana.source.tables import Column, decimals, linked, rows, signed
+from deploy.grafana.source.tables import Column, decimals, linked, rows, shown_as, signed
 
 HELD: Final = Holdings('org=~"$org",vault=~"$vault",asset=~"$asset"')
 OWNERS: Final = 'org=~"$org"'
 TARGETS: Final = 'org=~"$org",vault=~"$vault|"'
+ALL_VAULTS: Final = 'kind="vault",org=~"$org"'
 VAULTS: Final = 'kind="vault",org=~"$org",vault=~"$vault"'
 ALERTS: Final = 'org=~"$org|",vault=~"$vault|",asset=~"$asset|"'
 
@@ -85,6 +88,7 @@ def treasury() -> build.Dashboard:
         *_trends(),
         firing_alerts(ALERTS),
         _vaults(),
+        _new_and_gone(),
         _assets(),
     )
 
@@ -95,25 +99,23 @@ def _figures() -> list[stat.Panel]:
         figure("Worth of the organizations, $quote_asset", MONEY, worth)
         .span(5)
         .decimals(2)
-        .description("Totals as Kraken states them: of every vault and asset, chosen or not."),
+        .description("Totals as Kraken states them, of all vaults and assets, selected or not."),
         figure("Change within the time range", units.PercentUnit, change(OWNERS))
         .span(4)
         .decimals(2)
-        .description("Of the worth of the organizations: by prices, and by what came and went."),
+        .description("Change of the worth of the organizations, by prices and by transfers."),
         figure("Worth of the selection, $quote_asset", MONEY, f"sum({HELD.worth})")
         .span(5)
         .decimals(2)
         .description(
-            "Of the chosen vaults and assets. It leaves out what has no price, and vaults whose "
-            "balances are unknown."
+            "Worth of the selected vaults and assets, without those that have no price or whose balances are unknown."
         ),
         day_over_day(HELD).span(4),
         figure("Unknown balances", units.Number, none_is_zero(f"count({blank(TARGETS)})"))
         .span(3)
         .thresholds(levels("green", (1, "red")))
         .description(
-            "Organizations and vaults that were not read yet, or so long ago that their balances "
-            "are withheld."
+            "Organizations and vaults that have not been read yet, or not for so long that their balances are withheld."
         ),
         firing_number(ALERTS).span(3),
     ]
@@ -146,10 +148,12 @@ def _vaults() -> table.Panel:
         for part, expr in HELD.parts.items()
     ]
     flows = f"sum {each} ({HELD.flows})"
+    listed = 'kraken_custody_vault_info{org=~"$org",vault=~"$vault"}'
     return (
         rows(
             "Vaults, worth in $quote_asset",
-            {"org": "Organization", "vault": "Vault"},
+            {"org": "Organization", "vault": "Vault", "name": "Name", "status": "Status"},
+            Column("", units.Number, f"max by (org, vault, name, status) ({listed})"),
             Column("Worth", EXACT, worth, (decimals(2),)),
             *parts,
             Column("Day over day", EXACT, flows, (decimals(2), *signed())),
@@ -163,8 +167,25 @@ def _vaults() -> table.Panel:
         )
         .span(24)
         .sort_by(BY_WORTH)
-        .description("A click on a vault opens it.")
+        .description("Name and status are Kraken's, with discovery. A click on a vault opens it.")
         .override_by_name("Vault", [linked("Open the vault", vault_url("quote_asset"))])
+    )
+
+
+def _new_and_gone() -> table.Panel:
+    change = shown_as(words({0: ("gone", "red"), 1: ("new", "green")}))
+    return (
+        rows(
+            "New and gone vaults",
+            {"org": "Organization", "vault": "Vault", "id": "Id"},
+            Column("Change", units.Number, new_and_gone(ALL_VAULTS), change),
+        )
+        .span(24)
+        .height(7)
+        .no_value("No vault is new or gone.")
+        .description(
+            "Compared with the start of the time range. gone: removed from the configuration or from Kraken's list."
+        )
     )
 
 
@@ -183,5 +204,5 @@ def _assets() -> table.Panel:
         )
         .span(24)
         .sort_by(BY_WORTH)
-        .description("Amounts are in units of the asset, over the chosen vaults.")
+        .description("Amounts are in units of the asset, summed over the selected vaults.")
     )

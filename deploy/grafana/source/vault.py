@@ -4,7 +4,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import stat, table, timeseries
-from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models import common, units
 
 from deploy.grafana.source.frame import (
     EXPORTER,
@@ -24,9 +24,11 @@ from deploy.grafana.source.panels import (
     MONEY,
     PART_COLORS,
     figure,
+    lettered,
     levels,
     limited,
     painted,
+    present,
     query,
     stacked,
     state,
@@ -45,6 +47,7 @@ from deploy.grafana.source.shared import (
 from deploy.grafana.source.tables import Column, decimals, rows
 
 HELD: Final = Holdings('org="$org",vault="$vault",asset=~"$asset"')
+LISTED: Final = 'kraken_custody_vault_info{org="$org",vault="$vault"}'
 TARGET: Final = 'kind="vault",org="$org",vault="$vault"'
 MINIMUM: Final = (
     'max by (org, vault, vault_id, asset) (kraken_custody_vault_min_available_balance{org="$org",'
@@ -85,15 +88,14 @@ def vault() -> build.Dashboard:
 
 def _figures() -> list[stat.Panel]:
     return [
-        figure("Worth, $quote_asset", MONEY, f"sum({HELD.worth})").span(3).decimals(2),
-        *(share.span(3) for share in shares(HELD)),
-        day_over_day(HELD).span(3),
+        figure("Worth, $quote_asset", MONEY, f"sum({HELD.worth})").span(5).decimals(2),
+        day_over_day(HELD).span(5),
         figure("Age", units.Seconds, f"max({age(TARGET)})")
-        .span(3)
+        .span(4)
         .thresholds(levels("green", (120, "orange"), (300, "red")))
         .description(
-            "Since the balances were last read. They are withheld at polling.stale_after, by default "
-            "after 5 minutes or three polls, whichever is longer."
+            "Time since the balances were last read. They are withheld after polling.stale_after: by default 5 minutes "
+            "or three polling intervals, whichever is longer."
         ),
         state(
             figure("State", units.Number, _state()),
@@ -103,11 +105,18 @@ def _figures() -> list[stat.Panel]:
                 2: ("unknown", "red"),
             },
         )
-        .span(3)
+        .span(4)
         .description(
-            "failing: the last poll failed and the last balances are still shown; unknown: they are "
-            "too old, and withheld."
+            "failing: the last poll failed, and the last balances are still shown. unknown: they are too old, and "
+            "withheld."
         ),
+        figure("At Kraken", units.Number, "")
+        .span(6)
+        .no_value("not listed")
+        .targets(lettered([present(f"max by (name, status) ({LISTED})", "{{name}}: {{status}}")]))
+        .text_mode(common.BigValueTextMode.NAME)
+        .description("Name and status of the vault in Kraken's list. Needs discovery."),
+        *(share.span(6).height(3) for share in shares(HELD)),
     ]
 
 
@@ -153,15 +162,13 @@ def _trends() -> list[timeseries.Panel]:
         .span(12)
         .min(0)
         .description(
-            "Of the balance, in units of the asset. The line is the threshold of UnexpectedOutflow, "
-            "which leaves out small holdings."
+            "Part of the balance, in units of the asset. The line is the threshold of UnexpectedOutflow, which ignores "
+            "small holdings."
         ),
         limited(trend("Available over minimum", units.PercentUnit, query(minimum, "{{asset}}")), 1)
         .span(12)
         .min(0)
-        .description(
-            "Where min_available is configured. Below the line AvailableBelowMinimum fires."
-        ),
+        .description("For assets with min_available. Below the line, AvailableBelowMinimum fires."),
         trend(
             "Staked and pledged share",
             units.PercentUnit,
@@ -176,12 +183,10 @@ def _trends() -> list[timeseries.Panel]:
         .span(12)
         .min(0)
         .max(1)
-        .description("Of the balance, in units of the asset: prices do not matter."),
+        .description("Part of the balance, in units of the asset: prices do not matter."),
         trend("Day over day", units.PercentUnit, query(daily, "{{asset}}"))
         .span(12)
-        .description(
-            "Change of the balance against the same time yesterday, in units of the asset."
-        ),
+        .description("Change of the balance since the same time yesterday, in units of the asset."),
     ]
 
 
