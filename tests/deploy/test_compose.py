@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -12,9 +13,12 @@ from exporter import __version__
 from exporter.cli import CONFIG_EXAMPLE
 from tests.deploy import dockerfile
 from tests.deploy.rules import DEPLOY
+from tests.exporting import write
+from tests.processes import run
 from tests.programs import program
 
 COMPOSE = DEPLOY / "compose"
+PAIR = ("first", "second")
 ADDRESSES = {
     "127.0.0.1:9093": "alertmanager:9093",
     "127.0.0.1:10063": "kraken-custody-exporter:10063",
@@ -30,7 +34,7 @@ def load(path: Path) -> Any:
 PROJECT: dict[str, Any] = load(COMPOSE / "compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
 MOUNTS = [
-    (name, *volume.split(":"))
+    (name, *re.sub(r"\$\{\w+-(.+)\}", r"\1", volume).split(":"))
     for name, service in SERVICES.items()
     for volume in service.get("volumes", ())
 ]
@@ -67,11 +71,12 @@ def test_the_schema_would_tell_a_key_that_it_does_not_know(
     assert "readonly" in check_schema(wrong, capsys)
 
 
-def test_one_variable_decides_between_the_demo_and_real_balances() -> None:
+def test_one_variable_decides_between_the_demo_real_balances_and_a_pair() -> None:
     profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
     assert {name: names for name, names in profiles.items() if names} == {
         "demo": ["demo"],
         "real": ["real"],
+        **{name: ["pair"] for name in (*PAIR, "valkey")},
     }
     assert (COMPOSE / ".env").read_text("utf-8") == "COMPOSE_PROFILES=demo\n"
     different = {"profiles", "command", "configs", "secrets"}
@@ -92,8 +97,8 @@ def test_every_service_is_locked_in(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_port_is_for_this_machine_only(name: str) -> None:
-    for port in SERVICES[name]["ports"]:
-        assert re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port)
+    for port in SERVICES[name].get("ports", ()):
+        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -102,7 +107,7 @@ def test_every_image_has_an_exact_version(name: str) -> None:
 
 
 def test_the_exporter_is_built_from_this_repository_in_its_version() -> None:
-    for name in ("demo", "real"):
+    for name in ("demo", "real", *PAIR):
         assert (COMPOSE / SERVICES[name]["build"]["context"]).resolve() == dockerfile.REPOSITORY
         for argument in SERVICES[name]["build"]["args"]:
             assert any(line.startswith(f"ARG {argument}=") for line in dockerfile.LINES)
@@ -160,11 +165,54 @@ def test_a_copy_differs_in_addresses_only(copy: str, original: str) -> None:
     assert expected != load(DEPLOY / original)
 
 
+def test_a_pair_is_two_exporters_that_nobody_but_they_can_reach_the_valkey_of() -> None:
+    first, second = (dict(SERVICES[name]) for name in PAIR)
+    assert first.pop("ports") != second.pop("ports")
+    assert first == second
+    different = {"profiles", "networks", "ports"}
+    real = {key: value for key, value in SERVICES["real"].items() if key not in different}
+    assert real.items() <= first.items()
+    (network,) = SERVICES["valkey"]["networks"]
+    assert PROJECT["networks"] == {network: {"internal": True}}
+    assert "ports" not in SERVICES["valkey"]
+    assert [name for name, it in SERVICES.items() if network in it.get("networks", ())] == [
+        *PAIR,
+        "valkey",
+    ]
+
+
+def test_the_readme_has_the_lease_of_the_pair(tmp_path: Path) -> None:
+    readme = (COMPOSE / "README.md").read_text("utf-8")
+    (lease,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    document = load(CONFIG_EXAMPLE) | yaml.safe_load(lease)
+    document["credentials"] = {
+        "treasury": {"api_key_env": "SIMULATOR_KEY", "api_secret_env": "SIMULATOR_SECRET"}
+    }
+    write(tmp_path, document)
+    checked = run("--config.check", directory=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    host, port = urlsplit(document["lease"]["redis"]["url"]).netloc.split(":")
+    assert (host in SERVICES, port) == (True, "6379")
+
+
+def test_prometheus_scrapes_each_of_a_pair_and_is_otherwise_the_same() -> None:
+    both = load(COMPOSE / "prometheus-pair.yml")
+    (job,) = both["scrape_configs"]
+    assert job.pop("static_configs") == [{"targets": [f"{name}:10063" for name in PAIR]}]
+    one = load(COMPOSE / "prometheus.yml")
+    del one["scrape_configs"][0]["static_configs"]
+    assert both == one
+    readme = (COMPOSE / "README.md").read_text("utf-8")
+    assert "`PROMETHEUS_CONFIG=prometheus-pair.yml`" in readme
+
+
 def test_every_address_is_that_of_a_service() -> None:
     names = set(SERVICES)
     for service in SERVICES.values():
-        names |= set(service.get("networks", {}).get("default", {}).get("aliases", ()))
-    ports = {port.split(":")[2] for service in SERVICES.values() for port in service["ports"]}
+        networks = service.get("networks")
+        if isinstance(networks, dict):
+            names |= set(networks["default"]["aliases"])
+    ports = {port.split(":")[2] for it in SERVICES.values() for port in it.get("ports", ())}
     for address in ADDRESSES.values():
         name, port = address.split(":")
         assert name in names
