@@ -1,1 +1,1 @@
-"""Several processes, one of which polls: a lease, and the engines that keep its record."""
+"""Leader election among several processes: a lease, and the engines that store its record."""

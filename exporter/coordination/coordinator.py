@@ -1,4 +1,4 @@
-"""Whether this process polls: always, or while it holds a lease. A reload may change which."""
+"""Whether this process polls: always, or while it holds a lease, as configured."""
 
 import asyncio
 import contextlib
@@ -16,11 +16,13 @@ from exporter.coordination.redis import RedisEngine, Server
 
 @dataclass(frozen=True, slots=True)
 class LeaseView:
-    """How the lease is, for people.
+    """The state of the lease, for people.
 
-    me: this process. holder: who polls, "" where nobody is known to. since: when it took the lease, in Unix seconds of
-    its own clock, None without a holder. standby: another process that waits, "" where none is known to.
-    problem: why the record cannot be read or written, "" where it can.
+    me: this process.
+    holder: the process that polls, "" if unknown or none.
+    since: when it took the lease, in Unix seconds of its own clock, None without a holder.
+    standby: another process that waits, "" if unknown or none.
+    problem: why the record cannot be read or written, "" if it can.
     """
 
     name: str
@@ -35,7 +37,7 @@ class LeaseView:
 def engine_of(
     settings: LeaseSettings, environ: Mapping[str, str], wall: Callable[[], float]
 ) -> Engine:
-    """Return the engine that `settings` name, which asks nothing yet. Raises EngineError where there can be none."""
+    """Return the engine for `settings`, not connected yet. Raises EngineError if it cannot be built."""
     if settings.kind == "kubernetes":
         return KubernetesEngine(settings.name, Cluster.around(environ), wall)
     redis = settings.redis
@@ -45,9 +47,9 @@ def engine_of(
 
 
 class Coordinator:
-    """Holds the lease or waits for it where there is one; without one this process is always active.
+    """Holds the lease or waits for it, if one is configured; otherwise this process is always active.
 
-    me: unique among all processes that ever ran.
+    me: unique among all processes, past and present.
     """
 
     def __init__(self, me: str, surroundings: Surroundings) -> None:
@@ -62,15 +64,15 @@ class Coordinator:
     def prepare(
         self, settings: LeaseSettings | None, make: Callable[[LeaseSettings], Engine]
     ) -> Engine | None:
-        """Return the engine that `change` needs for these settings, as far as it needs one. Raises what `make` does."""
+        """Return the engine that `change` needs for these settings, if any. Raises what `make` raises."""
         if settings is None or _record_of(settings) == _record_of(self._settings):
             return None
         return make(settings)
 
     def change(self, settings: LeaseSettings | None, timeout: float, engine: Engine | None) -> None:
-        """Go on with another lease, or none; what is kept until now is given up unless its record is the same.
+        """Change to another lease, or none; the old one is released unless its record is the same.
 
-        timeout: seconds after which any request has ended. engine: as `prepare` has returned it.
+        timeout: maximum seconds of a request. engine: as returned by `prepare`.
         """
         if settings is None or engine is not None:
             self._retire()
@@ -92,17 +94,17 @@ class Coordinator:
 
     @property
     def tenure(self) -> object:
-        """Return what is another for each time that this process begins to poll, None where it does not."""
+        """Return a value that is new each time this process starts to poll, None while it does not."""
         if not self.is_active:
             return None
         return self._keeper, self._keeper.lease.acquisitions if self._keeper is not None else 0
 
     def may_send(self) -> bool:
-        """Whether a request may go now."""
+        """Whether a request may be sent now."""
         return self._keeper is None or self._keeper.lease.may_send(self._around.boottime())
 
     def exchanged(self, *, is_answered: bool) -> None:
-        """Note that a request to the API has ended."""
+        """Record that a request to the API has ended."""
         if self._keeper is None:
             return
         if is_answered:
@@ -111,24 +113,24 @@ class Coordinator:
             self._keeper.lease.unanswered(self._around.boottime())
 
     def nonce_refused(self) -> None:
-        """Send nothing until the record was read again: who has it may be another by now."""
+        """Send nothing until the record is read again: another process may hold the lease by now."""
         if self._keeper is not None:
             self._keeper.lease.doubt(self._around.boottime())
             self._keeper.look_again()
 
     def trouble(self) -> str | None:
-        """Return why no progress is made, None where it is."""
+        """Return why the lease makes no progress, None if it does."""
         return self._keeper.trouble() if self._keeper is not None else None
 
     def view(self) -> LeaseView | None:
-        """Return how the lease is, None without one."""
+        """Return the state of the lease, None without one."""
         keeper = self._keeper
         if keeper is None:
             return None
         found = keeper.lease.found
         record = found.record if found else None
         is_active = self.is_active
-        # A record of this process's own may have ended, and one that was given up has no holder.
+        # This process's own record may have expired, and a released one has no holder.
         is_held = record is not None and (is_active or record.holder not in ("", self._me))
         return LeaseView(
             name=keeper.name,
@@ -142,7 +144,7 @@ class Coordinator:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the lease, or wait for it, while the block runs; give it up then."""
+        """Hold the lease, or wait for it, while the block runs; then release it."""
         self._is_running = True
         self._begin()
         try:
@@ -152,11 +154,10 @@ class Coordinator:
 
     @asynccontextmanager
     async def holding(self) -> AsyncIterator[None]:
-        """Hold the lease while the block runs, for whoever polls once. Raises LeaseHeldError where somebody else does.
+        """Hold the lease while the block runs, for a single round. Raises LeaseHeldError if another process holds it.
 
-        It takes as long as a renewal to see that another holder lives, and a whole duration to see that none does.
-        Where the lease is lost, the block ends within a second: it would wait until the lease is free, which may be
-        never.
+        It takes one renewal to see that another holder is alive, and a whole duration to see that there is none. If the
+        lease is lost, the block ends within a second, rather than wait until the lease is free, which may be never.
         """
         keeper = self._keeper
         if keeper is None:
@@ -183,7 +184,7 @@ class Coordinator:
                 raise LeaseHeldError(lost) from None
 
     async def _end_with_lease(self, limit: asyncio.Timeout) -> None:
-        """Let `limit` expire once the lease was lost."""
+        """Let `limit` expire once the lease is lost."""
         tenure = self.tenure
         while self.tenure == tenure:  # noqa: ASYNC110 - time alone may end it
             await asyncio.sleep(STANDBY_SECONDS)
@@ -214,7 +215,7 @@ class Coordinator:
 
 
 async def _give_up(keeper: Keeper, keeping: asyncio.Task[None] | None) -> None:
-    """Give up what `keeper` keeps once every request has ended: its successor may send at once."""
+    """Release the lease of `keeper` once every request has ended, as its successor may send at once."""
     try:
         if keeping is not None:
             keeping.cancel()

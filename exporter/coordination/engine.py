@@ -1,20 +1,22 @@
-"""The record of a lease, and what an engine that keeps it must do: read, and compare-and-set. Neither has an expiry."""
+"""The record of a lease and the protocol of engines that store it: read and compare-and-set, without expiry."""
 
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 LONGEST_MESSAGE: Final = 200
-"""Of the words of an engine that are repeated."""
+"""Maximum length of an engine's message that is quoted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the processes of one lease tell each other.
+    """What the processes that share a lease tell each other.
 
-    holder: who polls; empty where nobody does, as the last holder has given it up. renewals: grows with each write of a
-    holder, so that others see that it lives. ceiling: no nonce above it was signed, in nanoseconds. duration: seconds
-    for which a renewal holds. acquired: when the holder took it, in Unix seconds of its own clock: for people only.
-    standby: who waits; a standby writes it where it is missing, and each renewal takes it off.
+    holder: the process that polls; empty after the last holder released the lease.
+    renewals: grows with each write of a holder, so that others see that it is alive.
+    ceiling: no nonce above it was signed, in nanoseconds.
+    duration: seconds that a renewal lasts.
+    acquired: when the holder took it, in Unix seconds of its own clock; for people only.
+    standby: a process that waits; a standby writes its name if it is missing, and each renewal removes it.
     """
 
     holder: str
@@ -27,10 +29,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an engine has. It is what a compare-and-set compares with.
+    """What an engine stores, which compare-and-set compares with.
 
-    record: None where there is none. version: the engine's own, None where there is nothing to compare with. epoch:
-    which run of the engine it is, where a restart may bring back a record that is older than the last.
+    record: None if there is none.
+    version: the engine's own, None if there is nothing to compare with.
+    epoch: identifies a run of the engine, if a restart may bring back an older record.
     """
 
     record: Record | None
@@ -39,27 +42,27 @@ class Found:
 
 
 class EngineError(Exception):
-    """An engine did not do what it was asked for, or did not say so: what is wrong and what to do, without secrets."""
+    """An engine failed or did not confirm a request; the message says what is wrong and what to do, without secrets."""
 
 
 def printable(told: str) -> str:
-    """Return what an engine told, in one line."""
+    """Return an engine's message in one line."""
     return "".join(it if it.isprintable() else " " for it in told)
 
 
 def without(secret: str, told: str) -> str:
-    """Return what an engine told, which may repeat what it was told itself, without this secret."""
+    """Return an engine's message, which may quote its request, without this secret."""
     return told.replace(secret, "<secret>") if secret else told
 
 
 class Engine(Protocol):
-    """Where the record is kept."""
+    """A store of the record."""
 
     async def read(self) -> Found:
-        """Return what there is. Raises EngineError."""
+        """Return what is stored. Raises EngineError."""
 
     async def swap(self, found: Found, record: Record) -> bool:
-        """Write `record` if what is there is still what was `found`; return whether it was. Raises EngineError."""
+        """Write `record` if what is stored is still `found`; return whether it was. Raises EngineError."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,4 +1,4 @@
-"""Keeps the lease, or waits for it: asks the engine when it is time, and tells what changes."""
+"""Holds the lease or waits for it: reads and writes its record in the engine, and logs changes."""
 
 import asyncio
 import contextlib
@@ -13,21 +13,21 @@ from exporter.logs import get_logger
 log = get_logger()
 
 RELEASE_SECONDS: Final = 2.0
-"""For giving up the lease when the process stops, which has to have ended after 5 s."""
+"""Maximum time to release the lease at the end of the process, which must end within 5 s."""
 CONFLICTS: Final = 3
-"""Times in a row that a holder and its standbys may write at the same moment before each waits for its next look."""
+"""Write conflicts in a row between a holder and its standbys before each waits for its next turn."""
 STUCK_AFTER_SECONDS: Final = 30.0
 RESTART_SECONDS: Final = 1.0
 LARGEST_LEAD_SECONDS: Final = 366 * 86_400
-"""Of the nonce ceiling over this machine's clock; clocks that are used are hours apart at the most."""
+"""Maximum lead of the nonce ceiling over this machine's clock; real clocks are hours apart at most."""
 
 
 class LeaseHeldError(Exception):
-    """Somebody else holds the lease, or nobody can tell: the message says who or why, and what to do."""
+    """Another process holds the lease, or that cannot be told; the message says which or why, and what to do."""
 
 
 class NonceBounds(Protocol):
-    """Between which nonces those of this process have to be (above, up_to), and the highest used; in nanoseconds."""
+    """The range of this process's nonces (above, up_to) and the highest used, in nanoseconds."""
 
     above: int
     up_to: int | None
@@ -36,10 +36,12 @@ class NonceBounds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a keeper takes from outside.
+    """The environment of a keeper.
 
-    boottime: seconds that count the machine's sleep too. wall: Unix seconds. nonces: the bounds that it sets. changed:
-    called when the record was read or written, and when the lease has ended.
+    boottime: returns seconds that continue while the machine sleeps.
+    wall: returns Unix seconds.
+    nonces: the bounds that the keeper sets.
+    changed: called when the record was read or written, and when the lease has ended.
     """
 
     boottime: Callable[[], float]
@@ -49,9 +51,9 @@ class Surroundings:
 
 
 class Keeper:
-    """Keeps the lease called `name` in `engine`.
+    """Holds the lease `name` in `engine`, or waits for it.
 
-    problem: why the engine could not be asked the last time, "" where it could.
+    problem: why the last access to the engine failed, "" if it did not.
     """
 
     def __init__(self, name: str, lease: Lease, engine: Engine, surroundings: Surroundings) -> None:
@@ -67,7 +69,7 @@ class Keeper:
         self._told = ""
 
     async def run(self) -> None:
-        """Keep the lease until cancelled. Whatever goes wrong in here is logged, and it goes on."""
+        """Hold the lease until cancelled. Unexpected exceptions are logged, and it continues."""
         while True:
             try:
                 await self._keep()
@@ -78,7 +80,7 @@ class Keeper:
     async def wait(self) -> None:
         """Return once this process holds the lease.
 
-        Raises LeaseHeldError where somebody else does, or where the engine cannot be asked for a whole `duration`.
+        Raises LeaseHeldError if another process holds it, or if the engine fails for a whole `duration`.
         """
         began = self._around.boottime()
         while not self.lease.holds(self._around.boottime()):
@@ -94,11 +96,11 @@ class Keeper:
             await self._sleep()
 
     def look_again(self) -> None:
-        """Read the record at once."""
+        """Read the record again at once."""
         self._look.set()
 
     def tell(self) -> None:
-        """Log whether the lease was taken or has ended since this was last asked."""
+        """Log whether the lease was taken or has ended since the last call."""
         is_held, lease = self.lease.holds(self._around.boottime()), self.lease
         if is_held == self._was_held:
             return
@@ -113,7 +115,7 @@ class Keeper:
         lease.loss = ""
 
     def trouble(self) -> str | None:
-        """Return why no progress is made, None where it is, whatever the engine answers."""
+        """Return why the keeper is stuck, None if it is not, whatever the engine answers."""
         if self._turned_at is None:
             return None
         silence = self._around.boottime() - self._turned_at
@@ -122,10 +124,10 @@ class Keeper:
         return None
 
     async def release(self) -> None:
-        """Give up the lease, if it is this process's, so that somebody else need not wait for its end."""
+        """Release the lease, if this process holds it, so that another need not wait for its end."""
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                # A standby may put its mark on the record in between.
+                # A standby may write its name into the record in between.
                 while not await self._released():
                     pass
         except (EngineError, TimeoutError) as error:
@@ -135,7 +137,7 @@ class Keeper:
         self.tell()
 
     async def _released(self) -> bool:
-        """Read the record and give it up; return whether it is no longer this process's."""
+        """Read the record and release it; return whether it is no longer this process's."""
         found = await self._engine.read()
         record = self.lease.release(found)
         if record is None:
@@ -167,7 +169,7 @@ class Keeper:
                 await self._look.wait()
 
     async def _turn(self) -> None:
-        """Read the record, and write what is to be written."""
+        """Read the record, and write it if needed."""
         self._turned_at = self._around.boottime()
         limit = max(1.0, self.lease.terms.duration / RENEWALS)
         try:
@@ -182,14 +184,14 @@ class Keeper:
         self.tell()
 
     async def _settled(self) -> bool:
-        """Read and write once; return whether that is that, as nobody else has written in between."""
+        """Read and write once; return whether no other process has written in between."""
         around, lease = self._around, self.lease
         found = await self._engine.read()
         _check(found, around.wall())
         record = lease.decide(found, around.boottime(), around.wall(), around.nonces.highest)
         if record is None:
             return True
-        # A renewal that took long to arrive must not seem younger than it is.
+        # A renewal counts from when it was sent, however long it took to arrive.
         sent_at = around.boottime()
         if not await self._engine.swap(found, record):
             return False
@@ -198,7 +200,7 @@ class Keeper:
         return True
 
     def _failed(self, problem: str) -> None:
-        # Once an outage, however often its words change.
+        # Logged once an outage, even if its message changes.
         if self._unreachable_since is None:
             self._unreachable_since = self._around.boottime()
             log.warning("lease_unreachable", lease=self.name, problem=problem)
@@ -217,7 +219,7 @@ class Keeper:
 
 
 def _check(found: Found, wall: float) -> None:
-    """Refuse a record that would use up the nonces of a key for good: the API never accepts smaller ones again."""
+    """Refuse a record that would use up a key's nonces for good: the API never accepts smaller ones again."""
     if found.record is not None and found.record.ceiling > int((wall + LARGEST_LEAD_SECONDS) * 1e9):
         raise EngineError(
             "its nonce ceiling is more than a year ahead of this machine's clock: correct the clock, or, if it is the "

@@ -1,7 +1,7 @@
-"""A lease as a `coordination.k8s.io/v1` Lease, kept by the API server of the cluster that this pod runs in.
+"""A lease as a `coordination.k8s.io/v1` Lease, stored by the API server of this pod's cluster.
 
-Spoken over HTTP with the pod's service account, without a client library: those at hand decide by the wall clock who
-holds a lease. `resourceVersion` is what a compare-and-set compares (Kubernetes API concepts, "Resource versions").
+Uses HTTP with the pod's service account rather than a client library: existing ones decide by the wall clock who holds
+a lease. Compare-and-set compares `resourceVersion` (Kubernetes API concepts, "Resource versions").
 https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/
 """
 
@@ -30,22 +30,22 @@ from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.secret_text import secret_text
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod has its service account."""
+"""The directory of a pod's service account."""
 ANNOTATIONS: Final = "kraken-custody-exporter/"
 RENEWALS: Final = f"{ANNOTATIONS}renewals"
 CEILING: Final = f"{ANNOTATIONS}nonce-ceiling"
 STANDBY: Final = f"{ANNOTATIONS}standby"
 TIMEOUT_SECONDS: Final = 60.0
-"""For each step of a request. Whoever asks has a shorter limit of its own."""
+"""For each step of a request; callers have a shorter limit for the whole."""
 
 JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """How the API server is reached.
+    """The address and credentials of the API server.
 
-    url: of the API server. service_account: a directory with the files `token`, `ca.crt` and `namespace`.
+    service_account: a directory with the files `token`, `ca.crt` and `namespace`.
     """
 
     url: str
@@ -53,7 +53,7 @@ class Cluster:
 
     @classmethod
     def around(cls, environ: Mapping[str, str]) -> Self:
-        """Return the cluster that this pod runs in. Raises EngineError where this is not a pod."""
+        """Return this pod's cluster. Raises EngineError outside of a pod."""
         host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
         if not host or not port:
             raise EngineError(
@@ -64,7 +64,7 @@ class Cluster:
 
 
 class KubernetesEngine:
-    """Keeps the record in the Lease called `name`. wall: Unix seconds, which are told to people who read the Lease."""
+    """Stores the record in the Lease `name`. wall: returns Unix seconds, shown to people who read the Lease."""
 
     def __init__(self, name: str, cluster: Cluster, wall: Callable[[], float]) -> None:
         self._name = name
@@ -74,18 +74,18 @@ class KubernetesEngine:
         self._namespace = ""
 
     async def read(self) -> Found:
-        """Return what there is. Raises EngineError."""
+        """Return what is stored. Raises EngineError."""
         answer = await self._ask("GET")
-        # Whatever else answers at that address is not the API server, and its 404 says nothing.
+        # If something else answers at that address, its 404 says nothing.
         document = _document(answer)
         return Found(None) if answer.status_code == 404 else _found(self._name, document)
 
     async def swap(self, found: Found, record: Record) -> bool:
-        """Write `record` if the Lease is still what was `found`; return whether it was. Raises EngineError."""
+        """Write `record` if the Lease is still `found`; return whether it was. Raises EngineError."""
         before = found.version if isinstance(found.version, dict) else None
         lease = _lease(self._name, before, record, self._wall())
         answer = await self._ask("PUT" if before else "POST", lease)
-        # 404: it was deleted meanwhile, or the namespace is not there, which the next read tells.
+        # 404: it was deleted, or the namespace does not exist, which the next read tells.
         return answer.status_code not in (404, 409)
 
     async def close(self) -> None:
@@ -95,7 +95,7 @@ class KubernetesEngine:
             await http.aclose()
 
     async def _ask(self, method: str, lease: JsonObject | None = None) -> httpx.Response:
-        """Send one request; return an answer that says what became of it. Raises EngineError."""
+        """Send one request; return its answer. Raises EngineError."""
         try:
             token = await asyncio.to_thread(self._token)
             http = await self._client()
@@ -107,7 +107,7 @@ class KubernetesEngine:
                 headers={"authorization": f"Bearer {token}"},
             )
         except (httpx.HTTPError, OSError) as error:
-            # The CA may be another by now, and a connection may hang.
+            # The CA may have been replaced, or the connection may hang.
             await self.close()
             raise EngineError(f"the API server at {self._cluster.url}: {_words(error)}") from None
         except BaseException:
@@ -121,7 +121,7 @@ class KubernetesEngine:
     async def _client(self) -> httpx.AsyncClient:
         if self._http is None:
             tls, self._namespace = await asyncio.to_thread(self._read_files)
-            # A proxy from the environment is for the way out of the cluster.
+            # The environment's proxy is for connections out of the cluster.
             self._http = httpx.AsyncClient(
                 base_url=self._cluster.url, verify=tls, trust_env=False, timeout=TIMEOUT_SECONDS
             )
@@ -142,7 +142,7 @@ class KubernetesEngine:
 
 def _text(file: Path) -> str:
     try:
-        # What no header can carry would be repeated in an error.
+        # Otherwise an error would quote what no header can carry.
         return header_text(secret_text(file, {}))
     except ProblemError as problem:
         raise EngineError(f"{file}: {problem}") from None
@@ -161,14 +161,14 @@ def _document(answer: httpx.Response) -> JsonObject:
 
 
 def _message(answer: httpx.Response) -> str:
-    """Return what a Status says, "" where the answer is none."""
+    """Return the message of a Status, "" if the answer is not one."""
     with contextlib.suppress(ValueError, AttributeError):
         return printable(str(answer.json().get("message", "")))
     return ""
 
 
 def _refusal(status: int, told: str, method: str, name: str, namespace: str) -> str:
-    """Return what the API server said, and what to do about it."""
+    """Return the API server's message, and what to do about it."""
     problem = f"the API server answered {status}" + (f": {told}" if told else "")
     if status != 403:
         return problem
@@ -182,7 +182,7 @@ def _found(name: str, lease: JsonObject) -> Found:
     annotations = lease.get("metadata", {}).get("annotations") or {}
     holder = spec.get("holderIdentity") or ""
     if RENEWALS not in annotations and not holder:
-        # Made beforehand, so that no right to create one is needed.
+        # Created in advance by an operator, so that this process needs no permission to create it.
         return Found(None, lease)
     try:
         record = Record(
@@ -201,7 +201,7 @@ def _found(name: str, lease: JsonObject) -> Found:
 
 
 def _lease(name: str, before: JsonObject | None, record: Record, wall: float) -> JsonObject:
-    """Return the Lease that says `record` at the moment `wall`; what else `before` has stays."""
+    """Return the Lease with `record` at `wall` (Unix seconds); everything else in `before` stays."""
     lease = copy.deepcopy(before or {"metadata": {"name": name}})
     lease |= {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
     spec = lease.get("spec") or {}
@@ -210,7 +210,7 @@ def _lease(name: str, before: JsonObject | None, record: Record, wall: float) ->
     annotations[STANDBY] = record.standby
     lease["metadata"]["annotations"] = annotations
     if not record.standby:
-        # `renewTime` is of the last renewal, not of a standby's mark; nobody here decides by it.
+        # `renewTime` is that of the last renewal, not of a standby's write; nothing here depends on it.
         spec["renewTime"] = _micro_time(wall)
     if record.holder and record.holder != (spec.get("holderIdentity") or ""):
         spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1

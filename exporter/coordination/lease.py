@@ -1,17 +1,16 @@
-"""The lease: who of several processes polls, as arithmetic over records that were read and a given `now`.
+"""The lease: which of several processes polls, as arithmetic over the records read and a given `now`.
 
-`now` is of a clock that counts the machine's sleep too (`clocks.boottime`). Clocks of two machines are never compared:
-each counts only seconds between two looks at its own.
+`now` is of a clock that continues while the machine sleeps (`clocks.boottime`). Clocks of two machines are never
+compared: each process only measures seconds on its own.
 
-*Holder.* A renewal counts from the moment before it was sent. Others see it later than that, and wait longer. A request
-is sent only while its timeout ends before the lease does, so that it has ended when a successor begins.
+*Holder.* A renewal counts from the moment before it was sent. Others see it later, so they wait longer. A request is
+sent only if its timeout ends before the lease does, so that it has ended when a successor begins.
 
-*Standby.* It takes over what has not changed for `duration`, which the record says: the holder that wrote it counts on
-that. What was given up it takes at once. Where there is no record at all somebody may hold the lease all the same, so
-it waits as long.
+*Standby.* It takes over a record that has not changed for the `duration` in it, which its holder relies on. It takes a
+released lease at once. If there is no record, another process may still hold the lease, so it waits as long.
 
 *Nonces.* The holder signs none above the record's ceiling, and a successor begins above it. Every writer keeps the
-highest that it has ever seen.
+highest ceiling that it has ever seen.
 """
 
 import math
@@ -21,37 +20,40 @@ from typing import Final
 from exporter.coordination.engine import Found, Record
 
 STANDBY_SECONDS: Final = 1.0
-"""Between two looks of a standby, and of a holder that could not renew."""
+"""Between two reads of a standby, or of a holder that could not renew."""
 RENEWALS: Final = 5
-"""How many times a holder renews in one `duration`."""
+"""Renewals of a holder in one `duration`."""
 DRIFT: Final = 0.001
-"""How much faster one machine's seconds may pass than another's; NTP corrects a clock by 500 ppm at the most."""
+"""Maximum relative drift between two machines' clocks; NTP corrects a clock by at most 500 ppm."""
 SILENT_DURATIONS: Final = 3
-"""How many durations without an answer from the API make a holder give up the lease where somebody waits for it."""
+"""Durations without a response of the API after which a holder releases the lease, if a standby waits."""
 BETWEEN_GIVING_UP_SECONDS: Final = 600.0
 GIVEN_UP: Final = "given up"
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is agreed on. duration: seconds for which a renewal holds. timeout: seconds after which a request ended."""
+    """The configured terms. duration: seconds that a renewal lasts. timeout: maximum seconds of a request."""
 
     duration: float
     timeout: float
 
     @property
     def nonces(self) -> int:
-        """How far the ceiling is above what is in use, in nanoseconds."""
+        """Distance of the ceiling from the nonces in use, in nanoseconds."""
         return int(2e9 * self.duration)
 
 
 class Lease:
-    """What one process knows of the lease. terms: may change at any time.
+    """The lease as one process knows it. terms: may change at any time.
 
-    me: unique among all processes that ever ran, so that a record with this name was written by this process. found:
-    what was read or written last. above: nonces of this process must be above it; up_to: none may be above it; both in
-    nanoseconds. standby: who was waiting at the last look. rival: another holder's record, once it was seen to live.
-    loss: why the lease was lost last. acquisitions: how many times it was taken.
+    me: unique among all processes, past and present, so that a record with this name is this process's.
+    found: what was last read or written.
+    above, up_to: this process's nonces must be above the one and not above the other, in nanoseconds.
+    standby: the process that was waiting at the last read.
+    rival: another holder's record, once it was seen to be alive.
+    loss: why the lease was last lost.
+    acquisitions: number of times it was taken.
     """
 
     def __init__(self, me: str, terms: Terms) -> None:
@@ -68,7 +70,7 @@ class Lease:
         self._acquired = 0.0
         self._ends = -math.inf
         self._renew_at = -math.inf
-        # Since when what there is has not changed, and whether it may be older than what was there before.
+        # Since when the record has not changed, and whether it may be older than a previous one.
         self._unchanged_since = math.inf
         self._is_wary = False
         self._doubted_at = -math.inf
@@ -77,31 +79,31 @@ class Lease:
         self._gave_up_at = -math.inf
 
     def holds(self, now: float) -> bool:
-        """Whether nobody else may send."""
+        """Whether this process holds the lease, so that no other may send."""
         return now < self._ends
 
     def may_send(self, now: float) -> bool:
-        """Whether a request may go now; it must have ended after `timeout`."""
+        """Whether a request may be sent now; it must end within `timeout`."""
         is_certain = self._doubted_at == -math.inf and self._gives_up_at == math.inf
         return is_certain and now < self._ends - self.terms.timeout
 
     def next_turn(self, now: float) -> float:
-        """Return when the record should be read again, whatever came of the last time."""
+        """Return when to read the record again, whatever the last outcome."""
         if not self.holds(now) or self._doubted_at > -math.inf:
             return now + STANDBY_SECONDS
         soon = self._renew_at if self._renew_at > now else now + STANDBY_SECONDS
         return min(soon, self._ends, max(self._gives_up_at, now))
 
     def decide(self, found: Found, now: float, wall: float, nonce: int) -> Record | None:
-        """Return what is to be written in the place of what was `found`, None where nothing is.
+        """Return the record to write in place of `found`, None if there is nothing to write.
 
-        wall: Unix seconds. nonce: the highest that this process has used, in nanoseconds.
+        wall: Unix seconds. nonce: the highest used by this process, in nanoseconds.
         """
         record = found.record
         self._observe(found, now)
         self.standby = record.standby if record is not None else ""
         if self._is_mine(record, now):
-            # The successor begins at once, so the last request has to have ended.
+            # The successor begins at once, so the last request must have ended.
             if self._may_give_up(record, now):
                 return self._given_up()
             return self._held(max(nonce, self.above), wall, since=self._acquired or wall)
@@ -120,13 +122,13 @@ class Lease:
         return None
 
     def wrote(self, found: Found, now: float, sent_at: float) -> None:
-        """Note that what `decide` returned was written, between `sent_at` and `now`. found: with it as its record."""
+        """Record that what `decide` returned was written between `sent_at` and `now`. found: contains it."""
         record = found.record
         assert record is not None  # noqa: S101 - nothing else is ever written
         was_held, before = self.holds(now), self._ceiling
         self._observe(found, now)
         if record.standby:
-            # A mark alone: whose name the record has may be a matter of the past.
+            # Only a standby's name was written; the holder in the record may be gone.
             return
         if record.holder:
             if not was_held:
@@ -142,7 +144,7 @@ class Lease:
             self.released(now)
 
     def released(self, now: float) -> None:
-        """Note that this process holds the lease no longer, of its own will."""
+        """Record that this process released the lease."""
         if self._gives_up_at < math.inf:
             self.loss = "given up: the API does not answer here, and a standby waits"
             self._gave_up_at = now
@@ -150,11 +152,11 @@ class Lease:
             self.loss = GIVEN_UP
         self._ends = -math.inf
         self._gives_up_at = self._silent_since = math.inf
-        # Whoever waits is to have it.
+        # A waiting process goes first.
         self._is_wary = True
 
     def release(self, found: Found) -> Record | None:
-        """Return what gives up the lease, None where what was `found` is not this process's."""
+        """Return the record that releases the lease, None if `found` is not this process's."""
         record = found.record
         if record is None or record.holder != self.me:
             return None
@@ -162,15 +164,15 @@ class Lease:
         return self._given_up()
 
     def doubt(self, now: float) -> None:
-        """Send nothing until the record was read again: the API has seen a larger nonce."""
+        """Send nothing until the record is read again: the API has seen a larger nonce."""
         self._doubted_at = now
 
     def answered(self) -> None:
-        """Note that the API has answered a request."""
+        """Record a response of the API."""
         self._silent_since = self._gives_up_at = math.inf
 
     def unanswered(self, now: float) -> None:
-        """Note that a request had no answer."""
+        """Record a request without a response."""
         self._silent_since = min(self._silent_since, now)
 
     def _observe(self, found: Found, now: float) -> None:
@@ -187,10 +189,10 @@ class Lease:
             self.rival = record
 
     def _is_mine(self, record: Record | None, now: float) -> bool:
-        """Whether nobody else has taken the lease since this process had it."""
+        """Whether no other process has taken the lease since this one had it."""
         if record is None:
             return self.holds(now)
-        # The last to write was this process, unless the engine has lost what was written since.
+        # This process was the last to write, unless the engine has lost later writes.
         return record.holder == self.me and (self.holds(now) or not self._is_wary)
 
     def _may_take(self, record: Record | None, now: float) -> bool:
@@ -207,7 +209,7 @@ class Lease:
         return now >= self._gives_up_at
 
     def _held(self, used: int, wall: float, *, since: float) -> Record:
-        """Return the record that says that this process holds the lease. used: no nonce above it was."""
+        """Return the record of this process as the holder. used: the highest nonce that may have been used."""
         ceiling = max(used, int(wall * 1e9)) + self.terms.nonces
         return replace(
             self._given_up(), holder=self.me, ceiling=max(self._ceiling, ceiling), acquired=since
@@ -224,6 +226,6 @@ class Lease:
 
 
 def _sign_of_life(found: Found) -> tuple[object, ...]:
-    """Return what changes where a holder lives: a standby's mark is none."""
+    """Return what changes if a holder is alive, which a standby's name does not show."""
     record = found.record
     return (found.epoch, *((record.holder, record.renewals) if record else ()))

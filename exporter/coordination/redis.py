@@ -1,7 +1,7 @@
-"""A lease as a key of Redis or Valkey, its record as JSON, without an expiry.
+"""A lease as a key of Redis or Valkey, with its record as JSON, without expiry.
 
-A compare-and-set is a Lua script, which the server runs as one step (Redis, "Scripting with Lua"). A server that
-restarts may have lost its last writes, so `run_id` tells one run of it from the next.
+Compare-and-set is a Lua script, which the server runs atomically (Redis, "Scripting with Lua"). A server that restarts
+may lose its last writes, so `run_id` tells its runs apart.
 """
 
 import asyncio
@@ -38,10 +38,12 @@ DEFAULT_PORT: Final = 6379
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How the server is reached.
+    """The address and credentials of the server.
 
-    url: redis:// or rediss:// (TLS), a host, and optionally a port and the number of a database. username: "" for the
-    default user. password_file: read anew for each connection. ca_file: certificates to trust besides the system's.
+    url: redis:// or rediss:// (TLS), a host, and optionally a port and a database number.
+    username: "" for the default user.
+    password_file: read for each connection.
+    ca_file: certificates to trust in addition to the system's.
     """
 
     url: str
@@ -51,7 +53,7 @@ class Server:
 
 
 class RedisEngine:
-    """Keeps the record under the key `name`. Raises EngineError where redis-py is not installed."""
+    """Stores the record under the key `name`. Raises EngineError if redis-py is not installed."""
 
     def __init__(self, name: str, server: Server) -> None:
         self._name = name
@@ -59,13 +61,13 @@ class RedisEngine:
         self._redis = _client(server)
 
     async def read(self) -> Found:
-        """Return what there is. Raises EngineError."""
+        """Return what is stored. Raises EngineError."""
         info = await self._do(lambda redis: redis.info("server"))
         written = await self._do(lambda redis: redis.get(self._name))
         return Found(_record(self._name, written), written or b"", str(info.get("run_id", "")))
 
     async def swap(self, found: Found, record: Record) -> bool:
-        """Write `record` if the key is still what was `found`; return whether it was. Raises EngineError."""
+        """Write `record` if the key is still `found`; return whether it was. Raises EngineError."""
         written = json.dumps(asdict(record), separators=(",", ":"))
         before = cast("bytes", found.version)
         return bool(
@@ -75,7 +77,7 @@ class RedisEngine:
         )
 
     async def close(self) -> None:
-        """Close the connection; the next one reads the certificates anew."""
+        """Close the connection; the next one reads the certificates again."""
         closed, self._redis = self._redis, _client(self._server)
         await closed.connection_pool.disconnect()
 
@@ -88,12 +90,12 @@ class RedisEngine:
             await self.close()
             raise EngineError(f"{self._server.url}: {await self._words(error)}") from None
         except BaseException:
-            # What was asked may still be answered, and would be taken for the answer to what is asked next.
+            # A late reply would be taken for the reply to the next command.
             await self.close()
             raise
 
     async def _words(self, error: Exception) -> str:
-        # A server that does not know AUTH repeats the first characters of what it was told with it.
+        # A server that does not know AUTH quotes the beginning of its arguments.
         told = printable(str(error).partition(", with args beginning with")[0])
         with contextlib.suppress(EngineError):
             password = await asyncio.to_thread(_password, self._server.password_file)
@@ -113,7 +115,7 @@ def _client(server: Server) -> "Redis":
         ) from None
 
     class Credentials(CredentialProvider):
-        """The password as it is now, which no other object has."""
+        """Reads the current password, which no other object holds."""
 
         async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
             password = await asyncio.to_thread(_password, server.password_file)
@@ -127,7 +129,7 @@ def _client(server: Server) -> "Redis":
         credential_provider=Credentials() if server.password_file else None,
         ssl=url.scheme == "rediss",
         ssl_ca_certs=str(server.ca_file) if server.ca_file else None,
-        # Whoever asks has a limit of its own, and tries again when it is time.
+        # Callers have their own timeout and retries.
         socket_timeout=None,
         socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),

@@ -1,1 +1,1 @@
-"""What there is to poll: what the API lists, joined with what the configuration says. Values and functions of them."""
+"""What to poll: what the API lists, joined with the configuration, as values and functions."""

@@ -1,4 +1,4 @@
-"""What the API has listed: a value for all lists together, which each new list replaces."""
+"""What the API has listed: one value for all lists, replaced by each new list."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 from exporter.turns import Steps
 
 GONE_AFTER_LISTINGS: Final = 2
-"""What so many lists in a row do not have has gone: one alone may be wrong."""
+"""Consecutive lists without an entry after which it is gone; a single one may be wrong."""
 AT_ONCE: Final = 1_000
 
 
 class Source(NamedTuple):
-    """Where a list comes from. organization: the id of the one whose vaults it has; empty: it has organizations."""
+    """The source of a list. organization: the id of the one whose vaults it lists, empty for organizations."""
 
     credential: str
     organization: str = ""
@@ -21,8 +21,8 @@ class Source(NamedTuple):
 class Listed(NamedTuple):
     """An organization or a vault as the API lists it.
 
-    name, status: empty where the list does not say. missing_rates: how many assets of a vault have no quote rate, None
-    where the list does not say.
+    name, status: empty if the list does not say.
+    missing_rates: number of a vault's assets without a quote rate, None if the list does not say.
     """
 
     id: str
@@ -33,10 +33,11 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was listed. Moments are Unix seconds.
+    """Something that was listed. Times are Unix seconds.
 
-    since: when this exporter first saw it. named_at: when it first saw it under this name. missed: how many lists in a
-    row, until now, did not have it.
+    since: when this exporter first saw it.
+    named_at: when it first saw it under this name.
+    missed: number of latest lists in a row without it.
     """
 
     listed: Listed
@@ -48,15 +49,15 @@ class Found:
 Finds = Mapping[str, Found]
 """By id."""
 Known = Mapping[Source, Finds]
-"""What each source has listed. Before the first list of a source there is no entry, after an empty one an empty one."""
+"""What each source has listed: no entry before a source's first list, an empty one after an empty list."""
 
 
 def heard(
     known: Known, source: Source, rows: Sequence[Listed], at: float, *, is_readable: bool = True
 ) -> Steps[Known]:
-    """Return what is known once `source` has listed `rows`, whose ids are distinct; `known` itself if that is no news.
+    """Return what is known after `source` listed `rows`, whose ids are distinct; `known` itself if nothing changed.
 
-    is_readable: whether all rows of the list could be read. Else what is missing may be in the others, and stays.
+    is_readable: whether all rows of the list could be read; otherwise what is missing may be in the others, and stays.
     """
     before = known.get(source)
     after = yield from _heard(before or {}, rows, at, is_readable=is_readable)

@@ -1,4 +1,4 @@
-"""What organizations and vaults that were found are called."""
+"""The labels of discovered organizations and vaults."""
 
 from collections.abc import Collection, Container, Iterable, Iterator
 
@@ -9,11 +9,11 @@ from exporter.turns import Steps
 def labels_of(
     finds: Iterable[Found], taken: Collection[str], ids: Container[str]
 ) -> Steps[dict[str, str]]:
-    """Return the label of each find by its id: its name, or `name (id)` where that is taken, else its id.
+    """Return the label of each find by its id: its name, or `name (id)` if the name is taken, else its id.
 
-    taken: the labels that the configuration gives, which no find changes. ids: of all that a label may be mistaken for;
-    nothing is called by the id of another. Of several with one name, the one that has had it for longest goes by it
-    alone: whoever takes another's name does not take its label.
+    taken: labels from the configuration, which no find changes. ids: of everything; no label is the id of something
+        else. Of several finds with one name, the one that has had it longest gets it as its label: taking a name does
+        not take over a label.
     """
     used = set(taken)
     labels = {}

@@ -1,1 +1,1 @@
-"""How everything is at one moment, in values: what the status page shows and the JSON says, made once for both."""
+"""The status of everything at one moment, as values for both the status page and the JSON."""

@@ -1,4 +1,4 @@
-"""What there is to tell: the exporter itself, the budget, and every target. All moments are Unix seconds."""
+"""The status of the exporter, the budget and every target. All times are Unix seconds."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,17 +14,19 @@ from exporter.state.state import TargetState
 
 State = Literal["stale", "failing", "waiting", "up"]
 STATES: Final[tuple[State, ...]] = ("stale", "failing", "waiting", "up")
-"""What most needs a look first. stale: its balances were withdrawn as too old. failing: the last poll failed, and the
-balances from before are served, if there were any. waiting: not polled yet. up: the last poll succeeded."""
+"""The most urgent first. stale: its balances were withdrawn as too old. failing: the last poll failed, and earlier
+balances are served, if there are any. waiting: not polled yet. up: the last poll succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
 class PauseStatus:
-    """A pause of polling.
+    """A pause.
 
-    credential: whose, None where it is everybody's. organizations: that are read with it. since: when the first of the
-    pauses in a row began. until: when one request may try, None while it does. type, message, status: of the error that
-    brought it about, or of the last request that tried and had no answer.
+    credential: whose, None for a pause of everything.
+    organizations: those polled with the credential.
+    since: when the first pause of the series began.
+    until: when the trial request may be sent, None while it is in flight.
+    type, message, status: of the error that caused it, or of the last trial request without a response.
     """
 
     credential: str | None
@@ -38,11 +40,14 @@ class PauseStatus:
 
 @dataclass(frozen=True, slots=True)
 class CredentialStatus:
-    """One credential.
+    """A credential.
 
-    organizations: that are read with it. unanswered: how many of its requests in a row had no answer, until now; since:
-    when the first of them was sent, cause: why the last had none, both None after an answer. is_silent: whether it is
-    the API that does not answer, and not some targets. is_key_shared: whether another program uses its key.
+    organizations: those polled with it.
+    unanswered: number of its latest requests in a row without a response.
+    since: when the first of them was sent, None after a response.
+    cause: why the last of them had none, None after a response.
+    is_silent: whether the API rather than some targets does not respond.
+    is_key_shared: whether another program uses its key.
     """
 
     credential: str
@@ -56,13 +61,16 @@ class CredentialStatus:
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """One target.
+    """A target.
 
-    known: what its polls came to. is_polling: whether a poll of it is under way. next_poll: when a request of it
-    may go; past where it waits for its turn, None while a request is under way, or while a trial request is.
-    interval: seconds between polls that the budget allows for. stale_after: seconds after which balances that were
-    not read again are withdrawn, None where nothing is. is_backed_off: whether it is polled less often, since the
-    API refuses it. pause: the one that holds it, None where it is not paused.
+    known: its state.
+    is_polling: whether a poll is in progress.
+    next_poll: when its next request may be sent; in the past if it waits for its turn, None while a request of it or a
+        trial request is in flight.
+    interval: seconds between polls that the budget allows.
+    stale_after: age in seconds at which balances are withdrawn, None if they are not.
+    is_backed_off: whether it is polled less often because the API refuses it.
+    pause: the pause that applies to it, None if it is not paused.
     """
 
     known: TargetState
@@ -76,18 +84,18 @@ class TargetStatus:
 
     @property
     def latency(self) -> float | None:
-        """Seconds that the last request took, None where there was none or no answer came."""
+        """Duration of the last request in seconds, None without a request or a response."""
         return self.known.results[-1].seconds if self.known.results else None
 
     @property
     def series(self) -> int:
-        """How many balance series it has."""
+        """The number of its balance series."""
         return self.known.balances.series if self.known.balances else 0
 
 
 @dataclass(frozen=True, slots=True)
 class KeyBudget:
-    """A limit of a credential's own, besides the common one."""
+    """A credential's own rate limit, in addition to the common one."""
 
     credential: str
     requests: int
@@ -97,12 +105,16 @@ class KeyBudget:
 
 @dataclass(frozen=True, slots=True)
 class BudgetStatus:
-    """The rate limit.
+    """The rate-limit budget.
 
-    requests, window: at most so many in any so many seconds. used: slots that are held. history: the same over the last
-    minutes, as (moment, slots). demand, rate: requests per second, asked for and budgeted. demand_ratio: above 1,
-    intervals are stretched. stretch: by credential, the factor by which. shortages: the limits that do not suffice.
-    keys: the limits of credentials' own.
+    requests, window: maximum requests in any window, and its length in seconds.
+    used: slots in use.
+    history: slots in use over the last minutes, as (time, slots).
+    demand, rate: requests per second, demanded and allowed.
+    demand_ratio: above 1, intervals are stretched.
+    stretch: by credential, the factor by which its intervals are stretched.
+    shortages: the limits that do not suffice.
+    keys: credentials' own limits.
     """
 
     requests: int
@@ -122,9 +134,12 @@ class BudgetStatus:
 class ExporterStatus:
     """The process.
 
-    config_file: None for the demo. loaded_at: when the configuration was last loaded; load_error: what was wrong with
-    it since. trouble: why polling makes no progress, None while it does. lease: None where this process always polls.
-    shard: which part of all targets it polls.
+    config_file: None for the demo.
+    loaded_at: when the configuration was last loaded.
+    load_error: what was wrong with it since.
+    trouble: why polling is stuck, None if it is not.
+    lease: None if this process always polls.
+    shard: the part of all targets that it polls.
     """
 
     version: str
@@ -140,9 +155,10 @@ class ExporterStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything, as it is at the moment `at`.
+    """The status of everything at the time `at`.
 
-    targets: in the order of the configuration. discovery: what is listed and found, None where nothing is.
+    targets: in the order of the configuration.
+    discovery: what is listed and found, None without discovery.
     """
 
     at: float
@@ -154,11 +170,11 @@ class Status:
     discovery: Inventory | None = None
 
     def counts(self) -> dict[State, int]:
-        """Return how many targets are in each state."""
+        """Return the number of targets in each state."""
         found = Counter(target.state for target in self.targets)
         return {state: found[state] for state in STATES}
 
     @property
     def paused(self) -> int:
-        """How many targets are paused, whatever their states."""
+        """The number of paused targets, whatever their states."""
         return sum(target.pause is not None for target in self.targets)

@@ -1,4 +1,4 @@
-"""Reads how everything is from the parts that poll; it changes none of them."""
+"""Reads the status from the parts that poll, without changing them."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ from exporter.status.model import (
 )
 
 Organizations = Mapping[str, tuple[str, ...]]
-"""By the name of the credential that they are read with."""
+"""By the name of the credential that they are polled with."""
 
 
 def look_at(  # noqa: PLR0913, PLR0917 - what a status is read from
@@ -35,14 +35,13 @@ def look_at(  # noqa: PLR0913, PLR0917 - what a status is read from
     discovery: Inventory | None,
     at: Moment,
 ) -> Callable[[], Status]:
-    """Look at how everything is at the moment `at`; return what says it, in whichever thread.
+    """Take the status at the time `at`; return a function that builds it, in any thread.
 
-    exporter: how the process is. discovery: what is listed and found, None where nothing is.
-    What there is of each target are values that do not change any more, so only they are taken in the event loop: to
-    make 20,000 statuses of them would hold it.
+    exporter: the status of the process. discovery: what is listed and found, None without discovery.
+    Only immutable values are collected in the event loop: building 20,000 statuses would block it.
     """
     now = at.monotonic
-    # What is planned by the one clock is told by the other, at the difference they have at this moment.
+    # Plans are by the monotonic clock, the status by the wall clock, at their current difference.
     to_wall = at.wall - now
     organizations = parts.schedule.organizations
     pauses = {pause.credential: pause for pause in _pauses(parts, organizations, to_wall)}
@@ -83,7 +82,7 @@ def look_at(  # noqa: PLR0913, PLR0917 - what a status is read from
 
 
 def state_of(known: TargetState) -> State:
-    """Return the one word for how a target is: of several that are true, what most needs a look."""
+    """Return a target's state: if several apply, the most urgent one."""
     if known.is_stale:
         return "stale"
     if known.failure:
