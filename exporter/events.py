@@ -46,6 +46,7 @@ EVENTS: Final[Mapping[str, tuple[Subject, str]]] = MappingProxyType(
         "renamed_into_exclusion": ("discovery", "renamed into exclusion"),
         "too_many_vaults": ("discovery", "too many vaults"),
         "listing_refused": ("discovery", "listing refused"),
+        "listing_empty": ("discovery", "empty list"),
         "started": ("exporter", "started"),
         "reloaded": ("exporter", "reloaded"),
         "reload_failed": ("exporter", "reload failed"),

@@ -83,7 +83,11 @@ class Results:
         elif not before.polls:
             log.info("target_up", **_names(target), series=balances.series)
         if balances.note and (before.balances is None or before.balances.note != balances.note):
-            log.warning("listing_refused", **_names(target), problem=balances.note)
+            note = {**_names(target), "problem": balances.note}
+            if balances.rows is None:
+                log.warning("listing_refused", **note)
+            else:
+                log.warning("listing_empty", **note)
         # Log a rejected row once, as long as it is rejected for the same reason.
         known = set(before.rejected)
         self._log_rejected_rows(target, [row for row in balances.rejected if row not in known])

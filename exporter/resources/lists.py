@@ -125,7 +125,13 @@ class Listing:
             rows=rows.count,
             rejected=rows.rejected,
             unread=tuple(rows.unread.values()),
+            note="" if rows.count else self._seen_nothing(),
         )
+
+    def _seen_nothing(self) -> str:
+        if self.source.organization:
+            return "the list is empty: make the API user a member of the vaults that it is to see"
+        return "the list is empty: check the API user's organization and rights"
 
     def heard(self, known: Known, at: float) -> Steps[Known]:
         """Return what is known with this list, read at `at` (Unix seconds); `known` itself if it is no news."""

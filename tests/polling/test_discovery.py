@@ -20,6 +20,8 @@ from exporter.resources.target import Target
 from exporter.simulator import moods
 from exporter.simulator.portfolio import Organization, Portfolio, Vault, large_portfolio
 from exporter.simulator.revisions import R1, R2, R3, R4, Revision
+from exporter.web.targets_json import targets_json
+from exporter.web.view import View
 from tests.polling.world import API_KEY, OTHER_KEY, Stage, run, stage
 
 LISTS = "/v0/insto/custody/vaults"
@@ -314,6 +316,25 @@ def test_a_key_that_may_not_list_vaults_is_no_failure_where_the_configuration_ha
 
     with capture_logs() as logged:
         run(main())
+
+
+def test_a_list_that_has_nothing_is_told_once_as_every_poll_succeeds() -> None:
+    async def main() -> None:
+        played = finding([])
+        await played.play(1300)
+        page = b"".join(targets_json(played.exporter.look()(), View())).decode()
+        assert "the list is empty: make the API user a member of the vaults" in page
+        played.simulator.portfolio = Portfolio(())
+        await played.play(1300)
+        await played.stop()
+
+    with capture_logs() as logged:
+        run(main())
+    told = [it for it in logged if it["event"] == "listing_empty"]
+    assert [(it["kind"], it["problem"].split(":")[0]) for it in told] == [
+        ("vaults", "the list is empty"),
+        ("organizations", "the list is empty"),
+    ]
 
 
 def test_a_key_that_may_not_list_organizations_still_lists_the_vaults_of_those_it_has() -> None:
