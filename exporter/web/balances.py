@@ -95,6 +95,31 @@ class Wanted:
             if _resource(target).worth == "part" or not self.assets:
                 yield target
 
+    def has_found_all(self, status: Status, found: Sequence[TargetStatus]) -> bool:
+        """Return whether `found` is all that is asked for.
+
+        It is not where a name is of nothing, or a list of what to poll was not read since the start, as on a standby,
+        or has more than is polled.
+        """
+        targets = [it.known.target for it in status.targets]
+        known = {it.organization for it in targets} | {_squeezed(it.id) for it in targets}
+        if not all(it in known or _squeezed(it) in known for it in self.organizations):
+            return False
+        of_vaults = [it.known.target for it in found]
+        if not self.vaults <= {it.vault for it in of_vaults} | {it.id for it in of_vaults}:
+            return False
+        if self.vaults or status.discovery is None:
+            return True
+        if not self.organizations and any(it.finds is None for it in status.discovery.lists):
+            return False
+        ids = {_squeezed(it) for it in self.organizations}
+        return not any(
+            any(vaults.finds is None for vaults in it.lists)
+            or any(vault.reason == "limit" for vault in it.unpolled)
+            for it in status.discovery.organizations
+            if not ids or it.label in self.organizations or _squeezed(it.id) in ids
+        )
+
     def rows(self, table: Table) -> list[TableRow]:
         """Return the rows that are asked for."""
         return [row for row in table.rows if not self.assets or row.asset in self.assets]
@@ -143,7 +168,8 @@ def _json_texts(status: Status, wanted: Wanted) -> Iterator[str]:
     targets = list(wanted.among(status.targets))
     facts = {
         "time": rfc3339(status.at),
-        "complete": all(it.known.balances and not it.known.rejected for it in targets),
+        "complete": wanted.has_found_all(status, targets)
+        and all(it.known.balances and not it.known.rejected for it in targets),
         "targets": [],
     }
     yield _encode({"status": "success", "data": facts}).removesuffix("]}}")

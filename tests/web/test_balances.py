@@ -11,6 +11,14 @@ from typing import Any
 import pytest
 from starlette.datastructures import QueryParams
 
+from exporter.discovery.inventory import (
+    Inventory,
+    Organization,
+    OrganizationList,
+    Unpolled,
+    VaultList,
+)
+from exporter.discovery.known import Found, Listed
 from exporter.resources.target import Target
 from exporter.status.model import Status, TargetStatus
 from exporter.web.balances import (
@@ -145,6 +153,47 @@ def test_what_is_absent_is_said_to_be_and_never_zero() -> None:
 def test_lists_have_no_balances() -> None:
     lists = Target("vaults", "ABCD EFGH IJKL MNOP", "acme", "", 600.0, "treasury")
     assert data(status(told(lists)))["targets"] == []
+
+
+FOUND = Organization(ORGANIZATION.id, "acme", 60.0, "treasury", ())
+READ = VaultList("treasury", {})
+UNREAD = VaultList("treasury", None)
+UNREAD_LIST = OrganizationList("treasury", None, has_organizations=False)
+BEYOND = Unpolled(Found(Listed("VCCCCCCCCCCCCC"), NOW, NOW), "limit")
+
+
+@pytest.mark.parametrize(
+    ("discovery", "query", "is_complete"),
+    [
+        (None, "", True),
+        (Inventory((replace(FOUND, lists=(READ,)),)), "", True),
+        (Inventory((), lists=(UNREAD_LIST,)), "", False),
+        (Inventory((), lists=(UNREAD_LIST,)), "org=acme", True),
+        (Inventory((replace(FOUND, lists=(READ, UNREAD)),)), "", False),
+        (Inventory((replace(FOUND, lists=(UNREAD,)),)), "org=acme", False),
+        (Inventory((replace(FOUND, lists=(UNREAD,)),)), "org=ABCDEFGHIJKLMNOP", False),
+        (Inventory((replace(FOUND, lists=(UNREAD,)),)), "org=beta", True),
+        (Inventory((replace(FOUND, lists=(UNREAD,)),)), "vault=hot", True),
+        (Inventory((replace(FOUND, unpolled=(BEYOND,)),)), "", False),
+        (None, "org=nobody", False),
+        (None, "vault=nobody", False),
+        (None, "vault=hot&vault=nobody", False),
+        (None, "vault=warm&org=acme", False),
+        (None, "org=ABCDEFGHIJKLMNOP&asset=BTC", True),
+    ],
+)
+def test_nothing_is_complete_that_may_lack_a_vault(
+    discovery: Inventory | None, query: str, *, is_complete: bool
+) -> None:
+    seen = status(up(ORGANIZATION), up(), up(BETA), up(WARM), discovery=discovery)
+    assert data(seen, Wanted.of(QueryParams(query), ""))["complete"] is is_complete
+
+
+def test_a_standby_that_has_discovered_nothing_is_not_complete() -> None:
+    lists = told(Target("organizations", "treasury", "", "", 600.0, "treasury"))
+    unread = Inventory((), lists=(UNREAD_LIST,))
+    found = data(status(lists, discovery=unread))
+    assert (found["complete"], found["targets"]) == (False, [])
 
 
 BETA = replace(ORGANIZATION, organization="beta", id="BBBB BBBB BBBB BBBB")
