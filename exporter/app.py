@@ -162,8 +162,9 @@ def check(
     Raises ConfigError, SecretError and EnvironmentMistakeError.
     """
     settings, _ = read_both(load, lambda: WebConfigFile(web_config_file))
-    # Where the record of a lease is kept may be out of reach from here.
-    Exporter(settings.model_copy(update={"lease": None}), World())
+    # A pod's files are only in the pod; whether redis-py is installed is the same for a start.
+    in_pod = settings.lease is not None and settings.lease.kind == "kubernetes"
+    Exporter(settings.model_copy(update={"lease": None}) if in_pod else settings, World())
     from exporter.report import console_for, plan_report  # noqa: PLC0415 - only commands need it
 
     return plan_report(settings, console_for(stdout, environ))

@@ -297,6 +297,32 @@ def test_a_check_prints_the_polling_plan(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def checked_here(directory: Path, lease: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Check a configuration with a lease where redis-py is not installed, outside of a pod."""
+    file = directory / "config.yaml"
+    file.write_text(f"{good()}\nlease: {lease}\n")
+    monkeypatch.setenv("SIMULATOR_KEY", API_KEY)
+    monkeypatch.setenv("SIMULATOR_SECRET", API_SECRET)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    return main(Signals(status=0, may_reload=False), ["--config.check", f"--config.file={file}"])
+
+
+def test_a_check_refuses_a_lease_whose_library_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lease = "{kind: redis, redis: {url: redis://127.0.0.1:1}}"
+    assert checked_here(tmp_path, lease, monkeypatch) == 2
+    assert capsys.readouterr().err.startswith("lease.kind redis needs redis-py: pip install ")
+
+
+def test_a_check_accepts_a_lease_of_kubernetes_outside_of_a_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checked_here(tmp_path, "{kind: kubernetes}", monkeypatch) == 0
+    assert not capsys.readouterr().err
+
+
 def test_a_check_warns_of_what_the_plan_cannot_keep_but_passes(tmp_path: Path) -> None:
     done = check(tmp_path, good(share="0.01", interval="10m"))
     _, warnings = done.stdout.split("refreshed every\n")

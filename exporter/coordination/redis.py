@@ -111,7 +111,8 @@ def _client(server: Server) -> "Redis":
         from redis.credentials import CredentialProvider  # noqa: PLC0415
     except ImportError:
         raise EngineError(
-            "lease.kind redis needs redis-py: pip install 'kraken-custody-exporter[redis]'"
+            "lease.kind redis needs redis-py: pip install 'kraken-custody-exporter[redis]', or pipx "
+            "inject kraken-custody-exporter redis"
         ) from None
 
     class Credentials(CredentialProvider):

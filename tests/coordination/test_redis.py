@@ -280,4 +280,4 @@ def test_without_redis_py_it_says_how_to_install_it() -> None:
         "RedisEngine('treasury', Server('redis://127.0.0.1'))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'kraken-custody-exporter[redis]'" in done.stderr
+    assert "pip install 'kraken-custody-exporter[redis]', or pipx inject" in done.stderr
