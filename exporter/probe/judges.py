@@ -80,7 +80,7 @@ def rights(known: Known) -> Finding | None:
         meaning="The API accepts the key, but shows it nothing. Either the API user has no right to view "
         "anything, or "
         "this address is not on the key's address list: the answers look the same.",
-        advice="First compare the key's address list with the address from which requests reach the API (behind "
+        advice="Compare the key's address list with the address from which requests reach the API (behind "
         "NAT or "
         "a proxy, that one's). Then give the API user the right to view organizations and vaults, and make it a "
         "member "
@@ -269,7 +269,7 @@ def vault(known: Known) -> Finding:
     which = f"{named([seen])}: " if seen else ""
     evidence = [f"{which}{facts.rows} rows {form}{staked}"]
     if facts.rows:
-        evidence.append(f"{facts.unpriced} of {facts.rows} assets have no price")
+        evidence.append(f"assets without a price: {facts.unpriced} of {facts.rows}")
     if facts.invalid:
         return notice(
             *evidence,
@@ -351,7 +351,7 @@ def vault_total(known: Known) -> Finding:
     if not replies:
         return not_asked(known, *paths)
     rates = [
-        f"{reply.result.missing_rates} assets without a rate"
+        f"assets without a rate: {reply.result.missing_rates}"
         for reply in replies.values()
         if isinstance(reply.result, VaultTotalFacts) and reply.result.missing_rates is not None
     ]
