@@ -7,7 +7,7 @@ from exporter.metrics.metric import Group, Metric
 API_REQUESTS: Final = Metric(
     name="kraken_custody_api_requests_total",
     type="counter",
-    help="Requests to the custody API by HTTP status, retries included; the status is empty when no answer came.",
+    help="Requests to the custody API, including retries, by HTTP status; the status is empty if no answer came.",
     labels=("endpoint", "status"),
     unit="requests",
     source="HTTP status",
@@ -15,7 +15,7 @@ API_REQUESTS: Final = Metric(
 API_ERRORS: Final = Metric(
     name="kraken_custody_api_errors_total",
     type="counter",
-    help="Failed requests to the custody API by error type (problem+json type, legacy error, or what went wrong).",
+    help="Failed requests to the custody API by error type: problem+json type, legacy error, HTTP or transport error.",
     labels=("endpoint", "status", "type"),
     unit="requests",
     source="problem `type`, legacy `error[0]`, HTTP status, transport",
@@ -39,7 +39,7 @@ API_DURATION: Final = Metric(
 API_CLOCK_SKEW: Final = Metric(
     name="kraken_custody_api_clock_skew_seconds",
     type="gauge",
-    help="Seconds by which this machine's clock is ahead of the API's, good to about half a second.",
+    help="How far this machine's clock is ahead of the API's, to about half a second; negative if it is behind.",
     labels=(),
     unit="seconds",
     source="Date header",
@@ -63,7 +63,7 @@ BUDGET_WINDOW: Final = Metric(
 BUDGET_USED: Final = Metric(
     name="kraken_custody_rate_limit_used_requests",
     type="gauge",
-    help="Slots of the budget that are taken in the current window.",
+    help="Slots of the budget taken in the current window.",
     labels=(),
     unit="requests",
     source="budget",
@@ -71,8 +71,8 @@ BUDGET_USED: Final = Metric(
 BUDGET_DEMAND: Final = Metric(
     name="kraken_custody_rate_limit_demand_ratio",
     type="gauge",
-    help="Request rate that the configured intervals ask for over the rate of the budget, or of a key's own limit "
-    "where that is tighter; above 1 polls are stretched.",
+    help="Request rate that the polling intervals need, divided by the rate of the budget or of a key's "
+    "own limit, whichever is tighter. Above 1, intervals are longer than configured.",
     labels=(),
     unit="ratio",
     source="polling plan",
@@ -80,7 +80,7 @@ BUDGET_DEMAND: Final = Metric(
 BUDGET_WAIT: Final = Metric(
     name="kraken_custody_rate_limit_wait_seconds_total",
     type="counter",
-    help="Time in which a request was ready and waited for a slot of the budget.",
+    help="Time during which a request waited for a slot of the budget.",
     labels=(),
     unit="seconds",
     source="budget",
@@ -100,19 +100,19 @@ def _credential(name: str, what: str, unit: str, source: str) -> Metric:
 
 API_PAUSED: Final = _credential(
     "paused",
-    "Whether polling with the credential is paused; the credential all stands for everything.",
+    "Whether polling with the credential is paused; the credential all means everything.",
     "",
-    "refusals that ask for a pause",
+    "refusals that cause a pause",
 )
 API_UNANSWERED: Final = _credential(
     "unanswered_requests",
-    "Requests of the credential in a row that got no answer; 0 after any answer.",
+    "Consecutive requests with the credential that got no answer; 0 after any answer.",
     "requests",
     "transport",
 )
 API_KEY_SHARED: Final = _credential(
     "key_shared",
-    "Whether refused nonces say that another program uses the credential's key, until an hour has passed without any.",
+    "Whether refused nonces show that another program uses the credential's key; 0 after an hour without any.",
     "",
     "refused nonces",
 )
@@ -137,7 +137,7 @@ API: Final = Group(
 BUILD_INFO: Final = Metric(
     name="kraken_custody_exporter_build_info",
     type="gauge",
-    help="The exporter's version, revision and Python. Always 1.",
+    help="Version and revision of the exporter, and version of Python. Always 1.",
     labels=("version", "revision", "python"),
     unit="",
     source="package",
@@ -145,7 +145,7 @@ BUILD_INFO: Final = Metric(
 SERIES: Final = Metric(
     name="kraken_custody_exporter_series",
     type="gauge",
-    help="Balance series that are held.",
+    help="Balance series held in memory.",
     labels=(),
     unit="series",
     source="store",
@@ -169,7 +169,7 @@ RELOAD_TIMESTAMP: Final = Metric(
 ACTIVE: Final = Metric(
     name="kraken_custody_exporter_active",
     type="gauge",
-    help="Whether this process polls: 0 while it waits for the lease of another.",
+    help="Whether this process polls; 0 while it waits for the lease.",
     labels=(),
     unit="",
     source="lease",
@@ -177,15 +177,15 @@ ACTIVE: Final = Metric(
 SHARD_INFO: Final = Metric(
     name="kraken_custody_exporter_shard_info",
     type="gauge",
-    help="Which shard of how many this process is, as --shard says. Always 1.",
+    help="Number of this process's shard, and of all shards, from --shard. Always 1.",
     labels=("shard", "shards"),
     unit="",
-    source="flag",
+    source="flag `--shard`",
 )
 LEASE_UP: Final = Metric(
     name="kraken_custody_exporter_lease_up",
     type="gauge",
-    help="Whether the record of the lease could be read and written the last time; absent without a lease.",
+    help="Whether the record of the lease could last be read and written; absent without a lease.",
     labels=("lease",),
     unit="",
     source="lease",

@@ -24,8 +24,8 @@ ID_FIELDS: Final = ("org_id", "org_iiban", "iiban", "id")
 INFO: Final = Metric(
     name="kraken_custody_organization_info",
     type="gauge",
-    help="What the API calls the organization, and its status (API fields name, status); empty where the list does not "
-    "say. Always 1.",
+    help="Name and status of the organization in the API's list (API fields name, status), empty if the "
+    "list does not have them. Always 1.",
     labels=("org", "org_id", "name", "status"),
     unit="",
     source="fields of the same names",

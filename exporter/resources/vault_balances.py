@@ -245,7 +245,7 @@ ASSET_INFO: Final = Metric(
     name="kraken_custody_asset_info",
     # OpenMetrics has a type for it, which would take the suffix from the family's name: two names for one metric.
     type="gauge",
-    help="What the API tells of an asset that is held anywhere; a description it leaves out is empty. Always 1.",
+    help="Description of an asset held in any vault, as the API gives it; missing fields are empty. Always 1.",
     labels=(
         *_ASSET_LABELS,
         "name",

@@ -34,8 +34,8 @@ PARAMETERS: Final = ("org_iiban", "org_id")
 INFO: Final = Metric(
     name="kraken_custody_vault_info",
     type="gauge",
-    help="What the API calls the vault, and its status (API fields name, status); empty where the list does not say. "
-    "Always 1.",
+    help="Name and status of the vault in the API's list (API fields name, status), empty if the list "
+    "does not have them. Always 1.",
     labels=("org", "vault", "vault_id", "name", "status"),
     unit="",
     source="fields of the same names",
@@ -43,8 +43,8 @@ INFO: Final = Metric(
 MISSING_RATES: Final = Metric(
     name="kraken_custody_vault_missing_quote_rates",
     type="gauge",
-    help="Assets of the vault without a quote rate, whose value no total has (API field missing_rates). Read from the "
-    "list of vaults.",
+    help="Assets of the vault without a quote rate, which no total includes (API field missing_rates), "
+    "from the list of vaults.",
     labels=("org", "vault", "vault_id"),
     unit="assets",
     source="length of missing_rates",

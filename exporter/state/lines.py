@@ -25,7 +25,7 @@ def _target(name: str, what: str, unit: str, source: str, *labels: str) -> Metri
 
 TARGET_UP: Final = _target(
     "up",
-    "Whether the last poll of the target succeeded, and nothing keeps it from the next; absent before the first.",
+    "Whether the last poll of the target succeeded and nothing prevents the next; absent before the first.",
     "",
     "poll",
 )
@@ -33,11 +33,11 @@ TARGET_PAUSED: Final = _target(
     "paused",
     "Whether the target's credential, or everything, is paused.",
     "",
-    "pauses that the API asked for",
+    "pauses of credentials",
 )
 TARGET_INFO: Final = _target(
     "info",
-    "The target's id and the credential it is read with, which join it to metrics by credential. Always 1.",
+    "Id of the target and the credential it is read with, to join with metrics by credential. Always 1.",
     "",
     "configuration",
     "id",
@@ -51,7 +51,7 @@ TARGET_STALE: Final = _target(
 )
 TARGET_LAST_SUCCESS: Final = _target(
     "last_success_timestamp_seconds",
-    "When the target's balances were last read, in Unix time.",
+    "When the target was last read, in Unix time.",
     "seconds",
     "clock",
 )
@@ -81,9 +81,9 @@ TARGET_INVALID_FIELDS: Final = _target(
 )
 TARGET_ERROR: Final = _target(
     "error",
-    "Why the target is not up, by error type; absent while it is. Always 1.",
+    "Type of the target's current error; absent while the target is up. Always 1.",
     "",
-    "the answer, or its absence",
+    "last failed request",
     "type",
 )
 TARGETS: Final = Group(

@@ -52,7 +52,7 @@ def test_before_the_first_poll_there_are_only_targets_and_thresholds() -> None:
         "# TYPE kraken_custody_target_paused gauge\n"
         'kraken_custody_target_paused{kind="vault",org="acme",vault="hot"} 0.0\n'
         "# HELP kraken_custody_target_info "
-        "The target's id and the credential it is read with, which join it to metrics by credential. Always 1.\n"
+        "Id of the target and the credential it is read with, to join with metrics by credential. Always 1.\n"
         "# TYPE kraken_custody_target_info gauge\n"
         'kraken_custody_target_info{kind="vault",org="acme",vault="hot",'
         'id="VABCDEF234567A",credential="treasury"} 1.0\n'
