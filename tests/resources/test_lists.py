@@ -1,7 +1,9 @@
 """Lists of organizations and vaults: every revision's form, and what of them is believed."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +11,21 @@ import pytest
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError, parse_json
 from exporter.custody.errors import CustodyError, Reaction
+from exporter.discovery.inventory import (
+    Inventory,
+    Organization,
+    OrganizationList,
+    Unpolled,
+    Vault,
+    VaultList,
+)
 from exporter.discovery.known import Found, Listed, Source
+from exporter.resources import organizations as organizations_module
+from exporter.resources import vaults as vaults_module
 from exporter.resources.fields import InvalidField, InvalidRow
 from exporter.resources.lists import Listing, NotAllowed
 from exporter.resources.organizations import ORGANIZATIONS
-from exporter.resources.resource import Answer, Exposable, Part
+from exporter.resources.resource import Answer, Exposable, Part, Resource
 from exporter.resources.target import Target
 from exporter.resources.vaults import VAULTS
 from exporter.simulator.portfolio import invented_vault_id
@@ -286,7 +298,7 @@ def test_a_key_that_may_not_list_is_no_failure_where_the_configuration_has_some(
     if excuse:
         assert isinstance(excuse, NotAllowed)
         exposed = at_once(excuse.expose(target, ()))
-        assert exposed.note.startswith("the key may not list ")
+        assert exposed.note.startswith(f"the key may not list {resource.kind}: ")
         assert (exposed.lines, exposed.series) == ({}, 0)
 
 
@@ -313,6 +325,80 @@ def test_what_a_list_lacks_is_missed_unless_it_may_be_in_a_rejected_row(
         first.id: Found(first, 100.0, 100.0, missed),
         other.id: Found(other, 200.0, 200.0),
     }
+
+
+def inventory(*, is_listed: bool) -> Inventory:
+    """Return what two credentials list: an organization that has a vault in the configuration."""
+    hot, cold = Listed(A, "Hot", "active", 2), Found(Listed(B, "Cold"), 0.0, 0.0)
+    more = {f"V{number}": Found(hot, 0.0, 0.0) for number in range(101)}
+    finds = more if is_listed else None
+    acme = Organization(
+        id=ACME,
+        label="acme",
+        interval=60.0,
+        credential="one",
+        vaults=(Vault(A, "hot", 60.0, "one", found=Found(hot, 0.0, 0.0)),),
+        found=Found(Listed(ACME, "Acme", "active"), 0.0, 0.0) if is_listed else None,
+        has_vaults=True,
+        lists=(VaultList("one", finds), VaultList("two", None)),
+        unpolled=(Unpolled(cold, "excluded"), Unpolled(cold, "limit")),
+    )
+    lists = [
+        OrganizationList(name, its_finds, has_organizations=True)
+        for name, its_finds in (("one", finds), ("two", None))
+    ]
+    return Inventory((acme,), 600.0, tuple(lists))
+
+
+def test_each_list_is_a_target_that_a_key_may_be_refused_before_the_first() -> None:
+    for is_listed in (True, False):
+        found = inventory(is_listed=is_listed)
+        targets = [replace(it, facts={}) for it in VAULTS.targets(found)]
+        of_one = replace(OF_ACME, is_optional=not is_listed, requests=2 if is_listed else 1)
+        of_two = replace(OF_ACME, is_optional=True, is_another=True, credential="two")
+        assert targets == [of_one, of_two]
+        assert list(ORGANIZATIONS.targets(found)) == [
+            replace(OF_CREDENTIAL, is_optional=not is_listed),
+            replace(OF_CREDENTIAL, id="two", credential="two", is_optional=True),
+        ]
+
+
+def test_what_lists_say_is_exposed_once_for_each_organization_and_vault() -> None:
+    found = inventory(is_listed=True)
+    (acme,) = found.organizations
+    first, second = VAULTS.targets(found)
+    of_acme = f'{{org="acme",org_id="{ACME}"'
+    assert first.facts == {
+        "kraken_custody_discovered_vaults": (
+            f'kraken_custody_discovered_vaults{of_acme},polled="true"}} 1.0\n'
+            f'kraken_custody_discovered_vaults{of_acme},polled="false"}} 1.0\n'
+        ).encode()
+    }
+    assert second.facts == {}
+    assert organizations_module.info_lines(acme) == {
+        "kraken_custody_organization_info": (
+            f'kraken_custody_organization_info{of_acme},name="Acme",status="active"}} 1.0\n'
+        ).encode()
+    }
+    of_hot = f'{{org="acme",vault="hot",vault_id="{A}"'
+    assert vaults_module.info_lines(acme.vaults[0], "acme") == {
+        "kraken_custody_vault_info": (
+            f'kraken_custody_vault_info{of_hot},name="Hot",status="active"}} 1.0\n'
+        ).encode(),
+        "kraken_custody_vault_missing_quote_rates": (
+            f"kraken_custody_vault_missing_quote_rates{of_hot}}} 2.0\n"
+        ).encode(),
+    }
+    unlisted = inventory(is_listed=False)
+    assert organizations_module.info_lines(unlisted.organizations[0]) == {}
+
+
+@pytest.mark.parametrize("resource", [ORGANIZATIONS, VAULTS])
+def test_the_metrics_of_a_list_have_a_help_and_a_source(resource: Resource) -> None:
+    assert resource.is_list
+    for metric in resource.facts:
+        assert re.fullmatch(r"[A-Z].*\.", metric.help)
+        assert metric.source
 
 
 def exposable(read: Answer) -> Exposable:
