@@ -62,8 +62,19 @@ class RedisEngine:
 
     async def read(self) -> Found:
         """Return what is stored. Raises EngineError."""
-        info = await self._do(lambda redis: redis.info("server"))
-        written = await self._do(lambda redis: redis.get(self._name))
+
+        async def ask(redis: "Redis") -> list[Any]:
+            # On one connection, so that both answers are of one run of the server.
+            pipeline = redis.pipeline(transaction=False)
+            pipeline.info("server")
+            pipeline.get(self._name)
+            answers = await pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            return answers
+
+        info, written = await self._do(ask)
         return Found(_record(self._name, written), written or b"", str(info.get("run_id", "")))
 
     async def swap(self, found: Found, record: Record) -> bool:

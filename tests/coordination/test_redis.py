@@ -1,10 +1,11 @@
 """A lease as a key of a real Redis or Valkey."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -117,6 +118,29 @@ def test_a_restart_is_another_run_with_or_without_the_data(
         before, after = played(Server(server.url), play)
     assert after.record == (None if forgets else RECORD)
     assert before.epoch != after.epoch
+
+
+def test_a_restart_between_two_answers_gives_no_record_of_one_run_as_of_another() -> None:
+    """What was there before the last writes would make two of them holders."""
+    written = json.dumps(asdict(RECORD))
+    answers = {
+        b"INFO": b"$17\r\n# Server\r\nrun_id:1\r\n",
+        b"GET": f"${len(written)}\r\n{written}\r\n".encode(),
+    }
+
+    async def one_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.read(1024)
+        writer.write(next(answer for word, answer in answers.items() if word in asked))
+        await writer.drain()
+
+    async def main() -> None:
+        async with serving(one_answer) as url:
+            engine = RedisEngine(NAME, Server(url.replace("http", "redis")))
+            with pytest.raises(EngineError):
+                await engine.read()
+            await engine.close()
+
+    asyncio.run(main())
 
 
 def test_whoever_stops_waiting_leaves_no_answer_behind(tmp_path: Path) -> None:
