@@ -739,7 +739,7 @@ def test_the_readme_installs_what_it_says() -> None:
         ("shards", "create secret generic kraken-2 --from-file=api-key --from-file=api-secret\n"),
         ("pairs of shards", f"custody-{NAME}-2-1.custody-{NAME}.treasury.svc:10063"),
         ("redis", f"targets custody-{NAME}-0.custody-{NAME}.treasury.svc:10063, "),
-        ("pair", f"port-forward service/custody-{NAME} 10063\n"),
+        ("pair", f"port-forward pod/custody-{NAME}-0 10063\n"),
     ],
 )
 def test_the_notes_name_each_secret_and_each_pod(name: str, told: str, tmp_path: Path) -> None:
