@@ -23,10 +23,11 @@ SECTIONS: Final = (
 Success, or a clean stop.
 .TP
 1
-Runtime failure, such as a port in use or \fB\-\-once\fR with a failed target.
+Runtime failure, such as a port in use, \fB\-\-once\fR with a failed target, or
+\fB\-\-probe\fR if something needed does not work.
 .TP
 2
-Invalid flags or configuration.
+Invalid flags or configuration, or a file that could not be read within 5 seconds.
 """,
     ),
     (
@@ -72,6 +73,7 @@ Configuration, in the working directory unless \fB\-\-config.file\fR names anoth
 kraken\-custody\-exporter \-\-demo
 kraken\-custody\-exporter \-\-config.example > config.yaml
 kraken\-custody\-exporter \-\-config.check
+kraken\-custody\-exporter \-\-probe
 kraken\-custody\-exporter \-\-once
 .fi
 """,
