@@ -83,8 +83,8 @@ class Keeper:
         Raises LeaseHeldError if another process holds it, or if the engine fails for a whole `duration`.
         """
         began = self._around.boottime()
+        await self._turn()
         while not self.lease.holds(self._around.boottime()):
-            await self._turn()
             if rival := self.lease.rival:
                 raise LeaseHeldError(
                     f"{rival.holder} holds the lease {self.name}: stop it first, as nonces of two users of one key "
@@ -94,6 +94,7 @@ class Keeper:
             if self.problem and waited >= self.lease.terms.duration:
                 raise LeaseHeldError(f"the lease {self.name} cannot be read: {self.problem}")
             await self._sleep()
+            await self._turn()
 
     def look_again(self) -> None:
         """Read the record again at once."""

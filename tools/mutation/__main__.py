@@ -42,8 +42,9 @@ WARM: Final = (
 SLOW: Final = "test_anything or full_load or too_many_vaults or third_of_the_targets or summer_time or two_exporters"
 """Words in the names of tests that take too long to hold anything here."""
 ALSO: Final = {
-    "coordination/engine": ("test_kubernetes", "test_redis", "test_coordinator"),
-    "coordination/keeper": ("test_kubernetes", "test_redis", "test_coordinator"),
+    "coordination/engine": ("test_kubernetes", "test_redis"),
+    "coordination/coordinator": ("test_takeover",),
+    "coordination/keeper": ("test_takeover",),
     "custody/keeping": ("test_unasked",),
     "custody/classify": ("test_client",),
     "custody/connections": ("test_client", "test_environment", "test_way_to_the_api"),
