@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import gc
+import math
 import os
 import platform
 import random
@@ -57,7 +58,7 @@ from exporter.polling.difference import Loaded, credential_names, difference_of
 from exporter.polling.discoveries import log_discoveries
 from exporter.polling.on_demand import OnDemand
 from exporter.polling.parts import Parts
-from exporter.polling.pause import Pause
+from exporter.polling.pause import Cause, Pause
 from exporter.polling.plan import Plan, log_warnings, plan_of
 from exporter.polling.poller import Poller
 from exporter.polling.results import Results
@@ -169,6 +170,8 @@ class Exporter:
             settings, world, self._connector.nonces.bounds, self._look_at_lease
         )
         self._tenure = self._coordinator.tenure
+        # By credential, why and until when there was a pause when this process last polled.
+        self._set_aside: dict[str, tuple[Cause, float]] = {}
         now = world.monotonic()
         self._credentials = self._credentials_for(settings, files)
         in_flight = sum(
@@ -248,19 +251,36 @@ class Exporter:
         now, tenure = self._world.monotonic(), self._coordinator.tenure
         if tenure == self._tenure:
             return
-        self._tenure = tenure
+        was_active, self._tenure = self._tenure is not None, tenure
+        self._set_pauses_aside(now, was_active=was_active)
         # Whoever polled until now may have sent until now.
         in_flight = 0
-        self.parts.pause_of_all.forget()
         for credential in self._credentials.values():
             in_flight += credential.settings.max_in_flight
             credential.silence = Silence()
-            credential.pause.forget()
             if credential.own_budget:
                 credential.own_budget.follow(credential.settings.max_in_flight, now)
         self._budget.follow(in_flight, now)
         self.parts.schedule.restart(now)
         self.store.forget()
+
+    def _set_pauses_aside(self, now: float, *, was_active: bool) -> None:
+        """Go on without pauses, but for those of this process's own where no other has polled since."""
+        pauses = {name: credential.pause for name, credential in self._credentials.items()}
+        pauses[ALL_CREDENTIALS] = self.parts.pause_of_all
+        if was_active:
+            self._set_aside = {
+                name: (pause.cause, pause.ends_at())
+                for name, pause in pauses.items()
+                if pause.cause is not None
+            }
+        left = self._set_aside if self.is_active and self._coordinator.is_resumed else {}
+        for name, pause in pauses.items():
+            pause.forget()
+            if name in left and left[name][1] > now:
+                cause, ends = left[name]
+                # While a trial request was under way it had no end.
+                pause.begin(cause, now, now, ends - now if ends < math.inf else None)
 
     def _look_at_lease(self) -> None:
         self._follow_lease()
@@ -417,6 +437,8 @@ class Exporter:
                 credential = olds[change.old]
             self._credentials[change.new] = credential
             # Whoever reloads has put something right, maybe at the API.
+            if change.is_renewed:
+                self._set_aside.pop(change.new, None)
             if change.is_renewed or credential.pause.end_early(now):
                 renewed.add(change.new)
         self.parts.schedule.reload(difference, renewed, now)

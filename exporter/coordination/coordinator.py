@@ -99,6 +99,11 @@ class Coordinator:
             return None
         return self._keeper, self._keeper.lease.acquisitions if self._keeper is not None else 0
 
+    @property
+    def is_resumed(self) -> bool:
+        """Whether no other process can have polled since this one did last."""
+        return self._keeper is None or self._keeper.lease.is_resumed
+
     def may_send(self) -> bool:
         """Whether a request may be sent now."""
         return self._keeper is None or self._keeper.lease.may_send(self._around.boottime())

@@ -54,6 +54,7 @@ class Lease:
     rival: another holder's record, once it was seen to be alive.
     loss: why the lease was last lost.
     acquisitions: number of times it was taken.
+    is_resumed: whether it was taken last without another holder since this process had it before.
     """
 
     def __init__(self, me: str, terms: Terms) -> None:
@@ -65,6 +66,7 @@ class Lease:
         self.rival: Record | None = None
         self.loss = ""
         self.acquisitions = 0
+        self.is_resumed = self._is_own = False
         self._ceiling = 0
         self._renewals = 0
         self._acquired = 0.0
@@ -102,7 +104,8 @@ class Lease:
         record = found.record
         self._observe(found, now)
         self.standby = record.standby if record is not None else ""
-        if self._is_mine(record, now):
+        self._is_own = self._is_mine(record, now)
+        if self._is_own:
             # The successor begins at once, so the last request must have ended.
             if self._may_give_up(record, now):
                 return self._given_up()
@@ -133,6 +136,7 @@ class Lease:
         if record.holder:
             if not was_held:
                 self.acquisitions += 1
+                self.is_resumed = self._is_own
                 self.above = before
                 self._silent_since = math.inf
             self.up_to, self._acquired = record.ceiling, record.acquired

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from exporter.coordination.engine import Found, Record
 from exporter.coordination.keeper import LeaseHeldError
+from exporter.polling.pause import Cause
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
 from tests.coordination.shelf import DURATION, TIMEOUT, Shelf
@@ -310,6 +311,50 @@ def test_who_has_lost_the_lease_and_taken_it_again_unawares_begins_as_after_a_re
             assert a.exporter._tenure != before
             await asyncio.sleep(60.0)
             is_orderly(a.api)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("seconds", [60.0, 300.0])
+def test_a_pause_that_the_api_asked_for_outlasts_a_lease_that_nobody_else_took(
+    seconds: float,
+) -> None:
+    async def scene() -> None:
+        async with company("a") as (a,):
+            await asyncio.sleep(10.0)
+            pauses = a.exporter.parts.pause_of_all, a.exporter.parts.credentials["main"].pause
+            until_then = now() + 200.0
+            pauses[0].begin(Cause("http/429", "", 429), now(), now(), 200.0)
+            lockout = Cause("EGeneral:Temporary lockout", "", 200, is_lockout=True)
+            pauses[1].begin(lockout, now(), now())
+            a.shelf.is_away = True
+            await asyncio.sleep(seconds)
+            assert not a.is_active
+            assert not any(pause.is_active for pause in pauses)
+            a.shelf.is_away = False
+            sent = len(a.api.sent)
+            await until(lambda: a.is_active, 5.0)
+            assert pauses[0].is_active == (seconds < 200.0)
+            assert not pauses[0].is_active or pauses[0].ends_at() == pytest.approx(until_then)
+            assert pauses[1].is_lockout
+            await asyncio.sleep(60.0)
+            assert len(a.api.sent) == sent
+
+    play(scene)
+
+
+def test_a_pause_ends_with_a_lease_that_another_process_held_meanwhile() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(10.0)
+            pause = a.exporter.parts.pause_of_all
+            pause.begin(Cause("http/429", "", 429), now(), now(), 600.0)
+            a.cut_from_engine_until = now() + 60.0
+            await until(lambda: b.is_active, 60.0)
+            await asyncio.sleep(60.0)
+            await b.stop()
+            await until(lambda: a.is_active, 5.0)
+            assert not pause.is_active
 
     play(scene)
 
