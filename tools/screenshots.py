@@ -15,7 +15,7 @@ IMAGES: Final = Path(__file__).parents[1] / ".github" / "images"
 PATIENCE_SECONDS: Final = 900.0
 """In the demo something fails every few minutes."""
 LEAST_POLLS: Final = 20
-"""Of each target, so that there is something to see."""
+"""Of each vault, so that there is something to see."""
 
 
 class Shot(NamedTuple):
@@ -37,18 +37,29 @@ def main() -> None:
         for shot in (
             Shot("status.png", "/", 1440, None, "light"),
             Shot("status-phone.png", "/", 360, 1240, "dark"),
-            Shot("target.png", failing, 1440, None, "light"),
+            Shot("target.png", failing.vault, 1440, None, "light"),
+            Shot("organization.png", failing.organization, 1440, None, "light"),
         ):
             _take(address, shot)
 
 
-def _failing(demo: Running) -> str | None:
-    """Return the page of a vault that fails but has balances, once every target was polled often enough."""
+class Failing(NamedTuple):
+    """The paths of two pages: of a vault that fails, and of its organization."""
+
+    vault: str
+    organization: str
+
+
+def _failing(demo: Running) -> Failing | None:
+    """Return the pages of a vault that fails but has balances, once every target was polled often enough."""
     targets = demo.get("/api/v1/targets").json()["data"]["targets"]
-    if min(target["polls"] for target in targets) < LEAST_POLLS:
+    # Lists are polled less often.
+    vaults = [target for target in targets if target["kind"] == "vault"]
+    if min(vault["polls"] for vault in vaults) < LEAST_POLLS:
         return None
-    pages = [it["page"] for it in targets if it["state"] == "failing" and it["kind"] == "vault"]
-    return pages[0] if pages else None
+    organizations = {it["org"]: it["page"] for it in targets if it["kind"] == "organization"}
+    found = [vault for vault in vaults if vault["state"] == "failing"]
+    return Failing(found[0]["page"], organizations[found[0]["org"]]) if found else None
 
 
 def _take(address: str, shot: Shot) -> None:

@@ -3,9 +3,11 @@
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlencode
 
 from exporter.events import MOST_KEPT, SUBJECTS, RecentEvents, Subject
 from exporter.resources import RESOURCES
+from exporter.resources.target import Target
 from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
 from exporter.status.worth import organizations_of
 from exporter.web.balance_table import balance_table_of
@@ -80,6 +82,7 @@ class Pages:
             target=target,
             row=row,
             organization=organization,
+            balances=balances_address(known.target),
             part=part,
             vaults=[vault_row_of(vault, status.at) for vault in part.targets],
             table=balance_table_of(known),
@@ -125,6 +128,11 @@ class Pages:
     def _page(self, template: str, **facts: object) -> str:
         facts = {"here": "", "telemetry_path": self._telemetry_path, **facts}
         return _templates().get_template(template).render(facts)
+
+
+def balances_address(target: Target) -> str:
+    """Return where the balances of a target are, for programs."""
+    return f"/api/v1/balances?{urlencode({'vault' if target.vault else 'org': target.id})}"
 
 
 class Verdict(NamedTuple):

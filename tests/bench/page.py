@@ -1,4 +1,4 @@
-"""How long the status page of 2,000 targets takes to make, and how long the event loop is held for it."""
+"""How long pages and balances of 2,000 targets take to make, and how long the event loop is held for it."""
 
 import asyncio
 import gc
@@ -12,26 +12,33 @@ import httpx
 
 from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
+from exporter.resources.vault_balances import BALANCES, VaultBalances
 from exporter.simulator.portfolio import large_portfolio
 from exporter.state.state import Failure, PollResult, TargetState
+from exporter.web.balances import Wanted, balances_csv, balances_json
 from exporter.web.pages import Pages
 from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
 from tests.bench.filled import NOON, NOWHERE, settings_for
 from tests.bench.loop_watch import TICK_SECONDS, LoopWatch
+from tests.resources.answers import exposed, vault_balances
 
 TARGETS = 2000
+ASSETS = 10
+"""Of each vault."""
 
 
 def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one switch
     """Print the table."""
-    exporter = Exporter(settings_for(large_portfolio(TARGETS - 1, 1), NOWHERE), World())
+    # What was read stays fresh.
+    world = World(wall=lambda: NOON, boottime=lambda: 0.0)
+    exporter = Exporter(settings_for(large_portfolio(TARGETS - 1, ASSETS), NOWHERE), world)
     default = sys.getswitchinterval()
     gc.collect()
     # As the daemon does it when it starts.
     favour_event_loop()
-    poll_all(exporter)
+    poll_all(exporter, vault_balances([row_of(number) for number in range(ASSETS)]))
     pages = Pages("/metrics")
     status = exporter.look()()
     targets = json.loads(b"".join(targets_json(status, View())))["data"]["targets"]
@@ -39,6 +46,9 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
         "in the event loop: to read how everything is": exporter.look,
         "beside it: the page": lambda: pages.status(status, View()).encode(),
         "the page, filtered to 1 target": lambda: pages.status(status, View(text="vault-1234")),
+        "the page of the organization": lambda: pages.target(status, status.targets[0]).encode(),
+        "`/api/v1/balances`": lambda: list(balances_json(status, Wanted())),
+        "the same as CSV": lambda: list(balances_csv(status, Wanted())),
         "`/api/v1/targets`": lambda: list(targets_json(status, View())),
         "its targets encoded in one call, which would hold the event loop": lambda: json.dumps(
             targets
@@ -49,9 +59,8 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
         times = [_milliseconds(make) for _ in range(20 if quick else 100)]
         print(f"| {name} | {statistics.median(times):.1f} ms | {max(times):.1f} ms |")
     held = asyncio.run(_held(Site(exporter, "/metrics"), 5 if quick else 30))
-    print(
-        f"| the event loop held, both asked for in a loop | {statistics.median(held):.1f} ms | {max(held):.1f} ms |"
-    )
+    what = "the event loop held, page, targets and balances asked for in a loop"
+    print(f"| {what} | {statistics.median(held):.1f} ms | {max(held):.1f} ms |")
     page = cases["beside it: the page"]
     late = [asyncio.run(_lateness(page)) for _ in range(20)]
     sys.setswitchinterval(default)
@@ -76,8 +85,8 @@ async def _lateness(make: Callable[[], object]) -> float:
     return statistics.mean(late) * 1000
 
 
-def poll_all(exporter: Exporter) -> None:
-    """Let every target have been polled twenty times; each tenth fails."""
+def poll_all(exporter: Exporter, answer: VaultBalances | None = None) -> None:
+    """Let every target have been polled twenty times; each tenth fails. answer: of each vault, if it is held."""
     for number, target in enumerate(exporter.plan.targets):
         failure = None if number % 10 else Failure("http/502", 502, "Bad Gateway", NOON)
         errors = [failure.type if failure and turn > 15 else None for turn in range(20)]
@@ -85,9 +94,10 @@ def poll_all(exporter: Exporter) -> None:
             TargetState(
                 target,
                 polls=20,
+                balances=exposed(target, answer) if answer and target.vault else None,
                 failure=failure,
                 last_success=NOON,
-                rows=50,
+                rows=ASSETS,
                 refresh_interval=30.0,
                 results=tuple(
                     PollResult(NOON + 30 * turn, error, 0.1 + turn / 1000)
@@ -95,6 +105,13 @@ def poll_all(exporter: Exporter) -> None:
                 ),
             )
         )
+
+
+def row_of(number: int) -> dict[str, object]:
+    """Return a row of an answer with all that the API may tell of amounts."""
+    fields = [it.metric.source for it in BALANCES]
+    amounts = {field: f"{number + place}.0123456789" for place, field in enumerate(fields)}
+    return {"asset": f"A{number}", "asset_class": "currency", "name": f"Asset {number}", **amounts}
 
 
 async def _held(site: Site, seconds: float) -> list[float]:
@@ -118,6 +135,7 @@ async def _held(site: Site, seconds: float) -> list[float]:
         while time.monotonic() < until:
             await client.get("/")
             await client.get("/api/v1/targets")
+            await client.get("/api/v1/balances")
     stop.set()
     await watching
     return held

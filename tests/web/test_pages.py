@@ -553,6 +553,15 @@ def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
     assert page.index("balances-title") < page.index("facts-title") < page.index("polls-title")
 
 
+def test_balances_can_be_had_for_programs_too() -> None:
+    seen = status(up(), up(ORGANIZATION))
+    vault, organization = (PAGES.target(seen, target) for target in seen.targets)
+    address = "/api/v1/balances?vault=VABCDEF234567A"
+    assert f'<a href="{address}&amp;format=csv">CSV</a>, <a href="{address}">JSON</a>' in vault
+    assert '<a href="/api/v1/balances?org=ABCD+EFGH+IJKL+MNOP">JSON</a>' in organization
+    assert '<a href="/api/v1/balances?format=csv">CSV</a>' in PAGES.status(seen, View())
+
+
 def vault_page(*rows: dict[str, object], **minima: str) -> str:
     target = vault_target(min_available={name: Decimal(it) for name, it in minima.items()})
     balances = exposed(target, vault_answer(*rows))
