@@ -46,6 +46,8 @@ async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIte
             # One that has just been accepted comes in while others end; none may be left open.
             while connections:
                 await asyncio.gather(*connections)
+                # From Python 3.13 on gather() does not let the loop turn if all have ended, so that none would leave.
+                await asyncio.sleep(0)
 
 
 def saying(*pieces: bytes) -> Script:
