@@ -150,6 +150,9 @@ def plan_lines(plan: Plan, settings: Settings) -> Iterator[str]:
         yield f"shard    {settings.shard.number} of {settings.shard.of} (0 to {settings.shard.of - 1})"
     yield f"targets  {len(plan.targets)}{': ' if kinds else ''}{_counted(kinds)}"
     yield f"demand   {plan.demand:.3f} requests/s ({plan.demand / plan.rate:.0%} of the budget)"
+    for kind in kinds:
+        if cost := RESOURCES[kind].cost:
+            yield f"         {cost}"
     yield f"budget   {_limit(limit)}"
     for name, source in settings.credentials.items():
         if source.rate_limit:

@@ -59,6 +59,23 @@ def test_a_plan_that_fits_says_what_is_asked_and_what_there_is() -> None:
     )
 
 
+def test_a_plan_with_tasks_counts_the_requests_that_they_may_take() -> None:
+    text = report(
+        more="- {name: other, id: QRSTUVWXYZ012345, credentials: two, collect: [pending_tasks]}\n"
+    )
+    assert text == (
+        "targets  2: 1 organization, 1 list of pending tasks\n"
+        "demand   0.100 requests/s (3% of the budget)\n"
+        "         a list of pending tasks is counted as 5 requests, one for every 100 tasks, which is the most that "
+        "it takes\n"
+        "budget   3.300 requests/s (100 in any 30s)\n"
+        "\n"
+        "target                   interval  refreshed every\n"
+        "acme / (total)           1m        1m\n"
+        "other / (pending tasks)  1m        1m\n"
+    )
+
+
 def test_a_demand_above_the_budget_is_warned_of_and_every_interval_grows_alike() -> None:
     limit = "{requests: 3, window: 30s, share: 1}"
     polling = "{interval: 15s, stale_after: 1m}"

@@ -85,6 +85,14 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+def collect(value: object) -> object:
+    """Read what is collected, which is a list of different things; raises ProblemError."""
+    # What is no list, or has something else in it, is told where its type is validated.
+    if isinstance(value, list) and len(value) != len(set(map(str, value))):
+        raise ProblemError("names the same thing twice: keep one")
+    return value
+
+
 def local_address(value: object, info: ValidationInfo) -> str:
     """Read an address of this machine; raises ProblemError."""
     written = Context.of(info.context).filled(text(value))
@@ -97,6 +105,9 @@ def local_address(value: object, info: ValidationInfo) -> str:
     return str(address)
 
 
+Collected = Literal["balances", "pending_tasks"]
+"""What may be read of an organization and its vaults."""
+Collect = Annotated[tuple[Collected, ...], Field(min_length=1), BeforeValidator(collect)]
 Threshold = Annotated[
     Decimal, number('a number of 0 or more, such as "0.5"', lambda amount: amount >= 0)
 ]
@@ -183,24 +194,27 @@ class VaultSettings(Model):
 
 
 class OrganizationSettings(Model):
-    """An organization whose total is polled, and its vaults.
+    """An organization that is polled, and its vaults.
 
     id: in four groups of four.
     name: the value of label `org`; the id where none was given.
     credentials: the name of the credentials that its requests are signed with.
-    interval: seconds between two polls of the total.
+    interval: seconds between two polls of what is its own, such as the total.
+    collect: what is read of it and its vaults.
     """
 
     id: OrganizationId
     name: Name = Field(default_factory=lambda fields: str(fields.get("id")))
     credentials: Name
     interval: Duration
+    collect: Collect
     vaults: tuple[VaultSettings, ...] = ()
 
 
 class Settings(Document):
     """The whole configuration.
 
+    collect: what is read of each organization that has no list of its own.
     discovery: None where nothing is polled but `organizations`, of which there is at least one then.
     lease: None where this process always polls.
     """
@@ -215,6 +229,7 @@ class Settings(Document):
     polling: Polling = Polling()
     credentials: Mapping[Name, CredentialSettings] = Field(min_length=1)
     discovery: Discovery | None = None
+    collect: Collect = ("balances",)
     lease: LeaseSettings | None = None
     organizations: tuple[OrganizationSettings, ...] = ()
 
@@ -244,13 +259,15 @@ class Settings(Document):
         """
         interval = info.data.get("polling", Polling()).interval
         credentials = next(iter(info.data.get("credentials", ())), "?")
+        collected = list(info.data.get("collect", ("balances",)))
 
         def vault(raw: Fields) -> Fields:
             return _filled(raw, interval=interval)
 
         def organization(raw: Fields) -> Fields:
             vaults = _each(raw.get("vaults"), vault)
-            return {**_filled(raw, interval=interval, credentials=credentials), "vaults": vaults}
+            own = _filled(raw, interval=interval, credentials=credentials, collect=collected)
+            return {**own, "vaults": vaults}
 
         return _each(organizations, organization)
 

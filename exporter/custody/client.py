@@ -84,6 +84,7 @@ class Request(Generic[Result_co]):
     reaction: returns the reaction to a failure, if the resource knows better than the table of errors.
     excuse: returns an answer if a failure means one.
     is_signed: whether it needs the key and takes a nonce.
+    is_personal: whether the answer has personal data, so that only documented keys of it are shown.
     """
 
     endpoint: str
@@ -95,6 +96,7 @@ class Request(Generic[Result_co]):
     reaction: Callable[[CustodyError], Reaction] = _as_it_says
     excuse: Callable[[CustodyError], Result_co | None] = _nothing
     is_signed: bool = True
+    is_personal: bool = False
 
 
 async def nothing_more(result: object) -> None:
@@ -254,35 +256,38 @@ class CustodyClient:
             async with self._shared.reading.alone:
                 answer = await in_turns(_decoded(answer))
                 self._shared.heard(answer)
-                result = await self._result(answer, request.read)
+                result = await self._result(answer, request)
                 # Its use takes memory too, as much as ten thousand rows need.
                 await then(result)
                 return result
 
-    async def _result(self, answer: Answer, read: Callable[[object], Steps[Result]]) -> Result:
+    async def _result(self, answer: Answer, request: Request[Result]) -> Result:
         """Return the content of `answer`. Raises CustodyError if it is a failure."""
         if failure := self._shared.classifier.failure(answer, self.clean):
             raise failure
         if isinstance(answer.document, Unreadable):
             # A captive portal or proxy identifies itself in its page's title. Other text may be part of balances.
             title = answer.text if answer.is_html else ""
-            raise self._useless(answer, answer.document, title)
+            raise self._useless(answer, answer.document, request, title)
         try:
-            return await in_turns(read(answer.document))
+            return await in_turns(request.read(answer.document))
         except InvalidAnswerError as error:
             problem = Unreadable(error.type, str(error))
-            raise self._useless(answer, problem) from None
+            raise self._useless(answer, problem, request) from None
 
-    def _useless(self, answer: Answer, why: Unreadable, title: str = "") -> CustodyError:
+    def _useless(
+        self, answer: Answer, why: Unreadable, request: Request[object], title: str = ""
+    ) -> CustodyError:
+        def is_private(key: str) -> bool:
+            return request.is_personal or self.clean(key, MESSAGE_LENGTH) != key
+
         words = f"the answer {why.problem}: {title}" if title else f"the answer {why.problem}"
         return CustodyError(
             why.type,
             status=answer.status,
             message=self.clean(words, MESSAGE_LENGTH),
             shape=(
-                shape_of_answer(answer, lambda key: self.clean(key, MESSAGE_LENGTH) != key)
-                if why.type == InvalidAnswerError.type
-                else ()
+                shape_of_answer(answer, is_private) if why.type == InvalidAnswerError.type else ()
             ),
         )
 

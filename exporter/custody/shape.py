@@ -21,9 +21,9 @@ List vaults, get vault, get vault balance: vaults quote asset asset_class id bal
 attributes deposit_lock_rekeying_only otc_enabled description created_at updated_at
 List vault asset balances: name_full symbol decimals display_decimals rate_decimals funding_decimals min_lot reserve
 virtual metadata color_code hold available launch_time quote_balance quote_spot_balance quote_available quote_price
-List tasks: type_label state expires_at initiator full_name role ip_address quorum_type can_review current_user_decision
-reviewer_statistics_label instruction_types approval_id reviewer_statistics approved denied undecided current_count
-required_quorum vault_info subquorum_config subquorum_snapshot
+List tasks: type_label state expires_at initiator full_name role ip_address tasks quorum_type can_review
+current_user_decision reviewer_statistics_label instruction_types approval_id reviewer_statistics approved denied
+undecided current_count required_quorum vault_id vault_info subquorum_config subquorum_snapshot
 List whitelist addresses: address_name address tag beneficiary
 Server time: unixtime rfc1123
 """

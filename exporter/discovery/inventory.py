@@ -66,9 +66,10 @@ class Organization:
     """An organization that is polled.
 
     found: what a list says of it, None where no list has it. is_configured: whether it has an entry of its own.
-    is_here: whether its total is of this shard. has_vaults: whether the configuration has vaults of it. lists: of its
-    vaults, that of its own credential first; none without discovery. unpolled: vaults that were found and are not
-    polled.
+    is_here: whether what is its own, such as its total, is of this shard. has_vaults: whether the configuration has
+    vaults of it. vault_labels: of the vaults that are polled by any shard, by id. lists: of its vaults, that of its own
+    credential first; none without discovery. unpolled: vaults that were found and are not polled. collect: what is read
+    of it and its vaults.
     """
 
     id: str
@@ -80,8 +81,10 @@ class Organization:
     is_configured: bool = True
     is_here: bool = True
     has_vaults: bool = False
+    vault_labels: Mapping[str, str] = field(default_factory=dict)
     lists: tuple[VaultList, ...] = ()
     unpolled: tuple[Unpolled, ...] = ()
+    collect: Container[str] = ("balances",)
 
     @property
     def is_listed(self) -> bool:
@@ -142,10 +145,11 @@ def _of_shard(whole: Inventory, shard: Shard) -> Steps[Inventory]:
     """Return what `shard` polls of everything. Only now: labels and limits are those of all shards together."""
     organizations = []
     for of in whole.organizations:
-        vaults, unpolled = [], []
+        vaults, unpolled, labels = [], [], {}
         for number, vault in enumerate(of.vaults):
             if number % SHARED_AT_ONCE == 0:
                 yield
+            labels[vault.id] = vault.label
             if shard.has(vault.id):
                 vaults.append(vault)
         for number, it in enumerate(of.unpolled):
@@ -153,8 +157,15 @@ def _of_shard(whole: Inventory, shard: Shard) -> Steps[Inventory]:
                 yield
             if shard.has(it.found.listed.id):
                 unpolled.append(it)
-        here = replace(of, is_here=shard.has(of.id), vaults=tuple(vaults), unpolled=tuple(unpolled))
-        organizations.append(here)
+        organizations.append(
+            replace(
+                of,
+                is_here=shard.has(of.id),
+                vaults=tuple(vaults),
+                vault_labels=labels,
+                unpolled=tuple(unpolled),
+            )
+        )
     held = Held(
         frozenset(of.id for of in whole.organizations),
         frozenset(vault.id for of in whole.organizations for vault in of.vaults),
@@ -165,7 +176,13 @@ def _of_shard(whole: Inventory, shard: Shard) -> Steps[Inventory]:
 def _as_configured(entry: OrganizationSettings) -> Organization:
     vaults = tuple(_configured_vault(vault, entry) for vault in entry.vaults)
     return Organization(
-        entry.id, entry.name, entry.interval, entry.credentials, vaults, has_vaults=bool(vaults)
+        entry.id,
+        entry.name,
+        entry.interval,
+        entry.credentials,
+        vaults,
+        has_vaults=bool(vaults),
+        collect=entry.collect,
     )
 
 
@@ -361,6 +378,7 @@ class _Search:
                 for id_, it in free.items()
                 if (reason := verdicts[id_]) is not None
             ),
+            collect=(entry or self._settings).collect,
         )
 
 

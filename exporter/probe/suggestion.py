@@ -70,6 +70,7 @@ def with_found(settings: Settings, found: Sequence[Known]) -> Settings:
             name=_label(it.label, it.id),
             credentials=it.credential,
             interval=it.interval,
+            collect=settings.collect,
         )
         new = [vault for vault in it.vaults if vault.id not in ids]
         # They are polled with the credential of their entry.
@@ -105,6 +106,8 @@ def as_written(settings: Settings, directory: Path) -> Fields:
             _leave_out_defaults(entry, settings.polling.interval)
         if not has_several:
             del organization["credentials"]
+        if organization["collect"] == list(settings.collect):
+            del organization["collect"]
     return document
 
 

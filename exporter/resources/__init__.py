@@ -8,6 +8,7 @@ from exporter.discovery.inventory import Inventory
 from exporter.metrics.metric import Group
 from exporter.resources.organization_balances import ORGANIZATION_BALANCES
 from exporter.resources.organizations import ORGANIZATIONS
+from exporter.resources.pending_tasks import PENDING_TASKS
 from exporter.resources.resource import Resource
 from exporter.resources.target import Target
 from exporter.resources.vault_balances import VAULT_BALANCES
@@ -21,6 +22,7 @@ RESOURCES: dict[str, Resource] = {
     for resource in (
         VAULT_BALANCES,
         ORGANIZATION_BALANCES,
+        PENDING_TASKS,
         ORGANIZATIONS,
         VAULTS,
     )

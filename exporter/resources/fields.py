@@ -34,6 +34,7 @@ _MOST_DIGITS: Final = 60
 _PLAIN: Final = rf"[+-]?[0-9]{{1,{_MOST_DIGITS}}}(\.[0-9]{{0,{_MOST_DIGITS}}})?"
 """Decimals that any float can hold, for the regular expressions of both Python and Rust."""
 _DECIMAL: Final = re.compile(rf"{_PLAIN}([eE][+-]?[0-9]{{1,4}})?")
+_MOST: Final = 10**9
 _NOT_AN_AMOUNT: Final = "is not a finite decimal"
 _PLACES: Final = {Decimal(number): number for number in range(1000)}
 _PLACES_AS_USUAL: Final[dict[object, int]] = {str(number): number for number in range(1000)}
@@ -67,6 +68,15 @@ def _places(value: object) -> int | None:
     if places is None:
         raise PydanticCustomError("not_places", "is not a whole number below 1000")
     return places
+
+
+def _count(value: object) -> int | None:
+    if value is None:
+        return None
+    number = _number(value)
+    if not number.is_finite() or not 0 <= number <= _MOST or number != int(number):
+        raise PydanticCustomError("not_a_count", "is not a whole number of 0 or more")
+    return int(number)
 
 
 def _moment(value: object) -> Decimal | None:
@@ -126,6 +136,7 @@ Description = (
 GivenName = Annotated[_Text, AfterValidator(_name)] | None
 Flag = Annotated[bool, Field(strict=True)] | None
 Places = Annotated[int | None, PlainValidator(_places)]
+Count = Annotated[int | None, PlainValidator(_count)]
 Moment = Annotated[Decimal | None, PlainValidator(_moment)]
 
 _CODE: Final[TypeAdapter[str]] = TypeAdapter(Code)

@@ -162,7 +162,7 @@ def _asking() -> Ask:
 
 def _targets(inventory: Inventory) -> Iterable[Target]:
     for organization in inventory.organizations:
-        if organization.is_here:
+        if organization.is_here and "balances" in organization.collect:
             yield Target(
                 kind=ORGANIZATION_BALANCES.kind,
                 id=organization.id,

@@ -15,6 +15,7 @@ MOST_LISTED: Final = 20
 AT_ONCE: Final = 1_000
 
 NO_MINIMA: Final[Mapping[str, Decimal]] = MappingProxyType({})
+NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 Key = tuple[str, str]
 """The kind and the id of a target: what stays the same when the configuration calls it something else."""
@@ -31,7 +32,7 @@ class Target:
     has it. is_found: whether it is polled for that alone, as the configuration has no entry for it. is_another:
     whether another credential's target is the same but for that. is_optional: whether to be refused is no failure
     of it. requests: that a poll of it takes, as far as that is known. min_available: the configured minima of what is
-    available, by asset.
+    available, by asset. vault_labels: what people call vaults that an answer may name, by id.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Target:
     is_optional: bool = False
     requests: int = 1
     min_available: Mapping[str, Decimal] = field(default_factory=lambda: NO_MINIMA, hash=False)
+    vault_labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS, hash=False)
 
     @property
     def key(self) -> Key:
@@ -69,7 +71,11 @@ class Target:
 
     def is_exposed_as(self, other: "Target") -> bool:
         """Whether what is made of an answer is the same for `other`, the same resource."""
-        return self.labels == other.labels and self.min_available == other.min_available
+        return (
+            self.labels == other.labels
+            and self.min_available == other.min_available
+            and self.vault_labels == other.vault_labels
+        )
 
 
 class TargetChange(NamedTuple):

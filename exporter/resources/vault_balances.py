@@ -601,6 +601,8 @@ def _asking() -> Ask:
 
 def _targets(inventory: Inventory) -> Iterable[Target]:
     for organization in inventory.organizations:
+        if "balances" not in organization.collect:
+            continue
         for vault in organization.vaults:
             labels = (organization.label, vault.label, vault.id)
             thresholds = threshold_lines(labels, vault.min_available)

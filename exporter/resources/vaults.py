@@ -14,12 +14,12 @@ from typing import Final
 from exporter.config import vault_id
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError
-from exporter.custody.errors import CustodyError, Reaction
 from exporter.discovery.inventory import Inventory, Organization, Vault
 from exporter.discovery.known import Source
 from exporter.metrics.lines import Lines, Page
 from exporter.metrics.metric import Metric
 from exporter.resources.lists import NO_ROWS, Listing, Rows, excuse, read_rows
+from exporter.resources.organization_parameter import OrganizationParameter
 from exporter.resources.resource import Answer, Part, Resource
 from exporter.resources.target import Target
 from exporter.turns import Steps
@@ -28,8 +28,6 @@ ENDPOINT: Final = "vaults"
 PAGE_ROWS: Final = 100
 """Kraken's default for `limit`; how many more it would allow is not documented."""
 MOST_PAGES: Final = 200
-PARAMETERS: Final = ("org_iiban", "org_id")
-"""What revisions of the API call the organization in the query, the newest first."""
 
 INFO: Final = Metric(
     name="kraken_custody_vault_info",
@@ -156,28 +154,20 @@ class Asking:
     """Asks for the vaults of organizations, and remembers what the API calls an organization in a query."""
 
     def __init__(self) -> None:
-        self._parameter = PARAMETERS[0]
+        self._parameter = OrganizationParameter()
 
     def __call__(self, target: Target) -> Request[Answer]:
         """Return the request for the first page of an organization's vaults."""
         return self._page(target, _Read())
 
     def _page(self, target: Target, before: _Read) -> Request[Answer]:
-        parameter = self._parameter
+        parameter = self._parameter.name
 
         def read(document: object) -> Steps[Answer]:
             so_far, is_whole = yield from _next(before, document)
             if is_whole:
                 return Listing(Source(target.credential, target.id), so_far.rows)
             return Part(self._page(target, so_far))
-
-        def reaction(error: CustodyError) -> Reaction:
-            is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
-            if is_about_the_query and not before.pages:
-                # Whichever it is that the API takes, the other one is asked for once in each poll that fails.
-                (self._parameter,) = set(PARAMETERS) - {parameter}
-                return Reaction.AGAIN
-            return error.reaction
 
         return Request(
             endpoint=ENDPOINT,
@@ -186,7 +176,7 @@ class Asking:
             id=target.id,
             query=f"?{parameter}={{id}}&limit={PAGE_ROWS}&offset={before.rows.count}",
             read=read,
-            reaction=reaction,
+            reaction=self._parameter.reaction(parameter, is_first=not before.pages),
             excuse=excuse(target, "vaults"),
         )
 

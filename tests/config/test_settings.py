@@ -71,6 +71,7 @@ CHANGES: list[tuple[dict[str, str], str, object]] = [
     ({"organization": "name: acme"}, "organizations.0.name", "acme"),
     ({"organization_id": "id: ABCDEFGHIJKLMNOQ"}, "organizations.0.id", "ABCD EFGH IJKL MNOQ"),
     ({"organization": "interval: 1s"}, "organizations.0.interval", 1.0),
+    ({"organization": "collect: [pending_tasks]"}, "organizations.0.collect", ("pending_tasks",)),
     ({"vault": "name: hot"}, "organizations.0.vaults.0.name", "hot"),
     ({"vault_id": "id: VW44KPQC4C62K6"}, "organizations.0.vaults.0.id", "VW44KPQC4C62K6"),
     ({"vault": "interval: 1s"}, "organizations.0.vaults.0.interval", 1.0),
@@ -116,6 +117,7 @@ def test_what_is_left_out_has_its_default_and_nothing_is_unresolved(directory: P
             }
         },
         "discovery": None,
+        "collect": ["balances"],
         "lease": None,
         "organizations": [
             {
@@ -123,6 +125,7 @@ def test_what_is_left_out_has_its_default_and_nothing_is_unresolved(directory: P
                 "name": "ABCD EFGH IJKL MNOP",
                 "credentials": "treasury",
                 "interval": 60.0,
+                "collect": ["balances"],
                 "vaults": [
                     {
                         "id": "VABCDEF234567A",
@@ -263,3 +266,31 @@ def test_mistakes_in_discovery_are_told_with_their_place(
 ) -> None:
     (found,) = mistakes(f"discovery: {written}\n{document()}", directory)
     assert found.startswith(mistake)
+
+
+def test_an_organization_collects_what_the_file_says_unless_it_says_so_itself(
+    directory: Path,
+) -> None:
+    own = "collect: [balances]"
+    for organization, expected in (("", ("pending_tasks",)), (own, ("balances",))):
+        text = "collect: [pending_tasks]\n" + document(organization=organization)
+        settings = read(text, directory)
+        assert settings.collect == ("pending_tasks",)
+        assert settings.organizations[0].collect == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("[balance]", "collect[0]: must be 'balances' or 'pending_tasks'"),
+        ("[]", "collect: must have at least one entry"),
+        ("[balances, balances]", "collect: names the same thing twice: keep one"),
+        ("balances", "collect: must be a list (each entry after '- '), not text"),
+    ],
+)
+def test_what_is_collected_is_a_list_of_things_that_there_are(
+    written: str, problem: str, directory: Path
+) -> None:
+    assert mistakes(f"collect: {written}\n{document()}", directory) == [problem]
+    own = document(organization=f"collect: {written}")
+    assert mistakes(own, directory) == [f"organizations[0].{problem}"]

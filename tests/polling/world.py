@@ -182,12 +182,14 @@ def stage(
     discovery: Mapping[str, object] | None = None,
     organizations: Sequence[Mapping[str, object]] | None = None,
     portfolio: Portfolio | None = None,
+    collect: Sequence[str] = ("balances",),
 ) -> Stage:
     """Return a stage with `vaults` vaults named v0, v1, …, each an organization's of its own credential.
 
     credential_of: the name of the credential for vault n; organizations are made for each name, and their totals are
     polled once a day only, so that a test sees the vaults' requests alone. discovery, organizations: those sections of
     the configuration, where they are given. portfolio: what the simulator has, in the place of so many vaults.
+    collect: what is read of them.
     """
     portfolio = portfolio or large_portfolio(vaults, assets)
     credentials = credentials or {"main": {}}
@@ -217,6 +219,7 @@ def stage(
         if organizations is None
         else organizations,
         "discovery": discovery,
+        "collect": list(collect),
     }
     settings = parse(
         yaml.safe_dump(document, sort_keys=False),

@@ -1,0 +1,361 @@
+"""Tasks that wait for approval: what is read of every revision, what is counted, and that nothing personal gets out."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.custody.client import Request
+from exporter.custody.document import InvalidAnswerError, parse_json
+from exporter.custody.errors import CustodyError, Reaction
+from exporter.resources.fields import InvalidField, InvalidRow
+from exporter.resources.pending_tasks import (
+    MOST_PAGES,
+    MOST_TYPES,
+    PAGE_ROWS,
+    PENDING_TASKS,
+    STATES,
+    Group,
+    TaskList,
+    Waiting,
+)
+from exporter.resources.resource import Answer, Ask, Part
+from exporter.resources.target import Target
+from exporter.simulator.approvals import ADDRESS_OF_INITIATOR, MARKER, tasks_of
+from exporter.turns import at_once
+from tests.resources.answers import EXPECTED, exposed, lines_of, make_store, page, put
+from tests.simulator.calling import NOON, ORGANIZATION
+
+HOT, COLD = "VABCDEF234567A", "VBBBBBBBBBBBBA"
+TARGET = Target(
+    "pending_tasks",
+    "ABCD EFGH IJKL MNOP",
+    "acme",
+    "",
+    60.0,
+    "treasury",
+    vault_labels={HOT: "hot"},
+)
+
+
+def task(number: int, **fields: Any) -> dict[str, Any]:
+    """Return a task that waits for two of three approvals, and has `fields` instead of the usual ones."""
+    return {
+        "id": f"T{number:013}",
+        "type": "request_withdrawal",
+        "state": "pending",
+        "created_at": "1795262400",
+        "expires_at": "1795269600",
+        "vault_info": {"id": HOT, "name": f"{MARKER} vault"},
+        "reviewer_statistics": {"approved": 1, "required_quorum": 3},
+        "initiator": {"full_name": f"{MARKER} Jo Doe"},
+    } | fields
+
+
+def asked(request: Request[Answer], document: object) -> Answer:
+    return at_once(request.read(parse_json(json.dumps(document).encode())))
+
+
+def tasks(*documents: object, ask: Ask | None = None) -> TaskList:
+    """Return what is read of tasks whose pages are these, all of which are asked for."""
+    request, last = (ask or PENDING_TASKS.asking())(TARGET), None
+    for document in documents:
+        assert last is None or isinstance(last, Part)
+        last = asked(request, document)
+        if isinstance(last, Part):
+            request = last.next
+    assert isinstance(last, TaskList)
+    return last
+
+
+def waiting(*rows: object) -> Mapping[Group, Waiting]:
+    return tasks(list(rows)).tasks.groups
+
+
+def test_tasks_are_exposed_as_documented() -> None:
+    store = make_store(TARGET)
+    put(
+        store,
+        TARGET,
+        tasks(
+            {
+                "result": [
+                    task(5, created_at="1795262500"),
+                    task(4, reviewer_statistics={"approved": 0, "required_quorum": 2}),
+                    task(3, state="executed", type="add_whitelist_address"),
+                    task(2, vault_info={"id": COLD}, expires_at=None),
+                    task(1, type="invite_user", vault_info=None),
+                ],
+                "total": 5,
+            }
+        ),
+    )
+    assert page(store) == (EXPECTED / "pending_tasks.prom").read_text()
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        lambda rows: rows,
+        lambda rows: {"result": rows},
+        lambda rows: {"tasks": rows, "total": "1"},
+        lambda rows: {"result": rows, "total": 1, "unknown": {}},
+        lambda rows: {"result": rows, "total": "many"},
+    ],
+)
+@pytest.mark.parametrize("moment", ["1795262400", 1795262400, "2026-11-21T12:00:00Z"])
+@pytest.mark.parametrize("count", [lambda number: number, str])
+@pytest.mark.parametrize("vault", [{"vault_info": {"id": HOT}}, {"vault_id": HOT}])
+def test_tasks_are_read_from_every_revision(
+    envelope: Callable[[list[object]], object],
+    moment: object,
+    count: Callable[[int], object],
+    vault: Mapping[str, object],
+) -> None:
+    row = task(1, created_at=moment, expires_at=moment)
+    del row["vault_info"]
+    row["reviewer_statistics"] = {"approved": count(1), "required_quorum": count(3)}
+    seconds = Decimal(1795262400)
+    assert tasks(envelope([row | dict(vault)])).tasks.groups == {
+        Group(HOT, "request_withdrawal"): Waiting(1, seconds, seconds, 2)
+    }
+
+
+@pytest.mark.parametrize("document", [{}, {"result": {}}, "x", 5, None, {"vaults": []}])
+def test_what_is_no_list_of_tasks_is_an_invalid_answer(document: object) -> None:
+    with pytest.raises(InvalidAnswerError, match="neither an array of tasks nor an object"):
+        tasks(document)
+
+
+@pytest.mark.parametrize("state", sorted(STATES))
+@pytest.mark.parametrize("written", [str, str.upper])
+def test_only_what_is_pending_waits(state: str, written: Callable[[str], str]) -> None:
+    (group,) = waiting(task(1, state=written(state))).values()
+    assert group.tasks == (state == "pending")
+
+
+def test_of_tasks_that_wait_the_oldest_and_the_first_to_expire_are_told() -> None:
+    rows = [
+        task(number, created_at=created, expires_at=expires)
+        for number, (created, expires) in enumerate([("5", "90"), ("3", "80"), ("4", None)])
+    ]
+    done = task(9, state="executed", created_at="1", expires_at="2")
+    assert list(waiting(*rows, done).values()) == [Waiting(3, Decimal(3), Decimal(80), 6)]
+
+
+@pytest.mark.parametrize(
+    ("approved", "required", "missing"),
+    [(0, 2, 2), (2, 2, 0), (3, 2, 0), (None, 2, None), (1, None, None), ("x", 2, None)],
+)
+def test_approvals_are_missing_up_to_the_quorum_and_not_told_where_a_task_does_not_tell(
+    approved: object, required: object, missing: int | None
+) -> None:
+    row = task(1, reviewer_statistics={"approved": approved, "required_quorum": required})
+    assert [it.missing for it in waiting(row).values()] == [missing]
+    told = 2 if missing is not None else None
+    both = waiting(row, task(2))
+    assert [it.missing for it in both.values()] == [told if missing is None else missing + 2]
+
+
+def test_a_vault_that_is_not_polled_is_called_by_its_id_and_a_renamed_one_by_its_new_name() -> None:
+    answer = tasks([task(1), task(2, vault_info={"id": COLD})])
+    before = lines_of(TARGET, answer)["kraken_custody_pending_tasks"].decode()
+    assert f'vault="hot",vault_id="{HOT}"' in before
+    assert f'vault="{COLD}",vault_id="{COLD}"' in before
+    renamed = replace(TARGET, vault_labels={HOT: "warm"})
+    assert not TARGET.is_exposed_as(renamed)
+    kept = exposed(TARGET, answer).kept
+    after = at_once(kept.lines(renamed, ()))["kraken_custody_pending_tasks"].decode()
+    assert after == before.replace('"hot"', '"warm"')
+
+
+def test_a_type_that_was_seen_once_stays_at_zero() -> None:
+    ask = PENDING_TASKS.asking()
+    tasks([task(1)], ask=ask)
+    lines = lines_of(TARGET, tasks([], ask=ask))
+    group = (
+        f'org="acme",org_id="{TARGET.id}",vault="hot",vault_id="{HOT}",'
+        'task_type="request_withdrawal"'
+    )
+    assert {name: text.decode() for name, text in lines.items()} == {
+        "kraken_custody_pending_tasks": f"kraken_custody_pending_tasks{{{group}}} 0.0\n",
+        "kraken_custody_pending_task_missing_approvals": (
+            f"kraken_custody_pending_task_missing_approvals{{{group}}} 0.0\n"
+        ),
+        "kraken_custody_tasks_truncated": (
+            f'kraken_custody_tasks_truncated{{org="acme",org_id="{TARGET.id}"}} 0.0\n'
+        ),
+    }
+    other = replace(TARGET, id="BBBB BBBB BBBB BBBB")
+    read = asked(ask(other), [])
+    assert isinstance(read, TaskList)
+    assert read.tasks.groups == {}
+
+
+def test_a_type_that_looks_like_none_of_the_apis_or_is_one_too_many_is_another() -> None:
+    (group,) = waiting(task(1, type="withdrawal of Jo Doe"))
+    assert group == Group(HOT, "other")
+    rows = [task(number, type=f"type_{number}") for number in range(MOST_TYPES + 2)]
+    groups = waiting(*rows)
+    assert len(groups) == MOST_TYPES + 1
+    assert groups[Group(HOT, "other")].tasks == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "problem"),
+    [
+        ("text", "", "is not an object"),
+        (task(1, id=None), "id", "is not a text"),
+        (task(1, type=""), "type", "is not a text"),
+        (task(1, state="waiting for Jo Doe"), "state", "is none of those that Kraken documents"),
+        (task(1, vault_info={"id": "Jo Doe"}), "vault_id", "is not a vault id"),
+    ],
+)
+def test_a_task_that_cannot_be_judged_is_left_out_and_reported_without_what_it_says(
+    row: object, field: str, problem: str
+) -> None:
+    read = tasks([task(2), row])
+    assert [it.tasks for it in read.tasks.groups.values()] == [1]
+    assert read.rows.rejected == (InvalidRow(1, field, problem),)
+    # That none waits is said by nobody where none can be read.
+    with pytest.raises(
+        InvalidAnswerError, match=f"has no task that can be read: {field} {problem}"
+    ):
+        tasks([row])
+
+
+def test_a_moment_that_cannot_be_read_is_reported_and_the_task_counts() -> None:
+    read = tasks([task(1, created_at="yesterday"), task(2, created_at="long ago")])
+    assert list(read.tasks.groups.values()) == [Waiting(2, None, Decimal(1795269600), 4)]
+    problem = "is not Unix seconds or RFC 3339 with a time zone"
+    answer = exposed(TARGET, read)
+    assert answer.unread == (InvalidField("created_at", problem, rows=2, position=0),)
+    assert answer.rows == 2
+
+
+def full(first: int) -> list[object]:
+    return [task(first + number) for number in range(PAGE_ROWS)]
+
+
+def counted(read: TaskList) -> int:
+    return sum(it.tasks for it in read.tasks.groups.values())
+
+
+def test_pages_are_asked_for_from_the_newest_until_there_are_no_more() -> None:
+    request = PENDING_TASKS.asking()(TARGET)
+    assert request.query == "?org_iiban={id}&limit=100&offset=0"
+    first = asked(request, {"result": full(0), "total": 150})
+    assert isinstance(first, Part)
+    assert first.next.query == "?org_iiban={id}&limit=100&offset=100"
+    last = asked(first.next, {"result": full(100)[:50], "total": 150})
+    assert isinstance(last, TaskList)
+    assert counted(last) == 150
+    assert not last.tasks.is_truncated
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [[]],
+        [full(0)[:99]],
+        [full(0), []],
+        # This total may be the page's own.
+        [{"result": full(0), "total": 100}, {"result": [], "total": 100}],
+        [{"result": full(0), "total": 102}, {"result": full(100)[:2], "total": 102}],
+    ],
+)
+def test_tasks_that_were_all_read_are_not_truncated(pages: list[object]) -> None:
+    assert not tasks(*pages).tasks.is_truncated
+
+
+def test_older_tasks_than_the_bound_are_not_asked_for_and_that_is_told() -> None:
+    pages = [full(number * PAGE_ROWS) for number in range(MOST_PAGES)]
+    read = tasks(*pages)
+    assert counted(read) == MOST_PAGES * PAGE_ROWS
+    assert read.tasks.is_truncated
+    assert lines_of(TARGET, read)["kraken_custody_tasks_truncated"].endswith(b" 1.0\n")
+
+
+def test_a_task_that_moved_to_the_next_page_while_it_was_read_counts_once() -> None:
+    new, moved = task(1000), full(0)
+    read = tasks(moved, [moved[-1], task(100)])
+    assert counted(read) == PAGE_ROWS + 1
+    assert new not in moved
+
+
+def test_an_api_that_knows_no_offset_is_not_asked_for_the_same_page_again_and_again() -> None:
+    read = tasks(full(0), full(0))
+    assert (counted(read), read.tasks.is_truncated) == (PAGE_ROWS, True)
+
+
+def bad_request() -> CustodyError:
+    return CustodyError("BadRequest", status=400, reaction=Reaction.BACK_OFF)
+
+
+def test_a_refused_offset_leaves_what_was_read() -> None:
+    first = asked(PENDING_TASKS.asking()(TARGET), full(0))
+    assert isinstance(first, Part)
+    excused = first.next.excuse(bad_request())
+    assert isinstance(excused, TaskList)
+    assert (counted(excused), excused.tasks.is_truncated) == (PAGE_ROWS, True)
+    denied = CustodyError("PermissionDenied", status=403, reaction=Reaction.BACK_OFF)
+    assert first.next.excuse(denied) is None
+
+
+def test_an_organization_is_called_what_the_api_takes() -> None:
+    ask = PENDING_TASKS.asking()
+    assert ask(TARGET).reaction(bad_request()) is Reaction.AGAIN
+    assert ask(TARGET).query.startswith("?org_id={id}&")
+
+
+NAMES = ("id", "type", "state", "created_at", "expires_at", "vault_id", "vault_info.id")
+COUNTED = ("reviewer_statistics.approved", "reviewer_statistics.required_quorum")
+ANYTHING = st.recursive(
+    st.sampled_from([MARKER, f"{MARKER}@example.com", ADDRESS_OF_INITIATOR, None, True, 7]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([MARKER, "name", "email"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def marked(value: Any, place: str, draw: Callable[[], object]) -> Any:
+    """Return `value` with anything, marked, in the place of what is not read."""
+    if place in NAMES or place in COUNTED:
+        return value
+    if isinstance(value, dict) and place in ("", "vault_info", "reviewer_statistics"):
+        inner = {key: marked(it, f"{place}.{key}".lstrip("."), draw) for key, it in value.items()}
+        return inner | {MARKER: draw(), "another_field": draw()}
+    return draw()
+
+
+@given(data=st.data(), rfc3339=st.booleans())
+def test_nothing_personal_leaves_the_parser(data: st.DataObject, *, rfc3339: bool) -> None:
+    rows = [it.row(NOON, rfc3339=rfc3339) for it in tasks_of(ORGANIZATION, NOON)[:5]]
+    drawn = [marked(row, "", lambda: data.draw(ANYTHING)) for row in rows]
+    read = tasks({"result": drawn, "total": 5, MARKER: MARKER})
+    answer = exposed(TARGET, read)
+    assert counted(read) == sum(row["state"] == "pending" for row in rows)
+    assert not answer.rejected
+    for text in (repr(read), repr(answer), repr(answer.kept)):
+        assert MARKER not in text
+        assert ADDRESS_OF_INITIATOR not in text
+
+
+@given(data=st.data())
+def test_nothing_personal_leaves_the_parser_where_fields_are_not_what_they_should_be(
+    data: st.DataObject,
+) -> None:
+    row = {
+        name: data.draw(ANYTHING.filter(lambda it: it != MARKER) if name == "type" else ANYTHING)
+        for name in task(1)
+    }
+    read = tasks([row, task(2)])
+    assert MARKER not in repr(exposed(TARGET, read))
+    assert ADDRESS_OF_INITIATOR not in repr(read)

@@ -1,0 +1,84 @@
+"""What the API tells of people is nowhere to be seen: not in metrics, logs, pages, JSON or the shape of an answer."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import httpx
+from structlog.testing import capture_logs
+
+from exporter.assembly import Exporter
+from exporter.simulator.approvals import ADDRESS_OF_INITIATOR, MARKER, tasks_of
+from exporter.simulator.moods import body
+from exporter.simulator.portfolio import large_portfolio
+from exporter.web.site import Site
+from tests.polling.world import BEGINNING, Stage, run, stage
+
+PORTFOLIO = large_portfolio(3, 2)
+(BULK,) = PORTFOLIO.organizations
+LOWER = MARKER.lower()
+"""A key that looks like the API's own."""
+
+
+def played() -> Stage:
+    vaults = [{"name": f"v{number}", "id": it.id} for number, it in enumerate(BULK.vaults)]
+    return stage(
+        portfolio=PORTFOLIO,
+        organizations=[{"name": "acme", "id": BULK.id, "vaults": vaults}],
+        collect=("balances", "pending_tasks"),
+    )
+
+
+async def everything_told(exporter: Exporter) -> str:
+    site = Site(exporter, "/metrics").app()
+    transport = httpx.ASGITransport(site)
+    texts = []
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        for route in site.routes:
+            path: str = route.path  # type: ignore[attr-defined] # all of them have one
+            for accept in ("text/html", "application/openmetrics-text", "text/csv"):
+                asked = path.replace("{id:path}", BULK.id.replace(" ", ""))
+                answer = await client.get(asked, headers={"accept": accept})
+                texts.append(f"{asked}\n{answer.text}")
+    return "\n".join(texts)
+
+
+def personal(told: str) -> list[str]:
+    return [it for it in (MARKER, LOWER, ADDRESS_OF_INITIATOR) if it in told]
+
+
+def test_nothing_personal_is_told_of_tasks() -> None:
+    row = tasks_of(BULK, BEGINNING)[0].row(BEGINNING, rfc3339=False)
+    assert personal(json.dumps(row)) == [MARKER, ADDRESS_OF_INITIATOR]
+
+    async def main() -> tuple[str, Sequence[Mapping[str, object]]]:
+        playing = played()
+        with capture_logs() as logs:
+            await playing.play(130)
+            told = await everything_told(playing.exporter)
+            await playing.stop()
+        return told, logs
+
+    told, logs = run(main())
+    assert "kraken_custody_pending_tasks{" in told
+    assert 'kraken_custody_target_up{kind="pending_tasks",org="acme",vault=""} 1.0' in told
+    assert personal(told + repr(logs)) == []
+
+
+def test_nothing_personal_is_told_of_an_answer_that_cannot_be_read() -> None:
+    rows = [{MARKER: MARKER, LOWER: {f"{LOWER}_too": MARKER}, "state": MARKER, "initiator": LOWER}]
+    unreadable = json.dumps({"result": rows, LOWER: ADDRESS_OF_INITIATOR}).encode()
+
+    async def main() -> tuple[str, Sequence[Mapping[str, object]]]:
+        playing = played()
+        playing.simulator.moods["tasks"] = body(unreadable, "application/json")
+        with capture_logs() as logs:
+            await playing.play(130)
+            told = await everything_told(playing.exporter)
+            await playing.stop()
+        return told, logs
+
+    told, logs = run(main())
+    assert "has no task that can be read: id is missing" in told
+    assert ".result[].initiator: other text" in told
+    assert ".result[].initiator: other text" in repr(logs)
+    assert personal(told + repr(logs)) == []
