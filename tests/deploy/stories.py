@@ -601,6 +601,11 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             {f"{minute}m": 0 for minute in range(1, 60)},
         ),
         Story(
+            "is quiet at what has no balances",
+            target({**VAULT, "kind": "whitelist"}, **{**FAILING, "stale": "0x30 1x90"}),
+            {"30m": 0, "50m": 0},
+        ),
+        Story(
             "fires where a vault is not polled after all others were",
             target() | target({**VAULT, "vault": "cold"}, up="", last_success_timestamp_seconds=""),
             {"15m": 1},

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import stat, table
 from grafana_foundation_sdk.models import units
 
 from deploy.grafana.source import exporter_trends as trends
-from deploy.grafana.source.exporter_trends import INSTANCE, TARGETS
+from deploy.grafana.source.exporter_trends import INSTANCE, TARGETS, UNLISTED
 from deploy.grafana.source.frame import (
     EXPORTER,
     TITLES,
@@ -92,7 +92,7 @@ def _figures() -> list[stat.Panel]:
         )
         .span(3)
         .thresholds(levels("red", (0.9, "orange"), (1, "green"))),
-        figure("Oldest balances", units.Seconds, f"max({age(TARGETS)})")
+        figure("Oldest balances", units.Seconds, f"max({age(UNLISTED)})")
         .span(3)
         .thresholds(levels("green", (120, "orange"), (300, "red")))
         .description(
