@@ -31,9 +31,10 @@ class SortColumn:
     is_number: bool = False
 
 
-def _names(target: TargetStatus) -> tuple[str, str]:
+def _names(target: TargetStatus) -> tuple[str, str, str]:
     of = target.known.target
-    return of.owner.casefold(), of.vault.casefold()
+    # Names that differ in case only are of different groups.
+    return of.owner.casefold(), of.owner, of.vault.casefold()
 
 
 def _error(target: TargetStatus) -> str | None:
@@ -148,8 +149,17 @@ class View:
         return "descending" if self.is_descending else "ascending"
 
     def choose(self, targets: Iterable[TargetStatus]) -> list[TargetStatus]:
-        """Return what is asked for; among equals, what most needs a look comes first, then as configured."""
+        """Return what is asked for; among equals, what most needs a look comes first, then as configured.
+
+        Targets of one organization stand together where there are groups: what was discovered is polled after all that
+        is configured.
+        """
         chosen = [target for target in targets if self.shows(target)]
+        if self.sort in _GROUPED:
+            places: dict[str, int] = {}
+            for target in chosen:
+                places.setdefault(target.known.target.owner, len(places))
+            chosen.sort(key=lambda target: places[target.known.target.owner])
         chosen.sort(key=_COLUMNS["state"].key)
         key = _COLUMNS[self.sort].key
         known = [target for target in chosen if key(target) is not None]

@@ -392,6 +392,19 @@ def test_targets_stand_under_the_name_of_their_organization_with_a_count() -> No
     assert 'id="group-' not in PAGES.status(status(up(), up(COLD)), View())
 
 
+def test_an_organization_has_one_group_though_some_of_its_targets_were_discovered_later() -> None:
+    seen = status(up(), up(BETA), up(COLD))
+    for view, groups in (
+        (View(), ["acme 2 up", "beta 1 up"]),
+        (View(is_descending=True), ["acme 2 up", "beta 1 up"]),
+        (View(sort="target"), ["acme 2 targets", "beta 1 target"]),
+    ):
+        assert rows_of(PAGES.status(seen, view), '<tr id="group-.*?</tr>') == groups
+    alike = vault_target("cool", organization="Acme", id="VDDDDDDDDDDDDD")
+    page = PAGES.status(status(up(), up(alike), up(COLD)), View(sort="target"))
+    assert rows_of(page, '<tr id="group-.*?</tr>') == ["Acme 1 target", "acme 2 targets"]
+
+
 def test_a_group_that_goes_on_on_the_next_page_is_named_there_with_its_whole_count() -> None:
     vaults = [up(vault_target(f"vault-{number:04}")) for number in range(MOST_TARGETS + 2)]
     page = PAGES.status(status(*vaults, up(BETA)), View(page=2))
@@ -741,7 +754,7 @@ def test_of_very_much_that_is_not_polled_the_page_shows_some() -> None:
 def test_what_stays_polled_in_spite_of_a_filter_is_told() -> None:
     text = shown(status(up(), discovery=inventory(kept=frozenset(("VABCDEF234567A",)))))
     assert (
-        "1 target is polled although a filter excludes the new name: a reload lets go of it."
+        "1 target is polled although a filter excludes the new name: a reload stops polling it."
         in text
     )
 
