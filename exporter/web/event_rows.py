@@ -47,7 +47,9 @@ def event_row_of(event: Event) -> EventRow:
 def _about(event: Event) -> str:
     facts = event.facts
     if facts.get("org"):
-        return f"{facts['org']} / {facts.get('vault') or facts.get('kind', '')}"
+        return " / ".join(
+            str(it) for it in (facts["org"], facts.get("vault") or facts.get("kind")) if it
+        )
     credential = facts.get("credential")
     if credential:
         return "everything" if credential == "all" else f"credential {credential}"

@@ -101,6 +101,11 @@ def test_what_is_of_no_target_leads_nowhere(line: dict[str, Any], of: str) -> No
     assert (row.subject, row.path) == (of, "")
 
 
+def test_what_is_of_an_organization_has_its_name_alone() -> None:
+    (event,) = happened({"event": "organization_discovered", "org": "acme", "id": "A"}).last()
+    assert event_row_of(event).subject == "acme"
+
+
 def test_the_json_has_the_fields_of_the_log_as_they_are() -> None:
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - it takes a second to load
 
