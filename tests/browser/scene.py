@@ -5,7 +5,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +16,17 @@ from exporter.events import RecentEvents
 from exporter.polling.budget import Usage
 from exporter.polling.pause import Cause
 from exporter.simulator import moods
-from exporter.simulator.portfolio import Portfolio
+from exporter.simulator.portfolio import Portfolio, large_portfolio
 from exporter.state.state import Failure, PollResult, TargetState
 from exporter.web.access.control import Access
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving
 from exporter.web.site import Site
+from tests.bench import filled
+from tests.bench.page import poll_all
 from tests.custody.asking import trust_nobody
 from tests.exporting import exporter_of, simulator
+from tests.resources.answers import row, vault_answer
 from tests.simulator.calling import NOON, PORTFOLIO
 
 MONOTONIC = 5000.0
@@ -75,27 +78,56 @@ class Scene:
 
     @contextlib.contextmanager
     def served(self) -> Iterator["Scene"]:
-        ready, stop = threading.Event(), asyncio.Event()
-
-        async def serve() -> None:
+        async def begin() -> None:
             await self.exporter.poller.run_once(lambda _polled, _targets: None)
             self.now = 0.0
-            with ListenAddress("127.0.0.1", 0).listen() as listener:
-                site = Site(self.exporter, "/metrics", events=_happened())
-                async with serving(site.app(), listener, access=self._access):
-                    self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                    ready.set()
-                    await stop.wait()
 
-        thread = threading.Thread(target=self._loop.run_until_complete, args=(serve(),))
-        thread.start()
-        try:
-            assert ready.wait(30)
+        site = Site(self.exporter, "/metrics", events=_happened())
+        with served(site, self._loop, begin, self._access) as self.url:
             yield self
-        finally:
-            self._loop.call_soon_threadsafe(stop.set)
-            thread.join(30)
-            self._loop.close()
+
+
+@contextlib.contextmanager
+def served(
+    site: Site,
+    loop: asyncio.AbstractEventLoop,
+    begin: Callable[[], Coroutine[Any, Any, None]],
+    access: Access,
+) -> Iterator[str]:
+    """Serve `site` in a thread, in `loop`, once `begin` has ended; return its address."""
+    ready, stop = threading.Event(), asyncio.Event()
+    urls: list[str] = []
+
+    async def serve() -> None:
+        await begin()
+        with ListenAddress("127.0.0.1", 0).listen() as listener:
+            async with serving(site.app(), listener, access=access):
+                urls.append(f"http://127.0.0.1:{listener.getsockname()[1]}")
+                ready.set()
+                await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield urls[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        loop.close()
+
+
+@contextlib.contextmanager
+def many_vaults(vaults: int) -> Iterator[str]:
+    """Serve an exporter of so many vaults, each tenth of which fails; return its address."""
+    world = World(wall=lambda: filled.NOON, boottime=lambda: 0.0)
+    exporter = Exporter(filled.settings_for(large_portfolio(vaults, 1), filled.NOWHERE), world)
+
+    async def begin() -> None:
+        poll_all(exporter, vault_answer(row(balance="1", quote_balance="65000.00")))
+
+    with served(Site(exporter, "/metrics"), asyncio.new_event_loop(), begin, Access()) as url:
+        yield url
 
 
 @contextlib.contextmanager

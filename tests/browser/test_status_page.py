@@ -12,7 +12,7 @@ from exporter.assembly import Exporter
 from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
 from tests.browser.conftest import Open
-from tests.browser.scene import Scene, every_state
+from tests.browser.scene import Scene, every_state, many_vaults
 from tests.simulator.calling import PORTFOLIO
 from tests.web.statuses import EVIL
 
@@ -317,6 +317,29 @@ def test_hostile_names_do_nothing(visit: Callable[..., Page]) -> None:
         assert page.locator("img").count() == 1
         assert dialogs == []
         # It would load itself again from a scene that has ended.
+        page.close()
+
+
+def test_2_000_vaults_are_shown_in_pages_on_which_everything_works(
+    visit: Callable[..., Page],
+) -> None:
+    with many_vaults(2000) as url:
+        page = visit(url, is_timeless=True)
+        expect(page.locator("caption")).to_have_text("1 to 500 of 2,001 targets")
+        expect(page.locator(NAMES)).to_have_count(500)
+        assert states(page)[0] == "failing"
+        expect(page.locator("#worth tbody")).to_contain_text("2,001")
+        page.get_by_label("Name, id or error").fill("vault-1999")
+        page.clock.run_for(TYPING_MILLISECONDS)
+        expect(page.locator("caption")).to_have_text("1 of 2,001 targets")
+        page.locator("#worth tbody a").first.click()
+        expect(page.locator(".vaults caption")).to_contain_text("1 to 500 of 2,000 vaults")
+        expect(page.locator("dd").first).to_contain_text("130,000,000.00 USD")
+        page.get_by_role("link", name="Next").click()
+        expect(page.locator(".vaults caption")).to_contain_text("501 to 1,000 of 2,000 vaults")
+        with page.expect_response(f"{url}/organizations/*"):
+            page.clock.run_for(REFRESH_MILLISECONDS)
+        expect(page.locator(".vaults caption")).to_contain_text("501 to 1,000 of 2,000 vaults")
         page.close()
 
 
