@@ -64,7 +64,7 @@ ALSO: Final = {
     ),
     "polling/schedule": ("test_schedule_order",),
     "resources/fields": ("test_reading",),
-    "resources/organization_balances": ("test_reading", "test_lines", "test_asking", "test_packed"),
+    "resources/organization_balances": ("test_reading", "test_lines", "test_worth", "test_targets"),
     "resources/organizations": ("test_lists", "test_targets"),
     "resources/target": ("test_targets",),
     "resources/vault_balances": ("test_reading", "test_lines", "test_asking", "test_packed"),
