@@ -1,4 +1,4 @@
-"""API keys: where their secrets are, how each key is used and limited, and reading the secrets again."""
+"""API keys: the sources of their secrets, how each key is used and limited, and reloading of secrets."""
 
 import base64
 import contextlib
@@ -27,12 +27,12 @@ from exporter.strict_yaml.validation import Model
 Decoded = TypeVar("Decoded")
 
 ALL_CREDENTIALS: Final = "all"
-"""What metrics and the log call all credentials together, so that none of them may have that name."""
+"""The name of all credentials together in metrics and logs, which no credential may have."""
 
 
 HEADER_TEXT: Final = re.compile(r"[!-~]+")
 SECRET_BYTES: Final = 64
-"""Of a secret of Kraken's, decoded."""
+"""Length of Kraken's secrets, decoded."""
 
 Share = Annotated[
     Decimal, number("a number above 0 and up to 1, such as 0.5", lambda share: 0 < share <= 1)
@@ -40,17 +40,17 @@ Share = Annotated[
 
 
 class SecretError(Exception):
-    """A secret cannot be read now: says which, where it was looked for, and what to do."""
+    """A secret cannot be read; the message says which, where it was looked for, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What a request is signed with; its repr shows nothing of it.
+    """The secrets that sign a request; its repr hides them.
 
     api_key: as sent in the header.
     api_secret: the key of the signature, decoded.
-    otp: a one-time password that never changes, if there is one.
-    totp_seed: the base32 seed of one-time passwords that change with time, if there is one.
+    otp: the static one-time password, if there is one.
+    totp_seed: the base32 seed of time-based one-time passwords, if there is one.
     """
 
     api_key: SecretStr
@@ -60,7 +60,7 @@ class Secrets:
 
 
 def unusual(secrets: Secrets) -> str | None:
-    """Return why a secret cannot be one of Kraken's, None where it can; shows nothing of it, and not its length."""
+    """Return why a secret cannot be one of Kraken's, or None; shows nothing of it, not even its length."""
     decoded = secrets.api_secret.get_secret_value()
     is_key = base64.b64encode(decoded).decode() == secrets.api_key.get_secret_value()
     if len(decoded) == SECRET_BYTES:
@@ -74,11 +74,11 @@ def unusual(secrets: Secrets) -> str | None:
 
 
 class RateLimit(Model):
-    """A limit the API sets, and the part of it that is ours.
+    """A rate limit of the API, and our share of it.
 
-    requests: what the API allows in one window.
+    requests: that the API allows in one window.
     window: seconds.
-    share: the part this process may use, above 0 and up to 1.
+    share: the part that this process may use, above 0 and up to 1.
     """
 
     requests: WholeNumber = 200
@@ -87,7 +87,7 @@ class RateLimit(Model):
 
     @property
     def budget(self) -> int:
-        """The whole requests this process may send in one window, at least 1."""
+        """The requests that this process may send in one window, rounded down, at least 1."""
         return _budget(self.requests, self.share)
 
     @field_validator("share")
@@ -109,7 +109,7 @@ def _budget(requests: int, share: Decimal) -> int:
 
 
 def header_text(written: str) -> str:
-    """Read what a header can carry; raises ProblemError."""
+    """Read text that is valid in a header; raises ProblemError."""
     if not HEADER_TEXT.fullmatch(written):
         raise ProblemError(
             "has a space, line break, byte order mark or other character that a header cannot contain: "
@@ -129,7 +129,7 @@ def base64_bytes(written: str) -> bytes:
 
 
 def base32_text(written: str) -> str:
-    """Read base32, which is often shown in lower case and in groups; raises ProblemError."""
+    """Read base32, often shown in lower case and in groups; raises ProblemError."""
     seed = written.replace(" ", "").rstrip("=").upper()
     with contextlib.suppress(ValueError):
         if base64.b32decode(seed + "=" * (-len(seed) % 8)):
@@ -138,7 +138,7 @@ def base32_text(written: str) -> str:
 
 
 def _holds(decode: Callable[[str], object]) -> AfterValidator:
-    """Make a check that a source holds a secret of the right form now."""
+    """Return a check that a source currently holds a secret of the right form."""
 
     def check(where: Path | str, info: ValidationInfo) -> Path | str:
         decode(secret_text(where, Context.of(info.context).environ))
@@ -149,7 +149,7 @@ def _holds(decode: Callable[[str], object]) -> AfterValidator:
 
 @dataclass(frozen=True, slots=True)
 class _Environment:
-    """Environment variables, which may be secrets: they are neither shown nor written down with what names them."""
+    """Environment variables, which may be secrets: never shown or serialised with the settings."""
 
     variables: Mapping[str, str] = field(repr=False)
 
@@ -161,14 +161,14 @@ class _Environment:
 
 
 class CredentialSettings(Model):
-    """Where the secrets of one API key are, and how the key is used.
+    """The sources of the secrets of one API key, and how the key is used.
 
     One of api_key_file and api_key_env is set, one of api_secret_file and api_secret_env, and at
     most one of otp_file and totp_secret_file. A file is a path, `_env` an environment variable.
 
     nonce: the unit of time that nonces count.
-    rate_limit: a limit of this key's own, besides the one by IP address.
-    max_in_flight: requests that may be under way at once.
+    rate_limit: this key's own limit, in addition to the one by IP address.
+    max_in_flight: maximum requests in flight.
     """
 
     api_key_file: Annotated[FilePath, _holds(header_text)] | None = None
@@ -207,7 +207,7 @@ class CredentialSettings(Model):
         )
 
     def files_open_to_all(self) -> dict[str, Path]:
-        """Return the secret files that every user of this machine can read, each by the field that names it."""
+        """Return the secret files that every user of this machine can read, by the field that names them."""
         files = {
             "api_key_file": self.api_key_file,
             "api_secret_file": self.api_secret_file,

@@ -1,4 +1,4 @@
-"""The lease: by which of several processes polling is done, and where its record is kept."""
+"""The settings of the lease, by which one of several processes polls."""
 
 import re
 from pathlib import Path
@@ -12,11 +12,11 @@ from exporter.strict_yaml.secret_text import secret_text
 from exporter.strict_yaml.validation import Model
 
 SPARE_SECONDS: Final = 10
-"""What a lease lasts longer than a request at the least: until its end a holder sends nothing new."""
+"""Minimum by which a lease outlasts a request, during which its holder sends nothing new."""
 LONGEST_NAME: Final = 58
-"""A label of Kubernetes has 63 characters, of which a shard takes up to five for its number."""
+"""A Kubernetes label has 63 characters, of which a shard's number takes up to five."""
 LEASE_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
-# A longer label makes the resolver raise an error that is none of the network's.
+# A longer label makes the resolver raise something other than a network error.
 LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 REDIS_URL: Final = re.compile(
     rf"rediss?://(?:\[[0-9a-f:.]+\]|{LABEL}(?:\.{LABEL})*)(?::(?P<port>[0-9]{{1,5}}))?(?:/[0-9]{{0,4}})?",
@@ -25,7 +25,7 @@ REDIS_URL: Final = re.compile(
 
 
 def lease_name(value: object) -> str:
-    """Read the name of a lease, which Kubernetes and Redis both take; raises ProblemError."""
+    """Read the name of a lease, valid in both Kubernetes and Redis; raises ProblemError."""
     written = text(value)
     if len(written) > LONGEST_NAME or not LEASE_NAME.fullmatch(written):
         raise ProblemError(
@@ -35,7 +35,7 @@ def lease_name(value: object) -> str:
 
 
 def whole_seconds(value: object) -> float:
-    """Read a duration without fractions of a second; raises ProblemError."""
+    """Read a duration in whole seconds; raises ProblemError."""
     seconds = duration(value)
     if seconds % 1:
         raise ProblemError("must be whole seconds, such as 30s")
@@ -64,10 +64,12 @@ def _readable(file: Path, info: ValidationInfo) -> Path:
 
 
 class RedisSettings(Model):
-    """How Redis or Valkey is reached.
+    """The connection to Redis or Valkey.
 
-    url: redis:// or rediss:// (TLS). username: None for the default user. password_file: read anew for each connection.
-    ca_file: certificates to trust besides the system's.
+    url: redis:// or rediss:// (TLS).
+    username: None for the default user.
+    password_file: read for each connection.
+    ca_file: certificates to trust in addition to the system's.
     """
 
     url: Annotated[str, BeforeValidator(redis_url)]
@@ -77,9 +79,11 @@ class RedisSettings(Model):
 
 
 class LeaseSettings(Model):
-    """By which of several processes polling is done.
+    """The lease of the process that polls.
 
-    name: of the Lease, or of the key. duration: whole seconds for which a renewal holds. redis: where `kind` says so.
+    name: of the Lease, or of the key.
+    duration: whole seconds that a renewal lasts.
+    redis: for that `kind` only.
     """
 
     kind: Literal["kubernetes", "redis"]

@@ -1,7 +1,7 @@
-"""Loads the settings, and finds the mistakes that take several places of a file to see.
+"""Loads the settings, and finds mistakes that involve several places of a file.
 
-Those are repetitions, references and choices. They are looked for in the document as it was written, past anything of
-the wrong type, so that they are told together with the mistakes of single values.
+Those are duplicates, references and exclusive choices. They are searched in the document as written, skipping values of
+the wrong type, so that they are reported together with mistakes of single values.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ SAME_KEY = "holds the same API key as {first}: nonces of two users of one key co
 def load(file: Path, environ: Mapping[str, str], shard: Shard = WHOLE) -> Settings:
     """Read a configuration file and the files it names, for a shard.
 
-    Relative paths in it start at its directory; `environ` holds the variables it may name.
+    Relative paths in it start at its directory; `environ` has the variables it may name.
     Raises ConfigError with every mistake.
     """
     settings = load_document(file, environ, Settings, _relation_mistakes, _placeholders(shard))
@@ -50,7 +50,7 @@ def _placeholders(shard: Shard) -> Mapping[str, str]:
 
 
 def _relation_mistakes(tree: object, context: Context) -> Iterator[Mistake]:
-    """Find what is wrong between the values of a document."""
+    """Find mistakes that involve several values of a document."""
     document = tree if isinstance(tree, dict) else {}
     organizations = _entries((), document, "organizations")
     credentials = _entries((), document, "credentials")
@@ -113,7 +113,7 @@ def _api_keys(credentials: list[Located], context: Context) -> Iterator[tuple[Lo
             file and context.directory / context.filled(file),
             variable and context.filled(variable),
         ):
-            # What cannot be read is told where the one value is validated.
+            # What cannot be read is reported by the validation of the single value.
             with contextlib.suppress(ProblemError):
                 if where is not None:
                     yield at, secret_text(where, context.environ)
@@ -139,7 +139,7 @@ def _references(
                 problem = f"is required if there are several credentials: write one of {known}"
                 yield Mistake(here, problem)
     for name in credentials:
-        # With discovery each lists what it sees.
+        # With discovery each credential lists what it sees.
         if name not in used and not has_discovery:
             yield Mistake(
                 ("credentials", name), "is not used by any organization: use or remove it"

@@ -1,4 +1,4 @@
-"""Reading the files that an operator names: one way, and words for each way it can fail."""
+"""Reads the files that an operator names, with a message for each way that can fail."""
 
 import contextlib
 import stat
@@ -12,7 +12,7 @@ from exporter.strict_yaml.mistakes import NamedProblemError, UnansweredError
 from exporter.threads import begin
 
 ANSWER_SECONDS = 5.0
-"""After which a file is given up; one on a disk or a network that works takes milliseconds."""
+"""Timeout for one file; a working disk or network takes milliseconds."""
 
 Result = TypeVar("Result")
 
@@ -20,10 +20,10 @@ _given_up = set[Path]()
 
 
 def answer_of(path: Path, look: Callable[[], Result]) -> Result:
-    """Return what `look` finds out about the file at `path`, and raise what it raises.
+    """Return or raise the result of `look` for the file at `path`.
 
-    Raises UnansweredError where that takes longer than ANSWER_SECONDS; and at once as long as the same file has not
-    answered to somebody who gave up, so that those who wait for it do not pile up.
+    Raises UnansweredError if that takes longer than ANSWER_SECONDS, and at once while an earlier call for the same file
+    is still blocked, so that blocked threads do not pile up.
     """
     if path not in _given_up:
         looking = begin(look)
@@ -35,9 +35,9 @@ def answer_of(path: Path, look: Callable[[], Result]) -> Result:
 
 
 def contents(path: Path, *, at_most: int) -> bytes:
-    """Read a regular file of at most so many bytes.
+    """Read a regular file of at most `at_most` bytes.
 
-    Raises NamedProblemError, which shows nothing of it, and UnansweredError.
+    Raises NamedProblemError, which shows none of its content, and UnansweredError.
     """
     read = answer_of(path, partial(_read, path, at_most + 1))
     if len(read) > at_most:
@@ -67,18 +67,18 @@ def _read(path: Path, size: int) -> bytes:
 
 
 def is_open_to_all(path: Path) -> bool:
-    """Whether every user of this machine can read a file: neither its mode nor a directory above it keeps them out.
+    """Whether every user of this machine can read a file, by its mode and the directories above it.
 
-    That its group can read it is no mistake: so Kubernetes and systemd hand a secret to the user of a service.
+    Access for its group is fine: that is how Kubernetes and systemd pass a secret to a service's user.
     Raises UnansweredError.
     """
     return answer_of(path, partial(_is_open_to_all, path))
 
 
 def _is_open_to_all(path: Path) -> bool:
-    # Python before 3.13 tells a link that leads to itself as a RuntimeError.
+    # Python before 3.13 raises RuntimeError for a symlink loop.
     with contextlib.suppress(OSError, RuntimeError):
-        # What keeps others out stands around the file itself, not around a link to it.
+        # Permissions are those around the file itself, not around a link to it.
         file = path.resolve()
         return bool(file.stat().st_mode & stat.S_IROTH) and all(
             directory.stat().st_mode & stat.S_IXOTH for directory in file.parents

@@ -1,4 +1,4 @@
-"""How a mistake in the configuration is told: where it stands, the problem, the expected form."""
+"""Mistakes in the configuration: the place, the problem and the expected form."""
 
 import json
 import re
@@ -8,24 +8,25 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 Location = tuple[str | int, ...]
-"""The keys and list positions on the way from the top of the document to a value."""
+"""The keys and list indexes from the top of the document to a value."""
 
 PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 LONGEST_KEY = 40
 LONGEST_FILE = 256
 MOST_MISTAKES: Final = 25
-"""Told of one file: more than anybody corrects at once, and what a log line and each page can carry."""
+"""Maximum mistakes reported for one file: more than anyone corrects at once, and few enough for a log line and a
+page."""
 MOST_NAMES: Final = 10
-"""Listed in one mistake."""
+"""Maximum names listed in one mistake."""
 MOST_STEPS: Final = 8
-"""Of a path in a mistake; nothing that is known lies so deep."""
+"""Maximum steps of a path in a mistake; no known key is as deep."""
 
 
 class ProblemError(ValueError):
-    """What is wrong with one value, and the expected form, in an operator's words.
+    """What is wrong with one value, and the expected form, for an operator.
 
-    `{value}` in the text stands for the value: whoever knows where the value was written knows
-    whether it may be shown. With `of_parent` the mistake is told at the mapping around the value.
+    `{value}` in the text is replaced by the value where the caller knows that it may be shown. With `of_parent` the
+    mistake is reported at the mapping around the value.
     """
 
     def __init__(self, text: str, *, of_parent: bool = False) -> None:
@@ -34,9 +35,9 @@ class ProblemError(ValueError):
 
 
 class NamedProblemError(ProblemError):
-    """What is wrong with the file or the environment variable that a value names. named: it, a file with its directory.
+    """What is wrong with the file or environment variable that a value names. named: it, a file with its directory.
 
-    Whoever knows what was written knows whether that may be a secret in the place of a name.
+    The caller knows whether the name may be a misplaced secret.
     """
 
     def __init__(self, text: str, named: Path | str) -> None:
@@ -45,13 +46,13 @@ class NamedProblemError(ProblemError):
 
     @property
     def in_full(self) -> str:
-        """The problem with the name, or the file's whole path."""
+        """The problem with the name, or the file's full path."""
         named = self.named.absolute() if isinstance(self.named, Path) else self.named
         return f"{self} ({_end_of(str(named))})"
 
 
 class Place(NamedTuple):
-    """Where a mistake stands: line and column, from 1, and whose it is if that has a name, such as `vault "hot"`."""
+    """The place of a mistake: line and column, from 1, and the named thing around it, such as `vault "hot"`."""
 
     line: int
     column: int
@@ -64,10 +65,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake in a configuration.
+    """A mistake in a configuration.
 
-    location: of the value; empty for the document as a whole. problem: what is wrong with the value there, and the
-    expected form. place: None where it is not known, as in what was not read from a file.
+    location: of the value; empty for the document as a whole.
+    problem: what is wrong with the value, and the expected form.
+    place: None if unknown, as for what was not read from a file.
     """
 
     location: Location
@@ -80,7 +82,7 @@ class Mistake:
         return path(self.location)
 
     def placed(self, place: Place | None) -> Self:
-        """Return the same mistake, with where it stands."""
+        """Return the same mistake with its place."""
         return replace(self, place=place)
 
     def __str__(self) -> str:
@@ -92,8 +94,9 @@ class Mistake:
 class ConfigError(Exception):
     """The configuration cannot be used; its text has one line for each mistake.
 
-    file: the file as it was named by the operator. mistakes: the first of them, never empty. more: how many there are
-    besides.
+    file: as named by the operator.
+    mistakes: the first ones, never empty.
+    more: number of further mistakes.
     """
 
     def __init__(self, file: Path | str, mistakes: Iterable[Mistake], more: int = 0) -> None:
@@ -107,7 +110,7 @@ class ConfigError(Exception):
 
 
 class UnansweredError(ConfigError):
-    """A file does not answer, as when the server that it is on is gone. seconds: for which it was waited for."""
+    """Reading a file timed out, as on a network file system whose server is gone. seconds: the timeout."""
 
     def __init__(self, file: Path, seconds: float) -> None:
         problem = f"did not answer within {seconds:g} s: check its file system"
@@ -128,7 +131,7 @@ class ConfigFilesError(ConfigError):
 
 
 def path(location: Location) -> str:
-    """Write a location as `organizations[0].vaults[2].id`; a very deep one without its middle."""
+    """Format a location as `organizations[0].vaults[2].id`; a very deep one without its middle."""
     steps = [f"[{step}]" if isinstance(step, int) else _key_step(step) for step in location]
     if len(steps) > MOST_STEPS:
         half = MOST_STEPS // 2
@@ -142,21 +145,21 @@ def _key_step(key: str) -> str:
 
 
 def key_text(key: str) -> str:
-    """Write a key for a message.
+    """Format a key for a message.
 
-    A very long key is cut, for it may be a secret that slipped into the place of a key.
+    A very long key is cut, as it may be a misplaced secret.
     """
     shown = cut(key)
     return shown if PLAIN_KEY.fullmatch(shown) else json.dumps(shown)
 
 
 def cut(text: str) -> str:
-    """Return a key or a name, or the beginning of a very long one."""
+    """Return a key or a name, cut if it is very long."""
     return text if len(text) <= LONGEST_KEY else f"{text[:8]}..."
 
 
 def names_text(names: Iterable[str]) -> str:
-    """Write a list of keys for a message; of a long one the beginning, and how many there are besides."""
+    """Format a list of keys for a message; the first of a long one, and the number of the others."""
     known = list(names)
     more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
     return ", ".join(map(key_text, known[:MOST_NAMES])) + more

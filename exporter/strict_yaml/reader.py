@@ -1,8 +1,7 @@
-"""From a file to what it says, before anything is known of it but its model: everything is looked at before a refusal.
+"""Reads a file into its model; all of it is checked before it is rejected.
 
-Every scalar stays the text that was written: numbers are read later, exactly, by the field that
-expects one, and none of YAML's own readings (`NO` as false, `010` as eight, `1:30` as ninety)
-happens behind the operator's back.
+Every scalar stays the text that was written. Numbers are parsed later, exactly, by the field that expects one, and none
+of YAML's implicit conversions (`NO` as false, `010` as eight, `1:30` as ninety) apply.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +32,7 @@ Second = TypeVar("Second")
 Relations = Callable[[object, Context], Iterable[Mistake]]
 
 LONGEST_DOCUMENT = 1024 * 1024
-# More values than a document of that size holds without aliases that multiply each other.
+# More values than a document of that size can have without nested aliases.
 MOST_VALUES = 1_000_000
 
 TAG = "tag:yaml.org,2002:"
@@ -49,7 +48,7 @@ READ_AS = {
 }
 
 UNKNOWN_BREAKAGE = "broken YAML: check the quotes, brackets and indentation here and above"
-# PyYAML's words are for writers of parsers, and some of them repeat the text of the file.
+# PyYAML's messages are for authors of parsers, and some quote the file.
 PLAIN_WORDS = {
     r"'\t' that cannot start": "a tab: use spaces",
     "cannot start any token": "text that begins with this character: put it in quotes",
@@ -64,7 +63,7 @@ PLAIN_WORDS = {
     "neighbours",
     "found another document": "a second document: only one is allowed",
 }
-# Found only where something else begins, lines below, or at the end of the file: the place is where it was begun.
+# Detected only lines below or at the end of the file: reported where the unfinished part begins.
 UNFINISHED = {
     "could not find expected ':'": "a key without ': ' after it",
     "found unexpected end of stream": "a quote that is never closed",
@@ -79,10 +78,10 @@ def load_document(
     relations: Relations,
     placeholders: Mapping[str, str] = MappingProxyType({}),
 ) -> Read:
-    """Read a file and the files it names; `relations` finds what is wrong between its values.
+    """Read a file and the files it names; `relations` finds mistakes that involve several values.
 
-    Relative paths in it start at its directory; `environ` holds the variables it may name. placeholders: what `{name}`
-    stands for in its paths and names of variables.
+    Relative paths in it start at its directory; `environ` has the variables it may name. placeholders: the values of
+    `{name}` in its paths and names of variables.
     Raises ConfigError with every mistake.
     """
     text, mistakes = _text(path)
@@ -92,7 +91,7 @@ def load_document(
 
 
 def read_both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
-    """Read two files. Raises ConfigError with what is wrong with either, or with both."""
+    """Read two files. Raises ConfigError with the mistakes of both."""
     try:
         read = first()
     except ConfigError as error:
@@ -109,14 +108,14 @@ def parse_document(text: str, context: Context, document: type[Read], relations:
     return _read(text, "configuration", context, document, relations)
 
 
-# Errors are raised outside of `except`: what they would carry along holds parts of the file.
+# Errors are raised outside of `except`: their context would hold parts of the file.
 
 
 def _text(path: Path) -> tuple[str, list[Mistake]]:
     try:
         return contents(path, at_most=LONGEST_DOCUMENT).decode("utf-8-sig"), []
     except NamedProblemError as problem:
-        # Where it was looked for is to be seen already in a path that begins at the root.
+        # An absolute path already shows where the file was looked for.
         return "", [Mistake((), str(problem) if path.is_absolute() else problem.in_full)]
     except UnicodeDecodeError:
         return "", [Mistake((), "is not UTF-8 text: save it in that encoding")]
@@ -148,7 +147,7 @@ def _examine(
     except ValidationError as errors:
         mistakes += value_mistakes(errors, document)
     mistakes += relations(written.tree, context)
-    # One value can be seen to be wrong in two ways that come to the same.
+    # One value may be found wrong twice with the same message.
     found = list(dict.fromkeys(mistakes))
     for number, mistake in enumerate(found[:MOST_MISTAKES]):
         place = written.place(mistake.location)
@@ -160,14 +159,14 @@ def _examine(
 
 
 class Written(NamedTuple):
-    """A document as it was written. tree: its values. mistakes: those that are YAML's own."""
+    """A document as it was written. tree: its values. mistakes: of YAML syntax."""
 
     tree: object
     mistakes: list[Mistake]
     node: yaml.Node | None
 
     def place(self, location: Location) -> Place | None:
-        """Return where a value is written, or what is nearest around it: its key, or its entry in a list."""
+        """Return the place of a value, or of the nearest thing around it: its key, or its entry in a list."""
         if self.node is None:
             return None
         node, mark = self.node, self.node.start_mark
@@ -180,7 +179,7 @@ class Written(NamedTuple):
 
 
 def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    """Return where an entry of a mapping or a list begins, and its value; the last of those that share a key."""
+    """Return the beginning of an entry of a mapping or a list, and its value; the last one of a duplicate key."""
     if isinstance(node, yaml.SequenceNode):
         is_there = isinstance(step, int) and step < len(node.value)
         return (node.value[step], node.value[step]) if is_there else None
@@ -191,7 +190,7 @@ def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | No
 def read_document(text: str, *, example: str) -> Written:
     """Read the values of a YAML document.
 
-    Raises ProblemError where the text is no document at all; `example` is the file to learn from.
+    Raises ProblemError if the text is not a document; `example` is the file to learn from.
     """
     if len(text) > LONGEST_DOCUMENT:
         raise ProblemError("is larger than 1 MiB: is it the right file?")
@@ -207,7 +206,7 @@ def read_document(text: str, *, example: str) -> Written:
 
 
 def _compose(text: str) -> yaml.Node | None:
-    # PyYAML's own parser, not its faster binding of libyaml: deep nesting kills the process there.
+    # PyYAML's Python parser, not its faster libyaml binding, in which deep nesting crashes the process.
     try:
         loader = yaml.SafeLoader(text)
     except yaml.reader.ReaderError as error:
@@ -232,7 +231,7 @@ def _place(line: int, column: int) -> str:
 
 
 def _broken(error: yaml.MarkedYAMLError, read_to: yaml.Mark) -> str:
-    """Say where a document is broken, and how. read_to: where reading ended, for an error that has no place."""
+    """Describe a syntax error and its place. read_to: where reading ended, for an error without a place."""
     problem, mark = error.problem or "", error.problem_mark or read_to
     found = _place(mark.line, mark.column)
     for part, words in UNFINISHED.items():
@@ -245,7 +244,7 @@ def _broken(error: yaml.MarkedYAMLError, read_to: yaml.Mark) -> str:
 
 
 class _Reader:
-    """Turns the nodes of one document into values and collects the mistakes on the way."""
+    """Converts the nodes of a document to values and collects mistakes."""
 
     def __init__(self) -> None:
         self.mistakes: list[Mistake] = []
@@ -277,7 +276,7 @@ class _Reader:
         return None
 
     def _tagged(self, at: Location) -> None:
-        # The tag is not shown: a secret without quotes can begin with an exclamation mark.
+        # The tag is not shown: an unquoted secret may begin with an exclamation mark.
         self._mistake(at, "has a YAML tag: put text that begins with '!' in quotes")
 
     def _mapping(self, node: yaml.MappingNode, at: Location) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""How one value of a document is written and what it must be, wherever it stands.
+"""Readers of single values: how they are written and what is valid.
 
-The readers accept the text of a document; a value that already has the wanted Python type passes,
-so that models can be built in code too.
+They accept the text of a document; a value of the resulting Python type passes, so that models can be built in code
+too.
 """
 
 import contextlib
@@ -23,19 +23,18 @@ LONGEST_NAME = 128
 LARGEST_CA_FILE = 16 * 1024 * 1024
 
 WHOLE = re.compile(r"[1-9][0-9]{0,8}")
-# No leading zeros, which other readers of YAML take for octal numbers, and no exponent that would
-# make a number of a million digits.
+# No leading zeros, which other YAML parsers read as octal, and no exponent that could make a million digits.
 NUMBER = re.compile(
     r"(?:(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,2})?"
 )
 Fields = dict[str, object]
-"""A mapping of the document, as it was written."""
+"""A mapping of the document as written."""
 
 
 class Unquoted(str):
-    """Text that stands without quotes where YAML reads it as something else than text.
+    """Unquoted text that YAML would not read as text.
 
-    reads_as: what YAML reads, such as `a number`.
+    reads_as: what YAML would read, such as `a number`.
     """
 
     __slots__ = ("reads_as",)
@@ -44,7 +43,7 @@ class Unquoted(str):
 
 
 def kind(value: object) -> str:
-    """Say what a value of the document is, without showing it."""
+    """Return the kind of a value, without showing it."""
     match value:
         case None:
             return "nothing"
@@ -60,11 +59,11 @@ def kind(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a document is read against.
+    """The context in which a document is read.
 
     directory: where relative paths start.
     environ: the environment variables that may hold secrets.
-    placeholders: what `{name}` stands for in paths and names of variables.
+    placeholders: the values of `{name}` in paths and names of variables.
     """
 
     directory: Path
@@ -73,11 +72,11 @@ class Context:
 
     @classmethod
     def of(cls, context: object) -> "Context":
-        """Take them from a validation's context; a model built in code has none."""
+        """Return the context of a validation; a model built in code has an empty one."""
         return context if isinstance(context, cls) else cls(Path(), {})
 
     def filled(self, written: str) -> str:
-        """Return what was written with each placeholder replaced."""
+        """Return `written` with each placeholder replaced."""
         for placeholder, value in self.placeholders.items():
             written = written.replace(f"{{{placeholder}}}", value)
         return written
@@ -126,7 +125,7 @@ def whole_number(value: object) -> int:
 
 
 def number(form: str, fits: Callable[[Decimal], bool]) -> BeforeValidator:
-    """Make a reader of exact decimal numbers that fit; `form` says what fits."""
+    """Return a reader of exact decimal numbers for which `fits`; `form` describes them."""
 
     def read(value: object) -> Decimal:
         if isinstance(value, Decimal | int):
@@ -151,10 +150,10 @@ def variable(value: object, info: ValidationInfo) -> str:
 
 
 def check_certificates(path: Path) -> Path:
-    """Make sure that a file holds a certificate that TLS can trust; raises ProblemError."""
+    """Check that a file contains a certificate that TLS can trust; raises ProblemError."""
     contents(path, at_most=LARGEST_CA_FILE)
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # An SSLError is an OSError; a revocation list alone loads without one.
+    # An SSLError is an OSError. A file with only a revocation list loads without an error.
     with contextlib.suppress(OSError):
         answer_of(path, lambda: trust.load_verify_locations(cafile=path))
         if trust.cert_store_stats()["x509"]:

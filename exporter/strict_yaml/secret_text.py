@@ -1,4 +1,4 @@
-"""Where secrets come from; no message here says what one is."""
+"""Reads secrets from files and environment variables; no message shows one."""
 
 import contextlib
 import re
@@ -22,17 +22,17 @@ IN_ITS_PLACE = (
 
 
 def may_be_secret(field: str, written: str) -> bool:
-    """Whether what a key names looks like a secret in the place of a file or a variable: no message may show it."""
+    """Whether a value looks like a secret where a file or a variable is expected, so that no message may show it."""
     if field.endswith("_env"):
         return not USUAL_VARIABLE.fullmatch(written)
     parts = written.split("/")
-    # Base64 has slashes too, but seldom begins with one.
+    # Base64 has slashes too, but rarely begins with one.
     if any(map(LONG_BASE64.fullmatch, parts if written.startswith("/") else (written, *parts))):
         return True
     if not all(map(PATH_PART.fullmatch, parts)):
         return True
-    # What stands in a directory is a path; a word alone only if it looks like those that people give to files. A
-    # password that never changes is chosen by people, and may be any word.
+    # Text with a directory is a path; a single word only if it looks like a usual file name. A static password is
+    # chosen by people, and may be any word.
     return len(parts) == 1 and (field == "otp_file" or not WORDS.fullmatch(written))
 
 
@@ -53,7 +53,7 @@ def _file_text(file: Path) -> str:
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:
-    # A name that was no name could make os.environ raise, and may be a secret written inline.
+    # An invalid name could make os.environ raise, and may be an inline secret.
     if not VARIABLE.fullmatch(name):
         form = "must be the name of an environment variable: letters, digits and _"
         raise NamedProblemError(form, name)

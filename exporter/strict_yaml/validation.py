@@ -1,4 +1,4 @@
-"""A model that a document is read into, and an operator's words for what pydantic finds wrong with one."""
+"""The base of models that a document is read into, and messages for operators instead of pydantic's."""
 
 import difflib
 import json
@@ -22,16 +22,16 @@ from exporter.strict_yaml.scalars import Unquoted, kind
 from exporter.strict_yaml.secret_text import IN_ITS_PLACE, may_be_secret
 
 LONGEST_SHOWN = 40
-# What pydantic adds to the location of a key that is wrong itself, not its value.
+# pydantic appends this to the location of an invalid key, as opposed to its value.
 KEY_MARK = "[key]"
-# What the keys are called that say where a secret is, and how people misspell their ends.
+# The names of keys for the sources of secrets, and their usual misspellings.
 SOURCE = re.compile(r"(.*(?:key|secret|otp))_(?:file|env)")
 FILE_OR_VARIABLE = re.compile(r"f[il]+e?|path|env|var", re.IGNORECASE)
 SECRET_WORDS = re.compile("key|secret|otp|token|pass", re.IGNORECASE)
 
 
 class Model(BaseModel):
-    """A part of the settings; a key that has no value counts as left out."""
+    """A part of the settings; a key without a value counts as absent."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
@@ -52,8 +52,10 @@ class Model(BaseModel):
 class Document(Model):
     """A configuration file as a whole.
 
-    example: where to see what may be in it. hidden: the sections whose values no message repeats. never_inline:
-    what to say of an unknown key that looks like a secret. lists: of things with names: what a message calls each.
+    example: the file that shows all keys.
+    hidden: the sections whose values no message quotes.
+    never_inline: the message for an unknown key that looks like a secret.
+    lists: what messages call the entries of lists of named things.
     """
 
     example: ClassVar[str]
@@ -63,7 +65,7 @@ class Document(Model):
 
     @classmethod
     def named_around(cls, location: Location, tree: object) -> str:
-        """Return the innermost named thing around a place in the document `tree`, such as `vault "hot"`, or nothing."""
+        """Return the innermost named thing around a place in the document `tree`, such as `vault "hot"`, or ""."""
         found, above = "", ""
         for step in location:
             match tree, step:
@@ -80,7 +82,7 @@ class Document(Model):
 
 
 def value_mistakes(errors: ValidationError, document: type[Document]) -> Iterator[Mistake]:
-    """Tell what is wrong with single values of a document."""
+    """Yield the mistakes of single values of a document."""
     for number, error in enumerate(errors.errors(include_url=False)):
         at = error["loc"]
         match error["type"]:
@@ -96,7 +98,7 @@ def value_mistakes(errors: ValidationError, document: type[Document]) -> Iterato
             case "too_short" if error["input"]:
                 continue  # there are entries, but none is right
             case "extra_forbidden" if number >= MOST_MISTAKES:
-                # To look for what may be meant takes its time, and it is only counted.
+                # Suggestions take time, and this mistake is only counted.
                 yield Mistake(at, "unknown key")
             case kind_of_error:
                 yield Mistake(at, _problem(kind_of_error, at, error, document))
@@ -133,13 +135,13 @@ def _unknown_key(at: Location, document: type[Document]) -> str:
     key, known = str(at[-1]), list(_model_at(at[:-1], document).model_fields)
     is_secret = at[0] in document.hidden or SECRET_WORDS.search(key)
     never_inline = document.never_inline if is_secret else ""
-    # What is long enough to be a secret is not compared: that takes its time, and no known key is as long.
+    # Long keys are cut: they may be secrets, comparing them takes time, and no known key is as long.
     close = difflib.get_close_matches(key[:LONGEST_KEY], known, n=1)
     forms = [name for name in known if close and _source_of(name) == _source_of(close[0])]
     if not close:
         hint = f"known here: {', '.join(known)}"
     elif never_inline and _source_of(close[0]) and not FILE_OR_VARIABLE.search(key):
-        # To name one of them alone would be to invite the secret itself there.
+        # Naming only one of them would invite people to write the secret itself there.
         written = " or ".join(
             f"{name}: {'PATH' if name.endswith('_file') else 'NAME'}" for name in forms
         )
@@ -150,7 +152,7 @@ def _unknown_key(at: Location, document: type[Document]) -> str:
 
 
 def _source_of(name: str) -> str | None:
-    """Return what secret a key of the configuration says the source of, such as `api_key` for `api_key_env`."""
+    """Return the secret whose source a key names, such as `api_key` for `api_key_env`."""
     source = SOURCE.fullmatch(name)
     return source and source[1]
 
@@ -171,7 +173,7 @@ def _is_model(annotation: object) -> TypeGuard[type[Model]]:
 
 
 def _shown(value: object) -> str:
-    # A number or boolean tells more when it is shown; other text may be a misplaced secret.
+    # Numbers and booleans are shown; other text may be a misplaced secret.
     if isinstance(value, Unquoted) and len(value) <= LONGEST_SHOWN:
         return str(value)
     return "the value"
