@@ -67,7 +67,7 @@ def test_one_of_several_credentials_must_be_named(directory: Path) -> None:
     ]
 
 
-def test_credentials_that_do_not_exist_are_told_with_those_that_do(directory: Path) -> None:
+def test_credentials_that_do_not_exist_are_reported_with_those_that_do(directory: Path) -> None:
     text = document(organization="credentials: tresury")
     assert mistakes(text, directory) == [
         "organizations[0].credentials: no credentials have this name: use one of treasury",
@@ -75,14 +75,14 @@ def test_credentials_that_do_not_exist_are_told_with_those_that_do(directory: Pa
     ]
 
 
-def test_credentials_that_nobody_uses_are_a_mistake(directory: Path) -> None:
+def test_unused_credentials_are_a_mistake(directory: Path) -> None:
     text = f"{TWO_KEYS}- {{id: ABCD EFGH IJKL MNOP, credentials: one}}\n"
     assert mistakes(text, directory) == [
         "credentials.two: is not used by any organization: use or remove it"
     ]
 
 
-def test_credentials_without_an_organization_are_no_mistake_with_discovery(directory: Path) -> None:
+def test_credentials_without_an_organization_are_fine_with_discovery(directory: Path) -> None:
     text = f"discovery: {{}}\n{TWO_KEYS}- {{id: ABCD EFGH IJKL MNOP, credentials: one}}\n"
     assert list(read(text, directory).credentials) == ["one", "two"]
 
@@ -194,7 +194,7 @@ def test_an_organization_needs_no_vaults(directory: Path) -> None:
         assert read(text, directory).organizations[0].vaults == ()
 
 
-def test_every_mistake_is_told_at_once(directory: Path) -> None:
+def test_every_mistake_is_reported_at_once(directory: Path) -> None:
     text = """\
 api: {timeout: 30, timeot: 10s, rate_limit: {requests: 1, window: 0}}
 polling: {interval: 1 minute}

@@ -86,7 +86,7 @@ def test_an_absolute_path_is_kept(
     assert credentials.api_key_file == key
 
 
-def test_a_tilde_is_no_home_directory(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_not_a_home_directory(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(directory))
     text = document(sources="api_key_file: ~/key, api_secret_file: secret")
     assert mistakes(text, directory) == [
@@ -95,7 +95,7 @@ def test_a_tilde_is_no_home_directory(directory: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
-def test_line_ends_after_a_secret_are_no_part_of_it(end: str, directory: Path) -> None:
+def test_line_ends_after_a_secret_are_not_part_of_it(end: str, directory: Path) -> None:
     (directory / "key").write_bytes(f"{API_KEY}{end}".encode())
     assert revealed(source(directory, SOURCES).read())[0] == API_KEY
 
@@ -134,7 +134,7 @@ def test_a_seed_may_be_written_as_it_is_shown(directory: Path) -> None:
         ("totp_secret_file", "seed", b" = ", NO_BASE32),
     ],
 )
-def test_a_secret_of_the_wrong_form_is_told_at_its_field_and_on_reading(
+def test_a_secret_of_the_wrong_form_is_reported_at_its_field_and_on_reading(
     field: str, file: str, content: bytes, problem: str, directory: Path
 ) -> None:
     optional = {"otp": ", otp_file: otp", "seed": ", totp_secret_file: seed"}.get(file, "")
@@ -184,7 +184,7 @@ def test_a_secret_of_64_kib_is_read(directory: Path) -> None:
         ),
     ],
 )
-def test_a_source_that_cannot_be_read_is_told_at_its_field(
+def test_a_source_that_cannot_be_read_is_reported_at_its_field(
     sources: str, mistake: str, directory: Path
 ) -> None:
     text = document(sources=f"{sources}, api_secret_file: secret")
@@ -300,7 +300,7 @@ def test_no_error_of_a_later_read_carries_the_secret(
 
 
 @pytest.mark.parametrize("place", ["treasury", "api", "organization"])
-def test_an_inline_secret_is_told_where_secrets_belong(place: str, directory: Path) -> None:
+def test_an_inline_secret_is_reported_where_secrets_belong(place: str, directory: Path) -> None:
     (mistake,) = mistakes(document(**{place: "api_secret: abc123"}), directory)
     assert (
         "unknown key (secrets come from files or the environment, never from this file)" in mistake
@@ -360,7 +360,7 @@ def test_a_file_that_is_not_there_is_not_open(open_directory: Path) -> None:
     assert not is_open_to_all(open_directory / "loop")
 
 
-def test_the_files_that_are_open_to_all_are_told_by_field(
+def test_the_files_that_are_open_to_all_are_reported_by_field(
     directory: Path, open_directory: Path
 ) -> None:
     key = put(open_directory / "key", 0o644)
@@ -452,7 +452,7 @@ def secrets_of(decoded: bytes, key: str = KEY_OF_KRAKEN) -> Secrets:
         (base64.b64encode(bytes(range(64))), "is encoded in base64 twice"),
     ],
 )
-def test_a_secret_that_cannot_be_krakens_is_told_without_it(
+def test_a_secret_that_cannot_be_krakens_is_reported_without_it(
     decoded: bytes, says: str | None
 ) -> None:
     problem = unusual(secrets_of(decoded))
@@ -460,7 +460,7 @@ def test_a_secret_that_cannot_be_krakens_is_told_without_it(
     assert (says or "") in (problem or "")
 
 
-def test_the_secret_in_the_place_of_the_key_too_is_told_before_it_is_sent_as_the_key() -> None:
+def test_a_secret_in_place_of_the_key_is_reported_before_it_is_sent() -> None:
     problem = unusual(secrets_of(bytes(range(64)), key=SECRET_OF_KRAKEN))
     assert problem == "is also where the API key belongs: put the key there"
 

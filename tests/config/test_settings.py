@@ -145,12 +145,12 @@ def test_a_vault_inherits_the_interval_of_polling_not_of_its_organization(direct
     assert settings.organizations[0].vaults[0].interval == 1.0
 
 
-def test_a_wrong_interval_is_not_told_again_where_it_is_inherited(directory: Path) -> None:
+def test_a_wrong_interval_is_not_reported_again_where_it_is_inherited(directory: Path) -> None:
     (mistake,) = mistakes(document(polling="interval: 1"), directory)
     assert mistake.startswith("polling.interval: 1 has no unit")
 
 
-def test_a_wrong_credential_is_not_told_again_where_it_is_inherited(directory: Path) -> None:
+def test_a_wrong_credential_is_not_reported_again_where_it_is_inherited(directory: Path) -> None:
     assert len(mistakes(document(treasury="nonce: 5"), directory)) == 1
 
 
@@ -261,7 +261,7 @@ def test_a_filter_admits_by_name_or_id(
         ("{organizations: {exclude: [1]}}", "discovery.organizations.exclude[0]: 1 is a number to"),
     ],
 )
-def test_mistakes_in_discovery_are_told_with_their_place(
+def test_mistakes_in_discovery_are_reported_with_their_place(
     written: str, mistake: str, directory: Path
 ) -> None:
     (found,) = mistakes(f"discovery: {written}\n{document()}", directory)

@@ -20,6 +20,6 @@ def test_settings_name_their_engine(settings: LeaseSettings, kind: type[object])
     assert isinstance(engine_of(settings, IN_A_POD, lambda: 0.0), kind)
 
 
-def test_outside_of_a_pod_there_is_no_lease_of_kubernetes() -> None:
+def test_outside_of_a_pod_a_kubernetes_lease_is_refused() -> None:
     with pytest.raises(EngineError, match="this is not a pod"):
         engine_of(LeaseSettings(kind="kubernetes"), {}, lambda: 0.0)

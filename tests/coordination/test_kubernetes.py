@@ -146,7 +146,7 @@ def test_nothing_is_asked_for_but_the_one_lease(engine: KubernetesEngine, state:
     assert state.asked == [f"GET {path}", f"PUT {path}"]
 
 
-def test_a_token_that_rotates_is_read_anew(
+def test_a_rotated_token_is_read_again(
     engine: KubernetesEngine, state: State, account: Path
 ) -> None:
     async def rotate() -> None:
@@ -163,7 +163,7 @@ def test_a_token_that_rotates_is_read_anew(
     asyncio.run(rotate())
 
 
-def test_a_certificate_authority_that_rotates_is_read_anew(
+def test_a_rotated_certificate_authority_is_read_again(
     server: tuple[State, str], account: Path, certificate: Certificate, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()

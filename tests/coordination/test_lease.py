@@ -171,9 +171,7 @@ def test_a_holder_that_was_cut_off_takes_up_its_own_record_at_once() -> None:
     assert a.lease.acquisitions == 2
 
 
-def test_a_record_that_an_engine_brings_back_from_before_is_nobodys_until_a_duration_has_passed() -> (
-    None
-):
+def test_an_older_record_that_an_engine_brings_back_is_unheld_until_a_duration_has_passed() -> None:
     shelf = Shelf()
     a = holder(shelf)
     old = shelf.record
@@ -220,7 +218,7 @@ def test_a_standby_marks_the_record_once_and_a_renewal_takes_the_mark_off() -> N
     assert renewed.standby == ""
 
 
-def test_the_mark_of_a_standby_is_no_sign_of_life() -> None:
+def test_the_name_of_a_standby_is_not_a_sign_of_life() -> None:
     shelf = Shelf()
     holder(shelf)
     b, c = Process(shelf, "b"), Process(shelf, "c")
@@ -266,7 +264,7 @@ def test_the_ceiling_does_not_run_away_from_the_clock() -> None:
     assert a.lease.up_to == int((NOON + 6000.0) * 1e9) + TERMS.nonces
 
 
-def test_a_standby_tells_a_record_from_before_which_ceiling_it_has_seen_since() -> None:
+def test_a_standby_writes_the_highest_ceiling_it_has_seen_into_an_older_record() -> None:
     shelf = Shelf()
     a = holder(shelf)
     old = shelf.record
@@ -289,7 +287,7 @@ def test_after_a_refused_nonce_nothing_is_sent_until_the_record_was_read_again()
     assert a.lease.may_send(1.5)
 
 
-def test_a_renewal_that_was_under_way_when_a_nonce_was_refused_says_nothing() -> None:
+def test_a_renewal_in_flight_when_a_nonce_was_refused_says_nothing() -> None:
     shelf = Shelf()
     a = holder(shelf)
     record = a.lease.decide(shelf.found(), 6.0, NOON, 0)
@@ -440,7 +438,7 @@ def test_a_holder_knows_who_waits() -> None:
     assert a.lease.standby == ""
 
 
-def test_an_api_that_has_not_been_silent_for_long_is_no_reason_to_give_up() -> None:
+def test_a_short_silence_of_the_api_does_not_release_the_lease() -> None:
     shelf = Shelf()
     a = cut_off(shelf, 1.0, 85.0)
     waiting(shelf)
@@ -448,7 +446,7 @@ def test_an_api_that_has_not_been_silent_for_long_is_no_reason_to_give_up() -> N
     assert a.lease.may_send(0.9 + SILENT_DURATIONS * DURATION)
 
 
-def test_why_a_lease_was_lost_is_told() -> None:
+def test_a_lost_lease_has_its_reason() -> None:
     shelf = Shelf()
     a = holder(shelf)
     shelf.record = Record("", 9, 0, 30, 0.0)

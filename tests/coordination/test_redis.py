@@ -93,7 +93,7 @@ def test_the_key_has_no_expiry(server: RedisServer) -> None:
         assert redis.keys() == [NAME.encode()]
 
 
-def test_a_database_of_its_own_can_be_chosen(server: RedisServer) -> None:
+def test_a_database_can_be_chosen(server: RedisServer) -> None:
     write(Server(server.url.removesuffix("0") + "3"), RECORD)
     assert read(Server(server.url)).record is None
 
@@ -143,7 +143,7 @@ def test_a_restart_between_two_answers_gives_no_record_of_one_run_as_of_another(
     asyncio.run(main())
 
 
-def test_whoever_stops_waiting_leaves_no_answer_behind(tmp_path: Path) -> None:
+def test_a_caller_that_stops_waiting_leaves_no_reply_behind(tmp_path: Path) -> None:
     with redis_server(tmp_path / "redis") as server:
 
         async def play(engine: RedisEngine) -> Found:
@@ -170,7 +170,7 @@ def test_a_key_of_another_program_is_left_alone(server: RedisServer, written: st
         assert read(Server(server.url)).record is None
 
 
-def test_what_the_server_refuses_is_told_in_its_words(server: RedisServer) -> None:
+def test_a_refusal_has_the_message_of_the_server(server: RedisServer) -> None:
     with Redis(port=server.port) as redis:
         redis.rpush(NAME, "a list")
     assert problem(Server(server.url)).endswith("holding the wrong kind of value")
@@ -223,7 +223,7 @@ def test_a_server_that_repeats_the_password_is_quoted_without_it(
     assert asyncio.run(main()).endswith(told)
 
 
-def test_a_password_that_changes_is_read_anew_for_the_next_connection(tmp_path: Path) -> None:
+def test_a_changed_password_is_used_for_the_next_connection(tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text(PASSWORD)
     with redis_server(tmp_path / "redis", "--requirepass", PASSWORD) as server:
@@ -267,7 +267,7 @@ def test_tls_trusts_the_certificates_it_is_given_and_checks_the_name(tmp_path: P
                 assert write(secured, RECORD) == [True]
 
 
-def test_certificates_that_change_are_read_anew(tmp_path: Path) -> None:
+def test_changed_certificates_are_read_again(tmp_path: Path) -> None:
     for name in ("good", "other"):
         (tmp_path / name).mkdir()
     good, other = (make_certificate(tmp_path / name) for name in ("good", "other"))
@@ -285,7 +285,7 @@ def test_certificates_that_change_are_read_anew(tmp_path: Path) -> None:
         assert played(Server(server.url, ca_file=trusted), play).record is None
 
 
-def test_a_server_that_does_not_answer_is_given_up_by_whoever_asks() -> None:
+def test_callers_time_out_on_a_server_that_does_not_answer() -> None:
     async def main() -> None:
         async with serving(silence) as url:
             engine = RedisEngine(NAME, Server(url.replace("http:", "redis:")))

@@ -89,7 +89,7 @@ def test_one_polls_and_a_standby_knows_of_no_target() -> None:
     ]
 
 
-def test_a_standby_tells_people_and_programs_who_is_active_since_when() -> None:
+def test_a_standby_shows_which_process_is_active_since_when() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(10.0)
@@ -215,7 +215,7 @@ def test_an_engine_that_is_gone_for_a_while_makes_the_holder_pause_until_it_is_b
     assert len(said) == len(events(logs, "lease_reachable")) <= 2
 
 
-def test_an_engine_that_loses_its_data_gets_the_record_again_and_nobody_else_polls() -> None:
+def test_an_engine_that_loses_its_data_gets_the_record_again_and_no_other_process_polls() -> None:
     async def scene() -> None:
         async with company("a", "b", aheads=[3600.0]) as (a, b):
             await asyncio.sleep(20.0)
@@ -316,7 +316,7 @@ def test_who_has_lost_the_lease_and_taken_it_again_unawares_begins_as_after_a_re
 
 
 @pytest.mark.parametrize("seconds", [60.0, 300.0])
-def test_a_pause_that_the_api_asked_for_outlasts_a_lease_that_nobody_else_took(
+def test_a_pause_that_the_api_asked_for_outlasts_a_lease_that_no_other_process_took(
     seconds: float,
 ) -> None:
     async def scene() -> None:

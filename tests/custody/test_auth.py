@@ -142,7 +142,7 @@ def test_nonces_increase_whatever_the_clock_does(times: list[int]) -> None:
     assert all(earlier < later for earlier, later in pairwise(nonces))
 
 
-def test_each_attempt_has_a_nonce_and_a_signature_of_its_own() -> None:
+def test_each_attempt_has_its_own_nonce_and_signature() -> None:
     auth = KeyAuth(secrets(), Nonce("nanoseconds", lambda: 1), lambda: NOON)
     request = httpx.Request("GET", "https://api.kraken.test/v0/insto/custody/vaults")
     headers = []
@@ -187,7 +187,7 @@ def test_every_secret_is_looked_for_in_what_the_api_says() -> None:
     assert secret_texts(secrets(totp_seed=SecretStr(RFC_SEED))) == ("a-key", API_SECRET, RFC_SEED)
 
 
-def test_the_nonces_of_a_key_go_on_when_its_client_is_made_anew() -> None:
+def test_the_nonces_of_a_key_continue_with_a_new_client() -> None:
     clock = WallClock(NOON_NS)
     nonces = Nonces(clock)
     key, same_key, other = SecretStr("a-key"), SecretStr("a-key"), SecretStr("another-key")

@@ -211,7 +211,7 @@ def test_a_compressed_body_may_be_twice_as_long_as_the_limit(
 
 
 @ENCODINGS
-def test_a_body_for_which_there_is_no_room_is_left(encoding: str | None) -> None:
+def test_a_body_without_room_is_not_read(encoding: str | None) -> None:
     room = Room(LIMIT - 1)
     headers = {} if encoding is None else {"content-encoding": encoding}
     response = httpx.Response(200, headers=headers, stream=Body(encoded(TEXT, encoding)))

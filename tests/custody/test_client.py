@@ -103,7 +103,7 @@ def nothing_read(document: object) -> Steps[None]:
 
 
 @pytest.mark.parametrize("status", [200, 403, 502])
-def test_whoever_hears_is_told_of_every_answer_once_it_is_decoded(status: int) -> None:
+def test_observers_get_every_answer_once_it_is_decoded(status: int) -> None:
     heard: list[Answer] = []
     with contextlib.suppress(CustodyError):
         ask_vault(Api(answer([], status, {"x-limit": "1"})), heard=heard.append)
@@ -480,7 +480,7 @@ class Slow(httpx.AsyncByteStream):
         yield b"[]"
 
 
-def test_a_long_body_is_no_skew() -> None:
+def test_a_long_body_adds_no_clock_skew() -> None:
     exchanges: list[Exchange] = []
     clock = Clock(NOON + 0.5)
     response = httpx.Response(200, headers={"date": NOON_AS_DATE}, stream=Slow(clock))
@@ -736,7 +736,7 @@ class LooksUp(httpx.AsyncBaseTransport):
         raise AssertionError(request)
 
 
-def test_a_name_server_that_does_not_answer_is_told_with_the_names() -> None:
+def test_a_name_server_that_does_not_answer_is_reported_with_the_names() -> None:
     async def use() -> None:
         client = make_client(LooksUp(), timeout=0.05)
         with pytest.raises(CustodyError) as caught:

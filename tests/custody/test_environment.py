@@ -163,7 +163,7 @@ def test_a_proxy_that_is_none_is_named_by_its_variable_without_its_password(
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSLKEYLOGFILE"])
-def test_a_file_that_the_environment_names_is_told_with_its_variable(
+def test_a_file_that_the_environment_names_is_reported_with_its_variable(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "nowhere" / "file"
@@ -173,13 +173,13 @@ def test_a_file_that_the_environment_names_is_told_with_its_variable(
     assert str(caught.value) == f"{variable} ({file}) in the environment: No such file or directory"
 
 
-def test_a_ca_file_that_cannot_be_read_is_told_by_its_path(tmp_path: Path) -> None:
+def test_a_ca_file_that_cannot_be_read_is_reported_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentMistakeError) as caught:
         trust(tmp_path / "ca.pem")
     assert str(caught.value) == f"{tmp_path}/ca.pem: No such file or directory"
 
 
-def test_a_file_for_tls_keys_that_does_not_answer_is_told_by_its_path(
+def test_a_file_for_tls_keys_that_does_not_answer_is_reported_by_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = tmp_path / "keys"

@@ -178,7 +178,7 @@ def test_an_error_reads_as_its_type_and_its_message() -> None:
         (Reaction.WAIT, None, "transport/timeout", False),
     ],
 )
-def test_other_secrets_may_mend_a_refused_key_or_a_missing_permission(
+def test_other_secrets_may_fix_a_refused_key_or_a_missing_permission(
     reaction: Reaction,
     status: int | None,
     type_: str,
@@ -205,12 +205,12 @@ def test_an_error_that_names_the_nonce_refuses_it(
     assert CustodyError(type_).refuses_nonce is refuses
 
 
-def test_an_answer_counts_as_the_apis_own_unless_told_otherwise() -> None:
+def test_an_answer_counts_as_the_apis_by_default() -> None:
     assert reaction_to(404, "http/404") is Reaction.BACK_OFF
     assert reaction_to(404, "http/404", is_from_api=False) is Reaction.SLOW_DOWN
 
 
-def test_64_names_that_nobody_foresaw_are_let_through_by_default() -> None:
+def test_64_unknown_names_are_passed_by_default() -> None:
     bounded = BoundedNames()
     names = [bounded(f"Name{number}") for number in range(65)]
     assert names == [f"Name{number}" for number in range(64)] + ["other"]

@@ -55,11 +55,11 @@ def test_a_value_is_of_one_kind(value: Any, kind: str) -> None:
 @pytest.mark.parametrize(
     ("length", "count"), [(1, "one"), (2, "few"), (9, "few"), (10, "many"), (5000, "many")]
 )
-def test_the_length_of_an_array_is_told_in_four_words(length: int, count: str) -> None:
+def test_the_length_of_an_array_is_one_of_four_words(length: int, count: str) -> None:
     assert shape([None] * length)[0] == f".: array with {count}"
 
 
-def test_an_answer_is_told_place_by_place_and_all_rows_as_one() -> None:
+def test_a_shape_lists_every_place_and_all_rows_as_one() -> None:
     rows = [
         {"asset": "BTC", "balance": "1.5", "quote_price": "60000", "virtual": True},
         {"asset": "USD", "balance": "0", "quote_price": None, "ABCDEF": 1, "new_field": []},
@@ -79,7 +79,7 @@ def test_an_answer_is_told_place_by_place_and_all_rows_as_one() -> None:
     )
 
 
-def test_a_bare_array_is_told_too() -> None:
+def test_a_bare_array_has_a_shape_too() -> None:
     assert shape([[{"asset": 1}]]) == (
         ".: array with one",
         ".[]: array with one",

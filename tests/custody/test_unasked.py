@@ -149,7 +149,7 @@ def test_a_connection_is_kept_while_nothing_unasked_comes(calling: Calling) -> N
 
 
 @pytest.mark.parametrize("what", IN_ONE_PIECE)
-def test_an_answer_with_more_after_it_is_given_to_nobody_and_asked_for_again_elsewhere(
+def test_an_answer_with_more_after_it_is_discarded_and_requested_again_elsewhere(
     calling: Calling, what: str
 ) -> None:
     async def use() -> None:
@@ -302,7 +302,7 @@ def test_the_connections_of_a_gateway_that_repeats_everything_are_kept_no_longer
     asyncio.run(use())
 
 
-def test_a_connection_that_the_server_closed_is_no_find(calling: Calling) -> None:
+def test_a_connection_that_the_server_closed_is_not_a_find(calling: Calling) -> None:
     async def use() -> None:
         async def closing(api: Api, vault: bytes, writer: asyncio.StreamWriter) -> None:
             del api
@@ -361,7 +361,7 @@ def test_a_connection_on_which_the_machine_slept_is_not_used_again() -> None:
     asyncio.run(use())
 
 
-def test_as_many_connections_are_kept_as_requests_were_under_way() -> None:
+def test_as_many_connections_are_kept_as_requests_were_in_flight() -> None:
     async def use() -> None:
         api = Api()
         async with serving(api) as base_url:
@@ -517,7 +517,7 @@ def test_what_lies_in_the_socket_when_an_answer_was_read_is_found_before_that_is
     asyncio.run(use())
 
 
-def test_a_client_that_is_closed_lets_a_request_under_way_end_and_keeps_no_connection() -> None:
+def test_a_client_that_is_closed_lets_a_request_in_flight_end_and_keeps_no_connection() -> None:
     async def use() -> None:
         go = asyncio.Event()
 

@@ -83,7 +83,7 @@ def test_the_api_must_have_a_certificate_for_its_name_and_tls_of_today(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("header", ["location", "refresh", "content-location", "alt-svc", "link"])
-def test_nobody_whom_an_answer_points_to_hears_of_it(status: int, header: str) -> None:
+def test_redirects_are_not_followed(status: int, header: str) -> None:
     heard: list[bytes] = []
 
     async def ask() -> CustodyError:
@@ -162,13 +162,13 @@ def test_a_proxy_that_answers_in_the_place_of_the_api_gets_nothing(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_refused_connection_is_told_in_the_words_of_the_system(host: str) -> None:
+def test_a_refused_connection_has_the_message_of_the_system(host: str) -> None:
     """Also where the name has several addresses, and all refuse."""
     error = failure(f"http://{host}:{closed_port()}")
     assert (error.type, error.message) == ("transport/connect", "Connection refused")
 
 
-def test_a_name_that_does_not_exist_is_told_so() -> None:
+def test_a_name_that_does_not_exist_is_reported() -> None:
     error = failure("https://nowhere.invalid")
     assert error.type == "transport/connect"
     # What else the resolver may say depends on the network of this machine.

@@ -139,7 +139,7 @@ def test_what_tls_has_decrypted_shows(certificate: Certificate, version: ssl.TLS
     asyncio.run(use())
 
 
-def test_a_part_of_a_record_alone_calls_nobody(certificate: Certificate) -> None:
+def test_an_incomplete_record_calls_nothing(certificate: Certificate) -> None:
     """It may be a session ticket's."""
 
     async def use() -> None:
@@ -175,7 +175,7 @@ def test_a_fast_sender_is_held_up_until_what_has_arrived_is_read(certificate: Ce
     "garbage",
     [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x01\xff\xff", b"\x99\x03\x03\x00\x01x"],
 )
-def test_what_is_no_tls_fails_at_once(garbage: bytes) -> None:
+def test_bytes_other_than_tls_fail_at_once(garbage: bytes) -> None:
     async def use() -> None:
         async with connected() as (made, peer):
             peer.send(garbage)

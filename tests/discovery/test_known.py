@@ -60,7 +60,7 @@ def test_nothing_leaves_by_a_list_of_which_a_row_could_not_be_read(missed: int) 
     assert after(before, [Listed("A")], is_readable=False)[HERE] == before
 
 
-def test_a_list_that_is_no_news_leaves_everything_the_very_same() -> None:
+def test_an_unchanged_list_returns_the_very_same_value() -> None:
     known = {HERE: finds(found("A", "hot"), found("B"))}
     assert at_once(heard(known, HERE, [Listed("B"), Listed("A", "hot")], 9.0)) is known
 

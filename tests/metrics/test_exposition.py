@@ -325,7 +325,7 @@ def test_both_formats_tell_the_same_values(demo: Exporter) -> None:
     assert len(text) > demo.store.series > 300
 
 
-def test_the_demo_exposes_all_that_its_api_tells(demo: Exporter) -> None:
+def test_the_demo_exposes_all_fields_of_its_api(demo: Exporter) -> None:
     assert all(state.polls and not state.failure for state in demo.store.states())
 
 

@@ -134,7 +134,7 @@ def test_the_buckets_reach_beyond_the_default_timeout() -> None:
     assert DURATION_BUCKETS[-1] > 10.0
 
 
-def test_the_clock_skew_is_unknown_until_an_answer_tells_it() -> None:
+def test_the_clock_skew_is_absent_until_the_first_answer() -> None:
     telemetry = telemetry_of_all()
     telemetry.requested("vault_asset_balances", 200, 0.3)
     assert value(telemetry, "api_clock_skew_seconds") is None

@@ -40,7 +40,7 @@ def test_the_gap_spreads_n_requests_over_one_window(requests: int, gap: float) -
     assert fresh(requests).gap == gap
 
 
-def test_each_request_under_way_holds_a_slot_of_its_own() -> None:
+def test_each_request_in_flight_holds_its_own_slot() -> None:
     budget = fresh(3)
     for _ in range(3):
         send_at(budget, 100.0)
@@ -75,7 +75,7 @@ def test_a_slot_is_free_at_once_where_nothing_was_sent() -> None:
     assert budget.used(31.0) == 0
 
 
-def test_a_slot_is_held_for_as_long_as_its_request_is_under_way() -> None:
+def test_a_slot_is_held_for_as_long_as_its_request_is_in_flight() -> None:
     budget = fresh(1)
     send_at(budget, 60.0)
     assert budget.used(10_000.0) == 1
@@ -268,7 +268,7 @@ def test_a_shorter_window_frees_what_it_does_not_reach_back_to() -> None:
     assert budget.used(62.0) == 0
 
 
-def test_a_limit_that_was_far_too_small_holds_nobody_up_once_it_is_put_right() -> None:
+def test_a_limit_that_was_far_too_small_delays_nothing_once_it_is_corrected() -> None:
     budget = Budget(1, 3600.0, in_flight=1, now=0.0)
     budget.change(200, WINDOW, 60.0)
     assert budget.ready_at(60.0) == pytest.approx(60.0 + WINDOW / 199)
@@ -280,7 +280,7 @@ def test_another_limit_right_after_the_start_leaves_places_empty_for_the_process
     assert budget.ready_at(0.0) == pytest.approx(6 * budget.gap)
 
 
-def test_whoever_follows_another_process_begins_as_after_a_restart() -> None:
+def test_the_successor_of_another_process_begins_as_after_a_restart() -> None:
     budget = fresh(10)
     for _ in range(3):
         moment = send_at(budget, 60.0)

@@ -213,7 +213,7 @@ def test_after_the_wall_clock_was_set_forward_every_target_is_due_at_once() -> N
 
 
 @pytest.mark.parametrize("seconds", [30.0, -HOUR])
-def test_a_small_step_or_one_back_hurries_nobody(seconds: float) -> None:
+def test_a_small_step_or_one_back_makes_no_target_due(seconds: float) -> None:
     async def set_(played: Stage, machine: Machine) -> None:
         machine.set_by += seconds
         await played.play(10)
@@ -285,7 +285,7 @@ def test_nonces_grow_whatever_the_wall_clock_does(clock: str, unit: str) -> None
 
 
 @each_clock_at_all
-def test_the_last_success_is_told_by_the_wall_clock(clock: Clock) -> None:
+def test_the_last_success_is_by_the_wall_clock(clock: Clock) -> None:
     async def main() -> None:
         played = staged(clock, vaults=1, polling={"interval": "7s"})
         await played.play(STEP_AT + 20)

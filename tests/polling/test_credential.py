@@ -80,7 +80,7 @@ def budget(requests: int = 5, window: float = 10.0) -> Budget:
     ("most", "in_flight", "moment"),
     [(1, 0, 100.0), (1, 1, math.inf), (3, 2, 100.0), (3, 3, math.inf), (3, 4, math.inf)],
 )
-def test_a_request_waits_while_as_many_are_under_way_as_may_be(
+def test_a_request_waits_while_the_maximum_is_in_flight(
     most: int, in_flight: int, moment: float
 ) -> None:
     credential = credential_with(settings_of(max_in_flight=most))
@@ -143,7 +143,7 @@ def test_a_target_that_took_more_than_a_second_to_fail_gives_way_for_nine_times_
         (True, 2, None),
     ],
 )
-def test_the_third_refused_nonce_is_logged_as_what_it_tells(
+def test_the_third_refused_nonce_is_logged_with_its_meaning(
     has_accepted: bool,  # noqa: FBT001 - a column of the table
     most: int,
     event: str | None,
@@ -199,7 +199,7 @@ def test_a_reload_ends_the_pause_unless_what_it_was_about_is_the_same(
 
 
 @pytest.mark.parametrize(("change", "generation"), [(SAME, 3), (ANOTHER_LIMIT, 3), (RENEWED, 4)])
-def test_a_reload_watches_other_secrets_anew_and_counts_them(
+def test_a_reload_watches_other_secrets_from_the_start_and_counts_them(
     change: CredentialChange, generation: int
 ) -> None:
     credential, new = credential_with(), credential_with()
@@ -211,7 +211,9 @@ def test_a_reload_watches_other_secrets_anew_and_counts_them(
     assert after == ((new.nonce_watch, new.silence) if change is RENEWED else before)
 
 
-def test_a_reload_takes_over_name_settings_secrets_and_client_and_keeps_what_is_under_way() -> None:
+def test_a_reload_takes_over_name_settings_secrets_and_client_and_keeps_requests_in_flight() -> (
+    None
+):
     credential = credential_with()
     new = credential_with(settings_of(nonce="milliseconds"), name="renamed")
     credential.in_flight, credential.slow_turn_at, credential.secrets_problem = 2, 50.0, "gone"

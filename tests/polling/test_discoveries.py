@@ -25,7 +25,7 @@ def told(
     return [dict(event) for event in logged]
 
 
-def test_what_is_new_and_what_is_gone_is_told_but_for_lists() -> None:
+def test_targets_that_are_new_or_gone_are_logged_except_lists() -> None:
     changes = [TargetChange(it) for it in (HOT, ORGANIZATION, LIST)]
     vault = {"org": "acme", "vault": "hot", "id": HOT.id}
     organization = {"org": "acme", "id": ORGANIZATION.id}
@@ -39,25 +39,25 @@ def test_what_is_new_and_what_is_gone_is_told_but_for_lists() -> None:
     ]
 
 
-def test_another_name_is_told_with_the_one_before() -> None:
+def test_another_name_is_logged_with_the_previous_one() -> None:
     (event,) = told(TargetChange(replace(HOT, vault="warm"), HOT))
     assert (event["event"], event["vault"], event["old"]) == ("vault_renamed", "warm", "hot")
     (event,) = told(TargetChange(replace(ORGANIZATION, organization="new"), ORGANIZATION))
     assert (event["event"], event["org"], event["old"]) == ("organization_renamed", "new", "acme")
 
 
-def test_another_interval_or_credential_is_not_told() -> None:
+def test_another_interval_or_credential_is_not_logged() -> None:
     assert told(TargetChange(replace(HOT, credential="other"), HOT)) == []
 
 
-def test_of_very_many_changes_some_are_told_and_the_others_counted() -> None:
+def test_of_very_many_changes_some_are_logged_and_the_others_counted() -> None:
     changes = [TargetChange(replace(HOT, vault=f"v{number}")) for number in range(50)]
     events = told(*changes)
     assert len(events) == 21
     assert events[-1] == {"event": "vault_discovered", "log_level": "info", "more": 30}
 
 
-def test_what_stays_in_spite_of_a_filter_is_told_once() -> None:
+def test_a_target_that_stays_despite_a_filter_is_logged_once() -> None:
     kept = replace(NOTHING, kept=frozenset((HOT.id,)))
     change = TargetChange(HOT, replace(HOT, interval=1.0))
     (event,) = told(change, after=kept)
@@ -70,7 +70,7 @@ def unpolled(reason: Reason) -> Inventory:
     return Inventory((Organization("A", "acme", 60.0, "one", (), unpolled=left_out),))
 
 
-def test_too_many_vaults_are_told_once() -> None:
+def test_too_many_vaults_are_logged_once() -> None:
     (event,) = told(after=unpolled("limit"))
     assert (event["event"], event["unpolled"]) == ("too_many_vaults", 1)
     assert told(before=unpolled("limit"), after=unpolled("limit")) == []

@@ -290,7 +290,7 @@ def on_page(offset: int, mood: moods.Mood) -> moods.Mood:
     ("organizations", "is_up"),
     [([{**CONFIGURED, "vaults": [{"id": FIRST_SIXTY[0].id}]}], 1.0), ([CONFIGURED], 0.0)],
 )
-def test_a_key_that_may_not_list_vaults_is_no_failure_where_the_configuration_has_some(
+def test_a_key_that_may_not_list_vaults_does_not_fail_if_the_configuration_has_some(
     organizations: list[Mapping[str, object]], is_up: float
 ) -> None:
     async def main() -> None:
@@ -318,7 +318,7 @@ def test_a_key_that_may_not_list_vaults_is_no_failure_where_the_configuration_ha
         run(main())
 
 
-def test_a_list_that_has_nothing_is_told_once_as_every_poll_succeeds() -> None:
+def test_an_empty_list_is_logged_once_as_every_poll_succeeds() -> None:
     async def main() -> None:
         played = finding([])
         await played.play(1300)
@@ -426,7 +426,7 @@ def test_a_reload_keeps_what_was_found_and_lets_go_of_what_is_excluded_now() -> 
     run(main())
 
 
-def test_a_list_under_way_when_a_reload_changes_the_filters_counts_by_the_new_ones() -> None:
+def test_a_list_in_progress_when_a_reload_changes_the_filters_counts_by_the_new_ones() -> None:
     async def main() -> None:
         played = finding(map("v{}".format, range(250)), polling={"interval": "1h"})
         while len(listings(played)) < 3:
@@ -442,7 +442,7 @@ def test_a_list_under_way_when_a_reload_changes_the_filters_counts_by_the_new_on
     run(main())
 
 
-def test_a_list_under_way_of_an_organization_that_a_reload_excludes_finds_nothing() -> None:
+def test_a_list_in_progress_of_an_organization_that_a_reload_excludes_finds_nothing() -> None:
     async def main() -> None:
         played = finding(map("v{}".format, range(250)))
         while len(listings(played)) < 3:
@@ -456,7 +456,7 @@ def test_a_list_under_way_of_an_organization_that_a_reload_excludes_finds_nothin
     run(main())
 
 
-def test_a_list_begins_anew_with_other_secrets() -> None:
+def test_a_list_restarts_with_other_secrets() -> None:
     async def main() -> None:
         played = finding(map("v{}".format, range(250)))
         while len(listings(played)) < 3:
@@ -581,7 +581,7 @@ def test_whatever_a_name_is_every_exposition_can_be_read() -> None:
     run(main())
 
 
-def test_a_list_in_doubt_begins_anew_and_is_not_withdrawn() -> None:
+def test_a_list_in_doubt_restarts_and_is_not_withdrawn() -> None:
     async def main() -> None:
         played = finding(map("v{}".format, range(250)), polling={"interval": "1h"})
         while len(listings(played)) < 3:
@@ -676,7 +676,7 @@ def test_a_budget_that_what_was_found_makes_too_small_is_logged() -> None:
         run(main())
 
 
-def test_what_was_found_in_thousands_is_no_longer_looked_at_by_collections_of_garbage(
+def test_thousands_of_discovered_targets_are_exempt_from_garbage_collection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main() -> list[int]:

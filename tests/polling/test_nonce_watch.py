@@ -45,7 +45,7 @@ def told_at(refused_at: list[float]) -> list[float]:
         ([0, 1, 2, 2 + HOUR, 3 + HOUR, 4 + HOUR], [2, 4 + HOUR]),
     ],
 )
-def test_the_third_refusal_within_an_hour_is_told_once_an_episode(
+def test_the_third_refusal_within_an_hour_is_reported_once_an_episode(
     refused_at: list[float], told: list[float]
 ) -> None:
     assert told_at(refused_at) == told
@@ -68,7 +68,7 @@ def test_refusals_before_the_first_nonce_was_accepted_do_not_say_that_the_key_is
     assert watch.says_shared(102)
 
 
-def test_a_key_is_told_as_shared_until_an_hour_has_passed_without_a_refusal() -> None:
+def test_a_key_is_reported_as_shared_until_an_hour_has_passed_without_a_refusal() -> None:
     watch = NonceWatch()
     watch.accepted()
     for moment in (10, 20, 30):
@@ -101,7 +101,7 @@ def shared(events: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("wall_ahead", [0.0, 0.5, 86_400.0])
-def test_two_exporters_with_one_key_are_told_once(wall_ahead: float) -> None:
+def test_two_exporters_with_one_key_are_reported_once(wall_ahead: float) -> None:
     async def main() -> list[Any]:
         chance = random.Random(7)  # the same on every run
         played = stage(vaults=10, polling={"interval": "5s"}, jitter=lambda: chance.uniform(0, 0.5))
@@ -147,7 +147,7 @@ def test_one_that_starts_with_too_small_nonces_is_not_taken_for_two() -> None:
     run(main())
 
 
-def test_a_clock_that_was_hours_ahead_before_a_restart_is_told_soon_and_once() -> None:
+def test_a_clock_that_was_hours_ahead_before_a_restart_is_reported_soon_and_once() -> None:
     async def main() -> None:
         played = stage(vaults=3)
         ahead = another(played, wall_ahead=12 * HOUR)
@@ -199,7 +199,9 @@ def test_a_gateway_that_fails_and_hangs_is_not_taken_for_another_exporter() -> N
     run(main())
 
 
-def test_a_reload_goes_on_watching_and_another_key_is_watched_anew(tmp_path: Path) -> None:
+def test_a_reload_continues_watching_and_another_key_is_watched_from_the_start(
+    tmp_path: Path,
+) -> None:
     async def main() -> None:
         key = tmp_path / "key"
         key.write_text("key-of-the-simulator")

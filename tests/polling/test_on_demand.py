@@ -162,7 +162,9 @@ def test_a_key_that_was_put_right_at_the_api_works_as_soon_as_somebody_asks() ->
     ],
     ids=["a rate limit", "a lockout"],
 )
-def test_a_pause_that_the_api_asked_for_goes_on_whoever_asks(mood: moods.Mood, why: str) -> None:
+def test_a_pause_that_the_api_asked_for_continues_despite_polls_on_demand(
+    mood: moods.Mood, why: str
+) -> None:
     async def main() -> None:
         played = stage()
         await played.play(10)
@@ -181,7 +183,7 @@ def test_a_pause_that_the_api_asked_for_goes_on_whoever_asks(mood: moods.Mood, w
     run(main())
 
 
-def test_an_unknown_id_is_told_and_spaces_in_a_known_one_do_not_count() -> None:
+def test_an_unknown_id_is_reported_and_spaces_in_a_known_one_do_not_count() -> None:
     async def main() -> None:
         played = stage()
         organization = played.exporter.plan.targets[0].id
@@ -211,7 +213,7 @@ def test_many_targets_are_named_in_a_line_that_can_be_read() -> None:
         (OnDemand(paused={("it is paused", None): 1}), True),
     ],
 )
-def test_what_could_not_be_done_at_all_is_told_apart_from_nothing_to_do(
+def test_all_targets_being_blocked_differs_from_no_targets(
     asked: OnDemand,
     is_in_vain: bool,  # noqa: FBT001 - a column of the table
 ) -> None:

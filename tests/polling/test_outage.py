@@ -53,7 +53,7 @@ def error(played: Stage, vault: str) -> tuple[str, str] | None:
     return (failure.type, failure.message) if failure else None
 
 
-def test_while_the_api_answers_nobody_each_target_shows_it_soon_after_it_was_due() -> None:
+def test_while_the_api_does_not_respond_each_target_fails_soon_after_it_was_due() -> None:
     async def main() -> None:
         played = stage(vaults=33)
         await played.play(40)
@@ -77,7 +77,7 @@ def test_while_the_api_answers_nobody_each_target_shows_it_soon_after_it_was_due
     run(main())
 
 
-def test_an_api_that_answers_nobody_from_the_start_shows_before_the_first_poll() -> None:
+def test_an_api_that_never_responded_shows_before_the_first_poll() -> None:
     async def main() -> None:
         played = stage(vaults=33)
         played.simulator.default_mood = HANGING
@@ -127,7 +127,7 @@ def test_a_failed_try_shows_though_its_retry_waits_for_others() -> None:
     run(main())
 
 
-def test_a_failure_shows_to_whoever_looks_though_the_loop_has_died() -> None:
+def test_a_failure_shows_although_the_loop_has_died() -> None:
     async def main() -> None:
         played = stage(vaults=1)
         await played.play(59)
@@ -263,7 +263,7 @@ def test_after_a_rate_limit_the_trial_requests_own_timeouts_show() -> None:
     run(main())
 
 
-def test_ways_in_which_nobody_answers_are_one_state_of_a_target() -> None:
+def test_all_ways_of_no_response_are_one_state_of_a_target() -> None:
     async def main() -> None:
         played = stage(vaults=8)
         await played.play(30)
@@ -401,7 +401,7 @@ def test_a_pause_of_everything_pauses_each_target() -> None:
     run(main())
 
 
-def test_a_key_that_another_program_uses_is_told_while_the_evidence_is_fresh() -> None:
+def test_a_key_that_another_program_uses_is_reported_while_the_evidence_is_fresh() -> None:
     async def main() -> None:
         played = two_credentials()
         await played.play(30)
@@ -429,7 +429,7 @@ def test_a_key_that_another_program_uses_is_told_while_the_evidence_is_fresh() -
         (["news", "news", "answered"], False, 0),
     ],
 )
-def test_silence_is_told_from_two_requests_in_a_row_of_targets_that_had_answers_before(
+def test_silence_takes_two_requests_in_a_row_of_targets_that_had_answers_before(
     requests: list[str],
     total: bool,  # noqa: FBT001 - a column of the table
     count: int,

@@ -35,7 +35,7 @@ def test_a_pause_ends_after_its_first_length() -> None:
     assert active_pause().ends_at() == 160.0
 
 
-def test_while_the_trial_request_is_under_way_no_other_request_goes() -> None:
+def test_while_the_trial_request_is_in_flight_no_other_request_goes() -> None:
     pause = active_pause()
     send_trial(pause)
     assert pause.ends_at() == math.inf
@@ -119,26 +119,26 @@ def test_a_lockout_lasts_for_the_longest_pause_at_once(retry_after: float | None
     assert pause.ends_at() == 1000.0
 
 
-def test_refusals_of_requests_that_were_under_way_already_do_not_lengthen_the_pause() -> None:
+def test_refusals_of_requests_that_were_in_flight_already_do_not_lengthen_the_pause() -> None:
     pause = active_pause()
     assert not pause.begin(REFUSAL, sent_at=99.5, now=101.0)
     assert pause.ends_at() == 160.0
 
 
-def test_answers_to_requests_that_were_under_way_already_do_not_end_the_pause() -> None:
+def test_answers_to_requests_that_were_in_flight_already_do_not_end_the_pause() -> None:
     pause = active_pause()
     assert not pause.settle(99.5, answered=True)
     assert pause.is_active
 
 
-def test_a_pause_tells_its_cause_and_since_when_it_is_active() -> None:
+def test_a_pause_has_its_cause_and_its_beginning() -> None:
     pause = active_pause()
     assert (pause.cause, pause.since) == (REFUSAL, 100.0)
     pause.settle(send_trial(pause), answered=True)
     assert (pause.cause, pause.since) == (None, None)
 
 
-def test_a_pause_that_is_renewed_tells_the_new_cause_and_since_when_it_lasts() -> None:
+def test_a_renewed_pause_has_the_new_cause_and_the_first_beginning() -> None:
     pause = active_pause()
     again = Cause("lockout", "Temporary lockout.")
     pause.begin(again, send_trial(pause), now=160.5)
@@ -195,7 +195,7 @@ def test_there_is_nothing_to_end_early_without_a_pause_in_its_trial_or_in_a_lock
     assert locked_out.ends_at() == 1000.0
 
 
-def test_a_refusal_is_no_lockout() -> None:
+def test_a_refusal_is_not_a_lockout() -> None:
     assert not active_pause().is_lockout
     assert not Pause(60.0, 900.0).is_lockout
 

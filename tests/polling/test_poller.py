@@ -161,7 +161,7 @@ def test_balances_are_withdrawn_one_tick_after_they_are_too_old() -> None:
     ],
     ids=["permission denied", "not found", "truncated", "html with status 200"],
 )
-def test_what_no_retry_can_mend_is_not_retried(mood: moods.Mood, waits: list[float]) -> None:
+def test_errors_that_no_retry_can_fix_are_not_retried(mood: moods.Mood, waits: list[float]) -> None:
     async def main() -> None:
         played = stage()
         played.simulator.moods[played.vault_id("v1")] = mood
@@ -328,7 +328,7 @@ def test_without_retry_after_a_rate_limit_pauses_for_one_window_and_doubles() ->
     run(main())
 
 
-def test_a_key_with_a_limit_of_its_own_keeps_to_it_and_leaves_the_others_theirs() -> None:
+def test_a_key_keeps_to_its_own_limit_and_leaves_the_others_theirs() -> None:
     async def main() -> None:
         played = stage(
             vaults=40,
@@ -352,7 +352,7 @@ def test_a_key_with_a_limit_of_its_own_keeps_to_it_and_leaves_the_others_theirs(
     run(main())
 
 
-def test_a_key_with_a_nonce_window_has_as_many_requests_under_way_as_configured() -> None:
+def test_a_key_with_a_nonce_window_has_as_many_requests_in_flight_as_configured() -> None:
     played = play(
         lambda: stage(
             vaults=20, jitter=lambda: 2.0, credentials={"main": {"max_in_flight": 3}}, api=WHOLE
@@ -426,7 +426,7 @@ def test_a_defect_in_one_answer_costs_that_poll_and_nothing_else(
     run(main())
 
 
-def test_the_loop_goes_on_after_a_defect_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loop_continues_after_its_own_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         played = stage()
 
@@ -522,7 +522,7 @@ def test_once_retries_but_does_not_wait_for_a_pause_to_end() -> None:
     run(main())
 
 
-def test_stopping_ends_requests_under_way_and_gives_every_slot_back() -> None:
+def test_stopping_ends_requests_in_flight_and_gives_every_slot_back() -> None:
     async def main() -> None:
         played = stage(jitter=lambda: 3600.0, api={"timeout": "2h"})
         await played.play(5)
@@ -597,7 +597,7 @@ def test_fields_that_cannot_be_read_are_logged_once_and_their_rows_count() -> No
     run(main())
 
 
-def test_where_everything_hangs_nobody_waits_for_the_others_sake() -> None:
+def test_if_everything_hangs_no_target_yields_to_others() -> None:
     async def main() -> None:
         played = stage(vaults=3)
         for vault in ("v0", "v1", "v2"):

@@ -161,7 +161,7 @@ def test_an_asset_that_only_a_removed_vault_held_is_gone_with_it() -> None:
     play(scene)
 
 
-def test_time_in_which_no_target_is_there_to_be_polled_is_no_wait_for_the_budget() -> None:
+def test_time_without_targets_does_not_count_as_waiting_for_the_budget() -> None:
     def waited(played: Stage) -> float:
         value = played.counted("kraken_custody_rate_limit_wait_seconds_total")
         assert value is not None
@@ -185,7 +185,7 @@ def test_time_in_which_no_target_is_there_to_be_polled_is_no_wait_for_the_budget
     play(scene, vaults=2, assets=1, polling=polling, api={"rate_limit": two_a_minute})
 
 
-def test_a_target_that_is_removed_while_its_request_is_under_way_stays_removed() -> None:
+def test_a_target_that_is_removed_while_its_request_is_in_flight_stays_removed() -> None:
     async def main() -> None:
         played = stage(jitter=lambda: 5.0)
         await played.play(7)
@@ -463,7 +463,7 @@ def test_two_reloads_at_once_come_one_after_the_other() -> None:
     play(scene)
 
 
-def test_a_limit_that_a_key_gets_while_its_request_is_under_way_is_counted_right() -> None:
+def test_a_limit_that_a_key_gets_while_its_request_is_in_flight_is_counted_right() -> None:
     async def main() -> None:
         played = stage(jitter=lambda: 5.0)
         await played.play(7)
@@ -598,7 +598,7 @@ def test_a_shorter_deadline_is_not_that_of_a_request_sent_before() -> None:
     run(main())
 
 
-def test_secrets_that_were_read_before_a_reload_do_not_take_the_place_of_its_own(
+def test_secrets_read_before_a_reload_do_not_replace_those_of_the_reload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main() -> None:

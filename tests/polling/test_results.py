@@ -99,7 +99,7 @@ def test_a_first_answer_is_published_and_logged_with_its_series(desk: Desk) -> N
     }
 
 
-def test_an_answer_becomes_balances_with_the_lines_of_assets_that_nobody_held(desk: Desk) -> None:
+def test_an_answer_becomes_balances_with_the_lines_of_new_assets(desk: Desk) -> None:
     desk.read(answer(row("BTC")))
     balances = at_once(desk.results.exposed(HOT, answer(row("BTC"), row("ETH"))))
     assert balances.rows == 2
@@ -108,7 +108,7 @@ def test_an_answer_becomes_balances_with_the_lines_of_assets_that_nobody_held(de
     assert "BTC" not in described
 
 
-def test_a_second_answer_is_no_event(desk: Desk) -> None:
+def test_a_second_answer_logs_nothing(desk: Desk) -> None:
     desk.read(answer(row("BTC")))
     desk.logged()
     desk.read(answer(row("BTC", "2")))
@@ -214,7 +214,7 @@ def test_another_reason_is_an_event_but_not_another_way_of_no_answer(
     assert [event["event"] for event in desk.logged()] == ["target_failing"] * events
 
 
-def test_a_target_that_recovers_tells_what_it_has_behind_it(desk: Desk) -> None:
+def test_a_target_that_recovers_logs_its_failures(desk: Desk) -> None:
     desk.fail(TIMEOUT)
     desk.now += 30
     desk.fail(TIMEOUT)
@@ -396,7 +396,7 @@ def test_a_field_that_cannot_be_read_is_logged_once_however_many_rows_have_it(de
         (("vault", "an id that left"), 200, {}),
     ],
 )
-def test_an_answer_that_nobody_asked_for_is_logged_with_what_is_known_of_it(
+def test_an_unrequested_answer_is_logged_with_what_is_known_of_it(
     desk: Desk, after: tuple[str, str], status: int | None, names: dict[str, str]
 ) -> None:
     desk.results.unasked_answer("main", Find(after, (HOT.key, TOTAL.key), 512, status))

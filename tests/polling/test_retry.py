@@ -138,7 +138,7 @@ def test_the_parts_of_an_answer_are_asked_for_one_after_the_other() -> None:
     assert asked == [FIRST, SECOND, THIRD, THIRD]
 
 
-def test_each_part_of_an_answer_has_tries_of_its_own() -> None:
+def test_each_part_of_an_answer_has_its_own_tries() -> None:
     poll = Poll(lambda: 0.5)
     for following in (SECOND, THIRD):
         poll.request(lambda: FIRST, 0)
@@ -148,14 +148,14 @@ def test_each_part_of_an_answer_has_tries_of_its_own() -> None:
         poll.go_on(following, 0)
 
 
-def test_an_answer_begins_anew_with_other_secrets() -> None:
+def test_an_answer_restarts_with_other_secrets() -> None:
     poll = Poll(lambda: 0.5)
     poll.request(lambda: FIRST, 0)
     poll.go_on(SECOND, 0)
     assert poll.request(lambda: FIRST, 1) is FIRST
 
 
-def test_an_answer_in_doubt_begins_anew_whatever_is_under_way() -> None:
+def test_an_answer_in_doubt_restarts_whatever_is_in_flight() -> None:
     poll = Poll(lambda: 0.5)
     poll.request(lambda: FIRST, 0)
     poll.go_on(SECOND, 0)

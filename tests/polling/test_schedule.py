@@ -50,7 +50,7 @@ def test_at_the_start_all_are_due_in_the_order_of_the_file() -> None:
     assert [poll(polls, now=0.1 * step) for step in range(3)] == ["slow", "quick", "medium"]
 
 
-def test_nobody_goes_before_it_is_due_and_the_wait_is_known() -> None:
+def test_no_target_goes_before_it_is_due_and_the_wait_is_known() -> None:
     polls = made(a=60.0, b=30.0)
     poll(polls, 0.0)
     poll(polls, 1.0)
@@ -226,7 +226,7 @@ def test_what_somebody_asks_for_goes_before_all_others_once_a_minute() -> None:
     assert polls.next(70.0, FREE)[0] is asked
 
 
-def test_a_hurry_of_all_makes_due_what_is_not_under_way() -> None:
+def test_hurry_makes_due_all_targets_without_a_poll_in_progress() -> None:
     polls = made(waiting=60.0, retrying=60.0, overdue=1.0)
     for _ in range(3):
         poll(polls, 0.0)
@@ -314,7 +314,7 @@ def test_what_failed_is_tried_at_once_after_a_reload_with_other_secrets(
 
 
 @pytest.mark.parametrize("is_under_way", [True, False], ids=["under way", "never polled"])
-def test_a_reload_leaves_alone_what_is_under_way_or_was_never_polled(
+def test_a_reload_does_not_change_targets_in_progress_or_never_polled(
     is_under_way: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     polls = Schedule([target("a")], now=100.0)
@@ -370,7 +370,7 @@ def test_the_parts_of_a_first_answer_come_after_the_first_polls_of_the_others() 
     assert [poll(polls, 1.0), poll(polls, 2.0), poll(polls, 3.0)] == ["a", "b", "long"]
 
 
-def test_between_the_parts_of_an_answer_whoever_is_more_overdue_goes_first() -> None:
+def test_between_the_parts_of_an_answer_a_more_overdue_target_goes_first() -> None:
     polls = made(long=600.0, a=60.0)
     after_part(polls, 0.0)
     poll(polls, 1.0)

@@ -22,14 +22,14 @@ def test_two_targets_that_were_answered_before_tell_that_the_api_is_silent() -> 
     assert facts(silence) == (3, 10.0, TIMEOUT, True)
 
 
-def test_a_target_that_had_no_answer_before_counts_but_tells_nothing() -> None:
+def test_a_target_that_had_no_answer_before_counts_but_proves_nothing() -> None:
     silence = Silence()
     for _ in range(5):
         silence.unanswered(TIMEOUT, 10.0, is_news=False)
     assert facts(silence) == (5, 10.0, TIMEOUT, False)
 
 
-def test_any_answer_ends_the_silence_and_the_next_one_begins_anew() -> None:
+def test_any_answer_ends_the_silence_and_the_next_one_starts_again() -> None:
     silence = Silence()
     for _ in range(2):
         silence.unanswered(TIMEOUT, 10.0, is_news=True)

@@ -24,7 +24,7 @@ def test_samples_are_kept_for_ten_minutes() -> None:
     assert (samples[0], samples[-1]) == (Sample(1400.0, 1404), Sample(1995.0, 1999))
 
 
-def test_after_a_long_silence_what_is_older_than_ten_minutes_is_not_told() -> None:
+def test_samples_older_than_ten_minutes_are_left_out_after_a_long_gap() -> None:
     usage = Usage()
     usage.note(7, 100.0)
     usage.note(8, 650.0)

@@ -68,7 +68,7 @@ def test_organizations_are_read_from_every_revision(
 
 
 @pytest.mark.parametrize("document", [{}, {"result": {}}, "x", 5, None, {"vaults": []}])
-def test_what_is_no_list_of_organizations_is_an_invalid_answer(document: object) -> None:
+def test_anything_but_a_list_of_organizations_is_an_invalid_answer(document: object) -> None:
     with pytest.raises(InvalidAnswerError, match="neither an array of organizations nor"):
         organizations(document)
 
@@ -288,7 +288,7 @@ def test_a_page_after_the_first_that_is_refused_changes_no_names() -> None:
         (True, 400, "BadRequest", False),
     ],
 )
-def test_a_key_that_may_not_list_is_no_failure_where_the_configuration_has_some(
+def test_a_key_that_may_not_list_does_not_fail_if_the_configuration_has_some(
     *, resource: Any, is_optional: bool, status: int, type_: str, is_excused: bool
 ) -> None:
     target = Target(resource.kind, ACME, "acme", "", 600.0, "one", is_optional=is_optional)

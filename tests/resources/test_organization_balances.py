@@ -22,7 +22,7 @@ def test_the_total_is_asked_for_in_dollars() -> None:
     assert ORGANIZATION_BALANCES.asking()(ORGANIZATION).read is asked.read
 
 
-def test_each_organization_is_a_target_and_tells_whether_it_was_only_found() -> None:
+def test_each_organization_is_a_target_marked_if_only_discovered() -> None:
     found = Found(Listed(ACME, "Acme", "active"), 0.0, 0.0)
     organization = Organization(ACME, "acme", 60.0, "one", (), found, is_configured=False)
     (target,) = ORGANIZATION_BALANCES.targets(Inventory((organization,)))

@@ -273,7 +273,7 @@ def test_an_optional_amount_that_cannot_be_read_is_none_and_its_row_counts(
     assert answer.invalid_fields == (InvalidField(field, NOT_FINITE, rows=1, position=0),)
 
 
-def test_a_field_that_cannot_be_read_is_told_once_for_all_rows_of_the_same_reason() -> None:
+def test_a_field_that_cannot_be_read_is_reported_once_for_all_rows_of_the_same_reason() -> None:
     rows = [
         row(asset="A"),
         row(asset="B", staked="x", symbol=7),
@@ -307,7 +307,7 @@ def test_a_field_that_cannot_be_read_is_told_once_for_all_rows_of_the_same_reaso
         ("launch_time", 10**400, "is not Unix seconds or RFC 3339 with a time zone"),
     ],
 )
-def test_a_description_that_cannot_be_read_is_none_and_told(
+def test_a_description_that_cannot_be_read_is_none_and_reported(
     field: str, value: object, problem: str
 ) -> None:
     answer = vault_balances(document([row(**{field: value})]))
@@ -360,7 +360,7 @@ def test_a_code_of_64_characters_of_any_script_is_one() -> None:
 
 
 @pytest.mark.parametrize("element", [None, True, 7, 1.5, "row", [], ["asset"]], ids=repr)
-def test_a_row_that_is_no_object_is_invalid_as_a_whole(element: object) -> None:
+def test_a_row_that_is_not_an_object_is_invalid_as_a_whole(element: object) -> None:
     assert refused(row(), element) == (InvalidRow(1, "", "is not an object"),)
 
 
@@ -488,7 +488,7 @@ def test_rows_may_come_in_an_envelope(envelope: dict[str, object], quote_asset: 
     assert [(kept.asset, kept.quote_asset) for kept in answer.rows] == [("BTC", None)]
 
 
-def test_a_row_may_name_a_quote_asset_of_its_own() -> None:
+def test_a_row_may_name_its_own_quote_asset() -> None:
     answer = vault_balances(document({"result": [row(quote_asset="EUR")], "quote_asset": "USD"}))
     assert answer.rows[0].quote_asset == "EUR"
 
@@ -591,7 +591,7 @@ def test_an_answer_without_a_balance_is_invalid(written: object) -> None:
     ],
     ids=lambda body: repr(body[:12]),
 )
-def test_a_body_that_is_no_json_is_a_value_error(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json(body)
 

@@ -41,7 +41,7 @@ LISTED = Target("organizations", "main", "", "", 600.0, "main")
     ],
     ids=["a vault", "the same with another credential", "a credential's list"],
 )
-def test_a_target_is_told_from_all_others_by_its_key_and_its_labels(
+def test_a_target_is_identified_by_its_key_and_its_labels(
     target: Target, key: tuple[str, str], labels: dict[str, str], owner: str
 ) -> None:
     assert (target.key, target.labels, target.owner) == (key, labels, owner)

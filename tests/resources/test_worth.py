@@ -60,7 +60,7 @@ def worth_of(amount: str | None, quote_asset: str = "USD") -> dict[str, object]:
         ),
     ],
 )
-def test_what_a_vault_is_worth_is_told_exactly_in_each_quote_asset(
+def test_the_worth_of_a_vault_is_exact_in_each_quote_asset(
     worths: list[dict[str, object]], total: list[tuple[str, str]], unpriced: int
 ) -> None:
     found = worth(*(row(f"A{number}", **fields) for number, fields in enumerate(worths)))
@@ -108,7 +108,7 @@ def test_an_organization_has_the_total_of_the_api_and_its_parts() -> None:
     )
 
 
-def test_an_answer_without_amounts_is_worth_nothing_that_could_be_told() -> None:
+def test_an_answer_without_amounts_has_no_worth() -> None:
     assert worth() == Worth(total=(), parts=None, unpriced=0, short=0) == Worth()
 
 

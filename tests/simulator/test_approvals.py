@@ -190,7 +190,7 @@ def test_every_personal_field_of_an_address_is_marked() -> None:
 
 
 @pytest.mark.parametrize(("mood", "path"), [("tasks", TASKS), (f"whitelist {VAULT.id}", WHITELIST)])
-def test_what_is_not_a_balance_has_a_mood_of_its_own(mood: str, path: str) -> None:
+def test_tasks_and_whitelists_have_their_own_moods(mood: str, path: str) -> None:
     caller = Caller(make_simulator(moods={mood: moods.permission_denied()}))
     assert caller.get(path).status_code == 403
     others = {TASKS, WHITELIST} - {path}

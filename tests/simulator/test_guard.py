@@ -190,7 +190,7 @@ def test_a_refused_request_does_not_use_up_its_nonce() -> None:
     assert checked.authenticate(TARGET, signed("50"), b"") is None
 
 
-def test_each_key_has_nonces_of_its_own() -> None:
+def test_each_key_has_its_own_nonces() -> None:
     checked = guard()
     checked.secrets["second"] = API_SECRET
     assert checked.authenticate(TARGET, signed("100"), b"") is None
@@ -242,7 +242,7 @@ def test_a_refused_call_counts_too() -> None:
     assert checked.count("10.0.0.1", "/", 40) is Refusal.OVER_LIMIT
 
 
-def test_each_address_has_a_window_of_its_own() -> None:
+def test_each_address_has_its_own_window() -> None:
     checked = guard(limit=1)
     assert checked.count("10.0.0.1", "/", 0) is None
     assert checked.count("10.0.0.2", "/", 0) is None

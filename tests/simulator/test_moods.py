@@ -41,7 +41,7 @@ def test_a_problem_is_a_problem_document(
     assert document["title"]
 
 
-def test_the_legacy_envelope_comes_with_200_unless_told_otherwise() -> None:
+def test_the_legacy_envelope_has_status_200_by_default() -> None:
     answer = ask(moods.legacy("EService:Unavailable", "WGeneral:Danger"))
     assert answer.status_code == 200
     assert answer.json() == {"error": ["EService:Unavailable", "WGeneral:Danger"]}
@@ -56,7 +56,7 @@ def test_a_page_is_html() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(7, "7"), (0.5, "0.5"), (None, None)])
-def test_a_rate_limit_says_when_to_retry_if_it_is_told(
+def test_a_rate_limit_says_when_to_retry_if_configured(
     seconds: float | None, header: str | None
 ) -> None:
     answer = ask(moods.rate_limited(seconds))
@@ -108,7 +108,7 @@ def test_only_the_first_requests_are_in_the_mood() -> None:
     assert [caller.get(vault_path()).status_code for _ in range(4)] == [500, 500, 200, 200]
 
 
-def test_a_mood_of_its_own_goes_before_the_default_one() -> None:
+def test_a_specific_mood_overrides_the_default_one() -> None:
     simulator = make_simulator(
         moods={ORGANIZATION.id: moods.calm}, default_mood=moods.problem(503, "gateway/Connect")
     )

@@ -195,7 +195,7 @@ def test_an_organization_is_found_by_either_form_of_its_id() -> None:
     assert PORTFOLIO.organization_balance(organization.id, NOON) == organization.balance(NOON)
 
 
-def test_an_unknown_id_is_an_error_of_its_own() -> None:
+def test_an_unknown_id_has_its_own_error() -> None:
     with pytest.raises(UnknownIdError):
         PORTFOLIO.vault_rows("VABCDEF234567A", NOON, full_precision=True)
     with pytest.raises(UnknownIdError):

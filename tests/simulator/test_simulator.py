@@ -113,7 +113,7 @@ def headers(nonce: str = "1", **others: str) -> dict[str, str]:
         (headers(api_otp="other"), "InvalidOtp", Refusal.INVALID_OTP),
     ],
 )
-def test_a_caller_that_is_not_known_is_told_so(
+def test_an_unknown_caller_is_refused_as_such(
     sent: dict[str, str], name: str, refusal: Refusal
 ) -> None:
     simulator = make_simulator(otp="123456")
@@ -139,7 +139,7 @@ def test_what_is_signed_is_the_request_line_and_not_what_it_decodes_to() -> None
     assert answer.json()["type"] == "tag:kraken.com,2025:InvalidSignature"
 
 
-def test_the_call_over_the_limit_is_told_when_to_come_again() -> None:
+def test_a_call_over_the_limit_gets_a_retry_after() -> None:
     clock = Clock(1000.0)
     caller = Caller(make_simulator(limit=2, window=30.0, monotonic=clock))
     statuses = []

@@ -100,7 +100,7 @@ def test_the_first_revision_wants_the_quote_asset_of_a_vault_s_balance() -> None
     assert get(f"{VAULT_PATH}/balances", revision=R2).status_code == 200
 
 
-def test_a_path_that_nobody_knows_costs_no_nonce() -> None:
+def test_an_unknown_path_costs_no_nonce() -> None:
     simulator = make_simulator()
     caller = Caller(simulator)
     headers = caller.headers(vault_path())
@@ -179,7 +179,7 @@ def test_a_read_with_a_body_or_its_type_is_a_bad_request() -> None:
     assert caller.get(vault_path(), headers).status_code == 400
 
 
-def test_the_time_is_told_to_everybody() -> None:
+def test_the_time_needs_no_signature() -> None:
     answer = Caller(make_simulator(wall=Clock(NOON + 0.9))).get(TIME, UNSIGNED)
     assert answer.json() == {
         "error": [],

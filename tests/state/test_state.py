@@ -143,7 +143,7 @@ def test_each_target_has_its_id_and_credential_and_says_whether_that_is_paused()
     assert [line[-3:] for line in paused.splitlines()] == ["0.0", "1.0"]
 
 
-def test_without_targets_there_are_no_lines_of_them() -> None:
+def test_without_targets_there_are_no_lines() -> None:
     assert info_lines([]) == {}
     assert paused_lines([], {"treasury"}) == {}
 
@@ -167,7 +167,7 @@ def test_each_metric_of_a_target_has_a_help_a_source_and_the_unit_that_its_name_
         ("transport/timeout", "http/502", False),
     ],
 )
-def test_that_nobody_answers_is_one_failure_however_it_shows(
+def test_no_response_is_one_failure_in_all_its_forms(
     one: str,
     other: str,
     is_like: bool,  # noqa: FBT001 - a column of the table
@@ -175,7 +175,7 @@ def test_that_nobody_answers_is_one_failure_however_it_shows(
     assert replace(FAILURE, type=one).is_like(replace(FAILURE, type=other)) is is_like
 
 
-def test_a_failure_is_told_since_the_first_request_that_failed() -> None:
+def test_a_failure_counts_since_the_first_request_that_failed() -> None:
     first, second = replace(FAILURE, since=10.0), replace(FAILURE, type="http/503", since=20.0)
     tried = failed_try(failed_try(TargetState(HOT, polls=3), first, 5.0), second, 15.0)
     assert tried.is_up

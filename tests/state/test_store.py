@@ -302,7 +302,7 @@ def test_balances_that_were_read_after_a_step_are_as_fresh_as_they_are() -> None
     assert [state.target for state in store.withdraw_stale(1311.0, lead + 3600)] == [COLD]
 
 
-def test_each_target_has_an_age_of_its_own() -> None:
+def test_each_target_has_its_own_maximum_age() -> None:
     ages = {HOT: 100.0, COLD: 300.0}
     store = Store((HOT, COLD), stale_after=ages.__getitem__, max_series=10)
     for target in ages:

@@ -72,12 +72,12 @@ def test_before_anything_was_polled_every_target_waits_and_nothing_is_invented()
     assert status.budget.history == ()
 
 
-def test_targets_are_told_in_the_order_of_the_configuration() -> None:
+def test_targets_are_in_the_order_of_the_configuration() -> None:
     names = [it.known.target.vault for it in seen(playing(1)).targets]
     assert names == ["", "v0", "v1", "v2"]
 
 
-def test_a_target_that_is_up_tells_its_age_latency_results_and_next_poll() -> None:
+def test_a_target_that_is_up_has_its_age_latency_results_and_next_poll() -> None:
     status = seen(playing(130), jitter=lambda: 0.25)
     it = target(status, "v1")
     assert status.at == BEGINNING + 130
@@ -92,7 +92,7 @@ def test_a_target_that_is_up_tells_its_age_latency_results_and_next_poll() -> No
     assert status.series == sum(target.series for target in status.targets)
 
 
-def test_a_target_that_fails_tells_what_its_last_polls_came_to() -> None:
+def test_a_failing_target_has_the_results_of_its_last_polls() -> None:
     async def fail_later(played: Stage) -> None:
         await played.play(70)
         played.simulator.moods[played.vault_id("v1")] = DENIED
@@ -126,12 +126,12 @@ def test_only_the_last_twenty_results_are_kept() -> None:
     assert it.known.results[0].at == pytest.approx(BEGINNING + 5 * 60, abs=2)
 
 
-def test_while_a_request_is_under_way_nobody_knows_when_the_next_one_is() -> None:
+def test_while_a_request_is_in_flight_the_next_one_is_unknown() -> None:
     it = target(seen(playing(2), jitter=lambda: 5.0), "")
     assert (it.is_polling, it.next_poll) == (True, None)
 
 
-def test_a_retry_that_waits_is_the_next_request_of_a_poll_that_is_under_way() -> None:
+def test_a_waiting_retry_is_the_next_request_of_a_poll_in_progress() -> None:
     async def fail(played: Stage) -> None:
         played.simulator.default_mood = moods.problem(503, "gateway/Connect")
         await played.play(1)
@@ -142,7 +142,7 @@ def test_a_retry_that_waits_is_the_next_request_of_a_poll_that_is_under_way() ->
     assert BEGINNING + 1 < it.next_poll < BEGINNING + 3
 
 
-def test_a_pause_for_all_tells_why_since_when_and_until_when() -> None:
+def test_a_pause_of_everything_has_its_cause_beginning_and_end() -> None:
     async def limited(played: Stage) -> None:
         played.simulator.default_mood = moods.rate_limited(90)
         await played.play(10)
@@ -155,7 +155,7 @@ def test_a_pause_for_all_tells_why_since_when_and_until_when() -> None:
     assert all(it.next_poll == pause.until for it in status.targets)
 
 
-def test_a_pause_of_a_credential_names_it_and_holds_up_nobody_else() -> None:
+def test_a_pause_of_a_credential_names_it_and_affects_no_other() -> None:
     async def refused(played: Stage) -> None:
         played.simulator.moods[played.vault_id("v0")] = moods.problem(401, "InvalidKey")
         await played.play(10)
@@ -236,7 +236,7 @@ def test_credentials_tell_what_of_their_requests_had_no_answer() -> None:
     assert (other_key.credential, other_key.is_key_shared) == ("other", False)
 
 
-def test_the_budget_tells_its_limit_its_use_and_the_last_minutes() -> None:
+def test_the_budget_has_its_limit_its_use_and_the_last_minutes() -> None:
     status = seen(playing(130), api={"rate_limit": {"requests": 30, "window": "30s", "share": 0.5}})
     budget = status.budget
     assert (budget.requests, budget.window) == (15, 30.0)
@@ -251,7 +251,7 @@ def test_the_budget_tells_its_limit_its_use_and_the_last_minutes() -> None:
     assert budget.used == budget.history[-1][1] == 2
 
 
-def test_a_budget_that_is_too_small_tells_by_how_much_intervals_are_stretched() -> None:
+def test_a_budget_that_is_too_small_has_the_stretch_of_intervals() -> None:
     status = seen(
         playing(1), vaults=30, api={"rate_limit": {"requests": 11, "window": "60s", "share": 1}}
     )
@@ -260,7 +260,7 @@ def test_a_budget_that_is_too_small_tells_by_how_much_intervals_are_stretched() 
     assert target(status, "v3").interval == pytest.approx(180, abs=0.5)
 
 
-def test_a_limit_of_a_credentials_own_is_told_with_its_use() -> None:
+def test_a_credentials_own_limit_has_its_use() -> None:
     own = {"rate_limit": {"requests": 10, "window": "20s", "share": 1}}
     status = seen(playing(1), credentials={"main": own})
     assert status.budget.keys == (KeyBudget("main", 10, 20.0, status.budget.keys[0].used),)
@@ -268,7 +268,7 @@ def test_a_limit_of_a_credentials_own_is_told_with_its_use() -> None:
 
 
 @pytest.mark.parametrize("file", ["error", "web_error"])
-def test_the_process_tells_since_when_it_runs_and_how_its_configuration_was_loaded(
+def test_the_process_has_its_start_and_the_result_of_the_last_load(
     file: str,
 ) -> None:
     async def reloaded(played: Stage) -> None:
@@ -281,7 +281,7 @@ def test_the_process_tells_since_when_it_runs_and_how_its_configuration_was_load
     assert (told.is_ready, told.trouble) == (True, None)
 
 
-def test_a_poller_that_stands_still_is_told() -> None:
+def test_a_stuck_poller_is_reported() -> None:
     async def stopped(played: Stage) -> None:
         await played.play(40)
         await played.stop()

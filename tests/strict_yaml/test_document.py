@@ -32,7 +32,7 @@ def test_load_and_parse_agree(directory: Path) -> None:
     assert load(directory / "config.yaml", ENVIRON) == read(document(), directory)
 
 
-def test_a_byte_order_mark_is_no_mistake(directory: Path) -> None:
+def test_a_byte_order_mark_is_accepted(directory: Path) -> None:
     (directory / "config.yaml").write_text(document(), encoding="utf-8-sig")
     assert load(directory / "config.yaml", ENVIRON) == read(document(), directory)
 
@@ -53,16 +53,16 @@ def test_a_file_that_is_missing_is_named(directory: Path) -> None:
     assert load_mistake(below_a_file) == f"{below_a_file}: no such file: check the path"
 
 
-def test_a_directory_is_no_configuration(directory: Path) -> None:
+def test_a_directory_is_not_a_configuration(directory: Path) -> None:
     assert load_mistake(directory) == f"{directory}: is a directory: name a file"
 
 
-def test_a_device_is_no_configuration() -> None:
+def test_a_device_is_not_a_configuration() -> None:
     problem = "is not a regular file: it must be one that can be read again"
     assert load_mistake(Path("/dev/zero")) == f"/dev/zero: {problem}"
 
 
-def test_a_file_of_another_user_is_no_traceback(
+def test_a_file_of_another_user_causes_no_traceback(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Tests may run as root, who may read everything.
@@ -76,7 +76,7 @@ def test_a_file_of_another_user_is_no_traceback(
     assert load_mistake(file) == f"{file}: {problem}"
 
 
-def test_an_impossible_path_is_no_traceback(directory: Path) -> None:
+def test_an_impossible_path_causes_no_traceback(directory: Path) -> None:
     file = directory / ("x" * 300)
     assert load_mistake(file) == f"{file}: cannot be read: File name too long"
 
@@ -178,11 +178,11 @@ def test_a_document_is_a_mapping(text: str, found: str, directory: Path) -> None
         ),
     ],
 )
-def test_broken_yaml_is_told_with_its_place(text: str, mistake: str, directory: Path) -> None:
+def test_broken_yaml_is_reported_with_its_place(text: str, mistake: str, directory: Path) -> None:
     assert mistakes(text, directory) == [mistake]
 
 
-def test_every_duplicate_key_is_told_with_its_lines(directory: Path) -> None:
+def test_every_duplicate_key_is_reported_with_its_lines(directory: Path) -> None:
     text = document() + "polling:\n  interval: 1s\n  interval: 2s\n"
     assert mistakes(text, directory) == [
         "polling: is written twice, on line 2 and on line 7: keep one",
@@ -190,7 +190,7 @@ def test_every_duplicate_key_is_told_with_its_lines(directory: Path) -> None:
     ]
 
 
-def test_a_duplicate_empty_key_is_told_too(directory: Path) -> None:
+def test_a_duplicate_empty_key_is_reported_too(directory: Path) -> None:
     text = "api:\n" + document().replace("api: {}", "api:")
     assert mistakes(text, directory) == ["api: is written twice, on line 1 and on line 2: keep one"]
 
@@ -279,7 +279,7 @@ def test_odd_keys_are_shown_safely(key: str, shown: str, directory: Path) -> Non
         ({"treasury": "nonce: x, nonce: y"}, ""),
     ],
 )
-def test_a_mistake_is_told_with_where_it_stands_and_whose_it_is(
+def test_a_mistake_is_reported_with_its_place_and_the_thing_around_it(
     added: dict[str, str], mistake: str, directory: Path
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -314,7 +314,7 @@ MANY = 4_000
         "a deep tag", "references",
     ],
 )  # fmt: skip
-def test_what_is_told_of_a_document_is_bounded_however_much_is_wrong(
+def test_the_report_of_a_document_is_bounded_however_much_is_wrong(
     text: str, directory: Path
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -325,7 +325,7 @@ def test_what_is_told_of_a_document_is_bounded_however_much_is_wrong(
     assert (f"and {caught.value.more} more mistakes" in told) == (caught.value.more > 0)
 
 
-def test_as_many_mistakes_as_are_told_are_told_without_more(directory: Path) -> None:
+def test_exactly_the_maximum_of_mistakes_is_reported_without_more(directory: Path) -> None:
     for count, more in ((MOST_MISTAKES, 0), (MOST_MISTAKES + 1, 1)):
         with pytest.raises(ConfigError) as caught:
             read(document(api=", ".join(f"k{n}: x" for n in range(count))), directory)
