@@ -14,6 +14,7 @@ RESERVED_PATHS: Final = (
 )
 RESERVED_FOLDERS: Final = (
     *("/vaults/", "/organizations/", "/vault-lists/", "/organization-lists/"),
+    *("/pending-tasks/", "/whitelists/"),
     *("/runbooks/", "/static/"),
 )
 
