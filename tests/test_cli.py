@@ -586,7 +586,8 @@ def test_a_bad_configuration_does_not_steer_a_terminal(
 def test_the_demo_needs_no_configuration_and_no_credentials(tmp_path: Path) -> None:
     done = run("--demo", "--config.check", directory=tmp_path)
     assert done.stdout.startswith(
-        "targets  5: 1 list of organizations, 1 organization, 1 list of pending tasks, 1 list of vaults, 1 vault\n"
+        "targets  6: 1 list of organizations, 1 organization, 1 list of pending tasks, 1 list of vaults, "
+        "1 vault, 1 whitelist\n"
     )
     assert done.returncode == 0
 

@@ -7,7 +7,7 @@ import httpx
 from structlog.testing import capture_logs
 
 from exporter.assembly import Exporter
-from exporter.simulator.approvals import ADDRESS_OF_INITIATOR, MARKER, tasks_of
+from exporter.simulator.approvals import ADDRESS_OF_INITIATOR, MARKER, tasks_of, whitelist_of
 from exporter.simulator.moods import body
 from exporter.simulator.portfolio import large_portfolio
 from exporter.web.site import Site
@@ -24,7 +24,7 @@ def played() -> Stage:
     return stage(
         portfolio=PORTFOLIO,
         organizations=[{"name": "acme", "id": BULK.id, "vaults": vaults}],
-        collect=("balances", "pending_tasks"),
+        collect=("balances", "pending_tasks", "whitelist"),
     )
 
 
@@ -36,7 +36,8 @@ async def everything_told(exporter: Exporter) -> str:
         for route in site.routes:
             path: str = route.path  # type: ignore[attr-defined] # all of them have one
             for accept in ("text/html", "application/openmetrics-text", "text/csv"):
-                asked = path.replace("{id:path}", BULK.id.replace(" ", ""))
+                asked = path.replace("/whitelists/{id:path}", f"/whitelists/{BULK.vaults[0].id}")
+                asked = asked.replace("{id:path}", BULK.id.replace(" ", ""))
                 answer = await client.get(asked, headers={"accept": accept})
                 texts.append(f"{asked}\n{answer.text}")
     return "\n".join(texts)
@@ -46,9 +47,10 @@ def personal(told: str) -> list[str]:
     return [it for it in (MARKER, LOWER, ADDRESS_OF_INITIATOR) if it in told]
 
 
-def test_nothing_personal_is_told_of_tasks() -> None:
+def test_nothing_personal_is_told_of_tasks_and_whitelists() -> None:
     row = tasks_of(BULK, BEGINNING)[0].row(BEGINNING, rfc3339=False)
     assert personal(json.dumps(row)) == [MARKER, ADDRESS_OF_INITIATOR]
+    assert personal(json.dumps(whitelist_of(BULK.vaults[0], BEGINNING))) == [MARKER]
 
     async def main() -> tuple[str, Sequence[Mapping[str, object]]]:
         playing = played()
@@ -60,6 +62,7 @@ def test_nothing_personal_is_told_of_tasks() -> None:
 
     told, logs = run(main())
     assert "kraken_custody_pending_tasks{" in told
+    assert "kraken_custody_vault_whitelisted_addresses{" in told
     assert 'kraken_custody_target_up{kind="pending_tasks",org="acme",vault=""} 1.0' in told
     assert personal(told + repr(logs)) == []
 
@@ -70,7 +73,8 @@ def test_nothing_personal_is_told_of_an_answer_that_cannot_be_read() -> None:
 
     async def main() -> tuple[str, Sequence[Mapping[str, object]]]:
         playing = played()
-        playing.simulator.moods["tasks"] = body(unreadable, "application/json")
+        for resource in ("tasks", f"whitelist {BULK.vaults[0].id}"):
+            playing.simulator.moods[resource] = body(unreadable, "application/json")
         with capture_logs() as logs:
             await playing.play(130)
             told = await everything_told(playing.exporter)
@@ -79,6 +83,7 @@ def test_nothing_personal_is_told_of_an_answer_that_cannot_be_read() -> None:
 
     told, logs = run(main())
     assert "has no task that can be read: id is missing" in told
+    assert "has no address that can be read: asset is missing" in told
     assert ".result[].initiator: other text" in told
     assert ".result[].initiator: other text" in repr(logs)
     assert personal(told + repr(logs)) == []

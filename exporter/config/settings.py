@@ -105,7 +105,7 @@ def local_address(value: object, info: ValidationInfo) -> str:
     return str(address)
 
 
-Collected = Literal["balances", "pending_tasks"]
+Collected = Literal["balances", "pending_tasks", "whitelist"]
 """What may be read of an organization and its vaults."""
 Collect = Annotated[tuple[Collected, ...], Field(min_length=1), BeforeValidator(collect)]
 Threshold = Annotated[

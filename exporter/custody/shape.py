@@ -24,7 +24,7 @@ virtual metadata color_code hold available launch_time quote_balance quote_spot_
 List tasks: type_label state expires_at initiator full_name role ip_address tasks quorum_type can_review
 current_user_decision reviewer_statistics_label instruction_types approval_id reviewer_statistics approved denied
 undecided current_count required_quorum vault_id vault_info subquorum_config subquorum_snapshot
-List whitelist addresses: address_name address tag beneficiary
+List whitelist addresses: addresses address_name address tag beneficiary
 Server time: unixtime rfc1123
 """
 KNOWN_KEYS: Final = frozenset(

@@ -73,7 +73,9 @@ class Plan:
         """
         if RESOURCES[target.kind].is_list:
             return math.inf
-        if self.configured_stale_after is not None:
+        # What is read once an hour is not to be gone after the minutes that are right for balances.
+        has_own = RESOURCES[target.kind].has_own_interval
+        if self.configured_stale_after is not None and not has_own:
             return self.configured_stale_after
         return max(SHORTEST_STALE_AFTER_SECONDS, 3 * self.refresh_interval(target))
 

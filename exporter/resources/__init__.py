@@ -13,6 +13,7 @@ from exporter.resources.resource import Resource
 from exporter.resources.target import Target
 from exporter.resources.vault_balances import VAULT_BALANCES
 from exporter.resources.vaults import VAULTS
+from exporter.resources.whitelist import WHITELIST
 from exporter.turns import Steps
 
 AT_ONCE: Final = 500
@@ -23,6 +24,7 @@ RESOURCES: dict[str, Resource] = {
         VAULT_BALANCES,
         ORGANIZATION_BALANCES,
         PENDING_TASKS,
+        WHITELIST,
         ORGANIZATIONS,
         VAULTS,
     )

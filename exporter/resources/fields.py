@@ -125,15 +125,15 @@ class _Either:
 
 
 # A bound, even of 0, is what makes pydantic's core look at the characters, and find the half ones.
-_Text = Annotated[str, Field(strict=True, min_length=0)]
+Text = Annotated[str, Field(strict=True, min_length=0)]
 _DecimalText = Annotated[str, Field(strict=True, pattern=f"^{_PLAIN}$"), AfterValidator(Decimal)]
 
 Amount = Annotated[Decimal, _Either(_DecimalText, _amount)]
-Code = Annotated[_Text, Field(min_length=1, max_length=LONGEST_CODE)]
+Code = Annotated[Text, Field(min_length=1, max_length=LONGEST_CODE)]
 Description = (
-    Annotated[_Text, AfterValidator(lambda text: text[:_LONGEST_DESCRIPTION] or None)] | None
+    Annotated[Text, AfterValidator(lambda text: text[:_LONGEST_DESCRIPTION] or None)] | None
 )
-GivenName = Annotated[_Text, AfterValidator(_name)] | None
+GivenName = Annotated[Text, AfterValidator(_name)] | None
 Flag = Annotated[bool, Field(strict=True)] | None
 Places = Annotated[int | None, PlainValidator(_places)]
 Count = Annotated[int | None, PlainValidator(_count)]

@@ -150,8 +150,9 @@ class Resource:
     answers describe, None where they describe nothing. foreseen: the failures of its requests, as (HTTP status, type),
     that are known before they happen. targets: what there is of it to poll. name: what a target is called within its
     organization. asking: makes what asks for its targets, anew for each exporter. is_list: whether its answers say what
-    there is to poll: they have no samples, and what they said holds until another one says otherwise. cost: what the
-    plan says of the requests that a poll takes, empty where it is one.
+    there is to poll: they have no samples, and what they said holds until another one says otherwise.
+    has_own_interval: whether it is polled at an interval of its own, so that `polling.stale_after` is not for it. cost:
+    what the plan says of the requests that a poll takes, empty where it is one.
     """
 
     kind: str
@@ -167,6 +168,7 @@ class Resource:
     described: Group | None = None
     foreseen: Collection[tuple[int | None, str]] = FORESEEN
     is_list: bool = False
+    has_own_interval: bool = False
     cost: str = ""
     worth: Literal["total", "part"] | None = None
     columns: tuple[Column, ...] = ()

@@ -65,7 +65,7 @@ def _document(portfolio: Portfolio, base_url: str) -> dict[str, object]:
         },
         # Vaults come and go, and somebody watches.
         "discovery": {"interval": "1m"},
-        "collect": ["balances", "pending_tasks"],
+        "collect": ["balances", "pending_tasks", "whitelist"],
         # What is found has all that it needs; these have thresholds besides.
         "organizations": [
             {"name": organization.name, "id": organization.id, "vaults": vaults}

@@ -282,7 +282,7 @@ def test_an_organization_collects_what_the_file_says_unless_it_says_so_itself(
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
-        ("[balance]", "collect[0]: must be 'balances' or 'pending_tasks'"),
+        ("[balance]", "collect[0]: must be 'balances', 'pending_tasks' or 'whitelist'"),
         ("[]", "collect: must have at least one entry"),
         ("[balances, balances]", "collect: names the same thing twice: keep one"),
         ("balances", "collect: must be a list (each entry after '- '), not text"),

@@ -28,6 +28,7 @@ def kinds(targets: tuple[Target, ...]) -> list[str]:
     [
         (["balances"], ["organization", "vault", "vault"]),
         (["pending_tasks"], ["pending_tasks"]),
+        (["whitelist"], ["whitelist", "whitelist"]),
         (["balances", "pending_tasks"], ["organization", "pending_tasks", "vault", "vault"]),
     ],
 )
@@ -102,6 +103,30 @@ def test_a_key_that_may_not_see_tasks_fails_for_them_alone_and_what_was_read_bec
         await playing.play(1000)
         state = state_of(playing, "pending_tasks")
         assert (state.is_up, state.is_stale) == (True, False)
+        await playing.stop()
+
+    run(main())
+
+
+def test_a_whitelist_is_read_once_an_hour_and_stays_until_three_were_missed() -> None:
+    vault = BULK.vaults[0]
+    own = OF_BULK | {"vaults": [{"name": "hot", "id": vault.id}], "collect": ["whitelist"]}
+    path = f"/v0/insto/custody/vaults/{vault.id}/whitelist/addresses"
+
+    async def main() -> None:
+        playing = stage(portfolio=PORTFOLIO, organizations=[own], polling={"stale_after": "150s"})
+        plan = playing.exporter.plan
+        assert (plan.demand, plan.withdrawn_between_polls) == (1 / 3600, ())
+        await playing.play(2 * 3600 + 60)
+        assert [at for at, _ in playing.wire.sent] == pytest.approx([0, 3600, 7200], abs=1)
+        assert {asked for _, asked in playing.wire.sent} == {path}
+        playing.simulator.moods[f"whitelist {vault.id}"] = permission_denied()
+        await playing.play(2 * 3600)
+        state = state_of(playing, "whitelist")
+        assert state.failure
+        assert (state.failure.type, state.is_stale) == ("PermissionDenied", False)
+        await playing.play(3600)
+        assert state_of(playing, "whitelist").is_stale
         await playing.stop()
 
     run(main())

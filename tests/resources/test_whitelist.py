@@ -1,0 +1,171 @@
+"""Addresses on whitelists: what is counted, what was added, and that nothing personal gets out."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.custody.document import InvalidAnswerError, TooManyRowsError, parse_json
+from exporter.resources.fields import InvalidRow
+from exporter.resources.resource import Ask
+from exporter.resources.target import Target
+from exporter.resources.whitelist import MOST_ROWS, WHITELIST, Asset, Whitelist
+from exporter.simulator.approvals import MARKER
+from exporter.turns import at_once
+from tests.resources.answers import EXPECTED, exposed, lines_of, make_store, page, put
+
+TARGET = Target("whitelist", "VABCDEF234567A", "acme", "hot", 3600.0, "treasury")
+
+
+def address(number: int, asset: str | None = "BTC", **fields: Any) -> dict[str, Any]:
+    return {
+        "asset": asset,
+        "asset_class": "currency",
+        "address": f"{MARKER} address {number}",
+        "address_name": f"{MARKER} wallet",
+        "tag": None,
+        "description": MARKER,
+        "beneficiary": {"full_name": f"{MARKER} Jo Doe"},
+    } | fields
+
+
+def whitelist(document: object, ask: Ask | None = None) -> Whitelist:
+    request = (ask or WHITELIST.asking())(TARGET)
+    read = at_once(request.read(parse_json(json.dumps(document).encode())))
+    assert isinstance(read, Whitelist)
+    return read
+
+
+def readings(*documents: object) -> list[int]:
+    """Return the additions after each of these readings."""
+    ask = WHITELIST.asking()
+    return [whitelist(document, ask).additions for document in documents]
+
+
+def test_a_whitelist_is_exposed_as_documented() -> None:
+    ask, store = WHITELIST.asking(), make_store(TARGET)
+    whitelist([address(1), address(2, "SOL")], ask)
+    put(store, TARGET, whitelist([address(1), address(3), address(4, "ETH")], ask))
+    assert page(store) == (EXPECTED / "whitelist.prom").read_text()
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [lambda rows: rows, lambda rows: {"result": rows}, lambda rows: {"addresses": rows}],
+)
+def test_a_whitelist_is_read_from_every_revision(
+    envelope: Callable[[list[object]], object],
+) -> None:
+    read = whitelist(envelope([address(1), address(2), address(3, "ETH")]))
+    assert read.counts == {Asset("BTC", "currency"): 2, Asset("ETH", "currency"): 1}
+
+
+@pytest.mark.parametrize("document", [{}, {"result": {}}, "x", 5, None, {"vaults": []}])
+def test_what_is_no_whitelist_is_an_invalid_answer(document: object) -> None:
+    with pytest.raises(InvalidAnswerError, match="neither an array of addresses nor"):
+        whitelist(document)
+
+
+def test_a_whitelist_of_more_rows_than_any_is_too_large() -> None:
+    with pytest.raises(TooManyRowsError, match=f"more than {MOST_ROWS}"):
+        whitelist([{}] * (MOST_ROWS + 1))
+
+
+def test_an_empty_whitelist_is_one() -> None:
+    labels = 'org="acme",vault="hot",vault_id="VABCDEF234567A"'
+    name = "kraken_custody_vault_whitelist_additions_total"
+    assert lines_of(TARGET, whitelist([])) == {name: f"{name}{{{labels}}} 0.0\n".encode()}
+
+
+ONE, TWO, THREE = address(1), address(2), address(3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "added"),
+    [
+        ([], [ONE], 1),
+        ([ONE], [ONE], 0),
+        ([ONE, TWO], [TWO, ONE], 0),
+        ([ONE, TWO], [ONE], 0),
+        ([ONE], [TWO], 1),
+        ([ONE], [ONE, TWO, THREE], 2),
+        ([ONE], [address(1, tag="7")], 1),
+        ([ONE], [address(1, "ETH")], 1),
+        ([ONE], [address(1, asset_class="tokenized_asset")], 1),
+        ([ONE], [address(1, description="other words", address_name="other")], 0),
+    ],
+)
+def test_an_address_that_was_not_there_before_was_added(
+    before: list[object], after: list[object], added: int
+) -> None:
+    assert readings(before, after, after) == [0, added, added]
+
+
+def test_what_could_not_be_read_once_was_not_added_when_it_is_read_again() -> None:
+    unreadable = address(2, address=None)
+    assert readings([ONE, TWO], [ONE, unreadable], [ONE, TWO], [ONE], [ONE, TWO]) == [0, 0, 0, 0, 1]
+
+
+def test_each_vault_is_compared_with_itself() -> None:
+    ask = WHITELIST.asking()
+    whitelist([ONE], ask)
+    other = ask(replace(TARGET, id="VBBBBBBBBBBBBA"))
+    read = at_once(other.read([TWO]))
+    assert isinstance(read, Whitelist)
+    assert read.additions == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "problem"),
+    [
+        ("text", "", "is not an object"),
+        (address(1, asset=None), "asset", "is not a text"),
+        (address(1, address=7), "address", "is not a text"),
+        (address(1, tag=7), "tag", "is not a text"),
+    ],
+)
+def test_an_address_that_cannot_be_judged_is_left_out_and_reported_without_what_it_says(
+    row: object, field: str, problem: str
+) -> None:
+    answer = exposed(TARGET, whitelist([TWO, row]))
+    assert (answer.rows, answer.rejected) == (2, (InvalidRow(1, field, problem),))
+    with pytest.raises(InvalidAnswerError, match=f"has no address that can be read: {field} "):
+        whitelist([row])
+
+
+def test_a_renamed_vault_keeps_its_counts() -> None:
+    kept = exposed(TARGET, whitelist([ONE])).kept
+    lines = at_once(kept.lines(replace(TARGET, vault="warm"), ()))
+    assert all(b'vault="warm"' in text for text in lines.values())
+
+
+ANYTHING = st.recursive(
+    st.sampled_from([MARKER, f"{MARKER}@example.com", None, True, 7]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.just(MARKER), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "asset": st.sampled_from(["BTC", "ETH", None, 7]),
+                "asset_class": st.sampled_from(["currency", None]),
+            }
+            | dict.fromkeys(
+                ("address", "address_name", "tag", "description", "beneficiary", MARKER), ANYTHING
+            ),
+        ),
+        max_size=4,
+    )
+)
+def test_nothing_personal_leaves_the_parser(rows: list[dict[str, Any]]) -> None:
+    read = whitelist({"result": [*rows, ONE], MARKER: MARKER})
+    assert MARKER not in repr(read)
+    assert MARKER not in repr(exposed(TARGET, read))
