@@ -31,7 +31,7 @@ def problem(
 
 
 def permission_denied() -> Response:
-    """Return the answer for an id that is unknown or out of the caller's scope; Kraken tells no more."""
+    """Return the answer for an id that is unknown or out of the caller's scope; Kraken does not tell them apart."""
     return problem(403, "PermissionDenied", {"message": "Permission denied."})
 
 
@@ -73,7 +73,7 @@ def html(status: int) -> Response:
 
 
 def challenge_page(status: int = 403) -> Response:
-    """Return the page with which Cloudflare asks whether a browser is one."""
+    """Return Cloudflare's challenge page."""
     answer = html(status)
     answer.headers["cf-mitigated"] = "challenge"
     return answer

@@ -1,7 +1,7 @@
-"""Tasks that wait for approval, and addresses on whitelists: pure functions of a seed and a moment.
+"""Pending tasks and whitelisted addresses: pure functions of a seed and a time.
 
-Names, addresses and descriptions are personal data, and none of a monitoring's business. Each has `MARKER` in it, so
-that a test finds it wherever it should not be.
+Names, addresses and descriptions are personal data, which must not reach a monitoring system. Each contains `MARKER`,
+so that tests can search for it.
 
 Source: Kraken, "List tasks" and "List whitelist addresses".
 """
@@ -19,7 +19,7 @@ from exporter.simulator.wander import DAY, HOUR, MINUTE
 
 MARKER: Final = "PERSONALDATA"
 ADDRESS_OF_INITIATOR: Final = "203.0.113.77"
-"""For documentation (RFC 5737), so nobody's; a marker too."""
+"""A documentation address (RFC 5737); a marker too."""
 
 _PERIOD: Final = 20 * MINUTE
 _LASTS: Final = 2 * HOUR
@@ -30,10 +30,11 @@ _OF_ORGANIZATIONS: Final = ("create_vault", "invite_user")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One task. Moments are Unix seconds.
+    """A task. Times are Unix seconds.
 
-    vault: None for a task of the organization. approvals: when each was given. ended: when it left `pending`, before
-    `expires`, for `outcome`; None where nobody decides.
+    vault: None for a task of the organization.
+    approvals: when each was given.
+    ended: when it left `pending` for `outcome`, before `expires`; None if it is never decided.
     """
 
     id: str
@@ -53,7 +54,7 @@ class Task:
         return "expired" if self.expires <= now else "pending"
 
     def row(self, now: float, *, rfc3339: bool) -> dict[str, object]:
-        """Return it as JSON carries it at `now`, with moments in RFC 3339 or as text of Unix seconds."""
+        """Return its JSON at `now`, with times in RFC 3339 or as text of Unix seconds."""
 
         def moment(seconds: float) -> str:
             if rfc3339:
@@ -124,7 +125,7 @@ def _task(organization: Organization, turn: int) -> Task:
     luck = chance.random()
     given = sorted(created + chance.uniform(MINUTE, 30 * MINUTE) for _ in range(required))
     if luck < 0.2:
-        # Nobody gives the last approval.
+        # The last approval is never given.
         given, ended, outcome = given[:-1], None, ""
     elif luck < 0.3:
         given, ended, outcome = given[:1], given[1], "rejected"

@@ -1,4 +1,4 @@
-"""`--demo`: starts the simulator on loopback and lends the settings that export from it."""
+"""`--demo`: runs the simulator on loopback and yields the settings that poll it."""
 
 import base64
 import contextlib
@@ -29,9 +29,9 @@ THRESHOLDS: Final = {"hot-withdrawals": {"BTC": "2", "ETH": "20"}}
 
 @contextlib.asynccontextmanager
 async def demonstration(*, is_calm: bool = False) -> AsyncIterator[Settings]:
-    """Run the simulated API while the block runs, and lend the settings an operator would write for it.
+    """Run the simulated API while the block runs, and yield the settings that an operator would write for it.
 
-    is_calm: whether nothing goes wrong; else there is a mishap now and then.
+    is_calm: whether nothing goes wrong; otherwise there is an occasional failure.
     """
     portfolio = demo_portfolio(SEED)
     environ = {

@@ -1,7 +1,7 @@
 """What Kraken checks before it answers: rate limit, key, address, signature, one-time password, nonce.
 
-Written from Kraken's guides alone and without the exporter's own signing code, so that the two
-check each other. All of it is arithmetic over a given `now`.
+Written from Kraken's guides without the exporter's own signing code, so that the two check each other. All of it is
+arithmetic over a given `now`.
 """
 
 import hashlib
@@ -76,8 +76,8 @@ class Guard:
     def count(self, address: str, path: str, now: float) -> Refusal | None:
         """Count an arrival at `now` (monotonic seconds), and refuse it when it is one too many.
 
-        Two arrivals that are exactly `window` apart do not share a window. A refused request
-        counts as well: who goes on calling stays refused (Kraken: REST rate limits).
+        Two arrivals that are exactly `window` apart do not share a window. A refused request counts as well: a client
+        that continues stays refused (Kraken: REST rate limits).
         """
         self.arrivals += 1
         self.polls[path] += 1
@@ -96,7 +96,7 @@ class Guard:
         return max(0, math.ceil(recent[-self.limit] + self.window - now))
 
     def use_nonce(self, api_key: str, nonce: int) -> None:
-        """Take note that another program has used a nonce of `api_key`."""
+        """Record that another program has used a nonce of `api_key`."""
         self._nonces[api_key].use(nonce, self.nonce_window)
 
     def authenticate(

@@ -1,6 +1,6 @@
-"""A calm timetable of failures, so that the demo's error panels have something to show.
+"""A timetable of occasional failures, so that the demo's error panels have something to show.
 
-What goes wrong when, and for whom, is a pure function of (seed, time). Most requests succeed.
+Failures are a pure function of (seed, time). Most requests succeed.
 """
 
 from collections.abc import Callable, Sequence

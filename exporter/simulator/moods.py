@@ -1,7 +1,7 @@
 """Ways for the simulator to misbehave, for tests and for the demo.
 
-A mood looks at a request and returns what answers it instead of the balances, or None to let them
-be answered. A Starlette response will do, and so will any ASGI app, such as one that breaks off.
+A mood takes a request and returns an answer that replaces the normal one, or None for the normal one. The answer is a
+Starlette response or any ASGI app, such as one that breaks off.
 """
 
 import asyncio
@@ -58,14 +58,14 @@ def html(status: int) -> Mood:
 
 
 def challenge_page(status: int = 403) -> Mood:
-    """Answer with a page that asks whether a browser is one, as Cloudflare does."""
+    """Answer with a challenge page, as Cloudflare does."""
     return always(answers.challenge_page(status))
 
 
 def another_program(guard: Guard, ahead: int = 1) -> Mood:
     """Let another program use the key of each request just before it, with a nonce that is so far ahead.
 
-    It has to stand in front of the API, where nonces were not looked at yet.
+    To be used as `front`, before nonces are checked.
     """
 
     async def mood(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""The documented revisions of the API, as data: what each of them takes and how it answers.
+"""The documented revisions of the API, as data: what each accepts and how it answers.
 
 Source: Kraken's pages of 2026 in the order of their content. What no page shows is marked as assumed.
 """
@@ -12,14 +12,18 @@ from exporter.simulator.holdings import QUOTE_ASSET
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """What tells one revision from the others.
+    """A revision, by what differs from the others.
 
-    envelope: lists come as `{"result": [...], "quote_asset": ...}` and rows no longer name the quote asset themselves,
-    rather than as a bare array. staked: rows of assets have that part. rounding: amounts are rounded to the funding
-    decimals unless `full_precision=true`. assets: query parameters of "List vault asset balances". vaults: those of
-    "List vaults" besides the page. organization: what an organization's id is called in queries and answers.
-    vault_balance: how the path of "Get vault balance" ends. quote_is_required: whether that needs `quote_asset`.
-    rfc3339: moments are text in that format rather than of Unix seconds.
+    envelope: lists come as `{"result": [...], "quote_asset": ...}`, and rows do not name the quote asset, rather than
+        as a bare array.
+    staked: rows of assets have that part.
+    rounding: amounts are rounded to the funding decimals unless `full_precision=true`.
+    assets: query parameters of "List vault asset balances".
+    vaults: query parameters of "List vaults", except those of the page.
+    organization: the name of an organization's id in queries and answers.
+    vault_balance: the end of the path of "Get vault balance".
+    quote_is_required: whether that needs `quote_asset`.
+    rfc3339: times are in that format rather than text of Unix seconds.
     """
 
     envelope: bool

@@ -30,7 +30,7 @@ async def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
 
 
 def _dated(app: ASGIApp) -> ASGIApp:
-    """Return `app` with a `Date` in each answer that has none; it may have a clock of its own."""
+    """Return `app` with a `Date` in each answer without one; the app may use another clock."""
 
     async def dated(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_dated(message: Message) -> None:

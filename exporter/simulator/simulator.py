@@ -1,4 +1,4 @@
-"""The custody API over a portfolio, as an ASGI app: strict about requests, moody where told to be."""
+"""The custody API over a portfolio, as an ASGI app: strict about requests, with failures on demand."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -107,7 +107,7 @@ class Simulator:
         request = Request(scope, receive)
         with self.guard.in_flight(request.headers.get("api-key", "")):
             await asyncio.sleep(self.arrival_delay())
-            # A client that has left wants no answer.
+            # A client that has disconnected gets no answer.
             with suppress(ClientDisconnect):
                 over_limit = self._over_limit(request)
                 answer = await self.front(request) or over_limit or self._outside(request)
@@ -128,7 +128,7 @@ class Simulator:
         return answers.rate_limited(self.guard.retry_after(address, now))
 
     def _outside(self, request: Request) -> Response | None:
-        """Return what a gateway answers to what is no request for the API."""
+        """Return a gateway's answer to a request that is not for the API."""
         if self.host not in (None, request.headers.get("host")):
             return answers.html(421)
         # Kraken: REST introduction
@@ -204,7 +204,7 @@ class Simulator:
         return await self.moods.get(target_id, self.default_mood)(request)
 
     def _named_vault(self, request: Request) -> Vault:
-        """Return what the path names; what the caller does not see does not exist for it."""
+        """Return the vault in the path; what the caller does not see does not exist for it."""
         return self._seen(request, self.portfolio.vault(request.path_params["vault_id"]))
 
     def _written(self, request: Request, text: str) -> Organization:

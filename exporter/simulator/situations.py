@@ -1,4 +1,4 @@
-"""What somebody may meet who asks the API for the first time: a simulator is put into each situation by its name.
+"""What may go wrong at a first contact with the API; puts a simulator into each situation by its name.
 
 `SITUATIONS` are what `--probe` tells apart (see its documentation for what to do about each). A situation that the
 caller's own configuration makes, such as half a secret, needs none: the simulator refuses what the API would.
@@ -19,7 +19,7 @@ Situation = Callable[[Simulator], None]
 ANOTHER_SECRET: Final = b64encode(bytes(64)).decode()
 OTP: Final = "271828"
 ALLOWED_ADDRESS: Final = "192.0.2.1"
-"""For documentation (RFC 5737), so nobody's."""
+"""A documentation address (RFC 5737)."""
 CLOCK_AHEAD_SECONDS: Final = 300.0
 NANOSECONDS: Final = 10**9
 
@@ -30,7 +30,7 @@ def wrong_key(simulator: Simulator) -> None:
 
 
 def wrong_secret(simulator: Simulator) -> None:
-    """The key's secret is another."""
+    """The secret is not the key's."""
     simulator.guard.secrets[simulator.api_key] = ANOTHER_SECRET
 
 
