@@ -24,6 +24,7 @@ RULE_FILES: Final = tuple(
         "alerts-exporter",
         "alerts-api",
         "alerts-balances",
+        "alerts-approvals",
     )
 )
 

@@ -34,6 +34,17 @@ PAIR: Final = {"job": "kraken-custody", "instance": "pair"}
 SHARD_0: Final = {**VAULT, "instance": "shard-0"}
 
 RESTART: Final = "stale _ _"
+# Tasks of a vault that wait, and its whitelist; alerts on them say which vault, and not which process.
+TASKS: Final = {
+    "job": "kraken-custody",
+    "org": "acme",
+    "org_id": "ACME",
+    "vault": "hot",
+    "vault_id": "VHOT",
+    "task_type": "request_withdrawal",
+}
+WHITELIST: Final = {"job": "kraken-custody", "org": "acme", "vault": "hot", "vault_id": "VHOT"}
+INSTANCE: Final = {"instance": "exporter:10063"}
 
 
 def process(
@@ -1464,6 +1475,90 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 **asset({**ASSET, "instance": "moved:10063"}, balance="_x64 10x200"),
             },
             {"32m": 0, "35m30s": 0, "36m": 1},
+        ),
+    ),
+    "KrakenCustodyApprovalWaiting": (
+        Story(
+            "fires after four hours, whatever is approved meanwhile, until the oldest task is through",
+            one("pending_task_oldest_timestamp_seconds", TASKS | INSTANCE, "0x140 stale 16200x200"),
+            {"240m": 0, "246m": 1, "280m": 1, "300m": 0},
+            Message(
+                "246m",
+                TASKS,
+                "acme / hot: request_withdrawal waits for approval",
+                "The oldest such task has waited for 4h 6m 0s.",
+            ),
+            interval="2m",
+        ),
+        Story(
+            "is quiet where tasks are approved in time",
+            one("pending_task_oldest_timestamp_seconds", TASKS | INSTANCE, "0+1800x300"),
+            {f"{minute}m": 0 for minute in range(0, 600, 60)},
+        ),
+    ),
+    "KrakenCustodyApprovalExpiring": (
+        Story(
+            "fires in the last hour before a task expires, and not once none waits",
+            one(
+                "pending_task_next_expiry_timestamp_seconds",
+                TASKS | INSTANCE,
+                "7200x180 stale",
+            ),
+            {"58m": 0, "64m": 1, "88m": 1, "96m": 0},
+            Message(
+                "64m",
+                TASKS,
+                "acme / hot: request_withdrawal expires without approval",
+                "A task that waits expires in 56m 0s.",
+            ),
+        ),
+        Story(
+            "is quiet while there is time",
+            one("pending_task_next_expiry_timestamp_seconds", TASKS | INSTANCE, "7200+30x300"),
+            {"60m": 0, "120m": 0},
+        ),
+    ),
+    "KrakenCustodyApprovalsPilingUp": (
+        Story(
+            "fires after half an hour with more than ten tasks of a kind",
+            {
+                **one("pending_tasks", TASKS | INSTANCE, "11x120 0x100"),
+                **one("pending_tasks", TASKS | INSTANCE | {"vault": "cold"}, "10x220"),
+            },
+            {"28m": 0, "32m": 1, "60m": 1, "80m": 0},
+            Message(
+                "32m",
+                TASKS,
+                "acme / hot: many tasks of type request_withdrawal wait",
+                "11 tasks wait for approval.",
+            ),
+        ),
+        Story(
+            "is quiet where they are through within half an hour",
+            one("pending_tasks", TASKS | INSTANCE, "11x50 0x10 11x50"),
+            {"29m": 0, "40m": 0, "55m": 0},
+        ),
+    ),
+    "KrakenCustodyWhitelistAddition": (
+        Story(
+            "fires when an address was added, and a restart is no addition",
+            one(
+                "vault_whitelist_additions_total",
+                WHITELIST | INSTANCE,
+                f"0x300 1x300 {RESTART} 0x300",
+            ),
+            {"149m": 0, "151m": 1, "260m": 1, "340m": 0, "400m": 0},
+            Message(
+                "151m",
+                WHITELIST,
+                "acme / hot: an address was added to the whitelist",
+                "New addresses within two hours: 1.",
+            ),
+        ),
+        Story(
+            "is quiet where nothing is added, across a restart too",
+            one("vault_whitelist_additions_total", WHITELIST | INSTANCE, f"5x100 {RESTART} 0x100"),
+            {"40m": 0, "55m": 0, "90m": 0},
         ),
     ),
     "KrakenCustodyHoldNotClearing": (
