@@ -35,7 +35,7 @@ def main() -> None:
         address = demo.wait_for("started")["page"].rstrip("/")
         IMAGES.mkdir(parents=True, exist_ok=True)
         for shot in (
-            Shot("status.png", "/", 1440, 1100, "light"),
+            Shot("status.png", "/", 1440, 900, "light"),
             Shot("status-phone.png", "/", 360, 1240, "dark"),
             Shot("target.png", failing.vault, 1440, None, "light"),
             Shot("organization.png", failing.organization, 1440, None, "light"),
