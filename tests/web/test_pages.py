@@ -594,11 +594,11 @@ def test_a_total_names_the_assets_that_it_lacks() -> None:
     priced = row("BTC", balance="1", quote_balance="65000.0")
     page = vault_page(priced, row("LUNA", balance="7"), row("FTT", balance="1"), row("NONE"))
     assert "Worth 65,000.0 USD without LUNA, FTT" in text_of(page)
-    total = "Total 65,000.0 USD without LUNA, FTT: held, but the API tells no price"
+    total = "Total 65,000.0 USD without LUNA, FTT: held, but the API gives no price"
     assert total in text_of(page)
     alone = text_of(vault_page(row("LUNA", balance="7")))
     assert "Worth" not in alone
-    assert f"Total {UNKNOWN} the API tells no price of LUNA" in alone
+    assert f"Total {UNKNOWN} the API gives no price of LUNA" in alone
 
 
 def test_the_page_of_an_organization_has_its_total_and_the_parts() -> None:
