@@ -1,7 +1,7 @@
 """Configurations for an exporter of the simulator's portfolio, and one that has polled everything once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def configuration(
     portfolio: Portfolio = PORTFOLIO,
     credential: dict[str, Any] | None = None,
     discovery: dict[str, Any] | None = None,
+    collect: Sequence[str] = ("balances",),
     **polling: Any,
 ) -> dict[str, Any]:
     """Return the configuration of an exporter of all of `portfolio`."""
@@ -52,6 +53,7 @@ def configuration(
         "polling": polling,
         "credentials": {"treasury": credential or sources},
         "discovery": discovery,
+        "collect": list(collect),
         "organizations": [
             {
                 "name": organization.name,
@@ -77,19 +79,19 @@ def exporter_of(
     base_url: str,
     world: World | None = None,
     portfolio: Portfolio = PORTFOLIO,
-    discovery: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Exporter:
-    """Return an exporter of the simulator at `base_url` that has not begun yet."""
-    text = yaml.safe_dump(configuration(base_url, portfolio=portfolio, discovery=discovery))
+    """Return an exporter of the simulator at `base_url` that has not begun yet. options: of `configuration`."""
+    text = yaml.safe_dump(configuration(base_url, portfolio=portfolio, **options))
     return Exporter(
         parse(text, directory=Path(), environ=ENVIRON), world or World(trust=trust_nobody)
     )
 
 
-def polled(simulated: Simulator, discovery: dict[str, Any] | None = None) -> Exporter:
-    """Return an exporter of `simulated` that has polled every target once."""
+def polled(simulated: Simulator, **options: Any) -> Exporter:
+    """Return an exporter of `simulated` that has polled every target once. options: of `configuration`."""
     with SimulatorThread(simulated.app) as base_url:
-        exporter = exporter_of(base_url, discovery=discovery)
+        exporter = exporter_of(base_url, **options)
         asyncio.run(exporter.poller.run_once(lambda _polled, _targets: None))
     return exporter
 

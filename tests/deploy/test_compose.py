@@ -233,7 +233,7 @@ def test_prometheus_accepts_its_configuration_where_it_is_mounted(tmp_path: Path
         check=False,
     )
     assert checked.returncode == 0, checked.stderr
-    assert "SUCCESS: 5 rule files found" in checked.stdout
+    assert "SUCCESS: 6 rule files found" in checked.stdout
 
 
 def test_alertmanager_accepts_its_configuration_where_it_is_mounted(tmp_path: Path) -> None:

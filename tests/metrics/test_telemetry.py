@@ -11,7 +11,14 @@ from exporter.metrics.metric import Metric
 from exporter.metrics.telemetry import DURATION_BUCKETS, Telemetry
 from exporter.resources import RESOURCES
 
-ENDPOINTS = ("organization_balances", "vault_asset_balances", "organizations", "vaults")
+ENDPOINTS = (
+    "organization_balances",
+    "organizations",
+    "tasks",
+    "vault_asset_balances",
+    "vaults",
+    "whitelist_addresses",
+)
 DOCUMENTED_ERRORS = (
     ("400", "BadRequest"),
     ("403", "PermissionDenied"),

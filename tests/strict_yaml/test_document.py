@@ -259,7 +259,7 @@ def test_a_key_without_a_value_counts_as_left_out(directory: Path) -> None:
 )
 def test_odd_keys_are_shown_safely(key: str, shown: str, directory: Path) -> None:
     (mistake,) = mistakes(f"{document()}{key}: 1\n", directory)
-    known = "known here: api, polling, credentials, discovery, lease, organizations"
+    known = "known here: api, polling, credentials, discovery, collect, lease, organizations"
     assert mistake.startswith(f"{shown}: unknown key")
     assert mistake.endswith(known)
 
