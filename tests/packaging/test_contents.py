@@ -74,7 +74,7 @@ def test_the_wheel_knows_its_revision_and_its_command(wheel: dict[str, bytes]) -
 
 def test_the_sdist_has_every_file_of_the_repository(built: Path) -> None:
     with tarfile.open(only(built, "*.tar.gz")) as archive:
-        names = {member.name.removeprefix(f"{NAME}/") for member in archive if member.isfile()}
+        names = {member.name.removeprefix(f"{NAME}/") for member in archive if not member.isdir()}
     assert names == tracked() | {"PKG-INFO"}
 
 
