@@ -1,10 +1,12 @@
 """What holds for every test."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from xdist.plugin import (  # type: ignore[import-untyped] # it comes without types
     pytest_xdist_auto_num_workers as cores,
@@ -21,6 +23,18 @@ settings.register_profile(
 # For a change of what reads from outside: make test ARGS=--hypothesis-profile=thorough
 settings.register_profile("thorough", settings.get_profile("any_machine"), max_examples=1000)
 settings.load_profile("any_machine")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Undo what a test configured of the log: pytest closes the stderr it saw, and the next test cannot write there."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    if structlog.is_configured():
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -4,25 +4,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from exporter.events import RECENT
 from exporter.logs import Level, LogFormat, configure, get_logger, hide_with
 from tests.logfmt import read_line
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """Leave no trace of a configuration in the process of the tests."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
