@@ -58,7 +58,7 @@ class Exposition:
     def plain(self, format_: Format) -> Iterator[bytes]:
         """Return the current exposition, in chunks."""
         own = _own_metrics(self._registry, format_)
-        return chain(_chunks(_stored(self._store.snapshot(), format_)), [own])
+        return chain(joined(_stored(self._store.snapshot(), format_), CHUNK_BYTES), [own])
 
     async def gzip(self, format_: Format) -> list[bytes]:
         """Return the current exposition, in pieces of one gzip member."""
@@ -83,14 +83,14 @@ def _stored(snapshot: Snapshot, format_: Format) -> Iterator[bytes]:
         yield from lines
 
 
-def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Join pieces into chunks of about CHUNK_BYTES."""
+def joined(pieces: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """Join pieces into chunks of about `length` bytes."""
     chunk: list[bytes] = []
     size = 0
     for piece in pieces:
         chunk.append(piece)
         size += len(piece)
-        if size >= CHUNK_BYTES:
+        if size >= length:
             yield b"".join(chunk)
             chunk, size = [], 0
     yield b"".join(chunk)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any, Final, Literal, Protocol
 
+from exporter.metrics.exposition import joined
 from exporter.metrics.negotiation import preferred
 from exporter.resources import RESOURCES
 from exporter.resources.resource import Column, Resource, Table, TableRow
@@ -146,22 +147,14 @@ def _read_at(target: TargetStatus) -> str | None:
     return rfc3339(known.last_success or 0) if is_held else None
 
 
-def in_pieces(texts: Iterable[str]) -> Iterator[bytes]:
+def _in_pieces(texts: Iterable[str]) -> Iterator[bytes]:
     """Yield `texts`, joined to pieces of about PIECE_BYTES."""
-    piece: list[str] = []
-    size = 0
-    for text in texts:
-        piece.append(text)
-        size += len(text)
-        if size >= PIECE_BYTES:
-            yield "".join(piece).encode()
-            piece, size = [], 0
-    yield "".join(piece).encode()
+    return joined((text.encode() for text in texts), PIECE_BYTES)
 
 
 def balances_json(status: Status, wanted: Wanted) -> Iterator[bytes]:
     """Yield the balances that are asked for as JSON, in pieces."""
-    return in_pieces(_json_texts(status, wanted))
+    return _in_pieces(_json_texts(status, wanted))
 
 
 def _json_texts(status: Status, wanted: Wanted) -> Iterator[str]:
@@ -237,7 +230,7 @@ def balances_csv(status: Status, wanted: Wanted) -> Iterator[bytes]:
     Totals of organizations are not among them: whoever adds up a column would count everything twice. Each vault has a
     row, also where its amounts are absent.
     """
-    return in_pieces(_csv_texts(status, wanted))
+    return _in_pieces(_csv_texts(status, wanted))
 
 
 def _csv_texts(status: Status, wanted: Wanted) -> Iterator[str]:
