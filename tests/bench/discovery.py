@@ -113,7 +113,7 @@ def _held(vaults: int) -> tuple[float, int]:
         with running("--config.file", str(file)) as daemon:
             # As a list at once, since the simulator's thread goes on.
             while sum(it.endswith(BALANCES) for it in list(simulator.guard.polls)) < vaults:
-                time.sleep(1)
+                time.sleep(1)  # to leave the core to the daemon
             for gzip in (False, True):
                 daemon.scrape(gzip=gzip)
             return daemon.memory(), held_series(daemon.page())
