@@ -273,7 +273,8 @@ def test_the_configuration_is_config_yaml_where_no_other_is_named(tmp_path: Path
     done = run("--config.check", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"config.yaml: no such file: check the path ({tmp_path.resolve()}/config.yaml)\n"
+        f"config.yaml: no such file: check the path ({tmp_path.resolve()}/config.yaml), or create it: "
+        "kraken-custody-exporter --config.example shows what belongs here\n"
     )
 
 

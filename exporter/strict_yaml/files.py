@@ -8,7 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.strict_yaml.mistakes import NamedProblemError, UnansweredError
+from exporter.strict_yaml.mistakes import (
+    MissingFileError,
+    NamedProblemError,
+    UnansweredError,
+)
 from exporter.threads import begin
 
 ANSWER_SECONDS = 5.0
@@ -58,7 +62,7 @@ def _read(path: Path, size: int) -> bytes:
         with path.open("rb") as file:
             return file.read(size)
     except (FileNotFoundError, NotADirectoryError):
-        raise NamedProblemError("no such file: check the path", path) from None
+        raise MissingFileError(path) from None
     except PermissionError:
         problem = "permission denied: let the exporter's user read the file"
         raise NamedProblemError(problem, path) from None

@@ -51,6 +51,13 @@ class NamedProblemError(ProblemError):
         return f"{self} ({_end_of(str(named))})"
 
 
+class MissingFileError(NamedProblemError):
+    """A file that is not there."""
+
+    def __init__(self, named: Path) -> None:
+        super().__init__("no such file: check the path", named)
+
+
 class Place(NamedTuple):
     """The place of a mistake: line and column, from 1, and the named thing around it, such as `vault "hot"`."""
 

@@ -18,6 +18,7 @@ from exporter.strict_yaml.mistakes import (
     ConfigError,
     ConfigFilesError,
     Location,
+    MissingFileError,
     Mistake,
     NamedProblemError,
     Place,
@@ -84,7 +85,7 @@ def load_document(
     `{name}` in its paths and names of variables.
     Raises ConfigError with every mistake.
     """
-    text, mistakes = _text(path)
+    text, mistakes = _text(path, example=document.example)
     if mistakes:
         raise ConfigError(path, mistakes)
     return _read(text, path, Context(path.parent, environ, placeholders), document, relations)
@@ -111,12 +112,15 @@ def parse_document(text: str, context: Context, document: type[Read], relations:
 # Errors are raised outside of `except`: their context would hold parts of the file.
 
 
-def _text(path: Path) -> tuple[str, list[Mistake]]:
+def _text(path: Path, *, example: str) -> tuple[str, list[Mistake]]:
     try:
         return contents(path, at_most=LONGEST_DOCUMENT).decode("utf-8-sig"), []
     except NamedProblemError as problem:
         # An absolute path already shows where the file was looked for.
-        return "", [Mistake((), str(problem) if path.is_absolute() else problem.in_full)]
+        shown = str(problem) if path.is_absolute() else problem.in_full
+        if isinstance(problem, MissingFileError):
+            shown += f", or create it: {example} shows what belongs here"
+        return "", [Mistake((), shown)]
     except UnicodeDecodeError:
         return "", [Mistake((), "is not UTF-8 text: save it in that encoding")]
 

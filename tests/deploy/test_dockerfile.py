@@ -251,5 +251,6 @@ def test_without_a_configuration_it_says_where_it_looked(image: Buildah, contain
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert refused.stderr.startswith(
-        "config.yaml: no such file: check the path (/etc/kraken-custody-exporter/config.yaml)\n"
+        "config.yaml: no such file: check the path (/etc/kraken-custody-exporter/config.yaml), "
+        "or create it: kraken-custody-exporter --config.example shows what belongs here\n"
     )

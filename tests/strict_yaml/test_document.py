@@ -46,11 +46,15 @@ def test_an_error_names_the_file_on_each_line(directory: Path) -> None:
     ]
 
 
-def test_a_file_that_is_missing_is_named(directory: Path) -> None:
+def test_a_missing_file_is_named_with_what_belongs_in_it(directory: Path) -> None:
+    problem = (
+        "no such file: check the path, or create it: "
+        "kraken-custody-exporter --config.example shows what belongs here"
+    )
     file = directory / "missing.yaml"
-    assert load_mistake(file) == f"{file}: no such file: check the path"
+    assert load_mistake(file) == f"{file}: {problem}"
     below_a_file = directory / "key" / "config.yaml"
-    assert load_mistake(below_a_file) == f"{below_a_file}: no such file: check the path"
+    assert load_mistake(below_a_file) == f"{below_a_file}: {problem}"
 
 
 def test_a_directory_is_not_a_configuration(directory: Path) -> None:

@@ -125,7 +125,10 @@ def test_a_file_that_is_gone_leaves_what_holds_and_may_come_back(directory: Path
     file = WebConfigFile(path)
     path.unlink()
     (failed,) = look(file)
-    assert failed["problem"] == f"{path}: no such file: check the path"
+    assert failed["problem"] == (
+        f"{path}: no such file: check the path, or create it: "
+        "deploy/web-config.example.yml shows what belongs here"
+    )
     assert users(file) == ["alice"]
     write(directory, BOB)
     look(file)
