@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from exporter.flags import flag_parser
+from exporter.resources import RESOURCES
 from tests.deploy.rules import alerts as alert_rules
 from tests.programs import program
 from tools.docs import DOCS, GENERATED, ROOT, all_metrics, with_table
@@ -75,6 +76,11 @@ def test_a_link_that_leads_nowhere_is_found(link: str) -> None:
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
 def test_the_readme_links_every_page_of_docs(page: Path) -> None:
     assert f"docs/{page.name}" in links(README)
+
+
+@pytest.mark.parametrize("folder", [resource.folder for resource in RESOURCES.values()])
+def test_the_paths_of_every_page_of_targets_are_documented(folder: str) -> None:
+    assert f"`{folder}" in PAGES["docs/http.md"]
 
 
 def test_the_readme_can_be_read_in_five_minutes() -> None:

@@ -16,6 +16,7 @@ from exporter.web.drawing import chart
 from exporter.web.error_help import ADVICE, advice
 from exporter.web.event_rows import event_row_of
 from exporter.web.formatting import FILTERS
+from exporter.web.package_files import package_files
 from exporter.web.row import path_of, row_of
 from exporter.web.runbooks import Runbook, address_of, runbooks
 from exporter.web.target_groups import groups_of
@@ -35,6 +36,9 @@ class Pages:
 
     def __init__(self, telemetry_path: str) -> None:
         self._telemetry_path = telemetry_path
+        # The files are read now, and kept: later they may be those of another version.
+        package_files("exporter.web", "templates")
+        runbooks()
 
     def status(self, status: Status, view: View) -> str:
         """Return the page that says how everything is, with the targets that `view` asks for."""
@@ -211,13 +215,18 @@ def _organization(target: TargetStatus) -> str:
     return target.known.target.owner
 
 
+def _template_texts() -> dict[str, str]:
+    files = package_files("exporter.web", "templates")
+    return {name: content.decode() for name, content in files.items()}
+
+
 @functools.cache
 def _templates() -> "Environment":
     # Not before somebody looks at a page: a start would take a tenth longer, and most daemons never show one.
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+    from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415
 
     templates = Environment(
-        loader=PackageLoader("exporter.web"),
+        loader=DictLoader(_template_texts()),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

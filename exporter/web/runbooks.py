@@ -3,8 +3,9 @@
 import functools
 import re
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from exporter.web.package_files import package_files
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -45,9 +46,9 @@ def address_of(name: str) -> str:
 def runbooks() -> Mapping[str, Runbook]:
     """Return every runbook by the name of its alert, sorted."""
     found = {}
-    for file in files("exporter").joinpath("runbooks").iterdir():
-        if file.name.endswith(".md"):
-            heading, _, text = file.read_text("utf-8").partition("\n")
+    for file, content in package_files("exporter", "runbooks").items():
+        if file.endswith(".md"):
+            heading, _, text = content.decode().partition("\n")
             name = heading.removeprefix("# ")
             found[name] = Runbook(name, text)
     return dict(sorted(found.items()))

@@ -4,7 +4,6 @@ import asyncio
 import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
-from importlib.resources import files
 from typing import Final, Protocol
 
 from starlette.applications import Starlette
@@ -21,6 +20,7 @@ from exporter.threads import Worker
 from exporter.web.balances import MistakenQueryError, Wanted, balances_csv, balances_json
 from exporter.web.events_json import events_json
 from exporter.web.formatting import rfc3339
+from exporter.web.package_files import package_files
 from exporter.web.pages import EVENTS, Pages
 from exporter.web.row import name_in_path
 from exporter.web.runbooks import FOLDER, runbooks
@@ -61,7 +61,11 @@ class Exporter(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Whether polling has begun."""
+        """Whether polling has begun, or this process is a standby that waits."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this process polls, and is not a standby."""
 
     def trouble(self) -> str | None:
         """Return why polling makes no progress, None while it does."""
@@ -96,6 +100,7 @@ class Site:
         self._reload_configuration = reload
         self._events = events
         self._pages = Pages(telemetry_path)
+        self._static_files = package_files("exporter.web", "static")
         # A page of thousands of targets takes a while to make. One thread, so that many readers never are many threads.
         self._maker = Worker("pages")
 
@@ -201,18 +206,21 @@ class Site:
 
     async def _static(self, request: Request) -> Response:
         path = request.scope["path"]
-        file = files("exporter.web").joinpath(path.lstrip("/"))
-        return await self._made(request, STATIC_FILES[path], file.read_bytes)
+        content = self._static_files[path.removeprefix("/static/")]
+        return await self._made(request, STATIC_FILES[path], lambda: content)
 
     async def _healthy(self, _request: Request) -> Response:
         if trouble := self._exporter.trouble():
             return PlainTextResponse(f"Unhealthy: {trouble}.\n", 503)
-        return PlainTextResponse("Healthy: polling is in progress.\n")
+        return PlainTextResponse(f"Healthy: {self._activity('polling is in progress')}.\n")
 
     async def _ready(self, _request: Request) -> Response:
         if not self._exporter.is_ready:
             return PlainTextResponse("Not ready: polling has not begun.\n", 503)
-        return PlainTextResponse("Ready: polling has begun.\n")
+        return PlainTextResponse(f"Ready: {self._activity('polling has begun')}.\n")
+
+    def _activity(self, polling: str) -> str:
+        return polling if self._exporter.is_active else "standby, waiting for the lease"
 
     async def _reload(self, _request: Request) -> Response:
         if self._reload_configuration is None:

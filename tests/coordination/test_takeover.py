@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from exporter.coordination.engine import Found, Record
 from exporter.coordination.keeper import LeaseHeldError
 from exporter.polling.pause import Cause
+from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
 from tests.coordination.shelf import DURATION, TIMEOUT, Shelf
@@ -101,6 +103,29 @@ def test_a_standby_shows_which_process_is_active_since_when() -> None:
             assert held
             assert (held.is_active, held.holder, held.standby) == (True, "a", "b")
             assert b'"holder":"a"' in b"".join(targets_json(b.exporter.look()(), View()))
+
+    play(scene)
+
+
+def test_a_standby_is_ready_and_healthy_and_says_that_it_waits() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as processes:
+            await asyncio.sleep(10.0)
+            texts = []
+            for each in processes:
+                transport = httpx.ASGITransport(Site(each.exporter, "/metrics").app())
+                async with httpx.AsyncClient(
+                    transport=transport, base_url="http://127.0.0.1"
+                ) as client:
+                    for path in ("/-/ready", "/-/healthy"):
+                        response = await client.get(path)
+                        texts.append((response.status_code, response.text))
+            assert texts == [
+                (200, "Ready: polling has begun.\n"),
+                (200, "Healthy: polling is in progress.\n"),
+                (200, "Ready: standby, waiting for the lease.\n"),
+                (200, "Healthy: standby, waiting for the lease.\n"),
+            ]
 
     play(scene)
 

@@ -1,5 +1,6 @@
 """The exporter as a process beside a simulated API: how it starts, runs, logs and stops."""
 
+import shutil
 import signal
 from base64 import b64encode
 from pathlib import Path
@@ -8,11 +9,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+import exporter as package
 from exporter.simulator import moods
 from exporter.simulator.server import SimulatorThread
 from tests.exporting import configuration, simulator, write
 from tests.logfmt import read_line
-from tests.processes import Running, run, running
+from tests.processes import Running, command_after, run, running
 from tests.simulator.calling import ORGANIZATION, VAULT
 from tests.waiting import until
 
@@ -61,6 +63,26 @@ def test_it_serves_before_the_first_answer_and_whatever_the_api_does(tmp_path: P
             assert exporter.get("/-/healthy").status_code == 200
             assert sample(exporter, "kraken_custody_target_stale", vault=VAULT.name) == 0.0
             assert sample(exporter, "kraken_custody_target_up", vault=VAULT.name) is None
+
+
+def test_an_upgrade_that_replaces_its_files_breaks_no_page_of_a_running_process(
+    tmp_path: Path,
+) -> None:
+    copy = shutil.copytree(Path(package.__file__).parent, tmp_path / "exporter")
+    with SimulatorThread(simulator().app) as base_url:
+        write(tmp_path, configuration(base_url))
+        with running(directory=tmp_path, command=command_after("")) as exporter:
+            exporter.wait_for("target_up")
+            shutil.rmtree(copy)
+            pages = (
+                *("/", "/events", "/help", f"/vaults/{VAULT.id}", "/metrics"),
+                *("/runbooks", "/runbooks/KrakenCustodyTargetFailing"),
+                *("/static/pages.css", "/static/targets.schema.json"),
+                *("/api/v1/targets", "/api/v1/balances", "/api/v1/events"),
+            )
+            failed = [page for page in pages if exporter.get(page).status_code != 200]
+    assert failed == []
+    assert "Traceback" not in exporter.stderr
 
 
 def test_any_number_of_scrapes_causes_no_request_to_the_api(tmp_path: Path) -> None:
