@@ -163,6 +163,19 @@ def discovered(name: str, lease: str = "", /, **values: str) -> dict[str, str]:
     return found | (one("exporter_lease_up", labels, "1x100", lease=lease) if lease else {})
 
 
+def whitelist(
+    labels: Mapping[str, str] = INSTANCE, /, *, additions: str, addresses: str
+) -> dict[str, str]:
+    """Return the series of a vault's whitelist, whose addresses are for two assets."""
+    vault = {**WHITELIST, **INSTANCE, **labels}
+    bitcoin, ether = ({"asset": asset, "asset_class": "currency"} for asset in ("BTC", "ETH"))
+    return {
+        **one("vault_whitelist_additions_total", vault, additions),
+        **one("vault_whitelisted_addresses", vault | bitcoin, addresses),
+        **one("vault_whitelisted_addresses", vault | ether, re.sub(r"\d+(?=x)", "1", addresses)),
+    }
+
+
 # Read well for 10 minutes, then failing; a poll each minute.
 FAILING: Final = {
     "up": "1x20 0x100",
@@ -1100,6 +1113,68 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             {"15m": 0, "20m": 0},
         ),
     ),
+    "KrakenCustodyNoVaults": (
+        Story(
+            "fires where all lists are read and no vault is found, until one is",
+            {
+                **target(LIST, rows="0x300"),
+                **target(ORGANIZATIONS, rows="1x300"),
+                **target(ORGANIZATION),
+                **target({**VAULT, "kind": "pending_tasks", "vault": ""}),
+                **one("target_info", VAULT, "_x60 1x300", id="VHOT"),
+            },
+            {"14m30s": 0, "15m30s": 1, "30m": 1, "36m": 0},
+            Message(
+                "16m",
+                {"job": "kraken-custody"},
+                "The custody exporter polls no vault",
+                "All lists are read and 1 exporter(s) of the job kraken-custody poll, but there is no vault among "
+                "their targets: the API lists 0 vault(s). No balance alert can fire.",
+            ),
+        ),
+        Story(
+            "fires where no organization is found either, and after the last vault has gone",
+            {
+                **target(ORGANIZATIONS, rows="0x300"),
+                **target({**ORGANIZATIONS, "job": "kraken-custody-other"}, rows="1x300"),
+                **target({**LIST, "job": "kraken-custody-other"}, rows="1x60 0x240"),
+                **one(
+                    "target_info", {**VAULT, "job": "kraken-custody-other"}, "1x60 stale", id="V"
+                ),
+            },
+            {"15m30s": 1, "44m": 1, "46m": 2},
+        ),
+        Story(
+            "is quiet where another shard has vaults, and where a process waits for the lease",
+            {
+                **shards("1x400", "1x400"),
+                **target({**LIST, "instance": "shard-0"}),
+                **target({**LIST, "instance": "shard-1"}),
+                **target(SHARD_0),
+                **process("b", "0x400"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 60)},
+        ),
+        Story(
+            "is quiet while a shard with the only vault is missing",
+            {
+                **shards("1x400", "1x20 stale _x100 1x200"),
+                **target({**LIST, "instance": "shard-0"}),
+                **target(SHARD_0 | {"instance": "shard-1"}, stale="0x20 stale _x100 0x200"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 90)},
+        ),
+        Story(
+            "is quiet until lists are read, where discovery is off, and where no balances are collected",
+            {
+                **target(LIST, last_success_timestamp_seconds="", up="0x400"),
+                **target({**ORGANIZATION, "job": "kraken-custody-totals"}),
+                **target({**LIST, "job": "kraken-custody-tasks"}),
+                **target({**LIST, "job": "kraken-custody-tasks", "kind": "pending_tasks"}),
+            },
+            {f"{minute}m": 0 for minute in range(1, 60)},
+        ),
+    ),
     "KrakenCustodyNewErrorType": (
         Story(
             "fires for an hour from the first, and a restart makes nothing new",
@@ -1541,24 +1616,64 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
     ),
     "KrakenCustodyWhitelistAddition": (
         Story(
-            "fires when an address was added, and a restart is no addition",
-            one(
-                "vault_whitelist_additions_total",
-                WHITELIST | INSTANCE,
-                f"0x300 1x300 {RESTART} 0x300",
+            "fires when addresses were added, and a restart is no addition",
+            whitelist(
+                additions=f"0x300 2x300 {RESTART} 0x300", addresses=f"5x300 7x300 {RESTART} 7x300"
             ),
             {"149m": 0, "151m": 1, "260m": 1, "340m": 0, "400m": 0},
             Message(
                 "151m",
                 WHITELIST,
                 "acme / hot: an address was added to the whitelist",
-                "New addresses within two hours: 1.",
+                "New addresses seen within two hours: 2.",
             ),
         ),
         Story(
-            "is quiet where nothing is added, across a restart too",
-            one("vault_whitelist_additions_total", WHITELIST | INSTANCE, f"5x100 {RESTART} 0x100"),
-            {"40m": 0, "55m": 0, "90m": 0},
+            "fires within two hours of a start",
+            whitelist(additions="0x118 1x300", addresses="5x118 6x300"),
+            {"59m": 0, "61m": 1},
+        ),
+        Story(
+            "fires where an address replaced another",
+            whitelist(additions="0x300 1x300", addresses="5x600"),
+            {"149m": 0, "151m": 1},
+        ),
+        Story(
+            "fires where an address was added while the exporter was down, also for hours",
+            {
+                **whitelist(additions=f"3x300 {RESTART} 0x400", addresses=f"5x300 {RESTART} 6x400"),
+                **whitelist(
+                    {"vault": "cold"},
+                    additions="3x300 stale _x300 0x400",
+                    addresses="5x300 stale _x300 6x400",
+                ),
+            },
+            {"150m": 0, "152m": 1, "272m": 1, "303m": 2, "335m": 1, "500m": 0},
+            Message(
+                "152m",
+                WHITELIST,
+                "acme / hot: an address was added to the whitelist",
+                "New addresses seen within two hours: 1.",
+            ),
+        ),
+        Story(
+            "is quiet where nothing is added, at a restart under another address, and where a row is rejected",
+            {
+                **whitelist(additions=f"5x100 {RESTART} 0x400", addresses=f"9x100 {RESTART} 9x400"),
+                **whitelist({"vault": "moved"}, additions="5x100 stale", addresses="9x100 stale"),
+                **whitelist(
+                    {"vault": "moved", "instance": "moved:10063"},
+                    additions="_x104 0x400",
+                    addresses="_x104 9x400",
+                ),
+                **whitelist({"vault": "odd"}, additions="0x500", addresses="9x100 8x100 9x300"),
+                **one(
+                    "target_invalid_rows",
+                    {**VAULT, "kind": "whitelist", "vault": "odd"},
+                    "0x100 1x100 0x300",
+                ),
+            },
+            {f"{minute}m": 0 for minute in range(1, 250, 3)},
         ),
     ),
     "KrakenCustodyHoldNotClearing": (

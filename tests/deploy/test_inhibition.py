@@ -28,6 +28,9 @@ ELSEWHERE: Final = {**HOT, "instance": "another:10063"}
 # Balances are of no exporter.
 HOT_BITCOIN: Final = {"org": "acme", "vault": "hot", "asset": "BTC"}
 COLD_BITCOIN: Final = {**HOT_BITCOIN, "vault": "cold"}
+TASKS: Final = {**ACME, **KEY, "kind": "pending_tasks"}
+HOT_TASKS: Final = {"org": "acme", "vault": "hot", "task_type": "request_withdrawal"}
+OTHER_TASKS: Final = {**HOT_TASKS, "task_type": "invite_user"}
 ACME_WORTH: Final = {"org": "acme", "quote_asset": "USD"}
 
 Case = tuple[str, Mapping[str, str], str, Mapping[str, str]]
@@ -88,6 +91,10 @@ SILENCED: Final[tuple[Case, ...]] = (
     ("BalancesStale", HOT, "QuotePriceMissing", HOT_BITCOIN),
     ("TargetFailing", HOT, "TotalDrift", ACME_WORTH),
     ("BalancesStale", TOTAL, "TotalDrift", ACME_WORTH),
+    ("TargetFailing", TASKS, "ApprovalWaiting", HOT_TASKS),
+    ("TargetFailing", TASKS, "ApprovalsPilingUp", HOT_TASKS),
+    ("ApprovalExpiring", HOT_TASKS, "ApprovalWaiting", HOT_TASKS),
+    ("NoVaults", {}, "VaultVanished", {"org": "acme", "vault": "hot", "id": "VHOT"}),
 )
 TOLD: Final[tuple[Case, ...]] = (
     ("ExporterDown", EXPORTER, "TargetFailing", ELSEWHERE),
@@ -117,6 +124,12 @@ TOLD: Final[tuple[Case, ...]] = (
     ("TargetFailing", TOTAL, "HoldNotClearing", HOT_BITCOIN),
     ("BalancesStale", HOT, "UnexpectedOutflow", HOT_BITCOIN),
     ("BalancesStale", ANOTHERS, "TotalDrift", ACME_WORTH),
+    ("TargetFailing", TASKS, "ApprovalExpiring", HOT_TASKS),
+    ("TargetFailing", TASKS, "WhitelistAddition", {"org": "acme", "vault": "hot"}),
+    ("TargetFailing", HOT, "ApprovalWaiting", HOT_TASKS),
+    ("TargetFailing", {**TASKS, "org": "another"}, "ApprovalWaiting", HOT_TASKS),
+    ("ApprovalExpiring", HOT_TASKS, "ApprovalWaiting", OTHER_TASKS),
+    ("ApprovalExpiring", HOT_TASKS, "ApprovalsPilingUp", HOT_TASKS),
 )
 
 
