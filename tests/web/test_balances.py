@@ -29,6 +29,7 @@ from exporter.web.balances import (
     balances_json,
     harmless,
 )
+from tests.json_schemas import validator
 from tests.resources.answers import HOT, ORGANIZATION, exposed, row, vault_answer, vault_target
 from tests.web.statuses import COLD, EVIL, NOW, failing, status, told, up
 
@@ -49,11 +50,8 @@ def held(*rows: dict[str, object], target: Target = HOT) -> TargetStatus:
 
 
 def data(seen: Status, wanted: Wanted = EVERYTHING) -> Any:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - it takes a second to load
-
     document = json.loads(b"".join(balances_json(seen, wanted)))
-    Draft202012Validator.check_schema(SCHEMA)
-    Draft202012Validator(SCHEMA).validate(document)
+    validator(SCHEMA).validate(document)
     assert document["status"] == "success"
     return document["data"]
 

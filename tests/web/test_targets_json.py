@@ -1,7 +1,6 @@
 """`/api/v1/targets`: what it says, and that it is what its schema documents."""
 
 import asyncio
-import copy
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +20,7 @@ from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
 from tests.exporting import polled, simulator
+from tests.json_schemas import strict, validator
 from tests.polling.world import Stage, run, stage
 from tests.resources.answers import HOT, ORGANIZATION
 from tests.simulator.calling import VAULT
@@ -51,15 +51,7 @@ SCHEMA = json.loads(files("exporter.web").joinpath("static/targets.schema.json")
 
 @pytest.fixture(scope="module")
 def schema() -> "Validator":
-    """Return the schema as strict as a test wants it: what is told must be documented."""
-    # It takes a second to load, which those who run other tests need not wait for.
-    from jsonschema import Draft202012Validator  # noqa: PLC0415
-
-    Draft202012Validator.check_schema(SCHEMA)
-    strict = copy.deepcopy(SCHEMA)
-    for part in objects(strict):
-        part["additionalProperties"] = False
-    return Draft202012Validator(strict, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return validator(strict(SCHEMA))
 
 
 def document(seen: Status) -> Any:

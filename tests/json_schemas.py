@@ -1,0 +1,27 @@
+"""What JSON Schema has to say of a document.
+
+Its library takes two seconds to load, which those who run other tests need not wait for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+
+def validator(schema: Any) -> "Validator":
+    """Return what validates documents; raises jsonschema.SchemaError where the schema is none."""
+    from jsonschema.validators import validator_for  # noqa: PLC0415 - see above
+
+    kind = validator_for(schema)
+    kind.check_schema(schema)
+    found: Validator = kind(schema, format_checker=kind.FORMAT_CHECKER)
+    return found
+
+
+def strict(schema: Any) -> Any:
+    """Return the schema as strict as a test wants it: what is told must be documented."""
+    if isinstance(schema, dict):
+        closed = {"additionalProperties": False} if "properties" in schema else {}
+        return {key: strict(value) for key, value in schema.items()} | closed
+    return [strict(element) for element in schema] if isinstance(schema, list) else schema
