@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from exporter.config import RateLimit, Settings
+from exporter.config import Discovery, RateLimit, Settings
 from exporter.durations import duration
 from exporter.polling.plan import Plan, Shortage, plan_of, sending_rate
 from exporter.resources import RESOURCES, name_of
@@ -158,13 +158,22 @@ def plan_lines(plan: Plan, settings: Settings) -> Iterator[str]:
         if source.rate_limit:
             yield f"         {_limit(source.rate_limit)}, with credential {name}"
     if settings.discovery is not None:
-        interval = settings.polling.interval
-        room = max(0, int((plan.rate - plan.demand) * interval))
-        yield (
-            f"more     will be found (discovery, every {duration(settings.discovery.interval)}) and polled every "
-            f"{duration(interval)}: the budget has room for about {room} vaults"
-        )
-        yield f"         a listing takes a request for every {PAGE_ROWS} vaults, {5000 // PAGE_ROWS} for 5000 vaults"
+        yield from _discovery_lines(plan, settings.discovery, settings.polling.interval)
+
+
+def _discovery_lines(plan: Plan, discovery: Discovery, interval: float) -> Iterator[str]:
+    if plan.nothing_polled:
+        return
+    found = f"found (discovery, every {duration(discovery.interval)})"
+    if discovery.vaults.admits_nothing:
+        yield f"more     organizations may be {found}, but no vaults: discovery.vaults excludes all of them"
+        return
+    room = max(0, int((plan.rate - plan.demand) * interval))
+    yield (
+        f"more     will be {found} and polled every {duration(interval)}: "
+        f"the budget has room for about {room} vaults"
+    )
+    yield f"         a listing takes a request for every {PAGE_ROWS} vaults, {5000 // PAGE_ROWS} for 5000 vaults"
 
 
 def _counted(kinds: Mapping[str, int]) -> str:
@@ -178,6 +187,8 @@ def _limit(limit: RateLimit) -> str:
 
 def plan_warnings(plan: Plan) -> Iterator[str]:
     """Yield what the plan cannot keep."""
+    if plan.nothing_polled:
+        yield f"nothing is polled: {plan.nothing_polled}."
     yield from map(_shortage, plan.shortages)
     if late := plan.withdrawn_between_polls:
         yield (

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from structlog.testing import capture_logs
 
 from exporter.config import parse
 from exporter.custody.document import parse_json
+from exporter.polling.plan import log_warnings, plan_of
 from exporter.report import console_for, plan_report, poll_report, progress
 from exporter.resources.target import Target
 from exporter.shard import Shard
@@ -284,6 +286,55 @@ organizations:
         "two / (organizations)  5m        5m\n"
         "acme / (total)         2m        2m\n"
         "acme / (vaults)        5m        5m\n"
+    )
+
+
+CREDENTIALS = "credentials: {one: {api_key_env: SIMULATOR_KEY, api_secret_env: SIMULATOR_SECRET}}"
+ACME = "organizations: [{name: acme, id: ABCD EFGH IJKL MNOP}]"
+NO_ORGANIZATION = (
+    "discovery.organizations excludes every organization, and none is configured: "
+    "change include or exclude, or add organizations"
+)
+NO_VAULT = (
+    "`collect` names only what vaults have, and no vault is configured: "
+    "add vaults, discovery, or `balances` to collect"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("discovery: {organizations: {include: []}}", NO_ORGANIZATION),
+        ("discovery: {organizations: {exclude: ['*']}}", NO_ORGANIZATION),
+        ("discovery: {organizations: {include: ['*'], exclude: [x, '**']}}", NO_ORGANIZATION),
+        (f"collect: [whitelist]\n{ACME}", NO_VAULT),
+        # Something may be found, or is there.
+        ("discovery: {organizations: {exclude: ['*-test']}}", ""),
+        ("discovery: {vaults: {exclude: ['*']}}", ""),
+        (f"discovery: {{organizations: {{exclude: ['*']}}}}\n{ACME}", ""),
+        (f"collect: [whitelist]\ndiscovery: {{}}\n{ACME}", ""),
+        (ACME, ""),
+    ],
+)
+def test_a_configuration_that_leaves_nothing_to_poll_is_warned_of(text: str, problem: str) -> None:
+    settings = parse(f"{CREDENTIALS}\n{text}\n", directory=Path(), environ=ENVIRON)
+    report = plan_report(settings, PIPE)
+    warnings = [line for line in report.splitlines() if line.startswith("warning: ")]
+    assert warnings == ([f"warning: nothing is polled: {problem}."] if problem else [])
+    with capture_logs() as logged:
+        log_warnings(plan_of(settings))
+    assert [(event["event"], event["problem"]) for event in logged] == (
+        [("nothing_to_poll", problem)] if problem else []
+    )
+    assert not (problem and "will be found" in report)
+
+
+def test_a_plan_has_no_room_for_vaults_that_a_filter_excludes() -> None:
+    text = f"{CREDENTIALS}\ndiscovery: {{vaults: {{exclude: ['*']}}}}\n"
+    report = plan_report(parse(text, directory=Path(), environ=ENVIRON), PIPE)
+    assert report.splitlines()[3] == (
+        "more     organizations may be found (discovery, every 10m), but no vaults: "
+        "discovery.vaults excludes all of them"
     )
 
 

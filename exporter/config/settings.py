@@ -163,6 +163,11 @@ class Filter(Model):
         """Return whether what is known by these names and ids is polled."""
         return _is_any(names, self.include) and not _is_any(names, self.exclude)
 
+    @property
+    def admits_nothing(self) -> bool:
+        """Whether the patterns alone say that nothing is polled, whatever is found."""
+        return not self.include or any(not pattern.strip("*") for pattern in self.exclude)
+
 
 def _is_any(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)

@@ -18,6 +18,16 @@ SHORTEST_STALE_AFTER_SECONDS: Final = 300.0
 """Minimum if `polling.stale_after` is not configured."""
 
 
+NO_VAULTS: Final = (
+    "`collect` names only what vaults have, and no vault is configured: "
+    "add vaults, discovery, or `balances` to collect"
+)
+EVERYTHING_EXCLUDED: Final = (
+    "discovery.organizations excludes every organization, and none is configured: "
+    "change include or exclude, or add organizations"
+)
+
+
 def sending_rate(limit: RateLimit) -> float:
     """Return the requests per second that the budget of `limit` allows, paced as in `budget`."""
     return max(1, limit.budget - 1) / limit.window
@@ -52,6 +62,8 @@ class Plan:
     stretch: by credential, the factor by which its targets' intervals are stretched; 1 if the budgets suffice.
     shortages: the limits that do not suffice.
     configured_stale_after: seconds, None if it follows from the intervals.
+    nothing_polled: why the configuration leaves nothing to poll; empty if there is something, or if discovery may find
+        some.
     """
 
     targets: tuple[Target, ...]
@@ -61,6 +73,7 @@ class Plan:
     stretch: Mapping[str, float]
     shortages: tuple[Shortage, ...]
     configured_stale_after: float | None = None
+    nothing_polled: str = ""
 
     def refresh_interval(self, target: Target) -> float:
         """Return the seconds between polls of `target` while all requests succeed at the first try."""
@@ -110,11 +123,25 @@ def plan_of(settings: Settings, targets: tuple[Target, ...] | None = None) -> Pl
         stretch={name: stretches.get(name, stretches.get(None, 1.0)) for name in demands},
         shortages=shortages,
         configured_stale_after=settings.polling.stale_after,
+        nothing_polled=_nothing_polled(settings, targets),
     )
 
 
+def _nothing_polled(settings: Settings, targets: Iterable[Target]) -> str:
+    if any(not RESOURCES[target.kind].is_list for target in targets):
+        return ""
+    discovery = settings.discovery
+    if discovery is None:
+        # The targets of an exporter may all belong to other shards.
+        return "" if settings.shard.of > 1 else NO_VAULTS
+    finds_nothing = discovery.organizations.admits_nothing and not settings.organizations
+    return EVERYTHING_EXCLUDED if finds_nothing else ""
+
+
 def log_warnings(plan: Plan) -> None:
-    """Log the limits that are too small, and whether balances become stale between two polls."""
+    """Log what the plan cannot keep: no targets, limits that are too small, balances stale between two polls."""
+    if plan.nothing_polled:
+        log.warning("nothing_to_poll", problem=plan.nothing_polled)
     for shortage in plan.shortages:
         log.warning(
             "budget_too_small",

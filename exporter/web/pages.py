@@ -156,7 +156,9 @@ def verdict(status: Status) -> Verdict:
         return Verdict(f"Standby: {holder} active", "waiting")
     counts, total = status.counts(), len(status.targets)
     if not total:
-        return Verdict("No targets in this shard", "up")
+        if status.exporter.shard.of > 1:
+            return Verdict("No targets in this shard", "up")
+        return Verdict("Nothing to poll", "waiting")
     told = [f"{counts[state]} {state}" for state in STATES if state != "up" and counts[state]]
     text = f"{', '.join(told)}, {counts['up']} of {total} up"
     if not told:

@@ -817,3 +817,7 @@ def test_a_shard_is_told_by_its_number_also_where_it_has_nothing_to_poll() -> No
     seen = replace(status(exporter=exporter), targets=())
     assert verdict(seen) == Verdict("No targets in this shard", "up")
     assert "Shard 2 of 13 (0 to 12)" in shown(seen)
+
+
+def test_a_configuration_that_leaves_nothing_to_poll_is_no_shard() -> None:
+    assert verdict(replace(status(), targets=())) == Verdict("Nothing to poll", "waiting")
