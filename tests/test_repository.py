@@ -86,6 +86,7 @@ def test_everything_that_is_pinned_is_updated() -> None:
     assert pinned
     assert watched == {
         *pinned,
+        ("gomod", "/tests/bench/peer"),
         ("docker", "/"),
         ("docker-compose", "/deploy/compose"),
         ("github-actions", "/"),

@@ -23,6 +23,7 @@ from tests.bench import (
     start,
     targets,
 )
+from tests.bench.peer import compare
 
 BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "start": start.measure,
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "polling": polling.measure,
     "hostile": hostile.measure,
     "page": page.measure,
+    "peer": compare.measure,
     "scrape": scrape.measure,
     "soak": soak.measure,
     "targets": targets.measure,

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,12 @@ class Server:
 
     def share_of_a_core(self, seconds: float) -> float:
         """Return which part of a core it takes during the next `seconds`."""
-        began, spent = time.monotonic(), self._processor_seconds()
+        began, spent = time.monotonic(), self.processor_seconds()
         # A share is measured over time.
         time.sleep(seconds)
-        return (self._processor_seconds() - spent) / (time.monotonic() - began)
+        return (self.processor_seconds() - spent) / (time.monotonic() - began)
 
-    def _processor_seconds(self) -> float:
+    def processor_seconds(self) -> float:
         """Return the processor time that its threads have taken so far (Linux, "Scheduler Statistics").
 
         The ticks of /proc/PID/stat are as long as two polls.
@@ -93,12 +93,19 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Run the exporter with `arguments` and more environment, and stop it at the end of the block."""
+    with serving(command(*arguments), environ or {}) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Server]:
+    """Run a program that takes `--web.listen-address`, with more environment, and stop it at the end of the block."""
     port = free_port()
     process = subprocess.Popen(
-        command("--web.listen-address", f"127.0.0.1:{port}", *arguments),
+        [*program, f"--web.listen-address=127.0.0.1:{port}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **(environ or {})},
+        env={**os.environ, **environ},
     )
     try:
         yield Server(process, port)
