@@ -1,10 +1,13 @@
 """What happened, as the page tells it: when, what, of what, and what the log says besides."""
 
+import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from exporter.durations import whole_duration
 from exporter.events import Event, Fact
+from exporter.resources import RESOURCES, name_of
+from exporter.resources.target import Target
 from exporter.web.formatting import Timestamp, moment
 from exporter.web.view import View
 
@@ -29,31 +32,35 @@ class EventRow(NamedTuple):
 
 def event_row_of(event: Event) -> EventRow:
     """Return the row of `event`."""
-    facts = event.facts
-    org, vault = (str(facts.get(name) or "") for name in ("org", "vault"))
-    type_, message = (str(facts.get(name) or "") for name in ("type", "message"))
+    subject, view = _subject(event)
+    type_, message = _fact(event, "type"), _fact(event, "message")
     return EventRow(
         moment(event.at),
         LOOKS[event.level],
         event.title,
-        _about(event),
-        View(organization=org, text=vault).address() if org else "",
+        subject,
+        view.address() if view else "",
         type_,
-        (message if message != type_ else "") or str(facts.get("problem") or ""),
+        (message if message != type_ else "") or _fact(event, "problem"),
         tuple(_said(event)),
     )
 
 
-def _about(event: Event) -> str:
-    facts = event.facts
-    if facts.get("org"):
-        return " / ".join(
-            str(it) for it in (facts["org"], facts.get("vault") or facts.get("kind")) if it
-        )
-    credential = facts.get("credential")
+def _subject(event: Event) -> tuple[str, View | None]:
+    """Return what the event is about, and the view of the targets that it is about, if any."""
+    kind, org, vault, credential, lease = (_fact(event, name) for name in _OF)
+    if kind in RESOURCES:
+        target = Target(kind, "", org, vault, math.inf, credential)
+        return name_of(target), View(organization=target.owner, text=vault)
+    if org:
+        return " / ".join(filter(None, (org, vault))), View(organization=org, text=vault)
     if credential:
-        return "everything" if credential == "all" else f"credential {credential}"
-    return f"lease {facts['lease']}" if facts.get("lease") else ""
+        return "everything" if credential == "all" else f"credential {credential}", None
+    return f"lease {lease}" if lease else "", None
+
+
+def _fact(event: Event, name: str) -> str:
+    return str(event.facts.get(name) or "")
 
 
 def _said(event: Event) -> Iterator[str]:

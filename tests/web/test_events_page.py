@@ -59,7 +59,7 @@ def test_each_event_has_a_row_with_its_time_and_what_it_is_of() -> None:
     assert rows_of(page, "<tr><td><time.*?</tr>") == [
         "2026-11-21 12:00:03 | acquired | lease treasury | holder host-b-2",
         "2026-11-21 12:00:02 | paused | everything | EAPI:Rate limit exceeded for 30s",
-        "2026-11-21 12:00:01 | up again | acme / organization | failed polls 12; failing 25m",
+        "2026-11-21 12:00:01 | up again | acme / (total) | failed polls 12; failing 25m",
         "2026-11-21 12:00:00 | failing | acme / hot & cold | http/502 Bad Gateway status 502",
     ]
     assert '<time datetime="2026-11-21T12:00:03Z">' in page
@@ -100,6 +100,32 @@ def test_what_is_of_no_target_leads_nowhere(line: dict[str, Any], of: str) -> No
     (event,) = happened(line).last()
     row = event_row_of(event)
     assert (row.subject, row.path) == (of, "")
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "path"),
+    [
+        ({"kind": "vault", "org": "acme", "vault": "hot"}, "acme / hot", "/?org=acme&q=hot"),
+        (
+            {"kind": "whitelist", "org": "acme", "vault": "hot"},
+            "acme / hot (whitelist)",
+            "/?org=acme&q=hot",
+        ),
+        ({"kind": "pending_tasks", "org": "acme"}, "acme / (pending tasks)", "/?org=acme"),
+        ({"kind": "vaults", "org": "acme"}, "acme / (vaults)", "/?org=acme"),
+        (
+            {"kind": "organizations", "credential": "treasury"},
+            "treasury / (organizations)",
+            "/?org=treasury",
+        ),
+    ],
+)
+def test_a_target_is_named_and_found_as_on_the_status_page(
+    target: dict[str, Any], name: str, path: str
+) -> None:
+    (event,) = happened({"event": "target_up", **target}).last()
+    row = event_row_of(event)
+    assert (row.subject, row.path) == (name, path)
 
 
 def test_what_is_of_an_organization_has_its_name_alone() -> None:
