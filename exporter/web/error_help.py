@@ -85,7 +85,7 @@ ADVICE: Final = (
         ("limitseries",),
         "limit/series",
         "The target's balances would exceed polling.max_series. Raise that limit, or export fewer vaults.",
-        "KrakenCustodyTargetFailing",
+        "KrakenCustodyTooManySeries",
     ),
     Advice(
         ("^internal$",),

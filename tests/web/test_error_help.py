@@ -32,7 +32,7 @@ from exporter.web.runbooks import runbooks
         ("EGeneral:Unknown method", "PermissionDenied"),
         *((type_, "TargetFailing") for type_ in TRANSPORT_TYPES),
         *((type_, "TargetFailing") for type_ in RESPONSE_TYPES),
-        (SERIES_LIMIT_TYPE, "TargetFailing"),
+        (SERIES_LIMIT_TYPE, "TooManySeries"),
         *((type_, "TargetFailing") for _, type_ in DOCUMENTED_PROBLEMS if type_.startswith("g")),
         ("Unknown", "TargetFailing"),
         ("http/502", "TargetFailing"),

@@ -74,13 +74,13 @@ def test_events_of_one_kind_can_be_looked_at_alone() -> None:
 
 
 def test_nothing_that_has_happened_is_told_so() -> None:
-    assert "Nothing has happened yet." in text_of(PAGES.events(happened(), None))
+    assert "No events yet." in text_of(PAGES.events(happened(), None))
 
 
 def test_of_very_many_the_page_has_the_latest_and_says_how_many_more_there_are() -> None:
     page = PAGES.events(happened(*[TAKEN] * 3, *[FAILED] * (MOST_KEPT + 50)), None)
     assert len(rows_of(page, "<tr><td><time.*?</tr>")) == MOST_KEPT
-    assert "and 3 before" in text_of(page)
+    assert "3 earlier events are in the JSON" in text_of(page)
 
 
 def test_hostile_names_are_text() -> None:

@@ -458,7 +458,7 @@ def test_the_page_of_an_organization_compares_its_total_with_the_sum_of_its_vaul
 def test_an_organization_without_vaults_has_no_sum() -> None:
     seen = status(up(ORGANIZATION), up(BETA))
     text = text_of(PAGES.target(seen, seen.targets[1]))
-    assert f"Sum of vaults {UNKNOWN} Vaults No vault of it is polled." in text
+    assert f"Sum of vaults {UNKNOWN} Vaults None of its vaults is polled." in text
 
 
 def test_thousands_of_vaults_of_an_organization_are_listed_in_pages() -> None:
@@ -561,7 +561,7 @@ def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
     ]
     assert '<data value="65000.00" data-pad="00">65,000.00</data>' in page
     assert '<data value="10000.0000" data-pad="0000">10,000.0000</data>' in page
-    assert "Worth 107,500.00 USD As the API" in text_of(page)
+    assert "Worth 107,500.00 USD As returned by the API" in text_of(page)
     # Balances first: whoever answers for the money does not look for polls.
     assert page.index("balances-title") < page.index("facts-title") < page.index("polls-title")
 
