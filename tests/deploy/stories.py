@@ -163,6 +163,27 @@ def discovered(name: str, lease: str = "", /, **values: str) -> dict[str, str]:
     return found | (one("exporter_lease_up", labels, "1x100", lease=lease) if lease else {})
 
 
+def prices(
+    labels: Mapping[str, str] = ASSET, /, *, held: str = "1x400", **values: str
+) -> dict[str, str]:
+    """Return prices of assets in a vault, by asset."""
+    return {
+        series: said
+        for name, price in values.items()
+        for series, said in asset(
+            {**labels, "asset": name}, balance=held, quote_price=price
+        ).items()
+    }
+
+
+def ledger(vault: str = "hot", **values: str) -> dict[str, str]:
+    """Return what a ledger has of a vault, by asset; an exporter has nothing to do with it."""
+    return {
+        f'ledger_balance{{org="acme",vault="{vault}",asset="{name}"}}': said
+        for name, said in values.items()
+    }
+
+
 def whitelist(
     labels: Mapping[str, str] = INSTANCE, /, *, additions: str, addresses: str
 ) -> dict[str, str]:
@@ -1789,6 +1810,178 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 **asset(balance="100x190 stale", quote_price="65000x60 stale _x20 65000x108 stale"),
             },
             {f"{minute}m": 0 for minute in range(1, 135)},
+        ),
+    ),
+    "KrakenCustodyQuotePriceStill": (
+        Story(
+            "fires after 6 hours and a half while others move, until the price moves, and outlasts a restart",
+            {
+                **target(up="1x220 stale 1x400", stale="0x220 stale 0x400"),
+                **prices(
+                    BTC="65000+1x220 stale 65300+1x400",
+                    ETH="3000+1x220 stale 3300+1x400",
+                    SOL="150x220 stale 150x40 151x400",
+                    DOT="6+0.01x230 8.3x400",
+                ),
+            },
+            {"380m": 0, "394m": 1, "442m": 1, "444m": 1, "500m": 1, "530m": 1, "560m": 0},
+            Message(
+                "400m",
+                {
+                    "job": "kraken-custody",
+                    "asset": "SOL",
+                    "asset_class": "currency",
+                    "quote_asset": "USD",
+                },
+                "SOL: quote price stands still",
+                "It has been 150 USD for 6 hours, while 3 other prices changed. Holdings in 1 vault(s) are valued "
+                "with it.",
+            ),
+            interval="2m",
+        ),
+        Story(
+            "is quiet where the whole market is: prices that change a few times do not move",
+            {
+                **target(up="1x400", stale="0x400"),
+                **prices(
+                    BTC="65000+1x400",
+                    ETH="3000x100 3001x100 3002x200",
+                    SOL="150x400",
+                    DOT="6x400",
+                ),
+            },
+            {f"{minute}m": 0 for minute in range(360, 700, 20)},
+            interval="2m",
+        ),
+        Story(
+            "is quiet at stablecoins, at the quote asset, at what nobody holds, and with one other price",
+            {
+                **target(up="1x400", stale="0x400"),
+                **prices(BTC="65000+1x400", ETH="3000+1x400", USDC="0.9998x400", USD="1x400"),
+                **prices(held="0x400", LUNA2="0.3x400"),
+                **target({**VAULT, "instance": "other:10063", "job": "kraken-custody-other"}),
+                **prices(
+                    {**ASSET, "instance": "other:10063", "job": "kraken-custody-other"},
+                    BTC="65000+1x400",
+                    SOL="150x400",
+                ),
+            },
+            {f"{minute}m": 0 for minute in range(360, 700, 20)},
+            interval="2m",
+        ),
+        Story(
+            "is quiet at a start, where a vault is not read for an hour, and where it is read every few hours",
+            {
+                **target(up="1x400", stale="0x400"),
+                **prices(BTC="65000+1x400", ETH="3000+1x400", DOT="6+1x400"),
+                **prices(held="_x100 1x300", NOVA="_x100 2x170 3+0.1x130"),
+                **target({**VAULT, "vault": "lost"}, up="1x150 0x40 1x210", stale="0x400"),
+                **prices({**ASSET, "vault": "lost"}, SOL="150x230 151+1x170"),
+                **target(
+                    {**VAULT, "vault": "cold"},
+                    up="1x400",
+                    stale="0x400",
+                    refresh_interval_seconds="14400x400",
+                ),
+                **prices({**ASSET, "vault": "cold"}, ADA="0.5x400"),
+            },
+            {f"{minute}m": 0 for minute in range(10, 700, 20)},
+            interval="2m",
+        ),
+    ),
+    "KrakenCustodyLedgerMismatch": (
+        Story(
+            "fires after an hour of difference, and not where the ledger follows in time",
+            {
+                **target(),
+                **asset(balance="10x20 9.5x300"),
+                **asset({**ASSET, "asset": "ETH"}, balance="100x20 80x300"),
+                **asset({**ASSET, "asset": "DOT"}, balance="0x320"),
+                **ledger(BTC="10x320", ETH="100x120 80x200", SOL="0x320"),
+            },
+            {"69m": 0, "71m": 1, "120m": 1},
+            Message(
+                "80m",
+                {"org": "acme", "vault": "hot", "asset": "BTC"},
+                "acme / hot / BTC: balance and ledger do not agree",
+                "The vault has -0.5 BTC compared with the ledger.",
+            ),
+        ),
+        Story(
+            "fires where the ledger lacks an asset, and leaves out vaults that it does not have",
+            {
+                **target(),
+                **asset(balance="10x320"),
+                **asset({**ASSET, "asset": "ETH"}, balance="3x320"),
+                **target({**VAULT, "vault": "cold"}),
+                **asset({**ASSET, "vault": "cold"}, balance="7x320"),
+                **ledger(BTC="10x320"),
+            },
+            {"59m": 0, "61m": 1},
+            Message(
+                "70m",
+                {"org": "acme", "vault": "hot", "asset": "ETH", "missing": "ledger"},
+                "acme / hot / ETH: balance and ledger do not agree",
+                "The vault has 3 ETH, and the ledger has no entry for it.",
+            ),
+        ),
+        Story(
+            "fires where a vault lacks an asset of the ledger",
+            {
+                **target(),
+                **asset(balance="10x320"),
+                **ledger(BTC="10x320", SOL="42.5x320"),
+            },
+            {"59m": 0, "61m": 1},
+            Message(
+                "70m",
+                {"org": "acme", "vault": "hot", "asset": "SOL", "missing": "kraken"},
+                "acme / hot / SOL: balance and ledger do not agree",
+                "The ledger has 42.5 SOL, and the vault has no such asset.",
+            ),
+        ),
+        Story(
+            "fires where the ledger calls a vault by another name",
+            {
+                **one("up", EXPORTER, "1x320"),
+                **target(),
+                **asset(balance="10x320"),
+                **ledger("HOT", BTC="10x320"),
+            },
+            {"59m": 0, "61m": 1},
+            Message(
+                "70m",
+                {"org": "acme", "vault": "HOT", "asset": "BTC", "missing": "vault"},
+                "acme / HOT / BTC: balance and ledger do not agree",
+                "The ledger has 10 BTC, and no vault of this name is polled.",
+            ),
+        ),
+        Story(
+            "is quiet within the threshold, at one failed poll, while a vault is not read, and without a ledger",
+            {
+                **target(up="1x40 0x2 1x278"),
+                **asset(balance="10x320"),
+                **target({**VAULT, "vault": "odd"}, invalid_rows="1x320"),
+                **asset({**ASSET, "vault": "odd"}, balance="10x320"),
+                **target({**VAULT, "vault": "lost"}, **OUTAGE),
+                **asset({**ASSET, "vault": "lost"}, balance="10x190 stale"),
+                **asset({**ASSET, "vault": "cold"}, balance="7x320"),
+                **ledger(BTC="10.0005x320"),
+                **ledger("odd", BTC="10x320", ETH="1x320"),
+                **ledger("lost", BTC="10x320"),
+            },
+            {f"{minute}m": 0 for minute in range(1, 160, 3)},
+        ),
+        Story(
+            "is quiet where the exporter is down, and outlasts a restart of it",
+            {
+                **one("up", EXPORTER, "1x200 0x100"),
+                **target(up=f"1x150 {RESTART} 1x46 stale", stale=f"0x150 {RESTART} 0x46 stale"),
+                **asset(balance=f"10x150 {RESTART} 10x46 stale"),
+                **asset({**ASSET, "asset": "ETH"}, balance=f"3x150 {RESTART} 3x46 stale"),
+                **ledger(BTC="10x320", ETH="2x320"),
+            },
+            {"59m": 0, "61m": 1, "76m": 1, "78m": 1, "90m": 1, "130m": 0, "159m": 0},
         ),
     ),
     "KrakenCustodyTotalDrift": (

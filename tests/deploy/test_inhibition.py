@@ -31,6 +31,9 @@ COLD_BITCOIN: Final = {**HOT_BITCOIN, "vault": "cold"}
 TASKS: Final = {**ACME, **KEY, "kind": "pending_tasks"}
 HOT_TASKS: Final = {"org": "acme", "vault": "hot", "task_type": "request_withdrawal"}
 OTHER_TASKS: Final = {**HOT_TASKS, "task_type": "invite_user"}
+# A ledger is of no job either, which keeps the others apart here.
+BOOKED: Final = {"org": "booked", "vault": "hot", "asset": "BTC"}
+BOOKED_TOO: Final = {"org": "booked too", "vault": "cold", "asset": "BTC"}
 ACME_WORTH: Final = {"org": "acme", "quote_asset": "USD"}
 
 Case = tuple[str, Mapping[str, str], str, Mapping[str, str]]
@@ -91,6 +94,8 @@ SILENCED: Final[tuple[Case, ...]] = (
     ("BalancesStale", HOT, "QuotePriceMissing", HOT_BITCOIN),
     ("TargetFailing", HOT, "TotalDrift", ACME_WORTH),
     ("BalancesStale", TOTAL, "TotalDrift", ACME_WORTH),
+    ("TargetFailing", {**HOT, "org": "booked"}, "LedgerMismatch", BOOKED),
+    ("BalancesStale", {**HOT, "org": "booked"}, "LedgerMismatch", BOOKED),
     ("TargetFailing", TASKS, "ApprovalWaiting", HOT_TASKS),
     ("TargetFailing", TASKS, "ApprovalsPilingUp", HOT_TASKS),
     ("ApprovalExpiring", HOT_TASKS, "ApprovalWaiting", HOT_TASKS),
@@ -125,6 +130,9 @@ TOLD: Final[tuple[Case, ...]] = (
     ("BalancesStale", HOT, "UnexpectedOutflow", HOT_BITCOIN),
     ("BalancesStale", ANOTHERS, "TotalDrift", ACME_WORTH),
     ("TargetFailing", TASKS, "ApprovalExpiring", HOT_TASKS),
+    ("TargetFailing", {**HOT, "org": "booked too"}, "LedgerMismatch", BOOKED_TOO),
+    ("TargetFailing", {**TASKS, "org": "booked too"}, "LedgerMismatch", BOOKED_TOO),
+    ("TargetFailing", HOT, "QuotePriceStill", {"asset": "BTC", "quote_asset": "USD"}),
     ("TargetFailing", TASKS, "WhitelistAddition", {"org": "acme", "vault": "hot"}),
     ("TargetFailing", HOT, "ApprovalWaiting", HOT_TASKS),
     ("TargetFailing", {**TASKS, "org": "another"}, "ApprovalWaiting", HOT_TASKS),
