@@ -145,6 +145,16 @@ def test_a_failed_request_is_counted_by_endpoint_status_and_type(
     ]
 
 
+def test_the_core_error_of_a_failed_request_is_counted(desk: Desk) -> None:
+    error = CustodyError("Unknown", status=500, core_error="EDatabase:Internal error")
+    desk.results.request_failed(TOTAL, error)
+    value = desk.telemetry.registry.get_sample_value(
+        "kraken_custody_api_core_errors_total",
+        {"endpoint": "organization_balances", "core_error": "EDatabase:Internal error"},
+    )
+    assert value == 1
+
+
 def test_the_shape_of_an_invalid_answer_is_logged_and_kept(desk: Desk) -> None:
     shape = (".: object", ".total: decimal text")
     invalid = CustodyError("response/invalid", status=200, message="has no balance", shape=shape)

@@ -23,12 +23,22 @@ from pathlib import Path
 from typing import Final
 
 from tools.mutation.mutants import Mutant, mutants_of
-from tools.mutation.trial import LONGEST_TEST_SECONDS, Reached, look, start
+from tools.mutation.trial import Reached, look, start
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 KEPT: Final = ROOT / ".mutation"
 EQUIVALENTS: Final = Path(__file__).with_name("equivalents.txt")
-ROOMS: Final = ("coordination", "custody", "metrics", "polling", "resources", "state")
+ROOMS: Final = (
+    "config",
+    "coordination",
+    "custody",
+    "discovery",
+    "metrics",
+    "polling",
+    "probe",
+    "resources",
+    "state",
+)
 WARM: Final = (
     "httpx",
     "hypothesis",
@@ -41,38 +51,8 @@ WARM: Final = (
 """Libraries that most tests need, imported once for all forked processes."""
 SLOW: Final = "test_anything or full_load or too_many_vaults or third_of_the_targets or summer_time or two_exporters"
 """Words in the names of tests that take too long to hold anything here."""
-ALSO: Final = {
-    "coordination/engine": ("test_kubernetes", "test_redis"),
-    "coordination/coordinator": ("test_takeover",),
-    "coordination/keeper": ("test_takeover",),
-    "custody/keeping": ("test_unasked",),
-    "custody/classify": ("test_client",),
-    "custody/connections": ("test_client", "test_environment", "test_way_to_the_api"),
-    "custody/document": ("test_classify", "test_client"),
-    "custody/transport": ("test_client", "test_unasked", "test_wire", "test_network"),
-    "custody/wire": ("test_unasked", "test_client"),
-    "polling/blocked": ("test_outage",),
-    "polling/pausing": ("test_poller", "test_outage", "test_pause"),
-    "polling/place": ("test_schedule",),
-    "polling/poller": ("test_doubt", "test_outage", "test_on_demand"),
-    "polling/request": (
-        "test_poller",
-        "test_doubt",
-        "test_outage",
-        "test_reload",
-        "test_discovery",
-    ),
-    "polling/schedule": ("test_schedule_order",),
-    "resources/fields": ("test_reading",),
-    "resources/organization_balances": ("test_reading", "test_lines", "test_worth", "test_targets"),
-    "resources/organizations": ("test_lists", "test_targets"),
-    "resources/target": ("test_targets",),
-    "resources/vault_balances": ("test_reading", "test_lines", "test_asking", "test_packed"),
-    "resources/vaults": ("test_lists", "test_targets"),
-    "state/descriptions": ("test_store",),
-    "state/lines": ("test_state",),
-}
-"""Besides `test_<module>.py`, the files of tests that are to hold a module."""
+LONGEST_TEST_SECONDS: Final = 8.0
+"""Of processor time, which a busy machine doubles; a slower test holds nothing."""
 MOST_SECONDS: Final = 20.0
 """Of processor time for the tests of one mutant: the quickest of those that reach it."""
 PATIENCE: Final = 5
@@ -146,12 +126,12 @@ def _paths(modules: Sequence[str]) -> list[Path]:
     paths = []
     for name in modules:
         path = Path("exporter", name)
-        paths += [path.with_suffix(".py")] if "/" in name else sorted(path.glob("*.py"))
+        paths += sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
     return [path for path in paths if path.name != "__init__.py"]
 
 
 def _module(path: Path) -> str:
-    return f"{path.parent.name}/{path.stem}"
+    return "/".join(path.with_suffix("").parts[1:])
 
 
 def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], int]:
@@ -174,15 +154,16 @@ def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], int]
 
 
 def _reached(path: Path) -> Reached:
-    """Return what the tests for a module reach, file by file, anew for each file that is not what it was."""
+    """Return what the tests of its room reach, file by file, anew for each file that is not what it was.
+
+    A module that is in no room has the tests in the file of its name.
+    """
     KEPT.mkdir(exist_ok=True)
     room = path.parent
     sources = b"".join(path.read_bytes() for path in sorted(room.glob("*.py")))
     everything = Reached()
-    for name in (f"test_{path.stem}", *ALSO.get(_module(path), ())):
-        tests = Path("tests", room.name, f"{name}.py")
-        if not tests.exists():
-            continue
+    home = Path("tests", *room.parts[1:])
+    for tests in sorted(home.glob("test_*.py" if room.name in ROOMS else f"test_{path.stem}.py")):
         digest = sha256(tests.read_bytes() + sources + SLOW.encode()).hexdigest()[:16]
         kept = KEPT / f"{room.name}.{tests.stem}.{digest}.pickle"
         if not kept.exists():
@@ -230,7 +211,7 @@ def _outcomes(
 
 def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> list[str]:
     """Return the tests that reach the mutant, the quickest first, but those of its own file before all others."""
-    own = f"tests/{path.parent.name}/test_{path.stem}.py::"
+    own = f"{Path('tests', *path.parts[1:-1])}/test_{path.stem}.py::"
     found = [
         test
         for test, lines in reached.lines.items()

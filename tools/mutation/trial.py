@@ -8,16 +8,16 @@ import pickle
 import resource
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from time import process_time
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any, Final
 
 import pytest
+from coverage import Coverage
 
 QUIET: Final = (
     *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"),
@@ -25,11 +25,9 @@ QUIET: Final = (
     *("--assert=plain", "-p", "no:unraisableexception", "-p", "no:threadexception"),
     # pytest finds its plugins imported before.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+    # Many tests reach nothing of the room.
+    *("-W", "ignore::coverage.exceptions.CoverageWarning"),
 )
-
-
-LONGEST_TEST_SECONDS: Final = 4.0
-"""Of processor time; a slower test holds nothing, and is not watched any longer."""
 
 
 MOST_BYTES: Final = 2**31
@@ -72,34 +70,31 @@ class _Watch:
 
     def __init__(self, reached: Reached, room: Path) -> None:
         self._reached = reached
-        self._room = f"{room.absolute()}{os.sep}"
-        self._now: set[tuple[str, int]] = set()
-        self._began = 0.0
+        modules = str(room.absolute() / "*.py")
+        self._coverage = Coverage(data_file=None, config_file=False, include=[modules])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Any:  # noqa: ANN401 - pytest's own
+        with self._coverage.collect():
+            has_run = yield
+        data = self._coverage.get_data()
+        for file in data.measured_files():
+            for line, tests in data.contexts_by_lineno(file).items():
+                for test in filter(None, tests):
+                    self._reached.lines[test].add((Path(file).name, line))
+        return has_run
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:  # noqa: ANN401 - pytest's own
         _forget()
-        self._now = self._reached.lines[item.nodeid] = set()
-        self._began = process_time()
-        threading.settrace(self._trace)
-        sys.settrace(self._trace)
+        self._reached.lines[item.nodeid] = set()
+        self._coverage.switch_context(item.nodeid)
+        began = process_time()
         try:
             return (yield)
         finally:
-            sys.settrace(None)
-            threading.settrace(None)
-            self._reached.seconds[item.nodeid] = process_time() - self._began
-
-    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401 - its own type
-        del event, argument
-        if process_time() - self._began > LONGEST_TEST_SECONDS:
-            sys.settrace(None)
-        return self._trace_lines if frame.f_code.co_filename.startswith(self._room) else None
-
-    def _trace_lines(self, frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401 - its own type
-        del event, argument
-        self._now.add((frame.f_code.co_filename.removeprefix(self._room), frame.f_lineno))
-        return self._trace_lines
+            self._reached.seconds[item.nodeid] = process_time() - began
+            self._coverage.switch_context("")
 
 
 def _forget() -> None:
