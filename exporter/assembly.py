@@ -10,11 +10,18 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import uuid4
 
 import httpx
@@ -68,19 +75,24 @@ from exporter.reload import Loading
 from exporter.resources import RESOURCES, targets_of
 from exporter.resources.lists import Listing
 from exporter.resources.resource import Exposable
-from exporter.resources.target import Key, Target, TargetChange, changes_between
+from exporter.resources.target import (
+    Key,
+    Part,
+    Target,
+    TargetChange,
+    changes_between,
+    in_parts,
+)
 from exporter.state.state import TargetState
 from exporter.state.store import Renamed, Store
 from exporter.status.model import ExporterStatus, Status
 from exporter.status.reading import look_at
-from exporter.turns import at_once, in_turns
+from exporter.turns import Steps, at_once, in_turns
 from exporter.version import revision
 
 LONGEST_RATE_LIMIT_PAUSE_SECONDS = 300.0
 FIRST_CREDENTIAL_PAUSE_SECONDS = 60.0
 LONGEST_CREDENTIAL_PAUSE_SECONDS = 900.0
-CHANGES_AT_ONCE = 250
-"""Of targets, between two turns of the event loop."""
 MANY_FOUND = 1_000
 """Targets that are there to stay, so that no collection of garbage need look at them: of 20,000 that takes 90 ms."""
 
@@ -133,6 +145,15 @@ def coordinator_of(
     return coordinator
 
 
+class _Changes(NamedTuple):
+    """How other targets come to be polled. parts: both, in the order of the changes. renamed: see `Store.renamed`."""
+
+    changed: Sequence[TargetChange]
+    gone: Sequence[Target]
+    parts: Sequence[Part]
+    renamed: Mapping[Key, Renamed]
+
+
 class Exporter:
     """The parts that work together; they outlive every reload.
 
@@ -149,6 +170,7 @@ class Exporter:
         self._loaded = Loaded(settings, plan, files.secrets)
         # What there is to poll changes by reloads and by lists, one after the other.
         self._changing = asyncio.Lock()
+        self._is_changing = False
         self._classifier = Classifier()
         cleaner = Cleaner()
         hide_with(cleaner.hide)
@@ -179,7 +201,7 @@ class Exporter:
         )
         self._budget = _budget(settings.api.rate_limit, in_flight, now)
         self.parts = Parts(
-            may_send=self._coordinator.may_send,
+            may_send=self._may_send,
             nonce_refused=self._coordinator.nonce_refused,
             schedule=Schedule(self.plan.targets, now),
             credentials=self._credentials,
@@ -315,14 +337,14 @@ class Exporter:
             known = self._known_after(files.secrets)
             inventory = await in_turns(inventory_of(settings, known))
             targets = await in_turns(targets_of(inventory))
+            changes = await self._changes_to(targets)
             # For thousands of targets that takes longer than the loop may be held.
             plan = await asyncio.to_thread(plan_of, settings, targets)
             loaded = Loaded(settings, plan, files.secrets)
             credentials = self._credentials_for(settings, files)
-            renamed = await in_turns(self.store.renamed(targets))
-            # From here on nothing can fail, and nothing else runs before all is changed.
+            # From here on nothing can fail.
             retired = [credential.client for credential in self._credentials.values()]
-            self._apply(loaded, credentials, renamed)
+            await self._apply(loaded, credentials, changes)
             self._keep(known, inventory)
             self._coordinator.change(settings.lease, settings.api.timeout, engine)
             self._look_at_lease()
@@ -365,84 +387,82 @@ class Exporter:
         settings, before, old = self._loaded.settings, self._inventory, self.plan
         inventory = await in_turns(inventory_of(settings, known, before.held))
         targets = await in_turns(targets_of(inventory))
-        changes, gone = await in_turns(changes_between(self._polled(), targets))
-        renamed = await in_turns(self.store.renamed(it.new for it in changes))
+        changes = await self._changes_to(targets)
         plan = await asyncio.to_thread(plan_of, settings, targets)
         self._loaded = self._loaded._replace(plan=plan)
-        self.store.plan(plan.stale_after)
-        # All labels change at once, so that no two targets have one for a moment.
-        relabelled: list[TargetChange] = []
-        others: list[TargetChange] = []
-        for it in changes:
-            is_relabelled = it.old and it.old.labels != it.new.labels
-            (relabelled if is_relabelled else others).append(it)
-        self._change(relabelled, gone, renamed)
-        for start in range(0, len(others), CHANGES_AT_ONCE):
-            await asyncio.sleep(0)
-            self._change(others[start : start + CHANGES_AT_ONCE], (), {})
+        self.store.plan(plan.stale_after, settings.polling.max_series)
+        await in_turns(self._change(changes))
         self._keep(known, inventory)
-        if sum(it.old is None for it in others) >= MANY_FOUND:
-            gc.freeze()
-        log_discoveries(changes, gone, before, inventory)
+        log_discoveries(changes.changed, changes.gone, before, inventory)
         if [it.credential for it in plan.shortages] != [it.credential for it in old.shortages]:
             log_warnings(plan)
 
-    def _polled(self) -> tuple[Target, ...]:
-        """Return what is polled, which is not all of the plan where a defect kept some from it."""
-        return tuple(state.target for state in self.store.states())
+    async def _changes_to(self, targets: Iterable[Target]) -> _Changes:
+        """Return what is to change so that these targets are polled; balances have their new names already."""
+        # Which is not all of the plan where a defect kept some from it.
+        polled = [state.target for state in self.store.states()]
+        changed, gone = await asyncio.to_thread(changes_between, polled, targets)
+        parts = await asyncio.to_thread(in_parts, changed, gone)
+        renamed = await in_turns(self.store.renamed(it.new for it in changed))
+        return _Changes(changed, gone, parts, renamed)
 
-    def _change(
-        self,
-        changes: Sequence[TargetChange],
-        gone: Sequence[Target],
-        renamed: Mapping[Key, Renamed],
-    ) -> None:
-        self.store.change(changes, gone, renamed=renamed)
-        self.parts.schedule.change(changes, gone, self._world.monotonic())
-        self.poller.reconsider()
+    def _change(self, changes: _Changes) -> Steps[None]:
+        """Poll other targets, with a stop after each part."""
+        for changed, gone in changes.parts:
+            self.store.change(changed, gone, renamed=changes.renamed)
+            self.parts.schedule.change(changed, gone, self._world.monotonic())
+            self.poller.reconsider()
+            yield
+        if sum(it.old is None for it in changes.changed) >= MANY_FOUND:
+            gc.freeze()
 
     def _secrets(self) -> dict[str, Secrets]:
         """Return the secrets in use, which may have been read again since they were loaded."""
         return {name: credential.secrets for name, credential in self._credentials.items()}
 
-    def _apply(
-        self,
-        loaded: Loaded,
-        credentials: Mapping[str, Credential],
-        renamed: Mapping[Key, Renamed],
+    async def _apply(
+        self, loaded: Loaded, credentials: Mapping[str, Credential], changes: _Changes
     ) -> None:
-        """Go on with what was loaded. credentials: as they were built for it. renamed: what it gives other names."""
+        """Go on with what was loaded; requests under way go on, and no other is sent until all is changed.
+
+        credentials: as they were built for it. changes: of what is polled.
+        """
         now, olds = self._world.monotonic(), dict(self._credentials)
-        plan = replace(self.plan, targets=self._polled())
-        before = self._loaded._replace(secrets=self._secrets(), plan=plan)
-        difference = difference_of(before, loaded)
+        difference = difference_of(self._loaded._replace(secrets=self._secrets()), loaded)
         self._loaded = loaded
-        self.store.reload(
-            difference.targets,
-            difference.gone,
-            stale_after=loaded.plan.stale_after,
-            max_series=loaded.settings.polling.max_series,
-            renamed=renamed,
-        )
+        self.store.plan(loaded.plan.stale_after, loaded.settings.polling.max_series)
         if limit := difference.rate_limit:
             self._budget.change(limit.budget, limit.window, now)
             pause, new = self.parts.pause_of_all, _rate_limit_pause(limit)
             pause.first, pause.longest = new.first, new.longest
-        self._credentials.clear()
-        renewed = set()
+        current, renewed = {}, set()
         for change in difference.credentials:
             credential = credentials[change.new]
             if change.old is not None:
                 olds[change.old].reload(credential, change, now)
                 credential = olds[change.old]
-            self._credentials[change.new] = credential
+            current[change.new] = credential
             # Whoever reloads has put something right, maybe at the API.
             if change.is_renewed:
                 self._set_aside.pop(change.new, None)
             if change.is_renewed or credential.pause.end_early(now):
                 renewed.add(change.new)
-        self.parts.schedule.reload(difference, renewed, now)
-        self.poller.reconsider()
+        self._is_changing = True
+        try:
+            # Targets that are yet to be changed are of credentials that may have another name by now, or be gone.
+            self._credentials.update(current)
+            await in_turns(self._change(changes))
+            await in_turns(self.parts.schedule.renew(renewed, now))
+            self._credentials.clear()
+            self._credentials.update(current)
+            self.store.arrange(loaded.plan.targets)
+            self.parts.schedule.arrange(loaded.plan.targets)
+        finally:
+            self._is_changing = False
+            self.poller.reconsider()
+
+    def _may_send(self) -> bool:
+        return self._coordinator.may_send() and not self._is_changing
 
     def poll_now(self, ids: Collection[str]) -> OnDemand | None:
         """Poll these targets as soon as may be, without `ids` all that are failing or paused.

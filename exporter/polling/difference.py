@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from exporter.config import RateLimit, Secrets, Settings
 from exporter.polling.plan import Plan
-from exporter.resources.target import Target, TargetChange, compare
 
 
 class Loaded(NamedTuple):
@@ -35,28 +34,21 @@ class CredentialChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """All that differs between a configuration and the previous one.
+    """All that differs between a configuration and the previous one, besides what is polled.
 
-    targets: those polled from now on, in order.
-    gone: targets that are no longer polled.
     credentials: those in use from now on; all others are removed.
     rate_limit: the new common limit, None if unchanged.
     """
 
-    targets: tuple[TargetChange, ...]
-    gone: tuple[Target, ...]
     credentials: tuple[CredentialChange, ...]
     rate_limit: RateLimit | None = None
 
 
 def difference_of(old: Loaded, new: Loaded) -> Difference:
     """Return the difference between `old` and `new`."""
-    targets, gone = compare(old.plan.targets, new.plan.targets)
     limit, is_elsewhere = new.settings.api.rate_limit, _way(old.settings) != _way(new.settings)
     names = credential_names(old.secrets, new.secrets)
     return Difference(
-        targets,
-        gone,
         tuple(
             _change(name, names.get(name), old, new, is_elsewhere=is_elsewhere)
             for name in new.secrets

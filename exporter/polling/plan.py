@@ -77,7 +77,8 @@ class Plan:
 
     def refresh_interval(self, target: Target) -> float:
         """Return the seconds between polls of `target` while all requests succeed at the first try."""
-        return target.interval * self.stretch[target.credential]
+        # While a reload is applied, there are targets of credentials that the plan does not have any more.
+        return target.interval * self.stretch.get(target.credential, 1.0)
 
     def stale_after(self, target: Target) -> float:
         """Return the age in seconds at which balances of `target` are withdrawn.

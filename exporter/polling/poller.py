@@ -6,7 +6,7 @@ The parts take every decision; the loop asks them and reports to them what happe
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Callable, Container, Hashable, Iterator
 from typing import Final
 
 from exporter.clocks import BELIEVED_AFTER_TIMEOUTS
@@ -40,6 +40,8 @@ class Poller:
         self._looked_at = -math.inf
         self._blocked = BlockedTargets(parts)
         self._has_more_to_show = False
+        # Makes all targets due, some in each round.
+        self._hurrying: Iterator[None] = iter(())
 
     async def run(self) -> None:
         """Poll until cancelled. Unexpected exceptions are logged, and polling continues."""
@@ -133,7 +135,7 @@ class Poller:
             if jump.stepped:
                 log.warning("wall_clock_stepped", seconds=round(jump.stepped))
             if not self._requests.is_single_round:
-                self._parts.schedule.hurry(now.monotonic)
+                self._hurrying = self._parts.schedule.hurry(now.monotonic)
                 self._changed.set()
         self._parts.results.withdraw_stale(now.boottime, clocks.believed_lead)
 
@@ -152,8 +154,9 @@ class Poller:
         self._parts.usage.note(self._parts.budget.used(now), now)
         if self._has_more_to_show or now - self._looked_at >= HEARTBEAT_SECONDS:
             self.bring_up_to_date()
+        has_more_to_hurry = next(self._hurrying, True) is None
         self._changed.clear()
-        longest = 0.0 if self._has_more_to_show else HEARTBEAT_SECONDS
+        longest = 0.0 if self._has_more_to_show or has_more_to_hurry else HEARTBEAT_SECONDS
         patience = min(self._send_ready(now) - now, longest)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):

@@ -207,7 +207,8 @@ class Requests:
         generation = credential.generation
         await credential.read_secrets_again()
         if credential.generation != generation:
-            self._parts.schedule.renew(credential.name, self._parts.monotonic())
+            now = self._parts.monotonic()
+            await in_turns(self._parts.schedule.renew({credential.name}, now))
 
     async def _publish(self, entry: Entry, answer: Answer) -> None:
         """Publish a complete answer, unless its target is gone.

@@ -10,26 +10,34 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from exporter.polling.difference import Difference
 from exporter.polling.place import Place
 from exporter.resources.target import Target, TargetChange, organizations_of
+from exporter.turns import Steps
 
 MOST_ONE_BY_ONE: Final = 50
 """Up to this many items are inserted into a sorted list one by one; more are appended and sorted."""
+AT_ONCE: Final = 250
+"""Targets that are moved between two stops."""
 
 
 class Entry:
     """A target in the schedule, from when it is added until it is removed.
 
     Its place is a value; the schedule sees every change of it.
+
+    position: among all targets, None before it has one. filed: the sorted list that it is in, and its item there, None
+    while a request is in flight. They are the schedule's own.
     """
 
-    __slots__ = ("_is_dropped", "_moved", "_place")
+    __slots__ = ("_is_dropped", "_moved", "_place", "filed", "item", "position")
 
     def __init__(self, place: Place, moved: Callable[["Entry"], None]) -> None:
         self._place = place
         self._moved = moved
         self._is_dropped = False
+        self.position: int | None = None
+        self.filed: list[_Item] | None = None
+        self.item: _Item = (0.0, 0)
 
     @property
     def place(self) -> Place:
@@ -56,6 +64,10 @@ class Entry:
         self._is_dropped = True
 
 
+_Item = tuple[float, int]
+"""The moment to sort by, then the target's position in the configuration."""
+
+
 class Turn(NamedTuple):
     """When targets of a credential may be polled. slow_turn_at: until then, slow ones go only if no other is ready."""
 
@@ -72,10 +84,6 @@ class _Group(NamedTuple):
     interval: float
 
 
-_Item = tuple[float, int]
-"""The moment to sort by, then the target's position in the configuration."""
-
-
 class _Queue:
     """The targets of one credential without a request in flight, in sorted lists.
 
@@ -87,6 +95,10 @@ class _Queue:
         self.waiting: list[_Item] = []
         self.ready: defaultdict[_Group, list[_Item]] = defaultdict(list)
 
+    def __bool__(self) -> bool:
+        """Whether there is any target."""
+        return bool(self.waiting) or any(self.ready.values())
+
     def first_retired(self) -> int:
         """Return the index in `waiting` of the first target without a next request."""
         return bisect_left(self.waiting, (math.inf, -1))
@@ -95,8 +107,8 @@ class _Queue:
 class Schedule:
     """All targets and when they are due; at the start all are due, in the given order.
 
-    Each request and each outcome moves one target in sorted lists; only a reload or `hurry` looks at all targets. The
-    given moments never go back.
+    Each request and each outcome moves one target in sorted lists. What moves many of them stops (yields) between some
+    and the next, so that nothing waits for thousands. The given moments never go back.
     """
 
     def __init__(self, targets: Iterable[Target], now: float) -> None:
@@ -104,10 +116,9 @@ class Schedule:
         self._entries: dict[int, Entry] = {}
         self._next_position = 0
         self._by_key: dict[Hashable, Entry] = {}
-        # Only entries with a position are in a queue.
-        self._positions: dict[Entry, int] = {}
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
-        self._filed: dict[Entry, tuple[list[_Item], _Item]] = {}
+        # One object for all entries: thousands of them would be thousands for the garbage collector to visit.
+        self._on_move = self._file
         self._moved: set[Entry] | None = None
         self._organizations: Mapping[str, tuple[str, ...]] | None = None
         self._arrange([self._new(target, now) for target in targets])
@@ -125,57 +136,42 @@ class Schedule:
         """Return the entry of a target, None if there is no such target."""
         return self._by_key.get(key)
 
-    def reload(self, difference: Difference, renewed: Container[str], now: float) -> None:
-        """Change all targets: those that stay keep their places, new ones are due at once, others are removed.
-
-        renewed: the credentials whose failed targets are retried at once.
-        """
-        known = self._by_key
-        self._arrange(())
-        entries = []
-        for target, old in difference.targets:
-            entry = known[old.key] if old else self._new(target, now)
-            is_renewed = target.credential in renewed
-            if is_renewed or target != entry.target:
-                entry.move(entry.place.kept(target, now, is_renewed=is_renewed))
-            entries.append(entry)
-        for target in difference.gone:
-            known[target.key].drop()
-        self._arrange(entries)
-
     def change(self, changes: Iterable[TargetChange], gone: Iterable[Target], now: float) -> None:
         """Add or replace the targets in `changes` and remove those in `gone`."""
         self._organizations = None
         for target in gone:
-            entry = self._by_key.pop(target.key)
-            self._unfile(entry)
-            del self._entries[self._positions.pop(entry)]
-            entry.drop()
+            self._drop(self._by_key.pop(target.key))
         for target, old in changes:
             if old is None:
-                entry = self._new(target, now)
-                self._number(entry)
-                self._file(entry)
+                self._add(self._new(target, now))
             else:
                 entry = self._by_key[old.key]
                 entry.move(entry.place.kept(target, now, is_renewed=False))
+        # Also of credentials and intervals that are no more.
+        self._queues = defaultdict(_Queue, {name: it for name, it in self._queues.items() if it})
+
+    def arrange(self, targets: Iterable[Target]) -> None:
+        """Put all targets into this order, which decides between equals."""
+        keys = [target.key for target in targets]
+        if keys != list(self._by_key):
+            self._arrange([self._by_key[key] for key in keys])
 
     def restart(self, now: float) -> None:
         """Start again; requests in flight no longer matter."""
         entries = self.entries
-        self._arrange(())
         for entry in entries:
-            entry.drop()
+            self._drop(entry)
         self._arrange([self._new(entry.target, now) for entry in entries])
 
-    def renew(self, credential: str, now: float) -> None:
-        """Retry at once what failed with a credential whose secrets have changed."""
-        entries = self.entries
-        self._arrange(())
-        for entry in entries:
-            if entry.target.credential == credential:
-                entry.move(entry.place.kept(entry.target, now, is_renewed=True))
-        self._arrange(entries)
+    def renew(self, credentials: Container[str], now: float) -> Steps[None]:
+        """Retry at once what failed with credentials whose secrets, or whose way to the API, have changed."""
+        return self._move_all(
+            lambda place: (
+                place.kept(place.target, now, is_renewed=True)
+                if place.target.credential in credentials
+                else place
+            )
+        )
 
     def take_moved(self) -> Collection[Entry] | None:
         """Return the entries that have moved since the last call, None if any may have."""
@@ -202,13 +198,16 @@ class Schedule:
             if queue.first_retired() or any(queue.ready.values())
         ]
 
-    def hurry(self, now: float) -> None:
+    def hurry(self, now: float) -> Steps[None]:
         """Make every target due at once, except those whose poll is in progress."""
-        entries = self.entries
-        self._arrange(())
-        for entry in entries:
-            entry.move(entry.place.due_by(now))
-        self._arrange(entries)
+        return self._move_all(lambda place: place.due_by(now))
+
+    def _move_all(self, move: Callable[[Place], Place]) -> Steps[None]:
+        for number, entry in enumerate(self.entries, 1):
+            if (place := move(entry.place)) is not entry.place and not entry.is_dropped:
+                entry.move(place)
+            if number % AT_ONCE == 0:
+                yield
 
     def next(self, now: float, turns: Mapping[str, Turn]) -> tuple[Entry | None, float]:
         """Return the entry whose request goes next, or None and when to check again (infinity: after a response).
@@ -249,50 +248,49 @@ class Schedule:
         return chosen, look_again_at
 
     def _new(self, target: Target, now: float) -> Entry:
-        return Entry(Place(target, due=now, ready_at=now), self._file)
+        return Entry(Place(target, due=now, ready_at=now), self._on_move)
 
     def _arrange(self, entries: Iterable[Entry]) -> None:
         """Schedule `entries` and no others, in this order."""
         self._queues.clear()
-        self._filed.clear()
-        self._moved = self._organizations = None
-        self._by_key, self._entries, self._positions = {}, {}, {}
-        self._next_position = 0
+        self._by_key, self._entries, self._next_position = {}, {}, 0
         for entry in entries:
-            item = entry.place.ready_at, self._number(entry)
-            if not entry.place.is_sending:
-                waiting = self._queues[entry.target.credential].waiting
-                waiting.append(item)
-                self._filed[entry] = waiting, item
+            entry.filed = None
+            self._add(entry, list.append)
         for queue in self._queues.values():
             queue.waiting.sort()
+        self._moved = None
 
-    def _number(self, entry: Entry) -> int:
-        """Give an entry the last position."""
-        position, self._next_position = self._next_position, self._next_position + 1
-        self._by_key[entry.target.key] = entry
-        self._entries[position] = entry
-        self._positions[entry] = position
-        return position
+    def _add(self, entry: Entry, put: Callable[[list[_Item], _Item], None] = insort) -> None:
+        """Give an entry the last position, and a place in a queue."""
+        entry.position, self._next_position = self._next_position, self._next_position + 1
+        self._by_key[entry.target.key] = self._entries[entry.position] = entry
+        self._organizations = None
+        self._file(entry, put)
 
-    def _unfile(self, entry: Entry) -> None:
-        if filed := self._filed.pop(entry, None):
-            items, item = filed
-            del items[bisect_left(items, item)]
+    def _drop(self, entry: Entry) -> None:
+        self._unfile(entry)
+        if entry.position is not None:
+            del self._entries[entry.position]
+        entry.position = None
+        entry.drop()
 
-    def _file(self, entry: Entry) -> None:
+    def _file(self, entry: Entry, put: Callable[[list[_Item], _Item], None] = insort) -> None:
         """Put an entry into the queue for its current place."""
         self._unfile(entry)
         if self._moved is not None:
             self._moved.add(entry)
-        position = self._positions.get(entry)
-        if position is not None and not entry.place.is_sending:
-            items, item = (
-                self._queues[entry.target.credential].waiting,
-                (entry.place.ready_at, position),
-            )
-            insort(items, item)
-            self._filed[entry] = items, item
+        place = entry.place
+        if entry.position is not None and not place.is_sending:
+            entry.filed = self._queues[place.target.credential].waiting
+            entry.item = place.ready_at, entry.position
+            put(entry.filed, entry.item)
+
+    @staticmethod
+    def _unfile(entry: Entry) -> None:
+        if entry.filed is not None:
+            del entry.filed[bisect_left(entry.filed, entry.item)]
+            entry.filed = None
 
     def _note_ready(self, queue: _Queue, now: float) -> None:
         """Move targets that may be sent at `now` from `waiting` to `ready`."""
@@ -311,7 +309,8 @@ class Schedule:
         for group, items in found.items():
             _add(queue.ready[group], items)
             for item in items:
-                self._filed[self._entries[item[1]]] = queue.ready[group], item
+                entry = self._entries[item[1]]
+                entry.filed, entry.item = queue.ready[group], item
 
 
 def _add(items: list[_Item], more: list[_Item]) -> None:

@@ -1,18 +1,20 @@
 """What is polled."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from exporter.discovery.known import Found
 from exporter.metrics.lines import Lines
-from exporter.turns import Steps
+
+Item = TypeVar("Item")
 
 MOST_LISTED: Final = 20
-AT_ONCE: Final = 1_000
+AT_ONCE: Final = 250
+"""Changes between two turns of the event loop."""
 
 NO_MINIMA: Final[Mapping[str, Decimal]] = MappingProxyType({})
 NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -85,27 +87,52 @@ class TargetChange(NamedTuple):
     old: Target | None = None
 
 
-def compare(
-    old: Iterable[Target], new: Iterable[Target]
-) -> tuple[tuple[TargetChange, ...], tuple[Target, ...]]:
-    """Return what becomes of each target of `new`, in its order, and which of `old` are gone."""
-    known = {target.key: target for target in old}
-    changes = tuple(TargetChange(target, known.pop(target.key, None)) for target in new)
-    return changes, tuple(known.values())
+class Part(NamedTuple):
+    """Of how other targets come to be polled, what changes at once."""
+
+    changed: Sequence[TargetChange]
+    gone: Sequence[Target]
 
 
 def changes_between(
     old: Iterable[Target], new: Iterable[Target]
-) -> Steps[tuple[list[TargetChange], list[Target]]]:
-    """Return which of `new` are not as they were, and which of `old` are gone, with a stop after every AT_ONCE."""
-    known, changes = {target.key: target for target in old}, []
-    for number, target in enumerate(new):
-        if number % AT_ONCE == 0:
-            yield
-        change = TargetChange(target, known.pop(target.key, None))
-        if change.old != target:
-            changes.append(change)
-    return changes, list(known.values())
+) -> tuple[list[TargetChange], list[Target]]:
+    """Return which of `new` are not as they were, and which of `old` are gone."""
+    known = {target.key: target for target in old}
+    changes = [TargetChange(target, known.pop(target.key, None)) for target in new]
+    return [it for it in changes if it.old != it.new], list(known.values())
+
+
+def in_parts(changed: Iterable[TargetChange], gone: Sequence[Target]) -> list[Part]:
+    """Return all changes in parts of at most AT_ONCE, between which no two targets have the same labels.
+
+    Only labels that one target has from another change together, however many they are.
+    """
+    relabelled = [(new, old) for new, old in changed if old and old.labels != new.labels]
+    taken = {_identity(new) for new, _ in relabelled}
+    handed_on = taken.intersection(_identity(old) for _, old in relabelled)
+    together, others, added = [], [], []
+    for it in changed:
+        if it.old is None:
+            added.append(it)
+        elif handed_on.isdisjoint((_identity(it.old), _identity(it.new))):
+            others.append(it)
+        else:
+            together.append(it)
+    others += added
+    return [
+        *(Part((), some) for some in _batches(gone)),
+        Part(together, ()),
+        *(Part(some, ()) for some in _batches(others)),
+    ]
+
+
+def _identity(target: Target) -> Hashable:
+    return tuple(target.labels.items())
+
+
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
 
 
 def organizations_of(targets: Iterable[Target]) -> dict[str, tuple[str, ...]]:

@@ -59,10 +59,11 @@ class Store:
         self._info_lines: Lines | None = None
         self._paused_lines: Lines | None = None
         self.series = 0
-        self.reload(map(TargetChange, targets), stale_after=stale_after, max_series=max_series)
+        self.plan(stale_after, max_series)
+        self.change(map(TargetChange, targets))
 
     def renamed(self, targets: Iterable[Target]) -> Steps[Mapping[Key, Renamed]]:
-        """Return the balances of targets that get other names or minima in `targets`, rendered again, for `reload`.
+        """Return the balances of targets that get other names or minima in `targets`, rendered again, for `change`.
 
         Yields wherever other tasks have waited long enough.
         """
@@ -75,29 +76,16 @@ class Store:
                 yield
         return renamed
 
-    def reload(
-        self,
-        targets: Iterable[TargetChange],
-        gone: Iterable[Target] = (),
-        *,
-        stale_after: StaleAfter,
-        max_series: int,
-        renamed: Mapping[Key, Renamed] = MappingProxyType({}),
-    ) -> None:
-        """Replace all targets by `targets`, in this order; those that stay keep their states under their new names.
-
-        renamed: balances of those whose names change (see `renamed`); answers read since then are rendered again here.
-        """
-        targets = tuple(targets)
-        self.change((it for it in targets if it.new != it.old), gone, renamed=renamed)
-        self._states = {target.key: self._states[target.key] for target, _ in targets}
-        self._max_series = max_series
-        self.plan(stale_after)
-
-    def plan(self, stale_after: StaleAfter) -> None:
-        """Change the maximum age of balances."""
-        self._stale_after = stale_after
+    def plan(self, stale_after: StaleAfter, max_series: int) -> None:
+        """Change the maximum age of balances, and the maximum number of series."""
+        self._stale_after, self._max_series = stale_after, max_series
         self._stale_at = None
+
+    def arrange(self, targets: Iterable[Target]) -> None:
+        """Put all targets into this order."""
+        keys = [target.key for target in targets]
+        if keys != list(self._states):
+            self._states = {key: self._states[key] for key in keys}
 
     def change(
         self,
@@ -106,7 +94,10 @@ class Store:
         *,
         renamed: Mapping[Key, Renamed] = MappingProxyType({}),
     ) -> None:
-        """Add or replace the targets in `changes` and remove those in `gone`."""
+        """Add or replace the targets in `changes` and remove those in `gone`; what stays keeps its state.
+
+        renamed: balances of those whose names change (see `renamed`); answers read since then are rendered again here.
+        """
         for target in gone:
             state = self._states.pop(target.key)
             self._descriptions.exchange(_described(state.balances), ())

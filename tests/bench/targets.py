@@ -23,6 +23,7 @@ from exporter.logs import configure
 from exporter.polling.pause import Cause
 from exporter.polling.schedule import Turn
 from exporter.simulator.portfolio import Portfolio, large_portfolio
+from exporter.turns import in_turns
 from exporter.web.site import Site
 from tests.bench.filled import NOON, NOWHERE, settings_document
 from tests.bench.loop_watch import LoopWatch
@@ -150,7 +151,7 @@ def _look(exporter: Exporter) -> str:
 async def _pause(exporter: Exporter) -> None:
     """Let the only key be refused while every target is due, until all targets show it."""
     now = exporter.parts.monotonic()
-    exporter.parts.schedule.hurry(now)
+    await in_turns(exporter.parts.schedule.hurry(now))
     refused = Cause("EAPI:Invalid key", "Invalid key", 401)
     exporter.parts.credentials["bench"].pause.begin(refused, now, now)
     polling = asyncio.create_task(exporter.poller.run())

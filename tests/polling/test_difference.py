@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from exporter.config import RateLimit, parse
 from exporter.polling.difference import CredentialChange, Difference, Loaded, difference_of
 from exporter.polling.plan import plan_of
-from exporter.resources.target import Target
+from exporter.resources.target import Target, TargetChange, changes_between
 
 Document = dict[str, Any]
 Change = Callable[[Document], object]
@@ -89,37 +90,38 @@ TOTAL, HOT, OTHER = OLD
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("changes", "expected", "gone"),
     [
-        ((), [(TOTAL.id, TOTAL), (HOT.id, HOT), (OTHER.id, OTHER)]),
+        ((), [], []),
         (
             (put("warm", "organizations", 0, "vaults", 0, "name"),),
-            [(TOTAL.id, TOTAL), (HOT.id, HOT), (OTHER.id, OTHER)],
+            [TargetChange(replace(HOT, vault="warm"), HOT)],
+            [],
         ),
-        ((put([], "organizations", 0, "vaults"),), [(TOTAL.id, TOTAL), (OTHER.id, OTHER)]),
+        ((put([], "organizations", 0, "vaults"),), [], [HOT]),
         (
-            (put([{"id": "VBBBBBBBBBBBBA"}], "organizations", 1, "vaults"),),
-            [(TOTAL.id, TOTAL), (HOT.id, HOT), (OTHER.id, OTHER), ("VBBBBBBBBBBBBA", None)],
+            (put([{"id": "VBBBBBBBBBBBBA", "name": "new"}], "organizations", 1, "vaults"),),
+            [
+                TargetChange(
+                    replace(
+                        HOT,
+                        id="VBBBBBBBBBBBBA",
+                        vault="new",
+                        organization=OTHER.organization,
+                        credential=OTHER.credential,
+                    )
+                )
+            ],
+            [],
         ),
-        (
-            (lambda document: document["organizations"].reverse(),),
-            [(OTHER.id, OTHER), (TOTAL.id, TOTAL), (HOT.id, HOT)],
-        ),
+        ((lambda document: document["organizations"].reverse(),), [], []),
     ],
     ids=["nothing changes", "one is renamed", "one leaves", "one comes", "the order changes"],
 )
 def test_a_target_is_the_same_resource_whatever_it_is_called(
-    changes: tuple[Change, ...], expected: list[tuple[str, Target | None]]
+    changes: tuple[Change, ...], expected: list[TargetChange], gone: list[Target]
 ) -> None:
-    found = difference(*changes)
-    assert [(change.new.id, change.old) for change in found.targets] == expected
-    assert set(found.gone) == set(OLD) - {old for _, old in expected}
-    assert tuple(change.new for change in found.targets) == loaded(*changes).plan.targets
-
-
-def test_a_renamed_target_goes_on_under_its_new_name() -> None:
-    found = difference(put("warm", "organizations", 0, "vaults", 0, "name"))
-    assert [change.new.vault for change in found.targets if change.old == HOT] == ["warm"]
+    assert changes_between(OLD, loaded(*changes).plan.targets) == (expected, gone)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
+import exporter.resources.target
 from exporter import assembly
 from exporter.config import Settings, parse
 from exporter.metrics.negotiation import Format
@@ -620,7 +621,7 @@ def test_what_a_defect_kept_from_being_polled_is_polled_after_the_next_list(
                 monkeypatch.setattr(schedule, "change", change_for_real)
                 raise RuntimeError("a defect")
 
-        monkeypatch.setattr(assembly, "CHANGES_AT_ONCE", 2)
+        monkeypatch.setattr(exporter.resources.target, "AT_ONCE", 2)
         monkeypatch.setattr(schedule, "change", change_badly)
         await played.play(10)
         assert len(labels(played)) == 1

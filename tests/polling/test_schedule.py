@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from exporter.polling.difference import Difference
 from exporter.polling.place import Place
 from exporter.polling.retry import Poll
 from exporter.polling.schedule import Entry, Schedule, Turn
 from exporter.resources.target import Target, TargetChange
+from exporter.turns import at_once
 
 
 def target(vault: str, interval: float = 60.0) -> Target:
@@ -233,7 +233,7 @@ def test_hurry_makes_due_all_targets_without_a_poll_in_progress() -> None:
     waiting, retrying, overdue = polls.entries
     retrying.move(retrying.place.begun(poll_of, 60.0))
     retrying.move(retrying.place.retried(90.0))
-    polls.hurry(50.0)
+    at_once(polls.hurry(50.0))
     assert (waiting.place.due, waiting.place.ready_at) == (50.0, 50.0)
     assert (retrying.place.due, retrying.place.ready_at) == (60.0, 90.0)
     # It is not made to wait either.
@@ -281,8 +281,8 @@ def after_reload(
     entry.move(entry.place.begun(poll_of, 100.0))
     entry.move(entry.place.finished(failed=failed, refusals=refusals))
     new = replace(before, interval=interval, credential=credential)
-    difference = Difference((TargetChange(new, before),), (), ())
-    polls.reload(difference, {credential} if renewed else set(), now=130.0)
+    polls.change([TargetChange(new, before)], (), now=130.0)
+    at_once(polls.renew({credential} if renewed else (), now=130.0))
     assert polls.entries == (entry,)
     assert entry.target == new
     return entry
@@ -323,7 +323,8 @@ def test_a_reload_does_not_change_targets_in_progress_or_never_polled(
         entry.move(entry.place.begun(poll_of, 100.0))
     entry.move(replace(entry.place, is_failing=True))
     change = TargetChange(target("a", interval=5.0), target("a"))
-    polls.reload(Difference((change,), (), ()), {"key"}, now=130.0)
+    polls.change([change], (), now=130.0)
+    at_once(polls.renew({"key"}, now=130.0))
     assert (entry.place.due, entry.place.ready_at) == (100.0, 100.0)
     assert entry.target.interval == 5.0
 
@@ -332,10 +333,8 @@ def test_after_a_reload_new_targets_are_due_at_once_and_those_that_left_are_drop
     polls = made(stays=60.0, leaves=60.0)
     stays, leaves = polls.entries
     new = target("new")
-    difference = Difference(
-        (TargetChange(new), TargetChange(stays.target, stays.target)), (leaves.target,), ()
-    )
-    polls.reload(difference, set(), now=30.0)
+    polls.change([TargetChange(new)], (leaves.target,), now=30.0)
+    polls.arrange((new, stays.target))
     fresh, kept = polls.entries
     assert kept is stays
     assert (fresh.target, fresh.place.due, fresh.place.ready_at) == (new, 30.0, 30.0)

@@ -14,10 +14,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from exporter.polling.difference import Difference
 from exporter.polling.retry import Poll
 from exporter.polling.schedule import Entry, Schedule, Turn
-from exporter.resources.target import Target, compare
+from exporter.resources.target import Target, changes_between
+from exporter.turns import at_once
 
 KEYS = ("first", "second")
 # Sums of these are exact, so that whoever is due alike is due alike.
@@ -173,13 +173,15 @@ class AnySequence(RuleBasedStateMachine):
 
     @rule()
     def hurry_all(self) -> None:
-        self.schedule.hurry(self.now)
+        at_once(self.schedule.hurry(self.now))
 
     @rule(polled=TARGETS, renewed=st.sets(st.sampled_from(KEYS)))
     def reload(self, polled: list[Target], renewed: set[str]) -> None:
-        changes, gone = compare(self.targets, polled)
+        changes, gone = changes_between(self.targets, polled)
         before = self.schedule.entries
-        self.schedule.reload(Difference(changes, gone, ()), renewed, self.now)
+        self.schedule.change(changes, gone, self.now)
+        at_once(self.schedule.renew(renewed, self.now))
+        self.schedule.arrange(polled)
         self.targets = polled
         assert [entry.target for entry in self.schedule.entries] == polled
         self.dropped += [entry for entry in before if entry.is_dropped]
@@ -190,7 +192,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule(found=TARGETS, is_whole=st.booleans())
     def change(self, found: list[Target], is_whole: bool) -> None:  # noqa: FBT001 - a drawn value
         """Find these targets, besides those there are or in their place."""
-        changes, gone = compare(self.targets, found)
+        changes, gone = changes_between(self.targets, found)
         before = self.schedule.entries
         self.schedule.change(changes, gone if is_whole else (), self.now)
         self.targets = [entry.target for entry in self.schedule.entries]
@@ -215,7 +217,7 @@ class AnySequence(RuleBasedStateMachine):
         """A target of which no request is under way has a next one, unless it is to have none."""
         waiting = [it for it in self.schedule.entries if not it.place.is_sending]
         retired = [it for it in waiting if it.place.ready_at == math.inf]
-        assert len(self.schedule._filed) == len(waiting)
+        assert [it for it in self.schedule.entries if it.filed] == waiting
         assert self.schedule.retired == len(retired)
         assert set(self.schedule.unfinished()) == {
             it.target.credential for it in waiting if it not in retired

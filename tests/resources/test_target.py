@@ -1,7 +1,9 @@
 """What identifies a target, and what changes from some targets to others."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
+from itertools import permutations
 
 import pytest
 
@@ -10,11 +12,10 @@ from exporter.resources.target import (
     Target,
     TargetChange,
     changes_between,
-    compare,
+    in_parts,
     listed,
     organizations_of,
 )
-from exporter.turns import at_once
 
 HOT = Target("vault", "V1", "acme", "hot", 30.0, "main")
 COLD = Target("vault", "V2", "acme", "cold", 30.0, "main")
@@ -70,14 +71,52 @@ def test_targets_are_compared_by_key() -> None:
     everything = [renamed, COLD, WARM]
     changes = [TargetChange(renamed, HOT), TargetChange(COLD, COLD), TargetChange(WARM)]
     old = [HOT, COLD, LISTED]
-    assert compare(old, everything) == (tuple(changes), (LISTED,))
-    assert at_once(changes_between(old, everything)) == ([changes[0], changes[2]], [LISTED])
+    assert changes_between(old, everything) == ([changes[0], changes[2]], [LISTED])
 
 
-def test_a_comparison_of_many_targets_lets_others_in_after_every_thousand() -> None:
+def parts_of(
+    old: Iterable[Target], new: Iterable[Target]
+) -> list[tuple[list[TargetChange], list[Target]]]:
+    return [(list(changed), list(gone)) for changed, gone in in_parts(*changes_between(old, new))]
+
+
+def test_what_leaves_goes_first_and_what_is_new_comes_last() -> None:
+    renamed = replace(HOT, vault="warm", interval=60.0)
+    fresh = replace(WARM, vault="hot")
+    assert [it for it in parts_of((HOT, COLD), (fresh, renamed)) if any(it)] == [
+        ([], [COLD]),
+        ([TargetChange(renamed, HOT), TargetChange(fresh)], []),
+    ]
+
+
+def test_targets_that_exchange_their_names_do_so_at_once() -> None:
+    many = [replace(HOT, id=f"V{number}", vault=f"v{number}") for number in range(2 * AT_ONCE + 1)]
+    shifted = [replace(it, vault=f"v{number + 1}") for number, it in enumerate(many)]
+    ((together, _),) = (it for it in parts_of(many, shifted) if any(it))
+    assert len(together) == len(many)
+    # Nobody has any of these names yet.
+    others = [replace(it, organization="new") for it in many]
+    sizes = [len(changed) for changed, _ in parts_of(many, others)]
+    assert sizes == [0, AT_ONCE, AT_ONCE, 1]
+
+
+def test_thousands_leave_some_at_a_time() -> None:
     many = [replace(HOT, id=f"V{number}") for number in range(2 * AT_ONCE + 1)]
-    assert AT_ONCE == 1_000
-    assert len(list(changes_between(many, many))) == 3
+    assert [len(gone) for _, gone in parts_of(many, ())] == [AT_ONCE, AT_ONCE, 1, 0]
+
+
+def test_no_two_targets_have_the_same_labels_between_two_parts() -> None:
+    old = [HOT, COLD, WARM]
+    names = ("hot", "cold", "warm", "new")
+    for chosen in permutations(names, 3):
+        new = [replace(it, vault=name) for it, name in zip(old, chosen, strict=True)]
+        known = {it.key: it for it in old}
+        for changed, gone in parts_of(old, [*new[1:], replace(new[0], id="V9")]):
+            for it in gone:
+                del known[it.key]
+            known |= {it.new.key: it.new for it in changed}
+            labels = [tuple(it.labels.items()) for it in known.values()]
+            assert len(set(labels)) == len(labels)
 
 
 def test_organizations_are_listed_once_for_each_credential_that_reads_them() -> None:

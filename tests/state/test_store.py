@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.custody.errors import CustodyError
-from exporter.resources.target import Target, TargetChange, compare
+from exporter.resources.target import Target, TargetChange, changes_between
 from exporter.resources.vault_balances import threshold_lines
 from exporter.state.state import Failure, TargetState, failed_try, failing
 from exporter.state.store import Store
@@ -67,8 +67,7 @@ def test_the_targets_of_a_paused_credential_are_shown_as_paused_also_after_a_rel
     store = make_store(HOT, COLD)
     other = replace(COLD, credential="other")
     for targets in ((HOT, other), (other, HOT)):
-        changes, gone = compare([state.target for state in store.states()], targets)
-        store.reload(changes, gone, stale_after=lambda _: 300.0, max_series=10)
+        reload(store, *targets)
         for credentials, paused in (
             (("other",), ["cold"]),
             (("treasury",), ["hot"]),
@@ -147,7 +146,7 @@ def test_a_reload_may_make_balances_stale_at_once() -> None:
     store = make_store(HOT, stale_after=300.0)
     put(store, HOT, vault_answer(row("BTC")), read_at=1000.0)
     assert store.withdraw_stale(1200.0, lead=LEAD) == []
-    store.reload([TargetChange(HOT, HOT)], stale_after=lambda _: 100.0, max_series=10)
+    store.plan(lambda _: 100.0, max_series=10)
     assert [state.target for state in store.withdraw_stale(1200.0, lead=LEAD)] == [HOT]
 
 
@@ -328,8 +327,9 @@ HOT_RENAMED = replace(HOT, vault="warm")
 
 def reload(store: Store, *targets: Target, **options: Any) -> None:
     """Let a store go on with other targets, as a reload does."""
-    changes, gone = compare([state.target for state in store.states()], targets)
-    store.reload(changes, gone, stale_after=lambda _: 300.0, max_series=1000, **options)
+    changes, gone = changes_between([state.target for state in store.states()], targets)
+    store.change(changes, gone, **options)
+    store.arrange(targets)
 
 
 @pytest.mark.parametrize("is_prepared", [True, False], ids=["prepared", "at the reload"])
@@ -475,7 +475,7 @@ def test_other_ages_hold_at_once_for_what_was_read() -> None:
     store = make_store(HOT)
     put(store, HOT, vault_answer(row("BTC")), read_at=0.0)
     assert store.withdraw_stale(100.0, LEAD) == []
-    store.plan(lambda _: 50.0)
+    store.plan(lambda _: 50.0, max_series=10)
     assert [state.target for state in store.withdraw_stale(100.0, LEAD)] == [HOT]
 
 
