@@ -14,7 +14,7 @@ PATHS: Final = sorted(GRAFANA.glob("dashboards/*.json")) + sorted(GRAFANA.glob("
 DASHBOARDS: Final[dict[str, dict[str, Any]]] = {
     path.stem: json.loads(path.read_text("utf-8")) for path in PATHS
 }
-OVERVIEWS: Final = ("treasury", "vault", "exporter")
+OVERVIEWS: Final = ("treasury", "vault", "approvals", "exporter")
 
 VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::(\w+))?\}|(\w+))")
 

@@ -33,6 +33,7 @@ from tools.docs import all_metrics
 UIDS: Final = {
     "treasury": "kraken-custody-treasury",
     "vault": "kraken-custody-vault",
+    "approvals": "kraken-custody-approvals",
     "exporter": "kraken-custody-exporter",
 }
 """Links and bookmarks have them, so they stay what they are."""
@@ -192,6 +193,9 @@ def test_thresholds_are_those_of_the_alerts() -> None:
     constants = {rule.get("record"): rule["expr"] for rule in rules() if "expr" in rule}
     for dashboard, title, name in (
         ("vault", "Fall from the highest of the last hour", "outflow_ratio"),
+        ("approvals", "Longest wait", "approval_wait_seconds"),
+        ("approvals", "Longest wait, by type", "approval_wait_seconds"),
+        ("approvals", "Next expiry", "approval_expiry_seconds"),
         ("exporter", "Lateness", "late_factor"),
         ("exporter", "Clock skew", "clock_skew_seconds"),
         ("exporter", "Restarts in the last hour", "restarts"),

@@ -75,7 +75,8 @@ def prometheus(
     """A Prometheus with the rules of deploy/, whose alerts do not wait."""
     directory = tmp_path_factory.mktemp("grafana")
     with SimulatorThread(simulated.app) as base_url:
-        document = configuration(base_url, interval="1s") | {"discovery": {}}
+        everything = ("balances", "pending_tasks", "whitelist")
+        document = configuration(base_url, interval="1s", collect=everything) | {"discovery": {}}
         document["credentials"]["refused"] = {
             "api_key_env": "OTHER_KEY",
             "api_secret_env": "SIMULATOR_SECRET",

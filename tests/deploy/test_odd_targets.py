@@ -101,6 +101,7 @@ def answered() -> Iterator[dict[str, object]]:
         "org": ["acme", "beta", "odd"],
         "vault": ["hot", "cold", "odd"],
         "asset": ["BTC", "ETH", "odd"],
+        "task_type": ".*",
     }
     for name in OVERVIEWS:
         chosen = [values | {"org": "acme", "vault": vault} for vault in ("hot", "odd")]

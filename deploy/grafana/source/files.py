@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from deploy.grafana.source.approvals import approvals
 from deploy.grafana.source.exporter import exporter
 from deploy.grafana.source.frame import written
 from deploy.grafana.source.runbooks import runbooks
@@ -14,7 +15,12 @@ GRAFANA: Final = Path(__file__).parents[1]
 
 def files() -> dict[Path, str]:
     """Return the text of each file, by its path."""
-    dashboards = {"treasury": treasury(), "vault": vault(), "exporter": exporter()}
+    dashboards = {
+        "treasury": treasury(),
+        "vault": vault(),
+        "approvals": approvals(),
+        "exporter": exporter(),
+    }
     return {
         GRAFANA / directory / f"{name}.json": written(dashboard)
         for directory, named in (("dashboards", dashboards), ("runbooks", dict(runbooks())))

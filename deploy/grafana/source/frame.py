@@ -13,11 +13,13 @@ from deploy.grafana.source.queries import firing
 
 TREASURY: Final = "kraken-custody-treasury"
 VAULT: Final = "kraken-custody-vault"
+APPROVALS: Final = "kraken-custody-approvals"
 EXPORTER: Final = "kraken-custody-exporter"
 
 TITLES: Final = {
     TREASURY: "Custody: treasury",
     VAULT: "Custody: vault",
+    APPROVALS: "Custody: approvals",
     EXPORTER: "Custody: exporter",
 }
 

@@ -9,6 +9,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import units
 
 from deploy.grafana.source.frame import (
+    APPROVALS,
     EXPORTER,
     TITLES,
     TREASURY,
@@ -79,6 +80,7 @@ def treasury() -> build.Dashboard:
         .with_variable(everything("asset", "Asset", held))
         .annotation(alert_marks(ALERTS))
         .link(link(VAULT, "quote_asset"))
+        .link(link(APPROVALS, "org"))
         .link(link(EXPORTER, "org"))
     )
     return filled(

@@ -7,6 +7,7 @@ from grafana_foundation_sdk.builders import stat, table, timeseries
 from grafana_foundation_sdk.models import common, units
 
 from deploy.grafana.source.frame import (
+    APPROVALS,
     EXPORTER,
     TITLES,
     TREASURY,
@@ -74,6 +75,7 @@ def vault() -> build.Dashboard:
         .with_variable(everything("asset", "Asset", held))
         .annotation(alert_marks(ALERTS))
         .link(link(TREASURY, "quote_asset", "org"))
+        .link(link(APPROVALS, "org"))
         .link(link(EXPORTER, "org"))
     )
     return filled(
