@@ -38,13 +38,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{- /* The rules look for jobs whose name begins like that. */ -}}
+{{- /* The rules select jobs with this prefix. */ -}}
 {{- define "exporter.job" -}}
 {{- $name := include "exporter.fullname" . }}
 {{- hasPrefix "kraken-custody" $name | ternary $name (printf "kraken-custody-%s" $name) }}
 {{- end }}
 
-{{- /* Whether there is more than one pod: then they are of StatefulSets, which give them names that stay. */ -}}
+{{- /* Whether there is more than one pod: then StatefulSets give them stable names. */ -}}
 {{- define "exporter.isSeveral" -}}
 {{- if or .Values.lease (gt (int .Values.shards) 1) }}true{{ end }}
 {{- end }}
@@ -57,7 +57,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- default (include "exporter.fullname" . | trunc 58 | trimSuffix "-") .Values.lease.name }}
 {{- end }}
 
-{{- /* The names of all leases, as the exporter has them. */ -}}
+{{- /* The names of all leases, as the exporter derives them. */ -}}
 {{- define "exporter.leases" -}}
 {{- $name := include "exporter.leaseName" . }}
 {{- $names := list }}
@@ -102,7 +102,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- toYaml $secrets }}
 {{- end }}
 
-{{- /* A standby on the machine of the other is none. */ -}}
+{{- /* Two pods on one node would both be lost with it. */ -}}
 {{- define "exporter.affinity" -}}
 {{- $affinity := deepCopy .Values.affinity }}
 {{- if and .Values.lease (not (hasKey $affinity "podAntiAffinity")) }}
@@ -117,7 +117,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if and .Values.webConfig.existingSecret .Values.webConfig.tls }}https{{ else }}http{{ end }}
 {{- end }}
 
-{{- /* What each file of a key pair is called in a Secret by default, and in the configuration. */ -}}
+{{- /* Default key in the Secret, and name in the configuration, of each file of a key pair. */ -}}
 {{- define "exporter.secretFiles" -}}
 {{- $keys := default dict .keys }}
 api_key_file: {{ default "api-key" $keys.apiKey }}
@@ -130,7 +130,7 @@ totp_secret_file: {{ . }}
 {{- end }}
 {{- end }}
 
-{{- /* config.yaml: the values as they are, and where the secrets are mounted. */ -}}
+{{- /* config.yaml: the values unchanged, and the paths of the mounted secrets. */ -}}
 {{- define "exporter.config" -}}
 {{- $credentials := dict }}
 {{- range $name, $credential := .Values.credentials }}
@@ -148,7 +148,7 @@ totp_secret_file: {{ . }}
 {{- toYaml $config }}
 {{- end }}
 
-{{- /* What cannot work is said before it is installed. */ -}}
+{{- /* Fail before the installation if the values cannot work. */ -}}
 {{- define "exporter.check" -}}
 {{- if and (include "exporter.isSeveral" .) (gt (len (include "exporter.fullname" .)) 47) }}
 {{- fail "fullnameOverride: set a name of at most 47 characters, as Kubernetes adds to those of StatefulSets" }}

@@ -1,4 +1,4 @@
-{{- /* The pod. shard: its number, "$(SHARD)" if the pod finds it out, or empty if there is one only. */ -}}
+{{- /* The pod. shard: its number, "$(SHARD)" if only the pod knows it, empty if there is only one. */ -}}
 {{- define "exporter.pod" -}}
 metadata:
   labels:
@@ -9,7 +9,7 @@ metadata:
   {{- if or .Values.podAnnotations (not .Values.existingConfigMap) }}
   annotations:
     {{- if not .Values.existingConfigMap }}
-    # Another configuration starts another pod.
+    # A changed configuration starts a new pod.
     checksum/config: {{ include "exporter.config" . | sha256sum }}
     {{- end }}
     {{- with .Values.podAnnotations }}
@@ -64,7 +64,7 @@ spec:
       {{- if or .Values.extraEnv (eq .shard "$(SHARD)") }}
       env:
         {{- if eq .shard "$(SHARD)" }}
-        # The number at the end of the pod's name.
+        # The ordinal at the end of the pod's name.
         - name: SHARD
           valueFrom:
             fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}
@@ -81,7 +81,7 @@ spec:
         periodSeconds: 1
         timeoutSeconds: 5
         failureThreshold: 30
-      # Neither depends on the API: what is wrong with it is told by the metrics, and no restart would help.
+      # Neither probe depends on the API: metrics report its failures, and a restart would not help.
       livenessProbe:
         {{- include "exporter.probe" (dict "root" . "path" "/-/healthy") | nindent 8 }}
         periodSeconds: 10
@@ -99,10 +99,10 @@ spec:
           mountPath: /etc/kraken-custody-exporter
           readOnly: true
   volumes:
-    # One directory, as config.example.yaml has it: config.yaml, and beside it secrets/.
+    # One directory, as in config.example.yaml: config.yaml and secrets/.
     - name: configuration
       projected:
-        # For root and fsGroup only.
+        # Readable by root and fsGroup only.
         defaultMode: 0440
         sources:
           - configMap:
