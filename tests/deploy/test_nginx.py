@@ -49,7 +49,7 @@ def sent(start: Fraction, end: Fraction) -> int:
 def test_the_rate_keeps_to_the_limit_however_it_is_counted() -> None:
     window, late = DOCUMENTED_WINDOW, 3
     assert f"At most {sent(Fraction(0), Fraction(window))} requests in any {window} s" in README
-    assert f"delays differently by up to {late} s" in README
+    assert f"delays differ by up to {late} s" in README
     for start in (number / rate() / 4 for number in range(4)):
         assert sent(start, start + window + late) <= DOCUMENTED
         for into in range(window + 1):
