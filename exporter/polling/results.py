@@ -14,7 +14,8 @@ from exporter.resources.fields import InvalidField, InvalidRow
 from exporter.resources.resource import Exposable, Exposed
 from exporter.resources.target import Target
 from exporter.state import state as transitions
-from exporter.state.state import Failure, PollResult, TargetState
+from exporter.state.history import PollResult
+from exporter.state.state import Failure, TargetState
 from exporter.state.store import Store
 from exporter.turns import Steps
 

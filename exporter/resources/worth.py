@@ -19,6 +19,10 @@ class Cell(NamedTuple):
     unit: str
 
 
+Sum = tuple[Decimal | None, str]
+"""An amount and its unit, as in a Cell, but plain: thousands of them are none that the garbage collector visits."""
+
+
 def plus(first: Decimal | None, second: Decimal | None) -> Decimal | None:
     """Return the exact sum, None where one of both is, or where it cannot be told exactly."""
     if first is None or second is None:
@@ -34,7 +38,7 @@ def minus(first: Decimal | None, second: Decimal | None) -> Decimal | None:
     return None if second is None else plus(first, second.copy_negate())
 
 
-def sums(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+def sums(cells: Iterable[Sum]) -> tuple[Cell, ...]:
     """Return the sum in each unit, in the order in which they appear; None where it cannot be told."""
     found: dict[str, Decimal | None] = {}
     for amount, unit in cells:
@@ -51,7 +55,7 @@ class Worth:
     of which less is available than the configured minimum.
     """
 
-    total: tuple[Cell, ...] = ()
+    total: tuple[Sum, ...] = ()
     parts: Mapping[str, Cell] | None = None
     unpriced: int = 0
     short: int = 0
@@ -82,7 +86,7 @@ class Adding:
         nothing = Decimal(0)
         missing = sum(is_short(nothing, minimum) for minimum in self._missing.values())
         return Worth(
-            total=tuple(Cell(amount, unit) for unit, amount in self._total.items()),
+            total=tuple([(amount, unit) for unit, amount in self._total.items()]),
             unpriced=self._unpriced,
             short=self._short + (missing if is_whole else 0),
         )

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 from exporter.resources.fields import InvalidField, InvalidRow
 from exporter.resources.resource import Exposed
 from exporter.resources.target import Target
+from exporter.state.history import NO_HISTORY, History, PollResult
 from exporter.turns import Steps
 
-MOST_RESULTS: Final = 20
 NOBODY_ANSWERS: Final = frozenset(("transport/timeout", "transport/connect", "transport/protocol"))
 
 
@@ -42,19 +42,6 @@ class FailedTry(NamedTuple):
     began: float
 
 
-class PollResult(NamedTuple):
-    """The result of a poll.
-
-    at: Unix seconds of its end.
-    error: its type, None after success.
-    seconds: of its last request from send to last byte, None without a response.
-    """
-
-    at: float
-    error: str | None
-    seconds: float | None
-
-
 @dataclass(frozen=True, slots=True)
 class TargetState:
     """The state of a target.
@@ -71,7 +58,7 @@ class TargetState:
     refresh_interval: seconds between the last two polls.
     rejected: rows of the last good answer that were left out.
     unread: fields of the last good answer that could not be read.
-    results: of the last polls, at most MOST_RESULTS, the latest last.
+    results: of the last polls.
     invalid_shape: of the last answer that was not in the documented form.
     """
 
@@ -90,7 +77,7 @@ class TargetState:
     refresh_interval: float | None = None
     rejected: tuple[InvalidRow, ...] = ()
     unread: tuple[InvalidField, ...] = ()
-    results: tuple[PollResult, ...] = ()
+    results: History = NO_HISTORY
     invalid_shape: tuple[str, ...] = ()
 
     @property
@@ -121,7 +108,7 @@ def succeeded(
         refresh_interval=refresh_interval,
         rejected=balances.rejected,
         unread=balances.unread,
-        results=_with(before.results, result),
+        results=before.results.plus(result),
         invalid_shape=before.invalid_shape,
     )
 
@@ -156,7 +143,7 @@ def failed(
         polls=before.polls + 1,
         failed_polls=before.failed_polls + 1,
         refresh_interval=refresh_interval,
-        results=_with(before.results, result),
+        results=before.results.plus(result),
     )
 
 
@@ -171,8 +158,3 @@ def exposed_again(balances: Exposed, target: Target) -> Steps[Exposed]:
     lines = yield from kept.lines(target, described)
     worth = kept.worth(target, described, is_whole=not balances.rejected)
     return replace(balances, lines=lines, worth=worth)
-
-
-def _with(results: tuple[PollResult, ...], result: PollResult) -> tuple[PollResult, ...]:
-    """Return `results` with one more, without the oldest if there are too many."""
-    return (*results[1 - MOST_RESULTS :], result)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from exporter.resources import RESOURCES
 from exporter.resources.resource import TableRow
-from exporter.resources.worth import Cell
+from exporter.resources.worth import Sum
 from exporter.state.state import TargetState
 from exporter.web.formatting import amount
 
@@ -49,7 +49,7 @@ class BalanceTable:
     rows: Sequence[BalanceRow]
     empty: str
     worth: str = ""
-    total: tuple[Cell, ...] = ()
+    total: tuple[Sum, ...] = ()
     unpriced: tuple[str, ...] = ()
 
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from exporter.polling.budget import SAMPLE_SECONDS, SAMPLES
-from exporter.state.state import MOST_RESULTS
+from exporter.state.history import MOST_RESULTS
 
 CHART_WIDTH: Final = 600
 CHART_HEIGHT: Final = 100

@@ -86,7 +86,7 @@ def row_of(target: TargetStatus, now: float) -> TargetRow:
         invalid_rows=known.invalid_rows or 0,
         series=target.series,
         latency=UNKNOWN if latency is None else duration(latency),
-        polls=polls_of(tuple(result.error for result in known.results)),
+        polls=polls_of(known.results.errors),
         error=failure.type if failure else "",
         runbook=address_of(advice(failure.type, failure.status).runbook) if failure else "",
         message=failure.message if failure and failure.message != failure.type else "",

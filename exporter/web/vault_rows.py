@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from exporter.resources import RESOURCES
-from exporter.resources.worth import Cell
+from exporter.resources.worth import Sum
 from exporter.status.model import State, TargetStatus
 from exporter.status.worth import worth_of
 from exporter.web.formatting import Timestamp, age, moment
@@ -19,7 +19,7 @@ class VaultRow(NamedTuple):
     name: str
     state: State
     is_held: bool
-    worth: tuple[Cell, ...]
+    worth: tuple[Sum, ...]
     unpriced: int
     short: int
     read: Timestamp | None
@@ -33,7 +33,7 @@ def by_worth(vaults: Iterable[TargetStatus]) -> list[TargetStatus]:
 
 def _order(vault: TargetStatus) -> tuple[bool, bool, str, Decimal]:
     worth = worth_of(vault)
-    amount, unit = worth.total[0] if worth and worth.total else Cell(None, "")
+    amount, unit = worth.total[0] if worth and worth.total else (None, "")
     # Amounts of one quote asset only can be compared; what has none comes last.
     return worth is not None, amount is None, unit, (amount or Decimal(0)).copy_negate()
 

@@ -14,7 +14,8 @@ from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
 from exporter.resources.vault_balances import BALANCES, VaultBalances
 from exporter.simulator.portfolio import large_portfolio
-from exporter.state.state import Failure, PollResult, TargetState
+from exporter.state.history import History, PollResult
+from exporter.state.state import Failure, TargetState
 from exporter.web.balances import Wanted, balances_csv, balances_json
 from exporter.web.pages import Pages
 from exporter.web.site import Site
@@ -99,7 +100,7 @@ def poll_all(exporter: Exporter, answer: VaultBalances | None = None) -> None:
                 last_success=NOON,
                 rows=ASSETS,
                 refresh_interval=30.0,
-                results=tuple(
+                results=History.of(
                     PollResult(NOON + 30 * turn, error, 0.1 + turn / 1000)
                     for turn, error in enumerate(errors)
                 ),

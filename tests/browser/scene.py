@@ -17,7 +17,8 @@ from exporter.polling.budget import Usage
 from exporter.polling.pause import Cause
 from exporter.simulator import moods
 from exporter.simulator.portfolio import Portfolio, large_portfolio
-from exporter.state.state import Failure, PollResult, TargetState
+from exporter.state.history import History, PollResult
+from exporter.state.state import Failure, TargetState
 from exporter.web.access.control import Access
 from exporter.web.address import ListenAddress
 from exporter.web.server import serving
@@ -177,9 +178,9 @@ def _happened() -> RecentEvents:
     return events
 
 
-def _results(error: str, failed: int) -> tuple[PollResult, ...]:
+def _results(error: str, failed: int) -> History:
     """Return the results of twenty polls, a minute apart, of which the last `failed` failed."""
-    return tuple(
+    return History.of(
         PollResult(
             NOON - 60 * (19 - number),
             error if number >= 20 - failed else None,

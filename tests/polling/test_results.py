@@ -90,7 +90,7 @@ def test_a_first_answer_is_published_and_logged_with_its_series(desk: Desk) -> N
     assert desk.store.series == state.balances.series > 0
     assert (state.polls, state.last_success, state.refresh_interval) == (1, NOON, 61.5)
     assert (state.rows, state.invalid_rows, state.invalid_fields) == (3, 1, 1)
-    assert state.results == ((NOON, None, 0.25),)
+    assert tuple(state.results) == ((NOON, None, 0.25),)
     assert desk.logged()[0] == {
         "event": "target_up",
         "log_level": "info",

@@ -18,7 +18,8 @@ from exporter.resources.organization_balances import OrganizationBalance
 from exporter.resources.resource import Exposable, Exposed
 from exporter.resources.target import Target
 from exporter.resources.vault_balances import VaultBalances, threshold_lines
-from exporter.state.state import PollResult, TargetState, succeeded
+from exporter.state.history import PollResult
+from exporter.state.state import TargetState, succeeded
 from exporter.state.store import Store
 from exporter.turns import at_once
 

@@ -64,7 +64,7 @@ def test_the_worth_of_a_vault_is_exact_in_each_quote_asset(
     worths: list[dict[str, object]], total: list[tuple[str, str]], unpriced: int
 ) -> None:
     found = worth(*(row(f"A{number}", **fields) for number, fields in enumerate(worths)))
-    assert [(str(cell.amount), cell.unit) for cell in found.total] == total
+    assert [(str(amount), unit) for amount, unit in found.total] == total
     assert found.unpriced == unpriced
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from exporter.resources.resource import Exposable
 from exporter.resources.target import Target
+from exporter.state.history import History, PollResult
 from exporter.state.lines import (
     TARGET_INFO,
     TARGET_PAUSED,
@@ -19,7 +20,6 @@ from exporter.state.lines import (
 from exporter.state.state import (
     FailedTry,
     Failure,
-    PollResult,
     TargetState,
     exposed_again,
     failed,
@@ -128,7 +128,7 @@ def test_a_target_that_was_never_polled_is_not_up_and_has_nothing_behind_it() ->
     assert not NEVER_POLLED.is_up
     behind = (NEVER_POLLED.polls, NEVER_POLLED.failed_polls, NEVER_POLLED.is_stale)
     assert behind == (0, 0, False)
-    assert (NEVER_POLLED.rejected, NEVER_POLLED.unread, NEVER_POLLED.results) == ((), (), ())
+    assert (NEVER_POLLED.rejected, NEVER_POLLED.unread, len(NEVER_POLLED.results)) == ((), (), 0)
     assert UP.is_up
 
 
@@ -203,7 +203,7 @@ def test_a_success_forgets_what_failed_and_counts_the_poll() -> None:
         refresh_interval=61.0,
         rejected=balances.rejected,
         unread=balances.unread,
-        results=(*before.results, result),
+        results=History.of((*before.results, result)),
     )
 
 
@@ -227,11 +227,19 @@ def test_withdrawn_balances_leave_everything_else() -> None:
 
 
 def test_of_the_results_of_polls_the_last_twenty_are_kept() -> None:
-    state = TargetState(HOT)
+    state, results = TargetState(HOT), []
     for number in range(25):
-        result = PollResult(float(number), "http/502", None)
-        state = failed(state, FAILURE, result, None)
-    assert [result.at for result in state.results] == [float(number) for number in range(5, 25)]
+        seconds = None if number % 3 else number / 7
+        results.append(PollResult(number / 3, f"http/{500 + number}", seconds))
+        state = failed(state, FAILURE, results[-1], None)
+    assert list(state.results) == results[-20:]
+    assert [state.results[place] for place in (0, 19, -20, -1)] == [
+        results[place] for place in (-20, -1, -20, -1)
+    ]
+    assert state.results == History.of(results)
+    for beyond in (20, -21):
+        with pytest.raises(IndexError):
+            state.results[beyond]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from typing import Any
 from exporter.coordination.coordinator import LeaseView
 from exporter.polling.pause import Cause
 from exporter.resources.target import Target
-from exporter.state.state import Failure, PollResult, TargetState
+from exporter.state.history import History, PollResult
+from exporter.state.state import Failure, TargetState
 from exporter.status.model import (
     BudgetStatus,
     CredentialStatus,
@@ -107,12 +108,14 @@ def up(target: Target = HOT) -> TargetStatus:
         invalid_rows=None if balances.rows is None else 0,
         invalid_fields=0,
         refresh_interval=60.02,
-        results=(PollResult(NOW - 100, None, 0.21), PollResult(NOW - 40, None, 0.0421)),
+        results=History.of((PollResult(NOW - 100, None, 0.21), PollResult(NOW - 40, None, 0.0421))),
     )
 
 
 def failing(target: Target = HOT, **facts: Any) -> TargetStatus:
-    results = (PollResult(NOW - 90, "http/502", 0.1), PollResult(NOW - 30, "http/502", None))
+    results = History.of(
+        (PollResult(NOW - 90, "http/502", 0.1), PollResult(NOW - 30, "http/502", None))
+    )
     defaults: dict[str, Any] = {
         "polls": 2,
         "failure": FAILURE,

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.state.state import Failure, PollResult, TargetState
+from exporter.state.history import History, PollResult
+from exporter.state.state import Failure, TargetState
 from exporter.status.model import State, TargetStatus
 from exporter.status.reading import state_of
 from exporter.web.view import COLUMNS, MOST_TARGETS, Part, View
@@ -23,12 +24,18 @@ def target(name: str, *, next_poll: float | None = None, **facts: Any) -> Target
 FAILED = Failure("http/502", 502, "Bad Gateway", 0.0)
 DENIED = Failure("PermissionDenied", 403, "Not YOURS.", 0.0)
 TARGETS = (
-    target("", polls=1, last_success=40.0, results=(PollResult(1.0, None, 0.3),), next_poll=9.0),
+    target(
+        "",
+        polls=1,
+        last_success=40.0,
+        results=History.of((PollResult(1.0, None, 0.3),)),
+        next_poll=9.0,
+    ),
     target("b", polls=1, last_success=30.0, rows=7, refresh_interval=60.0, next_poll=7.0),
     target("a", polls=1, failure=FAILED, last_success=20.0, rows=2, next_poll=8.0),
     target("c", organization="Other"),
     target("d", polls=2, failure=DENIED, is_stale=True, organization="Other", rows=3),
-    target("e", polls=1, last_success=35.0, results=(PollResult(1.0, None, 0.1),)),
+    target("e", polls=1, last_success=35.0, results=History.of((PollResult(1.0, None, 0.1),))),
 )
 
 
