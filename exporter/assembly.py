@@ -32,8 +32,10 @@ from exporter.clocks import ClockWatch, Moment, boottime
 from exporter.config import (
     ALL_CREDENTIALS,
     Api,
+    ConfigError,
     CredentialSettings,
     LeaseSettings,
+    Mistake,
     RateLimit,
     Secrets,
     Settings,
@@ -90,6 +92,11 @@ from exporter.status.reading import look_at
 from exporter.turns import Steps, at_once, in_turns
 from exporter.version import revision
 
+LEASE_REMOVED = Mistake(
+    ("lease",),
+    "cannot be removed by a reload: a process that waits for it would poll beside this one. To go on without it, stop "
+    "all of these processes and start one",
+)
 LONGEST_RATE_LIMIT_PAUSE_SECONDS = 300.0
 FIRST_CREDENTIAL_PAUSE_SECONDS = 60.0
 LONGEST_CREDENTIAL_PAUSE_SECONDS = 900.0
@@ -329,8 +336,11 @@ class Exporter:
     async def reload(self, settings: Settings) -> Plan:
         """Go on with other settings; return their plan. Raises as the constructor does, and changes nothing then.
 
-        Counters stay, and the data and places of targets that stay; secrets and certificates are read again.
+        Counters stay, and the data and places of targets that stay; secrets and certificates are read again. A lease
+        cannot be removed: the standby would take over, and two processes would send with the same keys.
         """
+        if self._loaded.settings.lease is not None and settings.lease is None:
+            raise ConfigError(self.loading.file or "configuration", [LEASE_REMOVED])
         files = await asyncio.to_thread(_Files.of, settings, self._world)
         engine = self._coordinator.prepare(settings.lease, self._world.engine_of)
         async with self._changing:
@@ -436,15 +446,19 @@ class Exporter:
             pause, new = self.parts.pause_of_all, _rate_limit_pause(limit)
             pause.first, pause.longest = new.first, new.longest
         current, renewed = {}, set()
+        set_aside, self._set_aside = self._set_aside, {}
+        if ALL_CREDENTIALS in set_aside:
+            self._set_aside[ALL_CREDENTIALS] = set_aside[ALL_CREDENTIALS]
         for change in difference.credentials:
             credential = credentials[change.new]
             if change.old is not None:
                 olds[change.old].reload(credential, change, now)
                 credential = olds[change.old]
+                aside = set_aside.get(change.old)
+                if aside and not change.ends_pause(is_lockout=aside[0].is_lockout):
+                    self._set_aside[change.new] = aside
             current[change.new] = credential
             # Whoever reloads has put something right, maybe at the API.
-            if change.is_renewed:
-                self._set_aside.pop(change.new, None)
             if change.is_renewed or credential.pause.end_early(now):
                 renewed.add(change.new)
         self._is_changing = True

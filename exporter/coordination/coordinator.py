@@ -70,11 +70,11 @@ class Coordinator:
         return make(settings)
 
     def change(self, settings: LeaseSettings | None, timeout: float, engine: Engine | None) -> None:
-        """Change to another lease, or none; the old one is released unless its record is the same.
+        """Change to another lease; the old one is released unless its record is the same. None is for a start only.
 
         timeout: maximum seconds of a request. engine: as returned by `prepare`.
         """
-        if settings is None or engine is not None:
+        if engine is not None:
             self._retire()
             self._around.nonces.up_to = None
         if settings is not None:

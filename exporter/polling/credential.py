@@ -106,12 +106,11 @@ class Credential:
     def reload(self, new: "Credential", change: CredentialChange, now: float) -> None:
         """Adopt the settings of `new`, the same credential after a reload.
 
-        Requests in flight stay counted. A pause continues unless its cause may have changed. A lockout applies to the
-        key, whatever its secret.
+        Requests in flight stay counted. A pause continues unless its cause may have changed.
         """
+        if change.ends_pause(is_lockout=self.pause.is_lockout):
+            self.pause = new.pause
         if change.is_renewed:
-            if not self.pause.is_lockout or change.is_another_key:
-                self.pause = new.pause
             self.nonce_watch = new.nonce_watch
             self.silence = new.silence
             self.generation += 1

@@ -31,6 +31,10 @@ class CredentialChange(NamedTuple):
     is_another_key: bool = False
     has_another_limit: bool = False
 
+    def ends_pause(self, *, is_lockout: bool) -> bool:
+        """Whether the cause of a pause may be gone: that of a lockout is the key, whatever its secret."""
+        return self.is_another_key or (self.is_renewed and not is_lockout)
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from exporter.config import ConfigError
 from exporter.coordination.engine import Found, Record
 from exporter.coordination.keeper import LeaseHeldError
 from exporter.polling.pause import Cause
@@ -368,6 +369,43 @@ def test_a_pause_that_the_api_asked_for_outlasts_a_lease_that_no_other_process_t
     play(scene)
 
 
+REFUSED = Cause("EAPI:Invalid key", "", 401)
+LOCKED_OUT = Cause("EGeneral:Temporary lockout", "", 200, is_lockout=True)
+
+
+@pytest.mark.parametrize(
+    ("cause", "timeout", "is_paused"),
+    [
+        (REFUSED, TIMEOUT, True),
+        (REFUSED, TIMEOUT - 1.0, False),
+        # It is of the key, whatever else changes.
+        (LOCKED_OUT, TIMEOUT - 1.0, True),
+    ],
+    ids=["nothing changes", "another way to the API", "another way, but a lockout"],
+)
+def test_a_pause_that_waits_for_the_lease_ends_at_a_reload_that_renews_its_credential(
+    cause: Cause,
+    timeout: float,
+    is_paused: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    async def scene() -> None:
+        async with company("a") as (a,):
+            await asyncio.sleep(10.0)
+            pause = a.exporter.parts.credentials["main"].pause
+            pause.begin(cause, now(), now())
+            pause.begin(cause, now(), now())
+            a.shelf.is_away = True
+            await until(lambda: not a.is_active, BOUND)
+            assert not pause.is_active
+            lease = {"kind": "kubernetes", "duration": f"{DURATION:g}s"}
+            await reload(a, lease, timeout=f"{timeout:g}s")
+            a.shelf.is_away = False
+            await until(lambda: a.is_active, 5.0)
+            assert a.exporter.parts.credentials["main"].pause.is_active == is_paused
+
+    play(scene)
+
+
 def test_a_pause_ends_with_a_lease_that_another_process_held_meanwhile() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
@@ -504,8 +542,7 @@ def test_whether_the_record_can_be_read_is_a_metric_where_there_is_a_lease() -> 
             b.cut_from_engine_until = now() + 60.0
             await asyncio.sleep(10.0)
             assert f"{up} 0.0\n" in exposed(b.exporter)
-            await reload(b, None)
-            assert up not in exposed(b.exporter)
+            assert up not in exposed(process("c", a.api, a.shelf, has_lease=False).exporter)
 
     play(scene)
 
@@ -513,10 +550,8 @@ def test_whether_the_record_can_be_read_is_a_metric_where_there_is_a_lease() -> 
 # Reloads.
 
 
-async def reload(of: Process, lease: dict[str, Any] | None, **api: Any) -> None:
-    changed = settings(**api)
-    lease_settings = settings(lease).lease if lease else None
-    await of.exporter.reload(changed.model_copy(update={"lease": lease_settings}))
+async def reload(of: Process, lease: dict[str, Any], **api: Any) -> None:
+    await of.exporter.reload(settings(lease, **api))
 
 
 def test_a_reload_with_the_same_lease_keeps_it_and_its_new_duration_holds_from_the_next_renewal() -> (
@@ -553,20 +588,42 @@ def test_a_reload_to_another_lease_waits_for_that_and_gives_up_the_old_one(timeo
     assert [it["problem"] for it in logs if it["event"] == "lease_lost"][:1] == ["given up"]
 
 
-def test_a_reload_without_the_lease_polls_at_once_and_one_with_it_waits() -> None:
+def test_a_reload_cannot_remove_the_lease_as_two_processes_would_poll() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(10.0)
+            for it in (a, b):
+                without = settings(timeout="1s").model_copy(update={"lease": None})
+                with pytest.raises(ConfigError) as refused:
+                    await it.exporter.reload(without)
+                assert str(refused.value) == (
+                    "configuration: lease: cannot be removed by a reload: a process that waits for it would poll "
+                    "beside this one. To go on without it, stop all of these processes and start one"
+                )
+            await asyncio.sleep(60.0)
+            assert (a.is_active, b.is_active) == (True, False)
+            assert {it.process for it in a.api.sent} == {"a"}
+            is_orderly(a.api)
+
+    play(scene)
+
+
+def test_a_reload_that_adds_a_lease_polls_no_more_before_it_is_held() -> None:
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(10.0)
+            await b.kill()
+            c = process("c", a.api, a.shelf, has_lease=False)
             await a.stop()
-            await until(lambda: b.is_active, 3.0)
-            await reload(b, None)
-            assert b.is_active
-            assert b.exporter.look()().exporter.lease is None
+            await c.start()
             await asyncio.sleep(20.0)
-            assert b.targets() > 0
-            await reload(b, {"kind": "kubernetes"})
-            assert (b.is_active, b.targets()) == (False, 0)
-            await until(lambda: b.is_active, BOUND)
+            assert c.is_active
+            assert c.exporter.look()().exporter.lease is None
+            assert c.targets() > 0
+            await reload(c, {"kind": "kubernetes"})
+            assert (c.is_active, c.targets()) == (False, 0)
+            await until(lambda: c.is_active, BOUND)
+            await c.kill()
 
     play(scene)
 

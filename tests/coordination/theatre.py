@@ -225,11 +225,13 @@ def settings(lease: dict[str, Any] | None = None, **api: Any) -> Settings:
     return parse(yaml.safe_dump(document), directory=Path(), environ=environ)
 
 
-def process(name: str, api: Api, shelf: Shelf, *, ahead: float = 0.0) -> Process:
+def process(
+    name: str, api: Api, shelf: Shelf, *, ahead: float = 0.0, has_lease: bool = True
+) -> Process:
     """Return an exporter that does not run yet."""
     made = Process(name, api, shelf, ahead)
     made.exporter = Exporter(
-        settings(),
+        settings() if has_lease else settings().model_copy(update={"lease": None}),
         World(
             monotonic=now,
             boottime=made.boottime,
