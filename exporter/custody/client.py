@@ -68,6 +68,11 @@ def _nothing(error: CustodyError) -> None:
     del error
 
 
+def _by_read(body: bytearray) -> Steps[None]:
+    yield from ()
+    del body
+
+
 def _always() -> bool:
     return True
 
@@ -81,6 +86,7 @@ class Request(Generic[Result_co]):
     path: relative to the API's, or absolute if it begins with a slash; `{id}` is replaced by `id` in the API's format.
     query: with its `?`; `{id}` is replaced likewise.
     read: returns the content of the answer's JSON, or raises InvalidAnswerError.
+    read_usual: returns the same of the body of a successful answer, or None if only `read` can judge it.
     reaction: returns the reaction to a failure, if the resource knows better than the table of errors.
     excuse: returns an answer if a failure means one.
     is_signed: whether it needs the key and takes a nonce.
@@ -93,6 +99,7 @@ class Request(Generic[Result_co]):
     read: Callable[[object], Steps[Result_co]]
     id: str = ""
     query: str = ""
+    read_usual: Callable[[bytearray], Steps[Result_co | None]] = _by_read
     reaction: Callable[[CustodyError], Reaction] = _as_it_says
     excuse: Callable[[CustodyError], Result_co | None] = _nothing
     is_signed: bool = True
@@ -254,12 +261,24 @@ class CustodyClient:
                 if exchange is not None:
                     self._shared.observe(exchange)
             async with self._shared.reading.alone:
-                answer = await in_turns(_decoded(answer))
-                self._shared.heard(answer)
-                result = await self._result(answer, request)
+                result = await self._usual(answer, request)
+                if result is None:
+                    answer = await in_turns(_decoded(answer))
+                    self._shared.heard(answer)
+                    result = await self._result(answer, request)
                 # Its use takes memory too, as much as ten thousand rows need.
                 await then(result)
                 return result
+
+    async def _usual(self, answer: Answer, request: Request[Result]) -> Result | None:
+        """Return the content of `answer` if it succeeded and its request can read it as usual, else None."""
+        body = answer.document
+        if not isinstance(body, bytearray) or answer.status != 200 or answer.is_blocked:
+            return None
+        # Who hears answers hears documents.
+        if self._shared.heard is not no_one:
+            return None
+        return await in_turns(request.read_usual(body))
 
     async def _result(self, answer: Answer, request: Request[Result]) -> Result:
         """Return the content of `answer`. Raises CustodyError if it is a failure."""

@@ -24,14 +24,19 @@ class TooManyValuesError(ValueError):
     """JSON with more values than any real answer, which would take too much memory."""
 
 
+def has_too_many_values(body: bytes | bytearray) -> bool:
+    """Whether JSON may have more than MOST_VALUES values."""
+    # One of these precedes each value but the first. Few real answers are long enough to be counted.
+    return len(body) > MOST_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES
+
+
 def parse_json(body: bytes | bytearray) -> object:
     """Return the JSON value in `body`, with every number as the bytes of its text.
 
     So no precision is lost, and numbers in unused fields cost next to nothing. Raises TooManyValuesError if there may
     be more than MOST_VALUES values, and another ValueError for invalid or too deeply nested JSON.
     """
-    # One of these precedes each value but the first. Few real answers are long enough to be counted.
-    if len(body) > MOST_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+    if has_too_many_values(body):
         raise TooManyValuesError(f"has more than {MOST_VALUES} values")
     try:
         return json.loads(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple
 
 from exporter.custody.document import InvalidAnswerError
@@ -79,7 +80,7 @@ def read_vault(document: object) -> Steps[VaultFacts]:
     for position, row in enumerate(answer.rows):
         if position % vault_balances.ROWS_AT_ONCE == 0:
             yield
-        amounts = (row.balance, row.spot, row.hold, row.available)
+        amounts = map(Decimal, (row.balance, row.spot, row.hold, row.available))
         most = max(-int(amount.as_tuple().exponent) for amount in amounts)
         places = max(places, most)
         is_beyond = is_beyond or (row.funding_decimals is not None and most > row.funding_decimals)

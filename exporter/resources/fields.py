@@ -1,28 +1,21 @@
 """What the fields of an answer may be: a type for each, and how an object is read field by field.
 
-Most values of most answers are plain, and pydantic's core tells so without a call into Python; what else there may be
-is judged here. Amounts are Decimal. A required field that cannot be read makes the whole object useless; an optional
-one is None then, as what is absent or null is, and reported.
+Each type has two readers that agree. msgspec decodes what is as usual, fast and with everything else left out; what
+it refuses is judged here, value by value. A required field that cannot be read makes the whole object useless; an
+optional one is None then, as what is absent or null is, and reported.
 """
 
+import functools
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Final, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, get_args, get_type_hints
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    GetCoreSchemaHandler,
-    PlainValidator,
-    TypeAdapter,
-    ValidationError,
-)
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+import msgspec
+from msgspec import Meta
 
 LONGEST_CODE: Final = 64
 LONGEST_NAME: Final = 1000
@@ -31,129 +24,138 @@ DEFAULT_QUOTE_ASSET: Final = "USD"
 
 _LONGEST_DESCRIPTION: Final = 128
 _MOST_DIGITS: Final = 60
-_PLAIN: Final = rf"[+-]?[0-9]{{1,{_MOST_DIGITS}}}(\.[0-9]{{0,{_MOST_DIGITS}}})?"
-"""Decimals that any float can hold, for the regular expressions of both Python and Rust."""
-_DECIMAL: Final = re.compile(rf"{_PLAIN}([eE][+-]?[0-9]{{1,4}})?")
+PLAIN_AMOUNT: Final = rf"[+-]?[0-9]{{1,{_MOST_DIGITS}}}(?:\.[0-9]{{0,{_MOST_DIGITS}}})?"
+"""A regular expression for decimals that any float can hold."""
+_DECIMAL: Final = re.compile(rf"{PLAIN_AMOUNT}(?:[eE][+-]?[0-9]{{1,4}})?")
 _MOST: Final = 10**9
+_MOST_PLACES: Final = 1000
 _NOT_AN_AMOUNT: Final = "is not a finite decimal"
-_PLACES: Final = {Decimal(number): number for number in range(1000)}
-_PLACES_AS_USUAL: Final[dict[object, int]] = {str(number): number for number in range(1000)}
-"""Most answers have four in each row, which would cost as much as two amounts."""
 
 
-def _number(value: object) -> Decimal:
-    """Return a number that is written as text or as JSON's own; NaN for anything else."""
-    text = value.decode() if isinstance(value, bytes) else value
-    if isinstance(text, str) and _DECIMAL.fullmatch(text):
-        return Decimal(text)
-    # What a model is made of in here is one already.
-    return value if isinstance(value, Decimal) else Decimal("NaN")
-
-
-def _amount(value: object) -> Decimal:
-    number = _number(value)
-    # A Decimal may be finite and yet more than a float, the type of every sample, can hold.
-    if not math.isfinite(float(number)):
-        raise ValueError(_NOT_AN_AMOUNT)
-    return number
-
-
-def _places(value: object) -> int | None:
-    if value is None:
-        return None
-    places = _PLACES_AS_USUAL.get(value) if isinstance(value, str) else None
-    if places is None:
-        # What is no number is NaN, which is not in there either.
-        places = _PLACES.get(_number(value))
-    if places is None:
-        raise PydanticCustomError("not_places", "is not a whole number below 1000")
-    return places
-
-
-def _count(value: object) -> int | None:
-    if value is None:
-        return None
-    number = _number(value)
-    if not number.is_finite() or not 0 <= number <= _MOST or number != int(number):
-        raise PydanticCustomError("not_a_count", "is not a whole number of 0 or more")
-    return int(number)
-
-
-def _moment(value: object) -> Decimal | None:
-    """Unix seconds as text or number; sibling pages of newer revisions write RFC 3339, so that counts too."""
-    if value is None:
-        return None
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not a text")  # noqa: TRY004 - what readers raise
     try:
-        if not isinstance(value, str) or _DECIMAL.fullmatch(value):
-            return _amount(value)
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is not None:
-            return Decimal(str(moment.timestamp()))
-    except ValueError:
-        pass
-    raise PydanticCustomError("not_a_moment", "is not Unix seconds or RFC 3339 with a time zone")
+        value.encode()
+    except UnicodeEncodeError:
+        # A JSON escape left half a character, which no exposition can carry.
+        raise ValueError("is not valid Unicode") from None
+    return value
 
 
-def _name(text: str) -> str | None:
+def _code(value: object) -> str:
+    text = _text(value)
+    if not text:
+        raise ValueError("is not a text")
+    if len(text) > LONGEST_CODE:
+        raise ValueError(f"is longer than {LONGEST_CODE} characters")
+    return text
+
+
+def _description(value: object) -> str | None:
+    return _text(value)[:_LONGEST_DESCRIPTION] or None
+
+
+def _name(value: object) -> str | None:
     """A label has the whole name, and blanks alone are none: Prometheus takes an empty label for none at all."""
+    text = _text(value)
     if len(text) > LONGEST_NAME:
-        raise PydanticCustomError("name_too_long", f"is longer than {LONGEST_NAME} characters")
+        raise ValueError(f"is longer than {LONGEST_NAME} characters")
     return text if text.strip() else None
 
 
-@dataclass(frozen=True)
-class _Either:
-    """Marks a type whose values usually are of the type `usual`; any other is judged by `judge`.
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is not true or false")  # noqa: TRY004 - what readers raise
+    return value
 
-    judge: returns what the value stands for, or raises ValueError where it is no amount.
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("is not an array")  # noqa: TRY004 - what readers raise
+    return value
+
+
+def _digits(value: object) -> str:
+    """Return an amount's digits as they are written, as text or as JSON's own number."""
+    text = value.decode() if isinstance(value, bytes) else value
+    # A Decimal may be finite and yet more than a float, the type of every sample, can hold.
+    if isinstance(text, str) and _DECIMAL.fullmatch(text) and math.isfinite(float(text)):
+        return text
+    raise ValueError(_NOT_AN_AMOUNT)
+
+
+def _amount(value: object) -> Decimal:
+    return Decimal(_digits(value))
+
+
+def _whole(value: object, below: int, problem: str) -> int:
+    try:
+        number = _amount(value)
+    except ValueError:
+        raise ValueError(problem) from None
+    if not 0 <= number < below or number != int(number):
+        raise ValueError(problem)
+    return int(number)
+
+
+def _places(value: object) -> int:
+    return _whole(value, _MOST_PLACES, f"is not a whole number below {_MOST_PLACES}")
+
+
+def _count(value: object) -> int:
+    return _whole(value, _MOST + 1, "is not a whole number of 0 or more")
+
+
+def moment(value: object) -> Decimal:
+    """Return Unix seconds of a text or number; sibling pages of newer revisions write RFC 3339, so that counts too.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        if not isinstance(value, str) or _DECIMAL.fullmatch(value):
+            return _amount(value)
+        read = datetime.fromisoformat(value)
+        if read.tzinfo is not None:
+            return Decimal(str(read.timestamp()))
+    except ValueError:
+        pass
+    raise ValueError("is not Unix seconds or RFC 3339 with a time zone")
+
+
+def _written_moment(value: object) -> str:
+    moment(value)
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Marks the type of a field with what reads its value.
+
+    read: returns what the value stands for, or raises ValueError with what is wrong with it.
     """
 
-    usual: object
-    judge: Callable[[object], object]
-
-    def __get_pydantic_core_schema__(self, _: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.union_schema(
-            [
-                handler.generate_schema(self.usual),
-                core_schema.no_info_plain_validator_function(self.judge),
-            ],
-            mode="left_to_right",
-            # Else both would tell what is wrong.
-            custom_error_type="not_an_amount",
-            custom_error_message=_NOT_AN_AMOUNT,
-        )
+    read: Callable[[object], object]
 
 
-# A bound, even of 0, is what makes pydantic's core look at the characters, and find the half ones.
-Text = Annotated[str, Field(strict=True, min_length=0)]
-_DecimalText = Annotated[str, Field(strict=True, pattern=f"^{_PLAIN}$"), AfterValidator(Decimal)]
-
-Amount = Annotated[Decimal, _Either(_DecimalText, _amount)]
-Code = Annotated[Text, Field(min_length=1, max_length=LONGEST_CODE)]
+Text = Annotated[str, Reader(_text)]
+Code = Annotated[str, Meta(min_length=1, max_length=LONGEST_CODE), Reader(_code)]
 Description = (
-    Annotated[Text, AfterValidator(lambda text: text[:_LONGEST_DESCRIPTION] or None)] | None
+    Annotated[str, Meta(min_length=1, max_length=_LONGEST_DESCRIPTION), Reader(_description)] | None
 )
-GivenName = Annotated[Text, AfterValidator(_name)] | None
-Flag = Annotated[bool, Field(strict=True)] | None
-Places = Annotated[int | None, PlainValidator(_places)]
-Count = Annotated[int | None, PlainValidator(_count)]
-Moment = Annotated[Decimal | None, PlainValidator(_moment)]
+GivenName = Annotated[str, Reader(_name)] | None
+Flag = Annotated[bool, Reader(_flag)] | None
+Elements = Annotated[list[Any], Reader(_list)]
+Amount = Annotated[Decimal, Reader(_amount)]
+Digits = Annotated[str, Meta(min_length=1), Reader(_digits)]
+"""An amount as it is written. Whoever decodes it with msgspec compares it with PLAIN_AMOUNT."""
+Places = Annotated[int, Meta(ge=0, lt=_MOST_PLACES), Reader(_places)] | None
+Count = Annotated[int, Reader(_count)] | None
+Moment = Annotated[Decimal, Reader(moment)] | None
+WrittenMoment = Annotated[str, Reader(_written_moment)] | None
+"""As it is written. Whoever decodes it with msgspec has `moment` read it."""
 
-_CODE: Final[TypeAdapter[str]] = TypeAdapter(Code)
-_PROBLEMS: Final = {
-    "missing": "is missing",
-    "string_type": "is not a text",
-    "string_too_short": "is not a text",
-    "string_too_long": f"is longer than {LONGEST_CODE} characters",
-    # A JSON escape left half a character, which no exposition can carry.
-    "string_unicode": "is not valid Unicode",
-    "bool_type": "is not true or false",
-    "list_type": "is not an array",
-    "model_type": "is not an object",
-}
-"""In our words, by the type of pydantic's error, where its own message is not ours already."""
-
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=msgspec.Struct)
 
 
 class FieldProblem(NamedTuple):
@@ -190,36 +192,59 @@ class InvalidField(NamedTuple):
     position: int | None
 
 
-def read_fields(model: type[Model], element: object) -> tuple[Model, Iterable[FieldProblem]]:
-    """Return `element` as `model`, and what is wrong with those of its fields that may be missing; they are None.
+class _Field(NamedTuple):
+    name: str
+    read: Callable[[object], object]
+    is_required: bool
 
-    Raises UselessError where another one is wrong.
+
+def read_fields(model: type[Model], element: object) -> tuple[Model, Iterable[FieldProblem]]:
+    """Return `element`, of a document as `parse_json` returns it, as `model`.
+
+    And what is wrong with those of its fields that may be missing; they are None. Raises UselessError where another one
+    is wrong.
     """
-    try:
-        return model.model_validate(element), ()
-    except ValidationError as error:
-        mistakes = [
-            FieldProblem(
-                ".".join(map(str, found["loc"])), _PROBLEMS.get(found["type"], found["msg"])
-            )
-            for found in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-    for mistake in mistakes:
-        field = model.model_fields.get(mistake.field)
-        if field is None or field.is_required():
-            raise UselessError(mistake)
-    wrong = {mistake.field for mistake in mistakes}
-    rest = {
-        field: value
-        for field, value in cast("dict[str, object]", element).items()
-        if field not in wrong
-    }
-    return model.model_validate(rest), mistakes
+    if not isinstance(element, dict):
+        raise UselessError(FieldProblem("", "is not an object"))
+    values: dict[str, object] = {}
+    mistakes = []
+    for name, read, is_required in _fields(model):
+        value = element.get(name)
+        if value is None and (not is_required or name not in element):
+            if is_required:
+                raise UselessError(FieldProblem(name, "is missing"))
+            continue
+        try:
+            values[name] = read(value)
+        except ValueError as problem:
+            mistake = FieldProblem(name, str(problem))
+            if is_required:
+                raise UselessError(mistake) from None
+            mistakes.append(mistake)
+    return model(**values), mistakes
+
+
+@functools.cache
+def _fields(model: type[msgspec.Struct]) -> tuple[_Field, ...]:
+    """Return the fields of `model` that answers have; one without a reader is ours."""
+    types = get_type_hints(model, include_extras=True)
+    return tuple(
+        _Field(field.name, reader.read, field.required)
+        for field in msgspec.structs.fields(model)
+        for reader in _readers(types[field.name])
+    )
+
+
+def _readers(type_: object) -> Iterator[Reader]:
+    if isinstance(type_, Reader):
+        yield type_
+    for argument in get_args(type_):
+        yield from _readers(argument)
 
 
 def quote_asset_of(value: object) -> str:
     """Return the `quote_asset` of an envelope; USD where it has none that can be read."""
     try:
-        return _CODE.validate_python(value)
-    except ValidationError:
+        return _code(value)
+    except ValueError:
         return DEFAULT_QUOTE_ASSET

@@ -7,9 +7,9 @@ that has one.
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+import msgspec
 
 from exporter.config import ProblemError
 from exporter.custody.document import InvalidAnswerError
@@ -18,6 +18,7 @@ from exporter.discovery.known import Known, Listed, Source, heard
 from exporter.metrics.lines import Lines
 from exporter.resources.fields import (
     Code,
+    Elements,
     FieldProblem,
     GivenName,
     InvalidField,
@@ -32,13 +33,11 @@ from exporter.turns import Steps
 AT_ONCE: Final = 500
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Row(msgspec.Struct, frozen=True):
     id: Code
     name: GivenName = None
     status: Code | None = None
-    missing_rates: Annotated[list[Any], Field(strict=True)] | None = None
+    missing_rates: Elements | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+import msgspec
 
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError
@@ -60,13 +60,11 @@ COMPONENT: Final = Metric(
 )
 
 
-class OrganizationBalance(BaseModel):
+class OrganizationBalance(msgspec.Struct, frozen=True):
     """The `balance` of an answer, in units of the answer's quote asset; a missing part is None.
 
     It is small enough to be kept as it is.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     quote_asset: Code
     total: Amount
@@ -134,14 +132,12 @@ def read(document: object) -> Steps[OrganizationBalance]:
         case _:
             raise InvalidAnswerError("has no balance")
     element = {**balance, "quote_asset": quote_asset}
-    # That is ours to say.
-    element.pop("invalid_fields", None)
     try:
         total, mistakes = read_fields(OrganizationBalance, element)
     except UselessError as error:
         raise InvalidAnswerError("balance.{} {}".format(*error.mistake)) from None
     fields = tuple(InvalidField(*mistake, rows=1, position=None) for mistake in mistakes)
-    return total.model_copy(update={"invalid_fields": fields}) if fields else total
+    return msgspec.structs.replace(total, invalid_fields=fields) if fields else total
 
 
 def request(target: Target) -> Request[Answer]:

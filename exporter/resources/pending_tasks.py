@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+import msgspec
 
 from exporter.config import ProblemError, vault_id
 from exporter.custody.client import Request
@@ -112,10 +112,8 @@ TRUNCATED: Final = Metric(
 )
 
 
-class _Task(BaseModel):
+class _Task(msgspec.Struct, frozen=True):
     """What is read of a task."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: Code
     type: Code

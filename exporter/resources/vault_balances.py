@@ -8,31 +8,37 @@ Source: Kraken, "List vault asset balances", in all revisions seen in 2026.
 
 import functools
 import json
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, NamedTuple, cast
+from itertools import chain
+from operator import attrgetter
+from typing import Annotated, Any, Final, NamedTuple, cast
 
+import msgspec
 from isal import isal_zlib
-from pydantic import BaseModel, ConfigDict
 
 from exporter.custody.client import Request
-from exporter.custody.document import InvalidAnswerError, TooManyRowsError
+from exporter.custody.document import InvalidAnswerError, TooManyRowsError, has_too_many_values
 from exporter.custody.errors import CustodyError, Reaction
 from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, count_series, label_set
 from exporter.metrics.metric import Group, Metric
 from exporter.resources.fields import (
-    Amount,
+    DEFAULT_QUOTE_ASSET,
+    PLAIN_AMOUNT,
     Code,
     Description,
+    Digits,
     FieldProblem,
     Flag,
     InvalidField,
     InvalidRow,
-    Moment,
     Places,
     UselessError,
+    WrittenMoment,
+    moment,
     quote_asset_of,
     read_fields,
 )
@@ -63,24 +69,22 @@ _ASSET_LABELS: Final = ("asset", "asset_class")
 _FASTEST_USEFUL: Final = 1
 
 
-class AssetBalance(BaseModel):
-    """One row: amounts in units of the asset, quote_* in units of `quote_asset`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class AssetBalance(msgspec.Struct, frozen=True, gc=False):
+    """One row: amounts in units of the asset, quote_* in units of `quote_asset`, each as it is written."""
 
     asset: Code
     asset_class: Code
-    balance: Amount
-    spot: Amount
-    hold: Amount
-    available: Amount
-    pledged: Amount | None = None
-    staked: Amount | None = None
-    balance_diff: Amount | None = None
-    quote_balance: Amount | None = None
-    quote_spot_balance: Amount | None = None
-    quote_available: Amount | None = None
-    quote_price: Amount | None = None
+    balance: Digits
+    spot: Digits
+    hold: Digits
+    available: Digits
+    pledged: Digits | None = None
+    staked: Digits | None = None
+    balance_diff: Digits | None = None
+    quote_balance: Digits | None = None
+    quote_spot_balance: Digits | None = None
+    quote_available: Digits | None = None
+    quote_price: Digits | None = None
     quote_asset: Code | None = None
     name: Description = None
     name_full: Description = None
@@ -91,49 +95,28 @@ class AssetBalance(BaseModel):
     display_decimals: Places = None
     rate_decimals: Places = None
     funding_decimals: Places = None
-    min_lot: Amount | None = None
-    launch_time: Moment = None
+    min_lot: Digits | None = None
+    launch_time: WrittenMoment = None
 
     def description(self) -> "Asset":
         """Return the part of the row that is the same in every vault."""
-        return Asset(
-            self.asset,
-            self.asset_class,
-            self.name,
-            self.name_full,
-            self.symbol,
-            self.virtual,
-            self.reserve,
-            self.decimals,
-            self.display_decimals,
-            self.rate_decimals,
-            self.funding_decimals,
-            self.min_lot,
-            self.launch_time,
-        )
+        return _asset(*_description_of(self))
 
 
 @dataclass(frozen=True, slots=True)
 class BalanceMetric:
-    """A metric with a sample for each row. value: of a row. column: its title on the page, empty where it is not shown.
+    """A metric with a sample for each row, of the field that is its source.
 
-    is_quote: whether it is in units of the quote asset.
+    column: its title on the page, empty where it is not shown. is_quote: whether it is in units of the quote asset.
     """
 
     metric: Metric
-    value: Callable[[AssetBalance], Decimal | None]
     column: str
     is_quote: bool
 
 
-def _amount(  # noqa: PLR0913 - a plain record; each of the table below names what it is
-    name: str,
-    field: str,
-    what: str,
-    value: Callable[[AssetBalance], Decimal | None],
-    column: str = "",
-    *,
-    is_quote: bool = False,
+def _amount(
+    name: str, field: str, what: str, column: str = "", *, is_quote: bool = False
 ) -> BalanceMetric:
     units = "quote_asset" if is_quote else "the asset"
     metric = Metric(
@@ -145,78 +128,26 @@ def _amount(  # noqa: PLR0913 - a plain record; each of the table below names wh
         source=field,
         is_field=True,
     )
-    return BalanceMetric(metric, value, column, is_quote)
+    return BalanceMetric(metric, column, is_quote)
 
 
 _quote: Final = functools.partial(_amount, is_quote=True)
 
 
 BALANCES: Final = (
+    _amount("balance", "balance", "Total balance of the asset in the vault", "Balance"),
+    _amount("spot_balance", "spot", "Spot part of the balance", "Spot"),
+    _amount("hold_balance", "hold", "Balance on hold, such as for pending withdrawals", "Hold"),
+    _amount("available_balance", "available", "Balance that is available", "Available"),
+    _amount("pledged_balance", "pledged", "Pledged part of the balance", "Pledged"),
+    _amount("staked_balance", "staked", "Staked part of the balance", "Staked"),
     _amount(
-        "balance",
-        "balance",
-        "Total balance of the asset in the vault",
-        lambda row: row.balance,
-        "Balance",
+        "balance_diff", "balance_diff", "Day-over-day change of the balance", "Day-over-day change"
     ),
-    _amount("spot_balance", "spot", "Spot part of the balance", lambda row: row.spot, "Spot"),
-    _amount(
-        "hold_balance",
-        "hold",
-        "Balance on hold, such as for pending withdrawals",
-        lambda row: row.hold,
-        "Hold",
-    ),
-    _amount(
-        "available_balance",
-        "available",
-        "Balance that is available",
-        lambda row: row.available,
-        "Available",
-    ),
-    _amount(
-        "pledged_balance",
-        "pledged",
-        "Pledged part of the balance",
-        lambda row: row.pledged,
-        "Pledged",
-    ),
-    _amount(
-        "staked_balance", "staked", "Staked part of the balance", lambda row: row.staked, "Staked"
-    ),
-    _amount(
-        "balance_diff",
-        "balance_diff",
-        "Day-over-day change of the balance",
-        lambda row: row.balance_diff,
-        "Day-over-day change",
-    ),
-    _quote(
-        "balance",
-        "quote_balance",
-        "Value of the total balance",
-        lambda row: row.quote_balance,
-        "Quote balance",
-    ),
-    _quote(
-        "spot_balance",
-        "quote_spot_balance",
-        "Value of the spot part of the balance",
-        lambda row: row.quote_spot_balance,
-    ),
-    _quote(
-        "available_balance",
-        "quote_available",
-        "Value of the balance that is available",
-        lambda row: row.quote_available,
-    ),
-    _quote(
-        "price",
-        "quote_price",
-        "Price of one unit of the asset",
-        lambda row: row.quote_price,
-        "Quote price",
-    ),
+    _quote("balance", "quote_balance", "Value of the total balance", "Quote balance"),
+    _quote("spot_balance", "quote_spot_balance", "Value of the spot part of the balance"),
+    _quote("available_balance", "quote_available", "Value of the balance that is available"),
+    _quote("price", "quote_price", "Price of one unit of the asset", "Quote price"),
 )
 WORTH: Final = "quote_balance"
 MINIMUM: Final = "min_available"
@@ -232,6 +163,7 @@ COLUMNS: Final = tuple(
     for field in FIELDS
 )
 _BALANCE, _AVAILABLE, _WORTH = (_PLACES[field] for field in ("balance", "available", WORTH))
+_amounts_of: Final = attrgetter(*_PLACES)
 
 MIN_AVAILABLE: Final = Metric(
     name="kraken_custody_vault_min_available_balance",
@@ -316,6 +248,17 @@ class Asset(NamedTuple):
         return page.done()
 
 
+_description_of: Final = attrgetter(*Asset._fields)
+
+
+# Vaults hold the same few assets, and what they are rarely changes. Flags are no numbers.
+@functools.lru_cache(maxsize=4096, typed=True)
+def _asset(*written: Any) -> Asset:  # noqa: ANN401 - the fields of a row, in the order of Asset's
+    *others, min_lot, launch_time = written
+    launched = None if launch_time is None else moment(launch_time)
+    return Asset._make((*others, _decimal(min_lot), launched))
+
+
 def _text(description: str | int | Decimal | None) -> str:
     match description:
         case None:
@@ -326,13 +269,13 @@ def _text(description: str | int | Decimal | None) -> str:
 
 
 class Amounts(NamedTuple):
-    """The amounts of one row, in the order of BALANCES, with every digit that the API wrote; None for what it left out.
+    """The amounts of one row, in the order of BALANCES, as the API wrote them; None for what it left out.
 
     quote_asset: the currency of the quote amounts.
     """
 
     quote_asset: str
-    values: tuple[Decimal | None, ...]
+    values: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,13 +300,9 @@ class VaultBalances:
             if position and position % ROWS_AT_ONCE == 0:
                 yield
             assets.append(asset := row.description())
-            amounts.append(
-                Amounts(
-                    row.quote_asset or self.quote_asset, tuple([it.value(row) for it in BALANCES])
-                )
-            )
-            worth = Cell(row.quote_balance, amounts[-1].quote_asset)
-            adding.add(row.asset, row.balance, row.available, worth)
+            quote_asset = row.quote_asset or self.quote_asset
+            amounts.append(Amounts(quote_asset, _amounts_of(row)))
+            adding.add(row.asset, row.balance, row.available, row.quote_balance, quote_asset)
             if asset not in known:
                 new[asset] = asset.lines()
         lines = yield from _lines(target, assets, amounts)
@@ -394,17 +333,14 @@ class Packed:
         """Pack the amounts of rows."""
         # Codes may hold anything, so JSON escapes them; a decimal has neither a tab nor a line feed.
         lines = [json.dumps([quote_asset for quote_asset, _ in amounts])]
-        lines += [
-            "\t".join(["" if value is None else str(value) for value in values])
-            for _, values in amounts
-        ]
+        lines += ["\t".join([value or "" for value in values]) for _, values in amounts]
         return cls(isal_zlib.compress("\n".join(lines).encode(), _FASTEST_USEFUL))
 
     def amounts(self) -> list[Amounts]:
         """Return what was packed, in its order."""
         quote_assets, *rows = isal_zlib.decompress(self.data).decode().split("\n")
         return [
-            Amounts(quote_asset, tuple([Decimal(it) if it else None for it in row.split("\t")]))
+            Amounts(quote_asset, tuple([it or None for it in row.split("\t")]))
             for quote_asset, row in zip(json.loads(quote_assets), rows, strict=True)
         ]
 
@@ -424,7 +360,7 @@ class Packed:
                     *asset.key,
                     asset.name or "",
                     _cells(amounts, minimum),
-                    is_short=is_short(amounts.values[_AVAILABLE], minimum),
+                    is_short=is_short(_decimal(amounts.values[_AVAILABLE]), minimum),
                     is_unpriced=is_unpriced(amounts.values[_BALANCE], amounts.values[_WORTH]),
                 )
             )
@@ -439,8 +375,8 @@ class Packed:
         adding = Adding(target.min_available)
         for asset, (quote_asset, values) in zip(described, self.amounts(), strict=True):
             # No row is without these two.
-            balance, available = cast("tuple[Decimal, ...]", (values[_BALANCE], values[_AVAILABLE]))
-            adding.add(asset.asset, balance, available, Cell(values[_WORTH], quote_asset))
+            balance, available = cast("tuple[str, ...]", (values[_BALANCE], values[_AVAILABLE]))
+            adding.add(asset.asset, balance, available, values[_WORTH], quote_asset)
         return adding.worth(is_whole=is_whole)
 
 
@@ -450,10 +386,16 @@ _NO_AMOUNTS: Final = Amounts("", (None,) * len(BALANCES))
 def _cells(amounts: Amounts, minimum: Decimal | None) -> tuple[Cell, ...]:
     """Return what stands in a row, in the order of FIELDS."""
     own = {
-        field: Cell(amounts.values[place], amounts.quote_asset if BALANCES[place].is_quote else "")
+        field: Cell(
+            _decimal(amounts.values[place]), amounts.quote_asset if BALANCES[place].is_quote else ""
+        )
         for field, place in _PLACES.items()
     }
     return tuple([own[field] if field in own else Cell(minimum, "") for field in FIELDS])
+
+
+def _decimal(written: str | None) -> Decimal | None:
+    return None if written is None else Decimal(written)
 
 
 def _lines(target: Target, assets: Sequence[Asset], amounts: Sequence[Amounts]) -> Steps[Lines]:
@@ -529,6 +471,60 @@ def read(document: object) -> Steps[VaultBalances]:
     )
 
 
+class _Envelope(msgspec.Struct, frozen=True):
+    """An envelope that reports no error."""
+
+    result: list[AssetBalance]
+    quote_asset: Code | None = None
+    error: Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
+    errors: Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
+    type: None = None
+
+
+_USUAL: Final = msgspec.json.Decoder(list[AssetBalance] | _Envelope)
+_PLAIN_AMOUNTS: Final = re.compile(rf"{PLAIN_AMOUNT}(?:\n{PLAIN_AMOUNT})*+")
+_written_amounts_of: Final = attrgetter(*_PLACES, "min_lot")
+
+
+def read_usual(body: bytearray) -> Steps[VaultBalances | None]:
+    """Return what `read` does of the body of a successful answer in which all is as usual, None for any other.
+
+    That takes a fifth of the time, and of members that are not read no memory.
+    """
+    if has_too_many_values(body):
+        return None
+    try:
+        answer = _USUAL.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    rows, quote_asset = (
+        (answer.result, answer.quote_asset) if isinstance(answer, _Envelope) else (answer, None)
+    )
+    if len(rows) > MOST_ROWS or len({(row.asset, row.asset_class) for row in rows}) < len(rows):
+        return None
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        if start:
+            yield
+        if not _are_plain(rows[start : start + ROWS_AT_ONCE]):
+            return None
+    return VaultBalances(tuple(rows), (), quote_asset or DEFAULT_QUOTE_ASSET)
+
+
+def _are_plain(rows: Sequence[AssetBalance]) -> bool:
+    """Whether all amounts are decimals that any float can hold, and all times can be read."""
+    written = list(filter(None, chain.from_iterable(map(_written_amounts_of, rows))))
+    # One search in all takes a third of a search in each.
+    text = "\n".join(written)
+    if text.count("\n") != len(written) - 1 or not _PLAIN_AMOUNTS.fullmatch(text):
+        return False
+    try:
+        for time in {row.launch_time for row in rows if row.launch_time is not None}:
+            moment(time)
+    except ValueError:
+        return False
+    return True
+
+
 class Asking:
     """Finds out with which query the API takes requests for a vault's balances, and remembers it.
 
@@ -550,6 +546,12 @@ class Asking:
             self.accepted(query)
             return answer
 
+        def read_usual_and_remember(body: bytearray) -> Steps[VaultBalances | None]:
+            answer = yield from read_usual(body)
+            if answer is not None:
+                self.accepted(query)
+            return answer
+
         def reaction(error: CustodyError) -> Reaction:
             is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
             if is_about_the_query and self.refused(target.id, query):
@@ -563,6 +565,7 @@ class Asking:
             id=target.id,
             query=query,
             read=read_and_remember,
+            read_usual=read_usual_and_remember,
             reaction=reaction,
         )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+import msgspec
 
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError, TooManyRowsError
@@ -54,10 +54,8 @@ ADDITIONS: Final = Metric(
 )
 
 
-class _Row(BaseModel):
+class _Row(msgspec.Struct, frozen=True):
     """What is read of an address; it does not leave `read`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     asset: Code
     asset_class: Code

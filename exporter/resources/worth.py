@@ -70,16 +70,15 @@ class Adding:
         self._total: dict[str, Decimal | None] = {}
         self._unpriced = self._short = 0
 
-    def add(self, asset: str, balance: Decimal, available: Decimal, worth: Cell) -> None:
-        """Add a row. worth: of the balance."""
-        amount, unit = worth
-        if amount is not None:
-            self._total[unit] = plus(self._total.get(unit, Decimal(0)), amount)
+    def add(self, asset: str, balance: str, available: str, worth: str | None, unit: str) -> None:
+        """Add a row, with amounts as they are written. worth: of the balance, in `unit`."""
+        if worth is not None:
+            self._total[unit] = plus(self._total.get(unit, Decimal(0)), Decimal(worth))
         else:
-            self._unpriced += is_unpriced(balance, amount)
+            self._unpriced += is_unpriced(balance, worth)
         if self._min_available:
             self._missing.pop(asset, None)
-            self._short += is_short(available, self._min_available.get(asset))
+            self._short += is_short(Decimal(available), self._min_available.get(asset))
 
     def worth(self, *, is_whole: bool) -> Worth:
         """Return what was added up. is_whole: whether these are all rows, so that nothing is held of other assets."""
@@ -92,9 +91,9 @@ class Adding:
         )
 
 
-def is_unpriced(balance: Decimal | None, worth: Decimal | None) -> bool:
-    """Whether something is held whose worth no total has."""
-    return worth is None and bool(balance)
+def is_unpriced(balance: str | None, worth: str | None) -> bool:
+    """Whether something is held whose worth no total has. The amounts are as they are written."""
+    return worth is None and balance is not None and bool(Decimal(balance))
 
 
 def is_short(available: Decimal | None, minimum: Decimal | None) -> bool:

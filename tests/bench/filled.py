@@ -102,7 +102,7 @@ def _samples(
         samples = []
         for target, answer in answers:
             for row in answer.rows:
-                amount = it.value(row)
+                amount = getattr(row, metric.source)
                 if amount is not None:
                     labels = [
                         target.organization,

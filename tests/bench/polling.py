@@ -18,8 +18,8 @@ import yaml
 
 from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
-from exporter.custody.document import parse_json
 from exporter.logs import configure
+from exporter.resources.vault_balances import read_usual
 from exporter.simulator.moods import body
 from exporter.simulator.server import serve
 from exporter.simulator.simulator import Simulator
@@ -41,7 +41,6 @@ from tests.bench.filled import (
 )
 from tests.bench.loop_watch import LoopWatch
 from tests.bench.start import resident
-from tests.resources.answers import vault_balances
 
 REQUESTS, WINDOW_SECONDS = 200, 30.0
 MILLION = 1_000_000
@@ -63,13 +62,16 @@ def _poll_milliseconds() -> float:
     exporter = Exporter(settings_for(portfolio, NOWHERE), World())
     target = exporter.plan.targets[1]
     bodies = [
-        json.dumps(portfolio.vault_rows(target.id, NOON + moment, full_precision=True)).encode()
+        bytearray(
+            json.dumps(portfolio.vault_rows(target.id, NOON + moment, full_precision=True)).encode()
+        )
         for moment in range(20)
     ]
     times = []
     for content in bodies * 20:
         began = time.process_time_ns()
-        answer = vault_balances(parse_json(content))
+        answer = at_once(read_usual(content))
+        assert answer is not None
         exporter.store.put(
             TargetState(
                 target,

@@ -13,8 +13,8 @@ FIELDS = [it.metric.source for it in BALANCES]
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30)
 
 
-def amounts(**values: str) -> tuple[Decimal | None, ...]:
-    return tuple(Decimal(values[field]) if field in values else None for field in FIELDS)
+def amounts(**values: str) -> tuple[str | None, ...]:
+    return tuple(values.get(field) for field in FIELDS)
 
 
 def packed(answer: VaultBalances) -> Packed:
@@ -35,21 +35,19 @@ def test_every_digit_stays() -> None:
     )
     expected = amounts(
         balance="1104.5891561100",
-        spot="1E-8",
+        spot="1e-8",
         hold="0.00000000",
         available="-0.10",
         quote_price="65000",
     )
-    (found,) = packed(answer).amounts()
-    assert found == Amounts("USD", expected)
-    assert list(map(str, found.values)) == list(map(str, expected))
+    assert packed(answer).amounts() == [Amounts("USD", expected)]
 
 
 def test_what_the_api_left_out_is_none_and_never_zero() -> None:
     (found,) = packed(vault_answer(row(pledged=None))).amounts()
     assert dict(zip(FIELDS, found.values, strict=True)) == {
         **dict.fromkeys(FIELDS),
-        **dict.fromkeys(("balance", "spot", "hold", "available"), Decimal(0)),
+        **dict.fromkeys(("balance", "spot", "hold", "available"), "0"),
     }
 
 
