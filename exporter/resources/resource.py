@@ -42,7 +42,7 @@ class Column(NamedTuple):
     """
 
     field: str
-    title: str = ""
+    title: str
 
 
 class TableRow(NamedTuple):

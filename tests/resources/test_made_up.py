@@ -6,7 +6,7 @@ of organization and vault; it counts; and it has no amounts to show.
 
 import asyncio
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from exporter.assembly import Exporter
 from exporter.config import parse
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError
+from exporter.custody.errors import FORESEEN
 from exporter.custody.transport import ON_SEND
 from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, count_series
@@ -186,6 +187,20 @@ def test_a_made_up_resource_has_everything_that_the_others_have() -> None:
 def exporter_of(api: Api) -> Exporter:
     settings = parse(CONFIGURATION, directory=Path(), environ=ENVIRON)
     return Exporter(settings, world(httpx.MockTransport(api)))
+
+
+def test_a_resource_has_nothing_of_what_its_module_does_not_give() -> None:
+    defaults = {it.name: it.default for it in fields(Resource) if it.default is not MISSING}
+    assert defaults == {
+        "facts": (),
+        "described": None,
+        "foreseen": FORESEEN,
+        "is_list": False,
+        "has_own_interval": False,
+        "cost": "",
+        "worth": None,
+        "columns": (),
+    }
 
 
 def test_the_metrics_of_a_made_up_resource_are_documented() -> None:
