@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from exporter.custody.errors import (
     DOCUMENTED_PROBLEMS,
+    FORESEEN,
     BoundedNames,
     Cleaner,
     CustodyError,
@@ -79,6 +80,46 @@ def test_what_to_do_about_a_failure(type_: str, status: int, reaction: Reaction)
 @given(status=st.integers(100, 999), type_=st.text())
 def test_there_is_something_to_do_about_every_failure(status: int, type_: str) -> None:
     assert reaction_to(status, type_) in Reaction
+
+
+def test_the_failures_that_are_known_in_advance_are_those_that_kraken_documents_and_our_own() -> (
+    None
+):
+    assert FORESEEN == (
+        (400, "BadRequest"),
+        (403, "PermissionDenied"),
+        (500, "gateway/ReadUpstream"),
+        (500, "gateway/WriteResponse"),
+        (500, "gateway/Connect"),
+        (500, "gateway/Fatal"),
+        (500, "Unknown"),
+        (503, "gateway/Connect"),
+        (200, "EAPI:Invalid key"),
+        (200, "EAPI:Invalid nonce"),
+        (200, "EAPI:Invalid signature"),
+        (200, "EAPI:Rate limit exceeded"),
+        (200, "EAuth:Rate limit exceeded"),
+        (200, "EAuth:Too many requests"),
+        (200, "EGeneral:Internal error"),
+        (200, "EGeneral:Invalid arguments"),
+        (200, "EGeneral:Permission denied"),
+        (200, "EGeneral:Temporary lockout"),
+        (200, "EGeneral:Too many requests"),
+        (200, "EGeneral:Unknown method"),
+        (200, "EService: Throttled"),
+        (200, "EService:Busy"),
+        (200, "EService:Throttled"),
+        (200, "EService:Unavailable"),
+        (403, "http/blocked"),
+        (None, "transport/timeout"),
+        (None, "transport/connect"),
+        (None, "transport/tls"),
+        (None, "transport/protocol"),
+        (200, "response/invalid"),
+        (200, "response/too_large"),
+        (200, "limit/series"),
+        (None, "internal"),
+    )
 
 
 def test_at_most_64_unforeseen_names_pass_and_stay() -> None:

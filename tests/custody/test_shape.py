@@ -145,6 +145,11 @@ def test_a_shape_is_never_long() -> None:
     for _ in range(4):
         broad = {f"{'a' * number}": broad for number in range(1, 15)}
     assert len(shape_of(broad)) == 201
+
+
+def test_only_the_first_five_thousand_values_are_looked_at() -> None:
+    assert shape_of([None] * 4_998 + ["x"])[-1] == ".[]: null or other text"
+    assert shape_of([None] * 4_999 + ["x"])[-1] == ".[]: null"
     assert shape_of([["x"] * 10] * 1_000_000)[-1] == ".[][]: other text"
 
 
