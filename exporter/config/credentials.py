@@ -27,7 +27,7 @@ from exporter.strict_yaml.validation import Model
 Decoded = TypeVar("Decoded")
 
 ALL_CREDENTIALS: Final = "all"
-"""The name of all credentials together in metrics and logs, which no credential may have."""
+"""Stands for all credentials in metrics and logs; no credential may have this name."""
 
 
 HEADER_TEXT: Final = re.compile(r"[!-~]+")
@@ -40,7 +40,7 @@ Share = Annotated[
 
 
 class SecretError(Exception):
-    """A secret cannot be read; the message says which, where it was looked for, and what to do."""
+    """A secret cannot be read; the message says which one, from which file or variable, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Secrets:
 
 
 def unusual(secrets: Secrets) -> str | None:
-    """Return why a secret cannot be one of Kraken's, or None; shows nothing of it, not even its length."""
+    """Return why a secret cannot be one of Kraken's, or None. The text reveals nothing of it, not even its length."""
     decoded = secrets.api_secret.get_secret_value()
     is_key = base64.b64encode(decoded).decode() == secrets.api_key.get_secret_value()
     if len(decoded) == SECRET_BYTES:
@@ -74,11 +74,11 @@ def unusual(secrets: Secrets) -> str | None:
 
 
 class RateLimit(Model):
-    """A rate limit of the API, and our share of it.
+    """A rate limit of the API, and the share of it that this process may use.
 
-    requests: that the API allows in one window.
+    requests: maximum that the API allows in one window.
     window: seconds.
-    share: the part that this process may use, above 0 and up to 1.
+    share: above 0 and up to 1.
     """
 
     requests: WholeNumber = 200
@@ -87,7 +87,7 @@ class RateLimit(Model):
 
     @property
     def budget(self) -> int:
-        """The requests that this process may send in one window, rounded down, at least 1."""
+        """Maximum requests of this process in one window, rounded down, at least 1."""
         return _budget(self.requests, self.share)
 
     @field_validator("share")
@@ -105,7 +105,7 @@ def _budget(requests: int, share: Decimal) -> int:
     return requests * numerator // denominator
 
 
-# The decoders raise outside of `except`: the context of such an error would carry the secret.
+# The decoders raise outside `except`: otherwise the exception's context would carry the secret.
 
 
 def header_text(written: str) -> str:
@@ -113,7 +113,7 @@ def header_text(written: str) -> str:
     if not HEADER_TEXT.fullmatch(written):
         raise ProblemError(
             "has a space, line break, byte order mark or other character that a header cannot contain: "
-            "put the value there alone, as one line of ASCII text"
+            "the file or variable must hold the value alone, as one line of ASCII text"
         )
     return written
 
@@ -129,7 +129,7 @@ def base64_bytes(written: str) -> bytes:
 
 
 def base32_text(written: str) -> str:
-    """Read base32, often shown in lower case and in groups; raises ProblemError."""
+    """Read base32, in any case, with or without spaces and padding; raises ProblemError."""
     seed = written.replace(" ", "").rstrip("=").upper()
     with contextlib.suppress(ValueError):
         if base64.b32decode(seed + "=" * (-len(seed) % 8)):
@@ -138,7 +138,7 @@ def base32_text(written: str) -> str:
 
 
 def _holds(decode: Callable[[str], object]) -> AfterValidator:
-    """Return a check that a source currently holds a secret of the right form."""
+    """Return a validator: the file or variable currently holds a secret that `decode` accepts."""
 
     def check(where: Path | str, info: ValidationInfo) -> Path | str:
         decode(secret_text(where, Context.of(info.context).environ))
@@ -149,26 +149,26 @@ def _holds(decode: Callable[[str], object]) -> AfterValidator:
 
 @dataclass(frozen=True, slots=True)
 class _Environment:
-    """Environment variables, which may be secrets: never shown or serialised with the settings."""
+    """Environment variables, which may hold secrets: never shown or serialised with the settings."""
 
     variables: Mapping[str, str] = field(repr=False)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("environment variables may be secrets, which are not to be written down")
+        raise TypeError("environment variables may hold secrets and are not serialised")
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
 
 class CredentialSettings(Model):
-    """The sources of the secrets of one API key, and how the key is used.
+    """The sources of an API key's secrets, and how the key is used.
 
-    One of api_key_file and api_key_env is set, one of api_secret_file and api_secret_env, and at
-    most one of otp_file and totp_secret_file. A file is a path, `_env` an environment variable.
+    One of api_key_file and api_key_env is set, one of api_secret_file and api_secret_env, and at most one of otp_file
+    and totp_secret_file. `_file` is a path, `_env` the name of an environment variable.
 
-    nonce: the unit of time that nonces count.
+    nonce: unit of time of the nonces.
     rate_limit: this key's own limit, in addition to the one by IP address.
-    max_in_flight: maximum requests in flight.
+    max_in_flight: maximum concurrent requests.
     """
 
     api_key_file: Annotated[FilePath, _holds(header_text)] | None = None
@@ -188,7 +188,7 @@ class CredentialSettings(Model):
         self._environment = _Environment(Context.of(context).environ)
 
     def read(self) -> Secrets:
-        """Read the secrets as they are now; raises SecretError."""
+        """Read the current secrets; raises SecretError."""
         api_key = self._read(
             header_text, api_key_file=self.api_key_file, api_key_env=self.api_key_env
         )
@@ -207,7 +207,7 @@ class CredentialSettings(Model):
         )
 
     def files_open_to_all(self) -> dict[str, Path]:
-        """Return the secret files that every user of this machine can read, by the field that names them."""
+        """Return the secret files that every user of this machine can read, by setting."""
         files = {
             "api_key_file": self.api_key_file,
             "api_secret_file": self.api_secret_file,

@@ -1,4 +1,4 @@
-"""The settings of the lease, by which one of several processes polls."""
+"""The settings of the lease, which decides which of several processes polls."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from exporter.strict_yaml.validation import Model
 SPARE_SECONDS: Final = 10
 """Minimum by which a lease outlasts a request, during which its holder sends nothing new."""
 LONGEST_NAME: Final = 58
-"""A Kubernetes label has 63 characters, of which a shard's number takes up to five."""
+"""A Kubernetes label has at most 63 characters; a shard's suffix takes up to five."""
 LEASE_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 # A longer label makes the resolver raise something other than a network error.
 LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -25,7 +25,7 @@ REDIS_URL: Final = re.compile(
 
 
 def lease_name(value: object) -> str:
-    """Read the name of a lease, valid in both Kubernetes and Redis; raises ProblemError."""
+    """Read the name of a lease, which must be valid in both Kubernetes and Redis; raises ProblemError."""
     written = text(value)
     if len(written) > LONGEST_NAME or not LEASE_NAME.fullmatch(written):
         raise ProblemError(
@@ -52,7 +52,7 @@ def redis_url(value: object) -> str:
     match = REDIS_URL.fullmatch(written)
     if not match or not 0 < int(match["port"] or 1) <= 65535:
         raise ProblemError(
-            "must be redis:// or rediss://, a host, and optionally a port and the number of a database, "
+            "must be redis:// or rediss://, a host, and optionally a port and a database number, "
             "such as redis://127.0.0.1:6379/0"
         )
     return written
@@ -79,11 +79,11 @@ class RedisSettings(Model):
 
 
 class LeaseSettings(Model):
-    """The lease of the process that polls.
+    """The lease.
 
-    name: of the Lease, or of the key.
-    duration: whole seconds that a renewal lasts.
-    redis: for that `kind` only.
+    name: name of the Kubernetes Lease, or Redis key.
+    duration: seconds for which a renewal is valid, a whole number.
+    redis: only for `kind: redis`.
     """
 
     kind: Literal["kubernetes", "redis"]

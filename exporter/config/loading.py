@@ -1,7 +1,7 @@
-"""Loads the settings, and finds mistakes that involve several places of a file.
+"""Loads the settings, and finds mistakes that involve several values: duplicates, references and exclusive choices.
 
-Those are duplicates, references and exclusive choices. They are searched in the document as written, skipping values of
-the wrong type, so that they are reported together with mistakes of single values.
+They are found in the document as written, ignoring values of the wrong type, so that they are reported together with
+mistakes of single values.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ SAME_KEY = "holds the same API key as {first}: nonces of two users of one key co
 
 
 def load(file: Path, environ: Mapping[str, str], shard: Shard = WHOLE) -> Settings:
-    """Read a configuration file and the files it names, for a shard.
+    """Read a configuration file and the files that it names, for a shard.
 
-    Relative paths in it start at its directory; `environ` has the variables it may name.
+    Relative paths are relative to its directory; `environ` has the variables that it may name.
     Raises ConfigError with every mistake.
     """
     settings = load_document(file, environ, Settings, _relation_mistakes, _placeholders(shard))
@@ -81,7 +81,7 @@ def _lease(lease: Fields, api: Fields) -> Iterator[Mistake]:
         url = _text(redis, "url")
         if url and not url.lower().startswith("rediss:"):
             yield Mistake(("lease", "redis", "ca_file"), "is for TLS: write rediss:// in the url")
-    with contextlib.suppress(ProblemError):  # told where the one value is validated
+    with contextlib.suppress(ProblemError):  # reported by the validation of the single value
         least = math.ceil(_seconds(api, "timeout", Api)) + SPARE_SECONDS
         if _seconds(lease, "duration", LeaseSettings) < least:
             problem = f"must be at least api.timeout and {SPARE_SECONDS} s more, which is {least}s"
@@ -113,7 +113,7 @@ def _api_keys(credentials: list[Located], context: Context) -> Iterator[tuple[Lo
             file and context.directory / context.filled(file),
             variable and context.filled(variable),
         ):
-            # What cannot be read is reported by the validation of the single value.
+            # An unreadable file is reported by the validation of the single value.
             with contextlib.suppress(ProblemError):
                 if where is not None:
                     yield at, secret_text(where, context.environ)
@@ -134,12 +134,12 @@ def _references(
             if credentials and name not in credentials:
                 yield Mistake(here, f"no credentials have this name: use one of {known}")
         else:
-            used.update(credentials)  # any of them may be meant
+            used.update(credentials)  # it may mean any of them
             if name is None and len(credentials) > 1:
                 problem = f"is required if there are several credentials: write one of {known}"
                 yield Mistake(here, problem)
     for name in credentials:
-        # With discovery each credential lists what it sees.
+        # With discovery every credential is used: it lists what it sees.
         if name not in used and not has_discovery:
             yield Mistake(
                 ("credentials", name), "is not used by any organization: use or remove it"
@@ -174,7 +174,7 @@ def _id(entry: Located) -> tuple[Location, str | None]:
     at, fields = entry
     written = _text(fields, "id")
     if written is not None:
-        with contextlib.suppress(ProblemError):  # a vault's id has but one form
+        with contextlib.suppress(ProblemError):  # a vault's id has only one form
             written = organization_id(written)
     return (*at, "id"), written
 

@@ -1,4 +1,4 @@
-"""The settings: every key of the configuration, what it must be, and what one part inherits from another."""
+"""The settings: every key of the configuration, its type and default, and what entries inherit."""
 
 import ipaddress
 import re
@@ -56,7 +56,7 @@ def organization_id(value: object) -> str:
 
 
 def base_url(value: object) -> str:
-    """Read the address of the API, without a slash at its end; raises ProblemError."""
+    """Read the base URL of the API, without a trailing slash; raises ProblemError."""
     match = BASE_URL.fullmatch(text(value))
     if not match or not _has_address(match):
         raise ProblemError(
@@ -86,10 +86,10 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def collect(value: object) -> object:
-    """Read what is collected, which is a list of different things; raises ProblemError."""
-    # What is no list, or has something else in it, is told where its type is validated.
+    """Check that a list of what to collect has no duplicates; raises ProblemError."""
+    # Other types are reported by the validation that follows.
     if isinstance(value, list) and len(value) != len(set(map(str, value))):
-        raise ProblemError("names the same thing twice: keep one")
+        raise ProblemError("has duplicates: name each once")
     return value
 
 
@@ -106,7 +106,7 @@ def local_address(value: object, info: ValidationInfo) -> str:
 
 
 Collected = Literal["balances", "pending_tasks", "whitelist"]
-"""What may be read of an organization and its vaults."""
+"""What can be collected of an organization and its vaults."""
 Collect = Annotated[tuple[Collected, ...], Field(min_length=1), BeforeValidator(collect)]
 Threshold = Annotated[
     Decimal, number('a number of 0 or more, such as "0.5"', lambda amount: amount >= 0)
@@ -120,12 +120,12 @@ BaseUrl = Annotated[str, BeforeValidator(base_url)]
 class Api(Model):
     """How the API is reached.
 
-    base_url: without a slash at its end.
+    base_url: without a trailing slash.
     timeout: seconds for a whole request.
-    ca_file: certificates to trust besides the system's.
+    ca_file: certificates to trust in addition to the system's.
     rate_limit: the limit by IP address.
-    organization_id_format: how organization ids are written in paths.
-    local_address: to send from, None for whichever the system chooses.
+    organization_id_format: format of organization ids in paths.
+    local_address: source address, None to let the system choose.
     """
 
     base_url: BaseUrl = "https://api.kraken.com"
@@ -137,12 +137,12 @@ class Api(Model):
 
 
 class Polling(Model):
-    """What holds for every target.
+    """Defaults and limits for all targets.
 
-    interval: seconds between two polls of a target that has no interval of its own.
-    stale_after: seconds after which balances that were not read again are withdrawn; None: for each target the longer
-    of five minutes and three of its planned refresh intervals.
-    max_series: balance series above which a target's balances are withheld.
+    interval: seconds between polls of a target without its own interval.
+    stale_after: seconds after which balances that were not refreshed are withdrawn; None for the longer of five minutes
+        and three planned refresh intervals of each target.
+    max_series: maximum balance series; a target that would exceed it is withheld.
     """
 
     interval: Duration = 60.0
@@ -151,21 +151,21 @@ class Polling(Model):
 
 
 class Filter(Model):
-    """Which of what is found is polled.
+    """A filter for what discovery finds.
 
-    include, exclude: shell patterns, upper and lower case told apart, of a name or an id; exclude prevails.
+    include, exclude: case-sensitive shell patterns of names or ids; exclude takes precedence.
     """
 
     include: tuple[Name, ...] = ("*",)
     exclude: tuple[Name, ...] = ()
 
     def admits(self, *names: str) -> bool:
-        """Return whether what is known by these names and ids is polled."""
+        """Whether something with these names and ids is polled."""
         return _is_any(names, self.include) and not _is_any(names, self.exclude)
 
     @property
     def admits_nothing(self) -> bool:
-        """Whether the patterns alone say that nothing is polled, whatever is found."""
+        """Whether the patterns exclude everything, whatever is found."""
         return not self.include or any(not pattern.strip("*") for pattern in self.exclude)
 
 
@@ -174,7 +174,7 @@ def _is_any(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
 
 
 class Discovery(Model):
-    """How organizations and vaults are found that are not in the file.
+    """Discovery of organizations and vaults that the file does not list.
 
     interval: seconds between two listings.
     """
@@ -187,9 +187,9 @@ class Discovery(Model):
 class VaultSettings(Model):
     """A vault whose balances are polled.
 
-    name: the value of label `vault`; the id where none was given.
+    name: value of label `vault`; the id if not configured.
     interval: seconds between two polls.
-    min_available: for some assets, the available balance that is expected at least.
+    min_available: minimum available balance, by asset.
     """
 
     id: VaultId
@@ -202,9 +202,9 @@ class OrganizationSettings(Model):
     """An organization that is polled, and its vaults.
 
     id: in four groups of four.
-    name: the value of label `org`; the id where none was given.
-    credentials: the name of the credentials that its requests are signed with.
-    interval: seconds between two polls of what is its own, such as the total.
+    name: value of label `org`; the id if not configured.
+    credentials: name of the credentials that sign its requests.
+    interval: seconds between two polls of the organization's own resources, such as the total.
     collect: what is read of it and its vaults.
     """
 
@@ -219,9 +219,9 @@ class OrganizationSettings(Model):
 class Settings(Document):
     """The whole configuration.
 
-    collect: what is read of each organization that has no list of its own.
-    discovery: None where nothing is polled but `organizations`, of which there is at least one then.
-    lease: None where this process always polls.
+    collect: default for organizations without their own list.
+    discovery: None if only `organizations`, at least one, are polled.
+    lease: None if this process always polls.
     """
 
     example: ClassVar = "kraken-custody-exporter --config.example"
@@ -242,25 +242,25 @@ class Settings(Document):
 
     @property
     def shard(self) -> Shard:
-        """The part of all targets that this process polls, as its flag says."""
+        """The shard that this process polls (`--shard`)."""
         return self._shard
 
     def for_shard(self, shard: Shard) -> Self:
-        """Return these settings for a shard; its lease is one of its own."""
+        """Return these settings for a shard; each shard has its own lease."""
         lease = self.lease
         if lease and shard != WHOLE:
             lease = lease.model_copy(update={"name": f"{lease.name}-{shard.number}"})
         settings = self.model_copy(update={"lease": lease})
-        settings._shard = shard  # noqa: SLF001 - of the copy that is made here
+        settings._shard = shard  # noqa: SLF001 - of a copy made here
         return settings
 
     @field_validator("organizations", mode="before")
     @classmethod
     def _inherit(cls, organizations: object, info: ValidationInfo) -> object:
-        """Give organizations and vaults what they leave to the rest of the file.
+        """Fill in the keys that organizations and vaults inherit.
 
-        Where that is wrong or ambiguous itself, a stand-in keeps its mistake from being told at
-        each place that inherits it; the stand-in never gets out, for the mistake is raised.
+        If the inherited value is itself invalid or ambiguous, a placeholder keeps its mistake from being reported again
+        at each place that inherits it; the placeholder is never used, because the mistake is raised.
         """
         interval = info.data.get("polling", Polling()).interval
         credentials = next(iter(info.data.get("credentials", ())), "?")
@@ -282,7 +282,7 @@ def _filled(raw: Fields, **defaults: object) -> Fields:
 
 
 def _each(entries: object, change: Callable[[Fields], Fields]) -> object:
-    """Change the mappings in a list; anything else is left for validation to complain about."""
+    """Change the mappings in a list; validation reports anything else."""
     if not isinstance(entries, list):
         return entries
     return [change(entry) if isinstance(entry, dict) else entry for entry in entries]

@@ -85,7 +85,7 @@ def test_what_the_example_shows_as_a_default_is_one(filled_in: Path, directory: 
     )
 
 
-def test_the_lease_in_its_comment_works_too(filled_in: Path) -> None:
+def test_the_commented_out_lease_of_the_example_is_valid(filled_in: Path) -> None:
     text = filled_in.read_text()
     commented = re.search(r"^# lease:\n(?:#   .*\n)+", text, re.MULTILINE)
     assert commented is not None
@@ -99,7 +99,7 @@ def test_the_lease_in_its_comment_works_too(filled_in: Path) -> None:
     assert shown == default
 
 
-def test_the_alternatives_in_its_comments_work_too(filled_in: Path) -> None:
+def test_the_commented_out_alternatives_of_the_example_are_valid(filled_in: Path) -> None:
     text = filled_in.read_text()
     for secret in ("key", "secret"):
         text = re.sub(rf"^ +api_{secret}_file: .*\n", "", text, flags=re.MULTILINE)
@@ -117,7 +117,7 @@ def test_the_alternatives_in_its_comments_work_too(filled_in: Path) -> None:
     assert credentials.read().api_key.get_secret_value() == environ["KRAKEN_API_KEY"]
 
 
-def test_discovery_in_its_comments_has_the_defaults(filled_in: Path) -> None:
+def test_the_commented_out_discovery_of_the_example_has_the_defaults(filled_in: Path) -> None:
     text = filled_in.read_text().replace("discovery: null\n", "")
     commented = text[text.index("# discovery:") : text.index("# Two processes")]
     filled_in.write_text(text.replace(commented, re.sub("^# ?", "", commented, flags=re.MULTILINE)))

@@ -9,7 +9,7 @@ from tests.config.documents import document, mistakes, read
 
 REDIS = "redis: {url: 'redis://127.0.0.1:6379/0'}"
 URL_FORM = (
-    "lease.redis.url: must be redis:// or rediss://, a host, and optionally a port and the number of a database, "
+    "lease.redis.url: must be redis:// or rediss://, a host, and optionally a port and a database number, "
     "such as redis://127.0.0.1:6379/0"
 )
 
@@ -23,7 +23,7 @@ def lease_of(text: str, directory: Path) -> LeaseSettings | None:
 
 
 @pytest.mark.parametrize("text", [document(), f"{document()}lease: null\n"])
-def test_without_a_lease_there_is_none(text: str, directory: Path) -> None:
+def test_the_default_is_no_lease(text: str, directory: Path) -> None:
     assert lease_of(text, directory) is None
 
 
@@ -34,7 +34,7 @@ def test_a_lease_needs_no_more_than_its_kind(directory: Path) -> None:
     )
 
 
-def test_everything_about_redis_can_be_said(directory: Path) -> None:
+def test_every_redis_setting_is_read(directory: Path) -> None:
     lease = lease_of(
         with_lease(
             "kind: redis, name: treasury, duration: 1m, "
@@ -108,7 +108,7 @@ def test_a_mistake_says_what_is_expected(lease: str, problem: str, directory: Pa
 @pytest.mark.parametrize(
     "url", ["redis://valkey", "redis://[::1]:6379", "rediss://a.b.example/0", "redis://a/"]
 )
-def test_addresses_of_redis_have_these_forms(url: str, directory: Path) -> None:
+def test_redis_urls_have_these_forms(url: str, directory: Path) -> None:
     lease = lease_of(with_lease(f"kind: redis, redis: {{url: '{url}'}}"), directory)
     assert lease
     assert lease.redis

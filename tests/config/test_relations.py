@@ -53,7 +53,7 @@ def test_no_credential_has_the_name_of_all_of_them(directory: Path) -> None:
     ]
 
 
-def test_an_only_credential_need_not_be_named(directory: Path) -> None:
+def test_a_single_credential_need_not_be_named(directory: Path) -> None:
     assert read(document(), directory).organizations[0].credentials == "treasury"
 
 
@@ -67,7 +67,7 @@ def test_one_of_several_credentials_must_be_named(directory: Path) -> None:
     ]
 
 
-def test_credentials_that_do_not_exist_are_reported_with_those_that_do(directory: Path) -> None:
+def test_an_unknown_credential_is_reported_with_the_known_ones(directory: Path) -> None:
     text = document(organization="credentials: tresury")
     assert mistakes(text, directory) == [
         "organizations[0].credentials: no credentials have this name: use one of treasury",
@@ -88,7 +88,7 @@ def test_credentials_without_an_organization_are_fine_with_discovery(directory: 
 
 
 @pytest.mark.parametrize("organizations", ["", "organizations:\n", "organizations: []\n"])
-def test_credentials_and_discovery_are_a_whole_configuration(
+def test_credentials_and_discovery_are_a_complete_configuration(
     organizations: str, directory: Path
 ) -> None:
     text = f"credentials:\n  treasury: {{{SOURCES}}}\ndiscovery: {{}}\n{organizations}"

@@ -29,7 +29,7 @@ from tests.config.documents import (
 
 NO_HEADER = (
     "has a space, line break, byte order mark or other character that a header cannot contain: "
-    "put the value there alone, as one line of ASCII text"
+    "the file or variable must hold the value alone, as one line of ASCII text"
 )
 NO_BASE64 = (
     "is not base64: copy the whole secret as Kraken shows it, on one line and without quotes"
@@ -212,7 +212,7 @@ def test_a_pipe_does_not_block(directory: Path) -> None:
         ),
     ],
 )
-def test_a_secret_that_went_away_says_which_and_where(
+def test_a_secret_that_disappeared_is_reported_with_its_source(
     sources: str, message: str, directory: Path
 ) -> None:
     environ = dict(ENVIRON)
@@ -225,7 +225,7 @@ def test_a_secret_that_went_away_says_which_and_where(
     assert str(caught.value) == message.format(directory)
 
 
-def test_a_source_built_in_code_says_what_it_lacks() -> None:
+def test_settings_built_in_code_report_a_missing_source() -> None:
     with pytest.raises(SecretError, match=r"^api_key_file or api_key_env must be given$"):
         CredentialSettings().read()
 
@@ -319,7 +319,7 @@ def put(path: Path, mode: int) -> Path:
     [(0o600, False), (0o640, False), (0o440, False), (0o660, False), (0o644, True), (0o604, True)],
     ids=oct,
 )
-def test_a_file_that_its_mode_opens_to_others_is_open_to_all(
+def test_a_world_readable_file_is_open_to_all(
     mode: int,
     is_open: bool,  # noqa: FBT001 - a column of the table
     open_directory: Path,
@@ -327,7 +327,7 @@ def test_a_file_that_its_mode_opens_to_others_is_open_to_all(
     assert is_open_to_all(put(open_directory / "key", mode)) is is_open
 
 
-def test_a_closed_directory_anywhere_above_keeps_others_out(open_directory: Path) -> None:
+def test_a_closed_parent_directory_keeps_others_out(open_directory: Path) -> None:
     closed = open_directory / "closed"
     (closed / "open").mkdir(parents=True)
     key = put(closed / "open" / "key", 0o644)
@@ -354,7 +354,7 @@ def test_a_kubernetes_secret_that_is_mounted_for_a_group_is_not_open(open_direct
     assert not is_open_to_all(open_directory / "api-key")
 
 
-def test_a_file_that_is_not_there_is_not_open(open_directory: Path) -> None:
+def test_a_missing_file_is_not_open_to_all(open_directory: Path) -> None:
     assert not is_open_to_all(open_directory / "key")
     (open_directory / "loop").symlink_to("loop")
     assert not is_open_to_all(open_directory / "loop")
@@ -392,7 +392,7 @@ SECRET_OF_KRAKEN = base64.b64encode(bytes(range(64))).decode()
         ("api_secret_env", "Abc123"),
     ],
 )
-def test_a_secret_in_the_place_of_its_source_is_not_shown_and_where_it_belongs_is_said(
+def test_a_secret_given_as_its_source_is_not_shown_and_the_message_says_where_it_belongs(
     field: str, written: str, directory: Path
 ) -> None:
     sources = {"api_key_file": "key", "api_secret_file": "secret", field: written}
@@ -409,7 +409,7 @@ def test_a_secret_in_the_place_of_its_source_is_not_shown_and_where_it_belongs_i
 @pytest.mark.parametrize(
     "written", ["api-key", "secrets/api-key", "/run/secrets/Kraken/API_KEY_1", "kraken.key", "../k"]
 )
-def test_a_file_that_is_missing_is_named_with_its_directory(written: str, directory: Path) -> None:
+def test_a_missing_file_is_named_with_its_directory(written: str, directory: Path) -> None:
     text = document(sources=f"api_key_file: {written}, api_secret_file: secret")
     assert mistakes(text, directory) == [
         f"credentials.treasury.api_key_file: no such file: check the path ({directory / written})"
@@ -429,7 +429,7 @@ def test_a_file_that_is_missing_is_named_with_its_directory(written: str, direct
         ("nonces", "did you mean 'nonce'?"),
     ],
 )
-def test_a_key_for_the_secret_itself_is_answered_with_the_keys_for_its_source(
+def test_a_setting_for_the_secret_itself_is_answered_with_those_for_its_source(
     key: str, forms: str, directory: Path
 ) -> None:
     (mistake,) = mistakes(document(treasury=f"{key}: abc"), directory)
@@ -452,7 +452,7 @@ def secrets_of(decoded: bytes, key: str = KEY_OF_KRAKEN) -> Secrets:
         (base64.b64encode(bytes(range(64))), "is encoded in base64 twice"),
     ],
 )
-def test_a_secret_that_cannot_be_krakens_is_reported_without_it(
+def test_a_secret_that_cannot_be_krakens_is_reported_but_not_shown(
     decoded: bytes, says: str | None
 ) -> None:
     problem = unusual(secrets_of(decoded))

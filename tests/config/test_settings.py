@@ -92,7 +92,7 @@ def test_every_key_changes_the_settings(
     assert changed != read(document(), directory)
 
 
-def test_what_is_left_out_has_its_default_and_nothing_is_unresolved(directory: Path) -> None:
+def test_omitted_keys_have_their_defaults(directory: Path) -> None:
     assert read(DEFAULTS, directory).model_dump(mode="json") == {
         "api": {
             "base_url": "https://api.kraken.com",
@@ -219,7 +219,7 @@ def test_an_unknown_key_names_the_one_that_was_meant(
     assert mistakes(document(**written), directory) == [mistake]
 
 
-def test_a_credential_may_be_called_as_any_key(directory: Path) -> None:
+def test_a_credential_may_have_the_name_of_a_configuration_key(directory: Path) -> None:
     text = document(treasury="maxinflight: 1").replace("treasury", "api")
     assert mistakes(text, directory) == [
         (
@@ -268,7 +268,7 @@ def test_mistakes_in_discovery_are_reported_with_their_place(
     assert found.startswith(mistake)
 
 
-def test_an_organization_collects_what_the_file_says_unless_it_says_so_itself(
+def test_an_organization_inherits_collect_unless_it_has_its_own(
     directory: Path,
 ) -> None:
     own = "collect: [balances]"
@@ -284,11 +284,11 @@ def test_an_organization_collects_what_the_file_says_unless_it_says_so_itself(
     [
         ("[balance]", "collect[0]: must be 'balances', 'pending_tasks' or 'whitelist'"),
         ("[]", "collect: must have at least one entry"),
-        ("[balances, balances]", "collect: names the same thing twice: keep one"),
+        ("[balances, balances]", "collect: has duplicates: name each once"),
         ("balances", "collect: must be a list (each entry after '- '), not text"),
     ],
 )
-def test_what_is_collected_is_a_list_of_things_that_there_are(
+def test_collect_is_a_list_of_known_names_without_duplicates(
     written: str, problem: str, directory: Path
 ) -> None:
     assert mistakes(f"collect: {written}\n{document()}", directory) == [problem]

@@ -170,7 +170,7 @@ def test_a_budget_below_one_request_is_a_mistake_of_its_rate_limit(
     ]
 
 
-def test_a_budget_is_judged_beside_a_wrong_window(directory: Path) -> None:
+def test_a_budget_is_checked_even_if_the_window_is_invalid(directory: Path) -> None:
     text = document(api="rate_limit: {requests: 1, window: 3}")
     assert mistakes(text, directory) == [
         f"api.rate_limit.window: 3 has no unit: {FORM}",

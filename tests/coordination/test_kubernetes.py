@@ -139,7 +139,7 @@ def test_people_can_read_it_too_and_what_they_wrote_stays(
     }
 
 
-def test_nothing_is_asked_for_but_the_one_lease(engine: KubernetesEngine, state: State) -> None:
+def test_only_the_one_lease_is_requested(engine: KubernetesEngine, state: State) -> None:
     state.empty(NAME)
     asyncio.run(write(engine, RECORD))
     path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{NAME}"
@@ -226,7 +226,7 @@ def test_an_answer_that_is_not_the_api_servers_is_a_problem(
     assert "is not JSON" in problem(engine)
 
 
-def test_an_api_server_that_is_away_is_named(account: Path) -> None:
+def test_an_unreachable_api_server_is_named(account: Path) -> None:
     url = f"https://127.0.0.1:{closed_port()}"
     told = problem(KubernetesEngine(NAME, Cluster(url, account), lambda: NOON))
     assert told.startswith(f"the API server at {url}: ")

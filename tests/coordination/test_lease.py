@@ -132,7 +132,7 @@ def test_a_standby_counts_from_the_last_renewal_that_it_has_seen() -> None:
     assert b.lease.holds(36.5)
 
 
-def test_the_duration_that_the_holder_promised_counts_even_where_another_is_configured() -> None:
+def test_the_holders_duration_counts_even_if_another_is_configured() -> None:
     shelf = Shelf()
     holder(shelf)
     b = Process(shelf, "b", terms=Terms(20.0, 10.0))

@@ -176,7 +176,7 @@ def test_a_refusal_has_the_message_of_the_server(server: RedisServer) -> None:
     assert problem(Server(server.url)).endswith("holding the wrong kind of value")
 
 
-def test_a_server_that_is_away_is_named_without_a_retry() -> None:
+def test_an_unreachable_server_is_named_without_a_retry() -> None:
     assert problem(Server("redis://127.0.0.1:1/0")).startswith("redis://127.0.0.1:1/0: ")
 
 

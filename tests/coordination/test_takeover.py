@@ -69,7 +69,7 @@ def events(logs: list[dict[str, object]], *names: str) -> list[tuple[object, obj
     return [(it["event"], it.get("holder")) for it in logs if it["event"] in names]
 
 
-def test_one_polls_and_a_standby_knows_of_no_target() -> None:
+def test_one_polls_and_a_standby_exposes_no_target() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(10.0)
@@ -342,7 +342,7 @@ def test_who_has_lost_the_lease_and_taken_it_again_unawares_begins_as_after_a_re
 
 
 @pytest.mark.parametrize("seconds", [60.0, 300.0])
-def test_a_pause_that_the_api_asked_for_outlasts_a_lease_that_no_other_process_took(
+def test_a_pause_requested_by_the_api_outlasts_a_lease_that_no_other_process_took(
     seconds: float,
 ) -> None:
     async def scene() -> None:
@@ -534,7 +534,7 @@ def test_a_record_that_would_use_up_the_nonces_of_a_key_is_not_followed() -> Non
     play(scene)
 
 
-def test_whether_the_record_can_be_read_is_a_metric_where_there_is_a_lease() -> None:
+def test_with_a_lease_a_metric_says_whether_the_record_can_be_read() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             up = 'kraken_custody_exporter_lease_up{lease="kraken-custody-exporter"}'

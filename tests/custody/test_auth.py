@@ -126,7 +126,7 @@ def test_nonces_follow_the_clock_again_once_it_has_caught_up() -> None:
         ("milliseconds", "2147483648000"),
     ],
 )
-def test_a_nonce_after_2038_fits_kraken_s_64_bits(unit: str, nonce: str) -> None:
+def test_a_nonce_after_2038_fits_krakens_64_bits(unit: str, nonce: str) -> None:
     with freeze_time("2038-01-19 03:14:08"):
         assert Nonce(unit, lambda: time.time_ns()).next() == nonce  # noqa: PLW0108 - frozen when called
     assert int(nonce) < 2**64

@@ -130,7 +130,7 @@ def test_a_body_that_is_not_one_whole_gzip_is_refused(body: bytes, problem: str,
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "x-deflate"])
-def test_an_encoding_that_was_not_asked_for_is_refused(encoding: str) -> None:
+def test_an_encoding_that_was_not_requested_is_refused(encoding: str) -> None:
     with pytest.raises(BodyEncodingError, match=f"content-encoding {encoding} was not requested"):
         read(TEXT, encoding=encoding)
 

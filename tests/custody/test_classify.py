@@ -344,7 +344,7 @@ def test_a_failure_is_named(status: int, document: object, expected: Named) -> N
         {"type": 7, "result": []},
     ],
 )
-def test_an_answer_without_an_error_is_none(document: object) -> None:
+def test_an_answer_without_an_error_is_no_failure(document: object) -> None:
     assert ask_vault(Api(answer(document))).rows == ()
 
 
@@ -640,14 +640,14 @@ HTML = {"content-type": "text/html; charset=UTF-8"}
     ],
     ids=str,
 )
-def test_what_stands_before_the_api_is_read_for_what_it_says(
+def test_the_text_of_a_gateways_answer_becomes_the_message(
     status: int, headers: dict[str, str], document: object, expected: Named
 ) -> None:
     assert named(failure(Api(answer(document, status, headers)))) == expected
 
 
 @pytest.mark.parametrize("flag", [None, False, 0, "", {}, []])
-def test_an_empty_error_beside_a_result_is_none(flag: object) -> None:
+def test_an_empty_error_beside_a_result_is_no_failure(flag: object) -> None:
     assert ask_vault(Api(answer({"error": flag, "result": []}))).rows == ()
 
 
@@ -726,7 +726,7 @@ def test_a_title_counts_within_the_first_16_kib_of_a_page(before: int, message: 
 
 
 @pytest.mark.parametrize(("depth", "message"), [(1, "Words."), (3, "Words."), (4, ""), (50, "")])
-def test_what_a_gateway_says_is_looked_for_three_members_deep(depth: int, message: str) -> None:
+def test_a_gateways_message_is_searched_three_members_deep(depth: int, message: str) -> None:
     document: object = "Words."
     for _ in range(depth):
         document = {"fault": document}

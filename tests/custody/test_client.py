@@ -59,7 +59,7 @@ KNOWN = Secrets(SecretStr(API_KEY), SecretBytes(b64decode(API_SECRET)))
 TOTAL = {"balance": {"total": "1"}, "quote_asset": "USD"}
 
 
-def test_an_organization_is_asked_for_by_its_id_in_four_groups() -> None:
+def test_an_organization_is_requested_by_its_id_in_four_groups() -> None:
     api = Api(answer(TOTAL))
     balance = run(make_client(api), lambda it: it.organization_balances(ORGANIZATION_ID))
     assert balance.total == 1
@@ -71,7 +71,7 @@ def test_an_organization_is_asked_for_by_its_id_in_four_groups() -> None:
 
 
 @pytest.mark.parametrize("written", ["ABCD EFGH IJKL MNOP", "ABCDEFGHIJKLMNOP"])
-def test_an_organization_is_asked_for_by_its_compact_id_where_that_is_configured(
+def test_an_organization_is_requested_by_its_compact_id_if_configured(
     written: str,
 ) -> None:
     api = Api(answer(TOTAL))
@@ -81,7 +81,7 @@ def test_an_organization_is_asked_for_by_its_compact_id_where_that_is_configured
     )
 
 
-def test_what_is_not_signed_has_no_key_and_takes_no_nonce() -> None:
+def test_an_unsigned_request_has_no_key_and_takes_no_nonce() -> None:
     """And its path may be another than the custody API's."""
     api = Api(answer({"result": 1}), answer(TOTAL))
     public = Request("time", "time", "/0/public/Time", nothing_read, is_signed=False)
@@ -111,7 +111,7 @@ def test_observers_get_every_answer_once_it_is_decoded(status: int) -> None:
     assert (document, header) == ([], "1")
 
 
-def test_a_vault_is_asked_for_in_full_precision() -> None:
+def test_a_vault_is_requested_in_full_precision() -> None:
     api = Api(answer([]))
     ask_vault(api)
     assert api.requests[0].method == "GET"
@@ -137,7 +137,7 @@ def test_a_request_has_these_headers_and_no_body() -> None:
     assert api.requests[0].read() == b""
 
 
-def test_a_gateway_s_cookies_are_not_kept() -> None:
+def test_a_gateways_cookies_are_not_kept() -> None:
     cookie = {"set-cookie": "gateway=1; Path=/; Max-Age=3600"}
     api = Api(answer([], headers=cookie), answer([]))
 
@@ -168,7 +168,7 @@ def ask_in_turn(api: Api, *vaults: str) -> list[Reaction | None]:
     return asyncio.run(ask())
 
 
-def test_a_vault_whose_parameters_are_refused_is_asked_again_without_and_then_all_are() -> None:
+def test_after_refused_parameters_a_vault_and_then_all_are_requested_without() -> None:
     api = Api(answer(BAD_REQUEST, 400), answer([]), answer([]))
     reactions = ask_in_turn(api, VAULT_ID, VAULT_ID, OTHER_VAULT)
     assert reactions == [Reaction.AGAIN, None, None]
@@ -331,7 +331,7 @@ def test_an_answer_that_cannot_be_read_is_a_failure(
     ],
     ids=["too large", "a torn gzip", "brotli"],
 )
-def test_a_failing_status_counts_even_where_its_body_cannot_be_read(
+def test_a_failing_status_counts_even_if_its_body_cannot_be_read(
     response: httpx.Response, type_: str, reaction: Reaction
 ) -> None:
     error = failure(Api(response))
@@ -454,7 +454,7 @@ def test_an_organization_is_observed_as_its_endpoint() -> None:
         ({"date": "Sat, 21 Nov 2026 12:00:00 +9999"}, NOON, None),
     ],
 )
-def test_the_clock_s_skew_is_positive_where_this_machine_is_ahead(
+def test_the_clock_skew_is_positive_if_this_machine_is_ahead(
     headers: dict[str, str], wall: float, skew: float | None, status: int, elsewhere: None
 ) -> None:
     del elsewhere
@@ -492,7 +492,7 @@ def test_a_long_body_adds_no_clock_skew() -> None:
     ("status", "reaction"),
     [(429, Reaction.PAUSE_ALL), (401, Reaction.PAUSE_CREDENTIAL), (400, Reaction.AGAIN)],
 )
-def test_a_bad_request_is_about_the_parameters_only_where_its_status_says_so(
+def test_a_bad_request_concerns_the_parameters_only_if_its_status_says_so(
     status: int, reaction: Reaction
 ) -> None:
     error = failure(Api(answer(BAD_REQUEST, status)))

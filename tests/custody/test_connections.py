@@ -66,7 +66,7 @@ def test_cookies_are_not_kept() -> None:
 
 
 @pytest.mark.parametrize("location", ["/elsewhere", "http://[", "https://api.example/v0"])
-def test_a_redirect_is_not_followed_and_where_to_is_put_aside(location: str) -> None:
+def test_a_redirect_is_not_followed_and_its_target_is_kept(location: str) -> None:
     sent, (response,) = asked(httpx.Response(302, headers={"location": location}))
     assert len(sent) == 1
     assert response.status_code == 302

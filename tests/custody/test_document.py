@@ -64,7 +64,7 @@ def test_any_bytes_are_a_value_or_a_value_error(body: bytes) -> None:
     json.loads(body)  # what was accepted is JSON to Python too
 
 
-def test_what_is_nested_as_no_honest_answer_is_a_value_error() -> None:
+def test_an_answer_nested_too_deeply_is_a_value_error() -> None:
     with pytest.raises(ValueError, match=r"^nested too deeply$"):
         parse_json(b"[" * 60_000)
 

@@ -69,7 +69,7 @@ def test_the_proxy_is_the_one_that_the_environment_names_for_the_host(
 @pytest.mark.parametrize(
     "base_url", ["http://127.0.0.1:8080", "https://localhost", "https://[::1]"]
 )
-def test_this_machine_is_never_asked_through_a_proxy(
+def test_this_machine_is_never_reached_through_a_proxy(
     base_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
@@ -151,7 +151,7 @@ SOCKS = "{} in the environment: SOCKS is not supported: name an HTTP proxy, as h
         ("all_proxy", "socks5h://user:MARKER@proxy:1080", SOCKS),
     ],
 )
-def test_a_proxy_that_is_none_is_named_by_its_variable_without_its_password(
+def test_an_invalid_proxy_is_named_by_its_variable_without_its_password(
     variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -192,7 +192,7 @@ def test_a_file_for_tls_keys_that_does_not_answer_is_reported_by_its_path(
     keys.open("rb").close()
 
 
-def test_tls_keys_are_kept_where_the_environment_asks_for_it(
+def test_tls_keys_are_logged_if_the_environment_requests_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))

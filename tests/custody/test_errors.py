@@ -172,7 +172,7 @@ def test_only_the_beginning_of_an_endless_text_is_looked_at() -> None:
     assert Cleaner()("\x00" * 9_998 + "early", 30) == "ea"
 
 
-def test_secrets_are_not_looked_for_in_all_of_an_endless_text() -> None:
+def test_only_the_beginning_of_an_endless_text_is_searched_for_secrets() -> None:
     """With a hundred credentials that would hold everything else up for seconds."""
 
     class Endless(str):
@@ -184,7 +184,7 @@ def test_secrets_are_not_looked_for_in_all_of_an_endless_text() -> None:
     assert Cleaner("secret")(Endless("a secret " + " " * 20_000), 30) == "a <secret>"
 
 
-def test_no_part_of_a_secret_is_left_where_an_endless_text_is_cut() -> None:
+def test_no_part_of_a_secret_is_left_at_the_cut_of_an_endless_text() -> None:
     assert Cleaner("opensesame")(" " * 9_995 + "opensesame", 30) == ""
 
 

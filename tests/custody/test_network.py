@@ -262,7 +262,7 @@ def encrypted(script: Script) -> CustodyError:
     return asyncio.run(ask())
 
 
-def test_a_server_that_speaks_no_tls_is_not_asked_again_at_once() -> None:
+def test_a_server_without_tls_is_not_retried_at_once() -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await hello(reader)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -301,9 +301,7 @@ def test_garbage_within_an_encrypted_connection_is_a_failure_of_tls(
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
-def test_a_proxy_is_not_asked_for_this_machine(
-    variable: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_proxy_is_used_for_this_machine(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, f"http://127.0.0.1:{closed_port()}")
 
     async def ask() -> None:
@@ -315,7 +313,7 @@ def test_a_proxy_is_not_asked_for_this_machine(
     asyncio.run(ask())
 
 
-def test_a_proxy_is_asked_for_the_api_and_may_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_used_for_the_api_and_may_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

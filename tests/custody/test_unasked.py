@@ -428,7 +428,7 @@ def test_a_flood_of_interim_answers_is_a_failure(count: int) -> None:
     asyncio.run(use())
 
 
-def test_a_server_that_speaks_first_is_not_asked() -> None:
+def test_no_request_is_sent_to_a_server_that_speaks_first() -> None:
     async def connect() -> Wire:
         wire = Wire()
         Silent(wire)

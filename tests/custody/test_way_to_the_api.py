@@ -175,7 +175,7 @@ def test_a_name_that_does_not_exist_is_reported() -> None:
     assert "name" in error.message.lower()
 
 
-def test_where_a_proxy_is_configured_nothing_goes_past_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_proxy_configured_nothing_bypasses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port()}")
     error = failure(f"https://{HOST}")
     assert (error.type, error.delivery) == ("transport/connect", Delivery.NEVER_SENT)

@@ -185,7 +185,7 @@ def test_bytes_other_than_tls_fail_at_once(garbage: bytes) -> None:
     asyncio.run(use())
 
 
-def test_an_address_that_leads_nowhere_delays_the_next_only_so_long(
+def test_an_unreachable_address_delays_the_next_by_a_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first address never answers, the second refuses, the third connects."""

@@ -60,7 +60,7 @@ def test_without_discovery_there_is_what_the_configuration_has() -> None:
     assert there.organizations[0].lists == ()
 
 
-def test_before_the_first_list_every_credential_is_asked_and_nothing_else_polled() -> None:
+def test_before_the_first_list_only_lists_are_polled() -> None:
     there = inventory(settings_of(), {})
     assert there.organizations == ()
     assert there.sources == {Source("one")}
@@ -205,7 +205,7 @@ def test_an_organizations_own_credential_lists_its_vaults_before_the_others() ->
     assert [it.credential for it in of.lists] == ["two", "one"]
 
 
-def test_a_vault_that_the_first_credential_lists_no_more_is_polled_with_the_next() -> None:
+def test_a_vault_no_longer_listed_by_the_first_credential_is_polled_with_the_next() -> None:
     settings = settings_of(credentials={"one": ONE, "two": TWO})
     (of,) = inventory(settings, {**BOTH, Source("one", ACME): {}}).organizations
     assert [(vault.label, vault.credential) for vault in of.vaults] == [

@@ -55,7 +55,7 @@ def test_what_is_known_after_a_list(
 
 
 @pytest.mark.parametrize("missed", [0, 1])
-def test_nothing_leaves_by_a_list_of_which_a_row_could_not_be_read(missed: int) -> None:
+def test_a_list_with_an_unreadable_row_removes_nothing(missed: int) -> None:
     before = finds(found("A"), found("B", missed=missed))
     assert after(before, [Listed("A")], is_readable=False)[HERE] == before
 
@@ -65,10 +65,10 @@ def test_an_unchanged_list_returns_the_very_same_value() -> None:
     assert at_once(heard(known, HERE, [Listed("B"), Listed("A", "hot")], 9.0)) is known
 
 
-def test_the_first_empty_list_is_news() -> None:
+def test_the_first_empty_list_changes_what_is_known() -> None:
     assert at_once(heard({}, HERE, [], 9.0)) == {HERE: {}}
 
 
-def test_a_long_list_is_heard_in_steps() -> None:
+def test_a_long_list_is_processed_in_steps() -> None:
     rows = [Listed(f"V{number}") for number in range(20_000)]
     assert sum(1 for _ in heard({}, HERE, rows, 9.0)) == 20

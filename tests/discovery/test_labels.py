@@ -31,7 +31,7 @@ def labels(
         ("<b>bold</b>", "<b>bold</b>"),
     ],
 )
-def test_a_find_is_called_by_its_name_as_it_is_else_by_its_id(name: str, label: str) -> None:
+def test_a_find_is_labelled_with_its_unchanged_name_or_else_its_id(name: str, label: str) -> None:
     assert labels(found(A, name)) == {A: label}
 
 
@@ -49,18 +49,18 @@ def test_a_label_of_the_configuration_is_never_a_finds(taken: tuple[str, ...], l
     assert labels(found(A, "hot"), taken=taken) == {A: label}
 
 
-def test_of_two_with_one_name_the_one_that_has_had_it_for_longest_goes_by_it() -> None:
+def test_a_shared_name_is_the_label_of_the_find_that_has_had_it_longest() -> None:
     assert labels(found(A, "hot", named_at=2.0), found(B, "hot", named_at=1.0)) == {
         A: f"hot ({A})",
         B: "hot",
     }
 
 
-def test_of_two_that_were_found_together_the_first_by_id_goes_by_the_name() -> None:
+def test_a_name_shared_from_the_start_is_the_label_of_the_first_find_by_id() -> None:
     assert labels(found(B, "hot"), found(A, "hot")) == {A: "hot", B: f"hot ({B})"}
 
 
-def test_nothing_is_called_by_the_id_of_another() -> None:
+def test_no_label_is_the_id_of_something_else() -> None:
     assert labels(found(A, B), found(B)) == {A: f"{B} ({A})", B: B}
     assert labels(found(A, C)) == {A: f"{C} ({A})"}
 

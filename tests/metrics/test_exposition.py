@@ -309,7 +309,7 @@ def test_the_lines_of_each_family_stand_together(demo: Exporter, format_: Format
     assert len(groups) == len(set(groups))
 
 
-def test_both_formats_tell_the_same_values(demo: Exporter) -> None:
+def test_both_formats_have_the_same_values(demo: Exporter) -> None:
     def values(format_: Format) -> dict[str, float]:
         found = families(demo, format_).values()
         return {

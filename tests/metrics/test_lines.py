@@ -50,7 +50,7 @@ def test_a_value_is_written_as_the_nearest_float(value: Decimal | float, written
     assert page.done() == {"held": f'held{{org="acme",asset="BTC"}} {written}\n'.encode()}
 
 
-def test_what_is_absent_has_no_line_and_no_name() -> None:
+def test_an_absent_value_has_no_line_and_no_name() -> None:
     page = Page()
     page.sample(HELD, ("acme", "BTC"), None)
     page.labelled(PRICE, ("pair",), ("BTC/USD",), None)

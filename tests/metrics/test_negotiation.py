@@ -90,7 +90,7 @@ FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
         pytest.param(";" * 10_000 + "," * 10_000, TEXT, id="much noise"),
     ],
 )
-def test_the_format_is_the_one_asked_for_or_text(accept: str, content_type: str) -> None:
+def test_the_format_is_the_requested_one_or_text(accept: str, content_type: str) -> None:
     assert negotiate(accept).value == content_type
 
 
@@ -118,5 +118,5 @@ def test_the_format_is_the_one_asked_for_or_text(accept: str, content_type: str)
         (",;=;q", False),
     ],
 )
-def test_gzip_is_used_only_where_it_is_allowed(accept_encoding: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
+def test_gzip_is_used_only_if_it_is_accepted(accept_encoding: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
     assert accepts_gzip(accept_encoding) is expected

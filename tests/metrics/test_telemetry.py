@@ -175,7 +175,7 @@ def test_time_spent_waiting_adds_up() -> None:
     assert value(telemetry, "rate_limit_wait_seconds_total") == 1.75
 
 
-def test_a_gauge_may_be_asked_for_at_each_scrape() -> None:
+def test_a_gauge_may_be_computed_at_each_scrape() -> None:
     telemetry = telemetry_of_all()
     values = iter((3.0, 4.0))
     telemetry.show(catalog.BUDGET_USED, lambda: next(values))

@@ -252,7 +252,7 @@ def test_a_wall_clock_that_is_set_forward_and_back_again_ages_nothing() -> None:
     played_by(set_to_and_fro)
 
 
-def test_a_target_that_is_being_polled_is_not_asked_twice_for_a_sleep() -> None:
+def test_a_target_that_is_being_polled_is_not_polled_twice_after_a_sleep() -> None:
     async def sleep(played: Stage, machine: Machine) -> None:
         played.simulator.moods[played.vault_id("v0")] = moods.slow(5)
         machine.slept += 600
@@ -388,7 +388,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("berlin")
 @pytest.mark.parametrize("change", [SUMMER_TIME_BEGINS, SUMMER_TIME_ENDS])
-def test_summer_time_is_none_of_the_exporters_business(change: float, steady: list[Second]) -> None:
+def test_daylight_saving_time_has_no_effect(change: float, steady: list[Second]) -> None:
     before, after = (time.localtime(change + seconds).tm_isdst for seconds in (-1, 1))
     assert before != after
     clock = stepping(0, beginning=change - STEP_AT - 5)
@@ -400,7 +400,7 @@ def test_summer_time_is_none_of_the_exporters_business(change: float, steady: li
         assert pause_until(an_hour_later, written) == pytest.approx(20, abs=1.1)
 
 
-def test_a_new_process_goes_on_with_larger_nonces_in_any_year() -> None:
+def test_a_new_process_continues_with_larger_nonces_in_any_year() -> None:
     taken = []
     with freeze_time("2026-10-25 00:59:59") as frozen:
         for year in ("2038-01-19 03:14:08", "2100-01-01", "2262-04-12"):

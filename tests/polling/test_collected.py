@@ -45,7 +45,7 @@ def test_only_what_is_collected_is_polled(collect: list[str], expected: list[str
     run(main())
 
 
-def test_what_is_found_is_collected_as_the_file_says() -> None:
+def test_found_organizations_are_collected_as_the_file_says() -> None:
     async def main() -> None:
         playing = stage(
             portfolio=PORTFOLIO, organizations=[], discovery={}, collect=("pending_tasks",)

@@ -227,7 +227,7 @@ def test_a_reload_takes_over_name_settings_secrets_and_client_and_keeps_requests
     assert credential.secrets_problem == ""
 
 
-def test_an_own_budget_goes_on_under_another_limit_with_what_was_sent() -> None:
+def test_a_credentials_budget_keeps_its_requests_under_another_limit() -> None:
     own = budget(5, 10.0)
     credential = credential_with(own_budget=own)
     own.take(10.0)

@@ -481,7 +481,7 @@ RENAMED = {"primary": TWO_KEYS["first"], "second": TWO_KEYS["second"]}
 
 @pytest.mark.parametrize("later", [EXCHANGED, RENAMED], ids=["exchanged", "renamed"])
 @pytest.mark.parametrize("pages", [2, 3])
-def test_a_list_is_of_the_key_that_all_its_pages_were_asked_with_whatever_it_is_called_now(
+def test_a_list_belongs_to_the_key_that_requested_all_its_pages_even_if_renamed(
     pages: int, later: Mapping[str, Mapping[str, object]]
 ) -> None:
     async def main() -> None:

@@ -147,5 +147,5 @@ async def play(steps: Sequence[Step]) -> None:
 @example(steps=HIDING)
 @example(steps=MOVED)
 @example(steps=[Step(({}, {})), Step(({0: "pay"}, {0: "pay"})), Step(({}, {0: "own"}))])
-def test_whatever_is_listed_is_polled_under_its_own_label(steps: list[Step]) -> None:
+def test_every_listed_vault_is_polled_under_its_own_label(steps: list[Step]) -> None:
     run(play(steps))

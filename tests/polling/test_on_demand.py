@@ -82,7 +82,7 @@ def test_without_a_target_all_that_fail_are_polled_and_no_others() -> None:
     run(main())
 
 
-def test_where_nothing_fails_nothing_is_polled() -> None:
+def test_if_nothing_fails_nothing_is_polled() -> None:
     async def main() -> None:
         played = stage()
         await played.play(30)
@@ -94,7 +94,7 @@ def test_where_nothing_fails_nothing_is_polled() -> None:
     run(main())
 
 
-def test_what_is_asked_for_goes_before_all_that_is_overdue() -> None:
+def test_a_requested_poll_goes_before_all_that_is_overdue() -> None:
     async def main() -> None:
         played = stage(vaults=200, polling={"interval": "10s"})
         await played.play(120)
@@ -135,7 +135,7 @@ def test_the_pause_of_a_refused_key_ends_for_one_request_once_a_minute() -> None
     run(main())
 
 
-def test_a_key_that_was_put_right_at_the_api_works_as_soon_as_somebody_asks() -> None:
+def test_a_key_repaired_at_the_api_works_as_soon_as_a_poll_is_requested() -> None:
     async def main() -> None:
         played = stage()
         await played.play(10)
@@ -162,7 +162,7 @@ def test_a_key_that_was_put_right_at_the_api_works_as_soon_as_somebody_asks() ->
     ],
     ids=["a rate limit", "a lockout"],
 )
-def test_a_pause_that_the_api_asked_for_continues_despite_polls_on_demand(
+def test_a_pause_requested_by_the_api_continues_despite_polls_on_demand(
     mood: moods.Mood, why: str
 ) -> None:
     async def main() -> None:

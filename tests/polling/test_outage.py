@@ -357,7 +357,7 @@ def test_an_answer_ends_the_silence_even_if_it_is_a_refusal() -> None:
     run(main())
 
 
-def test_metrics_tell_by_credential_what_is_paused_unanswered_and_shared() -> None:
+def test_metrics_say_by_credential_what_is_paused_unanswered_and_shared() -> None:
     async def main() -> None:
         played = two_credentials()
         everybody = ("all", "main", "other")

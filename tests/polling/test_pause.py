@@ -94,7 +94,7 @@ def test_the_api_may_say_how_long_to_pause(retry_after: float, pause: float) -> 
         ([86_400.0] * 2, [3600, 3600]),
     ],
 )
-def test_the_api_is_taken_at_its_word_once_and_then_for_no_less_than_our_own_pause(
+def test_retry_after_is_obeyed_once_and_then_lengthened_to_our_own_pause(
     said: list[float | None], pauses: list[float]
 ) -> None:
     pause, now, lasted = Pause(60.0, 900.0), 100.0, []

@@ -76,7 +76,7 @@ def test_too_many_vaults_use_the_budget_of_a_strict_server_and_never_exceed_it()
     assert max(polls) - min(polls) <= 1
 
 
-def test_a_server_in_trouble_is_asked_three_times_and_changes_no_balance() -> None:
+def test_a_failing_server_is_tried_three_times_and_changes_no_balance() -> None:
     async def main() -> None:
         played = stage()
         await played.play(30)
@@ -792,7 +792,9 @@ def test_a_rotated_key_that_lies_there_already_is_used_at_once(
     run(main())
 
 
-def test_what_the_old_key_was_refused_is_tried_at_once_with_the_new_one(tmp_path: Path) -> None:
+def test_targets_refused_with_the_old_key_are_tried_at_once_with_the_new_one(
+    tmp_path: Path,
+) -> None:
     async def main() -> None:
         file = tmp_path / "key"
         file.write_text("the-old-key\n")
@@ -831,7 +833,7 @@ def test_a_lockout_pauses_its_key_for_a_quarter_of_an_hour_at_once() -> None:
     run(main())
 
 
-def test_an_api_in_trouble_is_asked_when_it_says_and_then_at_the_interval() -> None:
+def test_after_a_5xx_retry_after_is_obeyed_once_and_then_the_interval() -> None:
     async def main() -> None:
         played = stage(limit=(2000, 30.0))
         unwell = Response("", 503, headers={"retry-after": "5"})
@@ -875,7 +877,7 @@ def test_a_defect_in_what_shows_failures_costs_no_later_poll(
     ],
     ids=["Retry-After: 0", "throttled until a moment ago", "a date in the past"],
 )
-def test_an_api_that_always_says_at_once_is_not_asked_each_second(mood: moods.Mood) -> None:
+def test_a_retry_after_of_0_is_not_obeyed_every_second(mood: moods.Mood) -> None:
     async def main() -> None:
         played = stage()
         played.simulator.default_mood = mood

@@ -132,7 +132,7 @@ def test_a_changed_threshold_is_on_the_page_at_once() -> None:
     play(scene)
 
 
-def test_what_was_removed_is_gone_at_once_and_polled_no_more() -> None:
+def test_a_removed_target_disappears_at_once_and_is_no_longer_polled() -> None:
     async def scene(played: Stage) -> None:
         removed = played.path("v1")
         series = played.exporter.store.series
@@ -288,7 +288,7 @@ def test_a_key_that_was_put_right_at_the_api_works_after_a_reload() -> None:
     ids=["a rate limit", "a lockout"],
 )
 @pytest.mark.parametrize("secret", [API_SECRET, OTHER_SECRET], ids=["as before", "another"])
-def test_no_reload_ends_a_pause_that_the_api_asked_for(mood: moods.Mood, secret: str) -> None:
+def test_no_reload_ends_a_pause_requested_by_the_api(mood: moods.Mood, secret: str) -> None:
     async def main() -> None:
         played = stage()
         played.simulator.default_mood = mood
@@ -424,7 +424,7 @@ def test_a_reload_right_after_the_start_shortens_no_wait_for_requests_of_the_pro
     run(main())
 
 
-def test_what_was_lowered_below_what_is_held_stays_until_the_next_answer() -> None:
+def test_series_above_a_lowered_limit_stay_until_the_next_answer() -> None:
     async def scene(played: Stage) -> None:
         def limit(document: Document) -> None:
             document["polling"]["max_series"] = 10
@@ -482,7 +482,7 @@ def test_a_limit_that_a_key_gets_while_its_request_is_in_flight_is_counted_right
     run(main())
 
 
-def test_what_failed_for_the_way_to_the_api_is_tried_again_at_once_when_that_changes() -> None:
+def test_connection_failures_are_retried_at_once_when_the_connection_settings_change() -> None:
     async def main() -> None:
         played = stage()
         for vault in ("v0", "v1", "v2"):
@@ -537,7 +537,7 @@ def test_a_credential_under_a_new_name_is_still_the_same_key() -> None:
     run(main())
 
 
-def test_a_key_is_still_the_same_where_its_old_name_goes_to_a_new_one() -> None:
+def test_a_key_is_recognised_even_if_its_old_name_goes_to_another() -> None:
     async def main() -> None:
         played = stage(jitter=lambda: 5.0)
         await played.play(7)

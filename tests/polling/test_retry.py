@@ -18,7 +18,7 @@ def failing(reaction: Reaction, type_: str = "x") -> CustodyError:
     ("chance", "seconds"),
     [(0.0, [0.5, 1.0, None]), (0.5, [1.0, 2.0, None]), (0.999, [1.499, 2.998, None])],
 )
-def test_trouble_on_the_way_is_tried_twice_more_after_growing_random_pauses(
+def test_transient_errors_are_retried_twice_with_growing_jitter(
     chance: float, seconds: list[float | None]
 ) -> None:
     poll = Poll(lambda: chance)
@@ -99,7 +99,7 @@ def test_the_api_may_say_when_the_next_poll_is(
     assert asked_for(error, 100.0, was_failing=was_failing) == between
 
 
-def test_an_api_that_says_when_to_come_again_is_not_asked_before() -> None:
+def test_no_retry_is_sent_before_the_apis_retry_after() -> None:
     error = CustodyError("http/503", reaction=Reaction.RETRY, retry_after=30.0)
     assert Poll(lambda: 0.5).retry_in(error) is None
 
@@ -127,7 +127,7 @@ FIRST, SECOND, THIRD = (
 )
 
 
-def test_the_parts_of_an_answer_are_asked_for_one_after_the_other() -> None:
+def test_the_parts_of_an_answer_are_requested_one_after_the_other() -> None:
     poll = Poll(lambda: 0.5)
     asked = [poll.request(lambda: FIRST, 0)]
     for following in (SECOND, THIRD):

@@ -95,7 +95,7 @@ def test_who_may_not_go_yet_leaves_the_place_to_others() -> None:
     assert entry.target.vault == "free"
 
 
-def test_who_gives_way_goes_only_where_no_other_wants_to() -> None:
+def test_a_target_that_gives_way_is_polled_only_if_no_other_is_due() -> None:
     polls = made(slow=60.0, other=60.0)
     slow, other = polls.entries
     slow.move(replace(slow.place, is_slow=True))
@@ -210,7 +210,7 @@ def test_under_too_much_demand_equal_targets_are_polled_equally_often() -> None:
     assert len(counts) == 400
 
 
-def test_what_somebody_asks_for_goes_before_all_others_once_a_minute() -> None:
+def test_a_requested_poll_goes_before_all_others_once_a_minute() -> None:
     polls = made(overdue=1.0, asked=60.0)
     for now in (0.0, 0.0):
         poll(polls, now)
@@ -226,7 +226,7 @@ def test_what_somebody_asks_for_goes_before_all_others_once_a_minute() -> None:
     assert polls.next(70.0, FREE)[0] is asked
 
 
-def test_hurry_makes_due_all_targets_without_a_poll_in_progress() -> None:
+def test_make_all_due_makes_due_all_targets_without_a_poll_in_progress() -> None:
     polls = made(waiting=60.0, retrying=60.0, overdue=1.0)
     for _ in range(3):
         poll(polls, 0.0)
@@ -388,7 +388,7 @@ def test_what_is_found_waits_for_the_rest_of_the_lists_that_are_older() -> None:
     assert [poll(polls, 4.0) for _ in range(3)] == ["long", "found", "later"]
 
 
-def test_what_is_asked_for_waits_for_no_list() -> None:
+def test_a_requested_poll_waits_for_no_list() -> None:
     polls = made(long=600.0, a=60.0)
     after_part(polls, 0.0)
     poll(polls, 1.0)
@@ -414,7 +414,7 @@ def changed(*changes: TargetChange, gone: tuple[Target, ...] = ()) -> Schedule:
     return polls
 
 
-def test_what_is_found_is_due_at_once_and_what_is_gone_is_polled_no_more() -> None:
+def test_a_found_target_is_due_at_once_and_one_that_is_gone_is_no_longer_polled() -> None:
     polls = changed(TargetChange(target("c")), gone=(target("a"),))
     assert [entry.target.vault for entry in polls.entries] == ["b", "c"]
     assert poll(polls, 10.0) == "c"
@@ -423,14 +423,14 @@ def test_what_is_found_is_due_at_once_and_what_is_gone_is_polled_no_more() -> No
     assert polls.get(("vault", "Va")) is None
 
 
-def test_what_is_called_otherwise_keeps_its_place() -> None:
+def test_a_renamed_target_keeps_its_place() -> None:
     renamed = replace(target("b"), vault="renamed")
     polls = changed(TargetChange(renamed, target("b")))
     assert polls.next(10.0, FREE) == (None, 60.0)
     assert [poll(polls, 60.0), poll(polls, 60.0)] == ["a", "renamed"]
 
 
-def test_what_is_gone_while_it_is_polled_is_dropped() -> None:
+def test_a_target_that_is_gone_while_it_is_polled_is_dropped() -> None:
     polls = made(a=60.0, b=60.0)
     entry, _ = polls.next(0.0, FREE)
     assert entry

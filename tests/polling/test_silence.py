@@ -11,7 +11,7 @@ def facts(silence: Silence) -> tuple[int, float | None, Cause | None, bool]:
     return silence.requests, silence.since, silence.cause, silence.is_total
 
 
-def test_two_targets_that_were_answered_before_tell_that_the_api_is_silent() -> None:
+def test_two_unanswered_targets_that_were_answered_before_mean_a_silent_api() -> None:
     silence = Silence()
     assert facts(silence) == (0, None, None, False)
     silence.unanswered(TIMEOUT, 10.0, is_news=True)

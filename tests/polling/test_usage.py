@@ -3,7 +3,7 @@
 from exporter.polling.budget import SAMPLE_SECONDS, SAMPLES, Sample, Usage
 
 
-def test_one_sample_stands_for_five_seconds_and_has_the_most_of_them() -> None:
+def test_each_sample_of_the_usage_is_the_maximum_of_five_seconds() -> None:
     usage = Usage()
     for used, now in [(3, 100.0), (9, 101.0), (4, 104.9), (5, 105.0), (2, 106.0)]:
         usage.note(used, now)

@@ -85,9 +85,7 @@ def test_a_refusal_points_to_a_cause(
         ("InvalidKey", {"secret_problem": "is the API key"}, "key_damaged"),
     ],
 )
-def test_what_is_known_besides_tells_causes_apart(
-    type_: str, facts: dict[str, Any], expected: str
-) -> None:
+def test_other_answers_distinguish_causes(type_: str, facts: dict[str, Any], expected: str) -> None:
     assert cause(type_, 401, **facts) == expected
 
 

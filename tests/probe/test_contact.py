@@ -99,7 +99,7 @@ EXPECTED: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_each_situation_is_told_by_its_cause(situation: str) -> None:
+def test_each_situation_is_reported_with_its_cause(situation: str) -> None:
     contact = contact_in(situation)
     assert not_ok(contact) == EXPECTED[situation]
     assert contact.contact.succeeded == ("failed" not in str(EXPECTED[situation]))
@@ -234,7 +234,7 @@ def test_two_requests_in_a_row_without_an_answer_end_the_contact() -> None:
         ({"tls_problem": "self-signed certificate", "tls_code": 19}, "tls", "tls_intercepted"),
     ],
 )
-def test_nothing_is_sent_where_there_is_no_way_that_can_be_trusted(
+def test_nothing_is_sent_over_a_connection_that_cannot_be_trusted(
     problem: dict[str, Any], step: str, cause: str
 ) -> None:
     contact = made(network=Network("api.example", **problem))
@@ -259,7 +259,7 @@ def test_a_part_of_a_total_that_cannot_be_read_is_a_notice() -> None:
     assert finding.evidence[-1] == "fields that cannot be read: staked"
 
 
-def test_a_total_that_is_none_fails() -> None:
+def test_an_invalid_total_fails() -> None:
     finding = made(total(spot="1")).finding("organization_id_format")
     assert (finding.verdict, finding.cause) == ("failed", "not_understood")
 
@@ -285,14 +285,14 @@ def takes(paths: str, query: str) -> Callable[[Simulator], None]:
         (takes("/assets/balances", "other=1"), "vault_balances", "parameters"),
     ],
 )
-def test_an_api_that_takes_only_what_this_exporter_does_not_send_is_told(
+def test_an_api_that_accepts_only_what_the_exporter_does_not_send_is_reported(
     situation: Callable[[Simulator], None], step: str, cause: str
 ) -> None:
     contact = made(situation)
     assert (contact.finding(step).verdict, contact.finding(step).cause) == ("failed", cause)
 
 
-def test_an_api_that_does_not_answer_is_asked_once() -> None:
+def test_an_api_that_does_not_answer_gets_one_request() -> None:
     contact = made(app=httpx.ConnectError("Connection refused"))
     assert contact.paths == ["/0/public/Time"]
     assert not_ok(contact) == {"clock": "failed no_answer"}
@@ -305,7 +305,7 @@ def test_an_api_that_does_not_answer_is_asked_once() -> None:
     [(0, "ok", 11), (4, "ok", 11), (-4, "ok", 11), (10, "notice", 11), (-10, "notice", 11),
      (40, "failed", 1), (-40, "failed", 1), (-90_000, "failed", 1)],
 )  # fmt: skip
-def test_a_wrong_clock_is_told_before_a_nonce_is_spent(
+def test_a_wrong_clock_is_reported_before_a_nonce_is_used(
     ahead: float, verdict: str, requests: int
 ) -> None:
     contact = made(wall_is_ahead=ahead)
@@ -321,7 +321,7 @@ def test_a_clock_that_is_a_little_behind_explains_a_refused_nonce() -> None:
     assert contact.finding("key").cause == "clock_behind"
 
 
-def test_the_date_of_the_answer_tells_the_clock_where_the_time_does_not() -> None:
+def test_the_clock_is_compared_with_the_date_header_if_there_is_no_time() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         del scope, receive
         date = (b"date", b"Sat, 21 Nov 2026 13:00:00 GMT")
@@ -332,7 +332,7 @@ def test_the_date_of_the_answer_tells_the_clock_where_the_time_does_not() -> Non
     assert contact.finding("clock").evidence == ("this machine's clock is 1h behind the API's",)
 
 
-def test_nonces_in_a_coarser_unit_than_before_are_told_by_the_configured_unit() -> None:
+def test_nonces_in_a_coarser_unit_than_before_are_reported_with_the_configured_unit() -> None:
     contact = made(SITUATIONS["used_with_nanoseconds"], document=credential(nonce="milliseconds"))
     assert contact.finding("key").cause == "nonce_unit_coarse"
 
@@ -345,7 +345,7 @@ def test_nonces_in_a_coarser_unit_than_before_are_told_by_the_configured_unit() 
     ],
     ids=["half a secret", "base64 twice"],
 )
-def test_a_damaged_secret_is_told_before_and_after_it_is_refused(
+def test_a_damaged_secret_is_reported_before_and_after_it_is_refused(
     secret: str, cause: str, tmp_path: Any
 ) -> None:
     file = tmp_path / "secret"
@@ -365,7 +365,7 @@ def test_a_secret_that_everybody_can_read_is_a_notice(open_directory: Path) -> N
     assert str(file) in contact.finding("secrets").evidence[0]
 
 
-def test_a_key_in_place_of_the_secret_is_told(tmp_path: Any) -> None:
+def test_a_key_in_place_of_the_secret_is_reported(tmp_path: Any) -> None:
     file = tmp_path / "secret"
     file.write_text(API_SECRET)
     sources = {"api_key_file": str(file), "api_secret_file": str(file)}
@@ -384,7 +384,7 @@ def test_a_key_in_place_of_the_secret_is_told(tmp_path: Any) -> None:
         ("totp_secret_file", "JBSWY3DPEHPK3PXP", "otp_wrong"),
     ],
 )
-def test_a_wrong_one_time_password_is_told_by_its_kind(
+def test_a_wrong_one_time_password_is_reported_by_its_kind(
     source: str, written: str, cause: str, tmp_path: Any
 ) -> None:
     file = tmp_path / "otp"
@@ -403,7 +403,7 @@ def test_a_right_one_time_password_is_taken(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("latency", "verdict"), [(4.0, "notice"), (5.5, "failed"), (9.9, "failed")]
 )
-def test_a_slow_api_is_asked_for_thirty_seconds_at_the_most(latency: float, verdict: str) -> None:
+def test_a_slow_api_is_probed_for_thirty_seconds_at_most(latency: float, verdict: str) -> None:
     """And more is needed than what is known by then, if it is not even known whether balances can be read."""
     contact = made(latency=latency)
     assert contact.wire.time.now - contact.wire.asked[1][0] < 30
@@ -435,7 +435,7 @@ def test_a_limit_of_the_keys_own_is_kept_too() -> None:
 @pytest.mark.parametrize(
     ("lists", "verdict"), [("no_right_to_list", "failed"), ("no_organization", "failed")]
 )
-def test_lists_are_needed_where_only_discovery_says_what_to_poll(lists: str, verdict: str) -> None:
+def test_lists_are_needed_if_only_discovery_says_what_to_poll(lists: str, verdict: str) -> None:
     contact = made(SITUATIONS[lists], document=configured(discovery={}, organizations=None))
     assert contact.finding("vaults" if lists == "no_organization" else "rights").verdict == verdict
     assert not contact.contact.succeeded
@@ -492,7 +492,7 @@ def test_a_vault_that_is_refused_is_replaced_by_another() -> None:
     assert contact.finding("vault_balances").verdict == "ok"
 
 
-def test_a_vault_of_another_organization_is_told_with_its_id() -> None:
+def test_a_vault_of_another_organization_is_reported_with_its_id() -> None:
     contact = contact_in("another_organization")
     foreign = PORTFOLIO.organizations[1]
     finding = contact.finding("configured")
@@ -521,7 +521,7 @@ def test_a_vault_of_another_organization_is_told_with_its_id() -> None:
         ("rate_limit_headers", "rate_limit", "x-ratelimit-limit: 200"),
     ],
 )
-def test_the_revision_of_the_api_is_told(situation: str, step: str, evidence: str) -> None:
+def test_the_revision_of_the_api_is_reported(situation: str, step: str, evidence: str) -> None:
     found = contact_in(situation).finding(step).evidence
     assert any(evidence in line for line in found), found
 
@@ -547,7 +547,7 @@ def test_the_plan_is_of_what_was_found_too() -> None:
     )
 
 
-def test_questions_that_are_over_are_told() -> None:
+def test_finished_questions_are_reported() -> None:
     done: list[int] = []
     made(told=done.append)
     assert done == list(range(1, len(QUESTIONS) + 1))
@@ -587,7 +587,7 @@ def test_vaults_are_not_taken_for_those_of_an_organization_that_may_be_another()
     assert contact.finding("plan").evidence[0] == "targets 2: 2 organizations"
 
 
-def test_of_many_organizations_three_are_asked_for_their_vaults() -> None:
+def test_the_vaults_of_at_most_three_organizations_are_requested() -> None:
     organizations = tuple(
         Organization(f"ABCD EFGH IJKL MNO{number}", f"org-{number}", ()) for number in range(5)
     )

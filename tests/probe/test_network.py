@@ -113,7 +113,7 @@ def test_a_local_api_needs_no_certificate() -> None:
     assert way.tls(network, NOW).evidence == ("not used: the API is on this machine",)
 
 
-def test_a_certificate_is_told_with_its_issuer_and_its_end(
+def test_a_certificate_is_reported_with_its_issuer_and_its_end(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
     heads: list[bytes] = []
@@ -135,7 +135,7 @@ def test_an_authority_that_only_the_configuration_trusts_is_a_notice(
     assert "issued by Inspecting Gateways Inc" in finding.evidence[0]
 
 
-def test_a_proxy_that_intercepts_tls_is_told_with_who_it_is(
+def test_a_proxy_that_intercepts_tls_is_reported_with_its_name(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = through_a_proxy(tls_for(authority, HOST), None, monkeypatch)
@@ -196,14 +196,14 @@ def test_the_whole_probe_goes_through_the_proxy(
     assert {head.split(b"\r\n")[0] for head in asked} == {f"CONNECT {HOST}:443 HTTP/1.1".encode()}
 
 
-def test_a_certificate_for_another_name_is_told(authority: trustme.CA, tmp_path: Path) -> None:
+def test_a_certificate_for_another_name_is_reported(authority: trustme.CA, tmp_path: Path) -> None:
     network = served(tls_for(authority, "elsewhere.example"), root_of(authority, tmp_path), [])
     finding = way.tls(network, NOW)
     assert (finding.verdict, finding.cause) == ("failed", "tls_other_name")
     assert "valid for elsewhere.example" in finding.evidence
 
 
-def test_a_certificate_that_has_expired_is_told_with_who_issued_it(
+def test_an_expired_certificate_is_reported_with_its_issuer(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -214,13 +214,13 @@ def test_a_certificate_that_has_expired_is_told_with_who_issued_it(
     assert "issued by Inspecting Gateways Inc" in finding.evidence[1]
 
 
-def test_a_certificate_that_signs_itself_is_told(tmp_path: Path) -> None:
+def test_a_self_signed_certificate_is_reported(tmp_path: Path) -> None:
     finding = way.tls(served(make_certificate(tmp_path).context, None, []), NOW)
     assert finding.cause == "tls_intercepted"
     assert "issued by test" in finding.evidence
 
 
-def test_a_port_without_tls_is_told() -> None:
+def test_a_port_without_tls_is_reported() -> None:
     async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await writer.drain()
@@ -233,7 +233,7 @@ def test_a_port_without_tls_is_told() -> None:
     assert (finding.verdict, finding.cause) == ("failed", "tls_failed")
 
 
-def test_a_port_where_nobody_listens_is_told() -> None:
+def test_a_closed_port_is_reported() -> None:
     async def work() -> Network:
         return await see(f"http://127.0.0.1:{closed_port()}")
 
@@ -250,7 +250,7 @@ def test_a_server_that_does_not_greet_is_given_up() -> None:
     assert (finding.cause, finding.evidence) == ("not_connected", ("no connection within 0.2 s",))
 
 
-def test_a_proxy_that_wants_a_password_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_requires_a_password_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> Network:
         denial = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
         async with serving(saying(denial)) as proxy_url:
@@ -262,7 +262,7 @@ def test_a_proxy_that_wants_a_password_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT" in finding.advice
 
 
-def test_a_name_that_does_not_exist_is_told() -> None:
+def test_an_unknown_host_name_is_reported() -> None:
     network = seen(lambda: see("https://nowhere.invalid"))
     assert network.name_problem.startswith("nowhere.invalid: ")
     assert way.names(network).cause == "name_unknown"
@@ -301,13 +301,13 @@ def tls_of(code: int) -> Finding:
     [(18, "tls_intercepted"), (19, "tls_intercepted"), (20, "tls_intercepted"), (21, "tls_intercepted"),
      (10, "tls_expired"), (62, "tls_other_name"), (64, "tls_other_name"), (0, "tls_failed"), (67, "tls_failed")],
 )  # fmt: skip
-def test_a_refused_certificate_is_told_by_openssls_reason(code: int, cause: str) -> None:
+def test_a_refused_certificate_is_reported_with_openssls_reason(code: int, cause: str) -> None:
     finding = tls_of(code)
     assert (finding.verdict, finding.cause) == ("failed", cause)
     assert "Nothing was sent" in finding.meaning
 
 
-def test_a_public_certificate_is_told_with_its_days() -> None:
+def test_a_public_certificate_is_reported_with_its_remaining_days() -> None:
     (issuer, until) = way.tls(PUBLIC, NOW).evidence
     assert issuer == "issued by Big CA"
     assert until.endswith("(1 days)")

@@ -29,7 +29,7 @@ def terminal(**environ: str) -> Console:
     return console
 
 
-def test_a_refused_key_is_told_in_a_page_that_says_what_to_do() -> None:
+def test_a_refused_key_is_reported_with_what_to_do() -> None:
     text = text_report(contact_in("wrong_key").contact, PIPE)
     assert text == (
         f"First contact with http://127.0.0.1:1, kraken-custody-exporter {__version__}\n"

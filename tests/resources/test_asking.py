@@ -13,16 +13,16 @@ def knowing(query: str) -> Asking:
     return found
 
 
-def test_full_precision_is_asked_for_first() -> None:
+def test_full_precision_is_requested_first() -> None:
     assert Asking().query(GOOD) == "?quote=USD&full_precision=true"
 
 
 @pytest.mark.parametrize("query", [WITH_PARAMETERS, WITHOUT])
-def test_what_was_accepted_for_one_vault_is_asked_for_every_vault(query: str) -> None:
+def test_a_query_accepted_for_one_vault_is_used_for_all(query: str) -> None:
     assert knowing(query).query(OTHER) == query
 
 
-def test_a_refused_vault_is_asked_again_without_parameters() -> None:
+def test_a_refused_vault_is_requested_again_without_parameters() -> None:
     found = Asking()
     assert found.refused(GOOD, WITH_PARAMETERS)
     assert found.query(GOOD) == WITHOUT
@@ -52,7 +52,7 @@ def test_an_old_refusal_is_forgotten_once_a_query_is_accepted() -> None:
     assert found.query(GOOD) == WITH_PARAMETERS
 
 
-def test_an_api_that_ceases_to_take_parameters_is_followed() -> None:
+def test_an_api_that_stops_accepting_parameters_is_followed() -> None:
     found = knowing(WITH_PARAMETERS)
     assert not found.refused(GOOD, WITH_PARAMETERS)
     assert found.refused(GOOD, found.query(GOOD))

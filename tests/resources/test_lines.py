@@ -81,7 +81,7 @@ def test_each_quoted_amount_has_its_own_metric_and_names_its_currency(
 
 
 @pytest.mark.parametrize("field", OPTIONAL)
-def test_what_the_api_does_not_tell_has_no_sample(field: str) -> None:
+def test_a_field_that_the_api_omits_has_no_sample(field: str) -> None:
     others: dict[str, Any] = {name: "7" for name in OPTIONAL if name != field}
     expected = {name for source, name in {**AMOUNTS, **QUOTES}.items() if source != field}
     assert lines_of(HOT, vault_answer(row(**others))).keys() == expected
@@ -126,7 +126,7 @@ def test_an_empty_vault_has_no_samples() -> None:
 
 
 @pytest.mark.parametrize("missing", ["spot", "staked", "pledged"])
-def test_a_part_that_the_organization_lacks_has_no_sample(missing: str) -> None:
+def test_a_missing_component_of_the_total_has_no_sample(missing: str) -> None:
     parts = {"total": "9", "spot": "4", "staked": "3", "pledged": "2"}
     del parts[missing]
     balance = ", ".join(f'"{name}": "{amount}"' for name, amount in parts.items())

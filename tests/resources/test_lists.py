@@ -245,7 +245,7 @@ def test_a_list_that_does_not_end_is_given_up_after_two_hundred_pages() -> None:
         answer(request, page(range(19_900, 20_000)))
 
 
-def test_a_page_that_is_asked_for_again_counts_once() -> None:
+def test_a_page_that_is_requested_again_counts_once() -> None:
     first = VAULTS.asking()(OF_ACME)
     part = answer(first, page(HUNDRED, 150))
     assert isinstance(part, Part)
@@ -313,7 +313,7 @@ def test_a_list_has_its_rows_and_no_series() -> None:
 
 
 @pytest.mark.parametrize(("rows", "missed"), [([vault(2)], 1), ([vault(2), "x"], 0)])
-def test_what_a_list_lacks_is_missed_unless_it_may_be_in_a_rejected_row(
+def test_what_a_list_omits_is_missing_unless_it_may_be_in_a_rejected_row(
     rows: list[object], missed: int
 ) -> None:
     source = Source("one", ACME)
@@ -363,7 +363,7 @@ def test_each_list_is_a_target_that_a_key_may_be_refused_before_the_first() -> N
         ]
 
 
-def test_what_lists_say_is_exposed_once_for_each_organization_and_vault() -> None:
+def test_the_content_of_lists_is_exposed_once_for_each_organization_and_vault() -> None:
     found = inventory(is_listed=True)
     (acme,) = found.organizations
     first, second = VAULTS.targets(found)

@@ -19,7 +19,7 @@ from tests.resources.answers import (
 ACME = "ABCD EFGH IJKL MNOP"
 
 
-def test_the_total_is_asked_for_in_dollars() -> None:
+def test_the_total_is_requested_in_dollars() -> None:
     asked = request(ORGANIZATION)
     assert (asked.endpoint, asked.about) == ("organization_balances", ORGANIZATION.key)
     assert (asked.path, asked.id) == ("organizations/{id}/balances", ORGANIZATION.id)

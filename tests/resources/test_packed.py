@@ -62,7 +62,7 @@ def test_an_empty_vault_has_no_amounts() -> None:
 
 
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=64), DECIMALS, st.none() | DECIMALS)))
-def test_whatever_an_answer_has_comes_back(
+def test_packing_is_lossless(
     rows: list[tuple[str, Decimal, Decimal | None]],
 ) -> None:
     elements = [

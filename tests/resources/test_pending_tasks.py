@@ -127,19 +127,19 @@ def test_tasks_are_read_from_every_revision(
 
 
 @pytest.mark.parametrize("document", [{}, {"result": {}}, "x", 5, None, {"vaults": []}])
-def test_what_is_no_list_of_tasks_is_an_invalid_answer(document: object) -> None:
+def test_anything_but_a_list_of_tasks_is_an_invalid_answer(document: object) -> None:
     with pytest.raises(InvalidAnswerError, match="neither an array of tasks nor an object"):
         tasks(document)
 
 
 @pytest.mark.parametrize("state", sorted(STATES))
 @pytest.mark.parametrize("written", [str, str.upper])
-def test_only_what_is_pending_waits(state: str, written: Callable[[str], str]) -> None:
+def test_only_pending_tasks_are_counted(state: str, written: Callable[[str], str]) -> None:
     (group,) = waiting(task(1, state=written(state))).values()
     assert group.tasks == (state == "pending")
 
 
-def test_of_tasks_that_wait_the_oldest_and_the_first_to_expire_are_told() -> None:
+def test_the_oldest_and_the_next_expiring_pending_task_are_exported() -> None:
     rows = [
         task(number, created_at=created, expires_at=expires)
         for number, (created, expires) in enumerate([("5", "90"), ("3", "80"), ("4", None)])
@@ -152,7 +152,7 @@ def test_of_tasks_that_wait_the_oldest_and_the_first_to_expire_are_told() -> Non
     ("approved", "required", "missing"),
     [(0, 2, 2), (2, 2, 0), (3, 2, 0), (None, 2, None), (1, None, None), ("x", 2, None)],
 )
-def test_approvals_are_missing_up_to_the_quorum_and_not_told_where_a_task_does_not_tell(
+def test_missing_approvals_are_counted_up_to_the_quorum_and_unknown_if_a_task_omits_them(
     approved: object, required: object, missing: int | None
 ) -> None:
     row = task(1, reviewer_statistics={"approved": approved, "required_quorum": required})
@@ -197,7 +197,7 @@ def test_a_type_that_was_seen_once_stays_at_zero() -> None:
     assert read.tasks.groups == {}
 
 
-def test_a_type_that_looks_like_none_of_the_apis_or_is_one_too_many_is_another() -> None:
+def test_an_implausible_task_type_or_one_too_many_is_exported_as_other() -> None:
     (group,) = waiting(task(1, type="withdrawal of Jo Doe"))
     assert group == Group(HOT, "other")
     rows = [task(number, type=f"type_{number}") for number in range(MOST_TYPES + 2)]
@@ -216,7 +216,7 @@ def test_a_type_that_looks_like_none_of_the_apis_or_is_one_too_many_is_another()
         (task(1, vault_info={"id": "Jo Doe"}), "vault_id", "is not a vault id"),
     ],
 )
-def test_a_task_that_cannot_be_judged_is_left_out_and_reported_without_what_it_says(
+def test_an_unreadable_task_is_left_out_and_reported_without_its_content(
     row: object, field: str, problem: str
 ) -> None:
     read = tasks([task(2), row])
@@ -229,7 +229,7 @@ def test_a_task_that_cannot_be_judged_is_left_out_and_reported_without_what_it_s
         tasks([row])
 
 
-def test_a_moment_that_cannot_be_read_is_reported_and_the_task_counts() -> None:
+def test_an_unreadable_time_is_reported_and_the_task_counts() -> None:
     read = tasks([task(1, created_at="yesterday"), task(2, created_at="long ago")])
     assert list(read.tasks.groups.values()) == [Waiting(2, None, Decimal(1795269600), 4)]
     problem = "is not Unix seconds or RFC 3339 with a time zone"
@@ -246,7 +246,7 @@ def counted(read: TaskList) -> int:
     return sum(it.tasks for it in read.tasks.groups.values())
 
 
-def test_pages_are_asked_for_from_the_newest_until_there_are_no_more() -> None:
+def test_pages_are_requested_from_the_newest_to_the_last() -> None:
     request = PENDING_TASKS.asking()(TARGET)
     assert request.query == "?org_iiban={id}&limit=100&offset=0"
     first = asked(request, {"result": full(0), "total": 150})
@@ -273,7 +273,7 @@ def test_tasks_that_were_all_read_are_not_truncated(pages: list[object]) -> None
     assert not tasks(*pages).tasks.is_truncated
 
 
-def test_older_tasks_than_the_bound_are_not_asked_for_and_that_is_told() -> None:
+def test_tasks_beyond_the_newest_pages_are_not_requested_and_truncated_is_1() -> None:
     pages = [full(number * PAGE_ROWS) for number in range(MOST_PAGES)]
     read = tasks(*pages)
     assert counted(read) == MOST_PAGES * PAGE_ROWS
@@ -288,7 +288,7 @@ def test_a_task_that_moved_to_the_next_page_while_it_was_read_counts_once() -> N
     assert new not in moved
 
 
-def test_an_api_that_knows_no_offset_is_not_asked_for_the_same_page_again_and_again() -> None:
+def test_an_api_that_ignores_offset_is_not_asked_for_the_same_page_repeatedly() -> None:
     read = tasks(full(0), full(0))
     assert (counted(read), read.tasks.is_truncated) == (PAGE_ROWS, True)
 
@@ -307,7 +307,7 @@ def test_a_refused_offset_leaves_what_was_read() -> None:
     assert first.next.excuse(denied) is None
 
 
-def test_an_organization_is_called_what_the_api_takes() -> None:
+def test_the_query_names_an_organization_as_the_api_accepts_it() -> None:
     ask = PENDING_TASKS.asking()
     assert ask(TARGET).reaction(bad_request()) is Reaction.AGAIN
     assert ask(TARGET).query.startswith("?org_id={id}&")
@@ -349,7 +349,7 @@ def test_nothing_personal_leaves_the_parser(data: st.DataObject, *, rfc3339: boo
 
 
 @given(data=st.data())
-def test_nothing_personal_leaves_the_parser_where_fields_are_not_what_they_should_be(
+def test_nothing_personal_leaves_the_parser_if_fields_have_unexpected_types(
     data: st.DataObject,
 ) -> None:
     row = {

@@ -109,7 +109,7 @@ def raw(field: str, literal: str) -> VaultBalances:
     return read_vault(text)
 
 
-def test_kraken_s_example_of_a_vault_is_read_field_by_field() -> None:
+def test_krakens_example_of_a_vault_is_read_field_by_field() -> None:
     answer = read_vault(f"[{BITCOIN}, {DOLLAR}]")
     bitcoin, dollar = answer.rows
     assert (answer.invalid, answer.quote_asset) == ((), "USD")
@@ -159,7 +159,7 @@ def test_kraken_s_example_of_a_vault_is_read_field_by_field() -> None:
     )
 
 
-def test_kraken_s_example_of_an_organization_is_read_field_by_field() -> None:
+def test_krakens_example_of_an_organization_is_read_field_by_field() -> None:
     assert organization_balance(parse_json(TOTAL.encode())) == OrganizationBalance(
         quote_asset="USD",
         total=Decimal("12345.6789"),
@@ -341,16 +341,16 @@ def test_an_empty_name_says_nothing(field: str) -> None:
         ("asset_class", "x" * 65, "is longer than 64 characters"),
     ],
 )
-def test_a_code_that_is_none_makes_the_row_invalid(field: str, value: object, problem: str) -> None:
+def test_an_invalid_code_makes_the_row_invalid(field: str, value: object, problem: str) -> None:
     assert refused(row(**{field: value})) == (InvalidRow(0, field, problem),)
 
 
 @pytest.mark.parametrize("value", ["", 7, None, [], "x" * 65, "\udc00"])
-def test_a_quote_asset_that_is_none_counts_as_missing(value: object) -> None:
+def test_an_invalid_quote_asset_counts_as_missing(value: object) -> None:
     assert read_row(quote_asset=value).quote_asset is None
 
 
-def test_more_rows_than_any_vault_has_assets_are_not_looked_at() -> None:
+def test_an_answer_with_too_many_rows_is_refused() -> None:
     rows = [{name: row(asset=f"T{number}")[name] for name in REQUIRED} for number in range(8_000)]
     assert len(vault_balances(document(rows)).rows) == 8_000
     with pytest.raises(TooManyRowsError, match="has 8001 rows, more than 8000") as caught:
@@ -358,7 +358,7 @@ def test_more_rows_than_any_vault_has_assets_are_not_looked_at() -> None:
     assert caught.value.type == "response/too_large"
 
 
-def test_a_code_of_64_characters_of_any_script_is_one() -> None:
+def test_a_code_may_have_64_characters_of_any_script() -> None:
     assert read_row(asset="₿" * 64).asset == "₿" * 64
 
 
@@ -401,9 +401,7 @@ def test_an_invalid_row_does_not_take_the_place_of_a_valid_one() -> None:
 @pytest.mark.parametrize(
     "value", [MISSING, None, "", {}, [], [True], {"text": "Bitcoin"}, "\ud83d"], ids=repr
 )
-def test_a_description_that_is_of_no_use_is_none_and_withholds_nothing(
-    field: str, value: object
-) -> None:
+def test_an_unusable_description_is_none_and_withholds_nothing(field: str, value: object) -> None:
     read = read_row(**{field: value})
     assert getattr(read, field) is None
     assert read.balance == "1.50000000"
@@ -411,7 +409,7 @@ def test_a_description_that_is_of_no_use_is_none_and_withholds_nothing(
 
 @pytest.mark.parametrize("field", ["min_lot", "launch_time"])
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e999", '"NaN"', '"1e999"', '"1_0"'])
-def test_a_describing_number_that_is_none_withholds_nothing(field: str, literal: str) -> None:
+def test_an_invalid_descriptive_number_withholds_nothing(field: str, literal: str) -> None:
     assert getattr(raw(field, literal).rows[0], field) is None
 
 
@@ -440,9 +438,7 @@ def test_places_are_a_small_whole_number(field: str, literal: str, places: int |
 @pytest.mark.parametrize(
     ("value", "flag"), [(True, True), (False, False), ("true", None), (1, None), (0, None)]
 )
-def test_a_flag_is_true_or_false_and_nothing_like_it(
-    field: str, value: object, flag: object
-) -> None:
+def test_a_flag_is_exactly_true_or_false(field: str, value: object, flag: object) -> None:
     assert getattr(read_row(**{field: value}), field) is flag
 
 
@@ -550,7 +546,7 @@ def test_a_part_that_cannot_be_read_does_not_withhold_the_total(part: str, value
     assert balance.invalid_fields == (InvalidField(part, NOT_FINITE, rows=1, position=None),)
 
 
-def test_an_answer_does_not_say_itself_what_of_it_is_invalid() -> None:
+def test_an_answer_cannot_set_invalid_fields_itself() -> None:
     balance = organization_balance(organization(invalid_fields=[["total", "is wrong", 1, 0]]))
     assert balance.invalid_fields == ()
 
@@ -605,7 +601,7 @@ def test_a_vault_of_three_and_a_half_thousand_whole_rows_is_read() -> None:
     assert len(vault_balances(parse_json(body)).rows) == 2_700
 
 
-def test_others_may_come_between_a_hundred_rows() -> None:
+def test_reading_yields_to_the_event_loop_every_hundred_rows() -> None:
     rows = [row(asset=f"T{number}") for number in range(2_000)]
     assert sum(1 for _ in vault_steps(document(rows))) == 2_000 // ROWS_AT_ONCE - 1
     assert sum(1 for _ in vault_steps(document(rows[:ROWS_AT_ONCE]))) == 0

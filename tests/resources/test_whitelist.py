@@ -65,17 +65,17 @@ def test_a_whitelist_is_read_from_every_revision(
 
 
 @pytest.mark.parametrize("document", [{}, {"result": {}}, "x", 5, None, {"vaults": []}])
-def test_what_is_no_whitelist_is_an_invalid_answer(document: object) -> None:
+def test_anything_but_a_whitelist_is_an_invalid_answer(document: object) -> None:
     with pytest.raises(InvalidAnswerError, match="neither an array of addresses nor"):
         whitelist(document)
 
 
-def test_a_whitelist_of_more_rows_than_any_is_too_large() -> None:
+def test_a_whitelist_with_too_many_rows_is_too_large() -> None:
     with pytest.raises(TooManyRowsError, match=f"more than {MOST_ROWS}"):
         whitelist([{}] * (MOST_ROWS + 1))
 
 
-def test_an_empty_whitelist_is_one() -> None:
+def test_an_empty_whitelist_is_valid() -> None:
     labels = 'org="acme",vault="hot",vault_id="VABCDEF234567A"'
     name = "kraken_custody_vault_whitelist_additions_total"
     assert lines_of(TARGET, whitelist([])) == {name: f"{name}{{{labels}}} 0.0\n".encode()}
@@ -99,13 +99,13 @@ ONE, TWO, THREE = address(1), address(2), address(3)
         ([ONE], [address(1, description="other words", address_name="other")], 0),
     ],
 )
-def test_an_address_that_was_not_there_before_was_added(
+def test_a_new_address_counts_as_an_addition(
     before: list[object], after: list[object], added: int
 ) -> None:
     assert readings(before, after, after) == [0, added, added]
 
 
-def test_what_could_not_be_read_once_was_not_added_when_it_is_read_again() -> None:
+def test_an_unreadable_address_is_no_addition_once_it_is_readable_again() -> None:
     unreadable = address(2, address=None)
     assert readings([ONE, TWO], [ONE, unreadable], [ONE, TWO], [ONE], [ONE, TWO]) == [0, 0, 0, 0, 1]
 
@@ -128,7 +128,7 @@ def test_each_vault_is_compared_with_itself() -> None:
         (address(1, tag=7), "tag", "is not a text"),
     ],
 )
-def test_an_address_that_cannot_be_judged_is_left_out_and_reported_without_what_it_says(
+def test_an_unreadable_address_is_left_out_and_reported_without_its_content(
     row: object, field: str, problem: str
 ) -> None:
     answer = exposed(TARGET, whitelist([TWO, row]))

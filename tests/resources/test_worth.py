@@ -88,7 +88,7 @@ def test_amounts_below_their_minimum_are_counted(rows: list[dict[str, object]], 
     assert worth(*rows, target=vault_target(min_available={"BTC": Decimal("0.5")})).short == short
 
 
-def test_another_minimum_is_compared_with_what_is_held_already() -> None:
+def test_a_changed_minimum_applies_to_the_balances_already_held() -> None:
     poor = replace(HOT, min_available={"BTC": Decimal(2)})
     assert not HOT.is_exposed_as(poor)
     found = at_once(exposed_again(exposed(HOT, vault_answer(row(available="1"))), poor))

@@ -84,14 +84,14 @@ def test_tasks_come_in_pages_the_newest_first_with_the_total_of_all(revision: Re
 
 
 @pytest.mark.parametrize(("revision", "name"), [(R1, "org_id"), (R4, "org_iiban")])
-def test_tasks_are_asked_for_by_organization(revision: Revision, name: str) -> None:
+def test_tasks_are_requested_by_organization(revision: Revision, name: str) -> None:
     answer = get(f"{TASKS}?{name}={quote(OTHER.id)}", revision=revision).json()
     assert answer["result"][0]["id"] == tasks_of(OTHER, NOON)[0].id
     assert get(f"{TASKS}?{name}=ABCDEFGHIJKLMNOP", revision=revision).status_code == 403
 
 
 @pytest.mark.parametrize("query", ["limit=0", "offset=-1", "page=2", "limit=1&limit=1"])
-def test_tasks_that_are_not_asked_for_properly_are_a_bad_request(query: str) -> None:
+def test_an_improper_request_for_tasks_is_a_bad_request(query: str) -> None:
     assert get(f"{TASKS}?{query}").status_code == 400
 
 

@@ -96,7 +96,7 @@ def test_vaults_are_listed_as_the_revision_documents(
 
 @pytest.mark.parametrize(("revision", "name"), [(R1, "org_id"), (R2, "org_iiban")])
 @pytest.mark.parametrize("written", [OTHER.id, OTHER.id.replace(" ", "")])
-def test_the_vaults_of_an_organization_are_asked_for_by_either_form_of_its_id(
+def test_the_vaults_of_an_organization_are_requested_by_either_form_of_its_id(
     revision: Revision, name: str, written: str
 ) -> None:
     answer = get(f"{VAULTS}?{name}={quote(written)}", revision=revision)
@@ -146,7 +146,7 @@ def test_vaults_come_in_pages_with_the_total_of_all(query: str, listed: range) -
         (R4, "quote_asset_class=currency", "Unknown parameter quote_asset_class."),
     ],
 )
-def test_a_page_that_is_not_asked_for_properly_is_a_bad_request(
+def test_an_improper_request_for_a_page_is_a_bad_request(
     revision: Revision, query: str, message: str
 ) -> None:
     answer = get(f"{VAULTS}?{query}", revision=revision)
@@ -164,7 +164,7 @@ def test_the_vaults_of_an_unknown_organization_are_denied(written: str) -> None:
     assert get(f"{VAULTS}?org_id={written}").status_code == 403
 
 
-def test_a_key_sees_what_is_in_its_scope_and_nothing_else() -> None:
+def test_a_key_sees_only_what_is_in_its_scope() -> None:
     """Initiators and reviewers see only vaults that they belong to (Kraken: List vaults)."""
     seen = ORGANIZATION.vaults[0]
     caller = Caller(make_simulator(scopes={API_KEY: {ORGANIZATION.id, seen.id}}))
@@ -274,7 +274,7 @@ def test_what_was_there_before_is_as_it_was() -> None:
         ] == [(vault.id, vault.name, vault.holdings) for vault in before.vaults]
 
 
-def test_an_archived_vault_is_still_answered_to_who_knows_its_id() -> None:
+def test_an_archived_vault_can_still_be_read_by_its_id() -> None:
     (vault, *_) = (it for it in LIVING.organizations[-1].vaults if it.season)
     away = next(now for now in TWO_HOURS if not vault.is_listed(now))
     caller = Caller(make_simulator(portfolio=LIVING, wall=Clock(away)))

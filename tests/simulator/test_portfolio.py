@@ -99,7 +99,7 @@ def test_fiat_rows_leave_out_what_the_documented_fiat_row_leaves_out() -> None:
 @pytest.mark.parametrize(
     ("full_precision", "field"), [(True, "decimals"), (False, "funding_decimals")]
 )
-def test_amounts_have_the_decimals_that_were_asked_for(*, full_precision: bool, field: str) -> None:
+def test_amounts_have_the_requested_decimals(*, full_precision: bool, field: str) -> None:
     for row in rows_at(NOON, full_precision=full_precision):
         for name in ("balance", "spot", "hold", "available"):
             assert re.fullmatch(rf"\d+\.\d{{{row[field]}}}", row[name])
@@ -202,7 +202,7 @@ def test_an_unknown_id_has_its_own_error() -> None:
         PORTFOLIO.organization_balance("ABCD EFGH IJKL MNOP", NOON)
 
 
-def test_a_large_portfolio_has_as_many_vaults_and_assets_as_asked_for() -> None:
+def test_a_large_portfolio_has_the_requested_vaults_and_assets() -> None:
     (organization,) = large_portfolio(vaults=300, assets=5).organizations
     assert len({vault.id for vault in organization.vaults}) == 300
     assert (

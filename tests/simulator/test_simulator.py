@@ -131,7 +131,7 @@ def test_a_replayed_request_is_refused_in_the_legacy_envelope() -> None:
     assert (replay.status_code, replay.json()) == (200, {"error": ["EAPI:Invalid nonce"]})
 
 
-def test_what_is_signed_is_the_request_line_and_not_what_it_decodes_to() -> None:
+def test_the_encoded_request_line_is_what_is_signed() -> None:
     decoded = organization_path().replace("%20", " ")
     answer = Caller(make_simulator()).get(
         organization_path(), Caller(make_simulator()).headers(decoded)

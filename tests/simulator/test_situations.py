@@ -127,7 +127,7 @@ def test_the_one_time_password_is_accepted() -> None:
     assert outcome(caller.get(vault_path(), headers)) == FINE
 
 
-def test_another_program_goes_on_between_our_requests() -> None:
+def test_another_program_sends_between_our_requests() -> None:
     simulator = make_simulator()
     situations.another_program(simulator)
     caller = Caller(simulator)

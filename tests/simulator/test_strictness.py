@@ -217,7 +217,7 @@ def test_a_key_is_refused_to_an_address_that_is_not_allowed() -> None:
     assert caller.get(vault_path()).status_code == 200
 
 
-def test_what_stands_in_front_answers_before_anything_is_looked_at() -> None:
+def test_a_gateway_answers_before_anything_is_checked() -> None:
     simulator = make_simulator(front=moods.challenge_page())
     answer = Caller(simulator).get(vault_path(), UNSIGNED)
     assert (answer.status_code, answer.headers["cf-mitigated"]) == (403, "challenge")
@@ -274,7 +274,7 @@ def test_a_nonce_that_another_program_used_is_used() -> None:
     assert caller.get(vault_path()).status_code == 200
 
 
-def test_what_stands_in_front_may_let_requests_through() -> None:
+def test_a_gateway_may_let_requests_through() -> None:
     seen: list[str] = []
 
     async def noting(request: Request) -> None:

@@ -85,7 +85,7 @@ def test_targets_may_come_from_an_iterator() -> None:
     assert [state.target for state in store.states()] == [HOT, COLD]
 
 
-def test_states_stand_in_the_order_of_the_configuration_whatever_is_polled_first() -> None:
+def test_states_are_in_the_order_of_the_configuration_whatever_is_polled_first() -> None:
     store = make_store(ORGANIZATION, HOT, COLD)
     put(store, COLD, vault_answer(row()))
     put(store, HOT, vault_answer(row()))
@@ -280,7 +280,7 @@ def test_an_asset_leaves_with_its_last_holder() -> None:
 @pytest.mark.parametrize(
     ("stepped", "served_until"), [(0, 300), (60, 300), (61, 239), (200, 100), (-3600, 300)]
 )
-def test_balances_age_by_the_wall_clock_where_that_was_set_forward_since(
+def test_balances_age_by_the_wall_clock_if_it_was_set_forward_since(
     stepped: float, served_until: float
 ) -> None:
     store = make_store(HOT, stale_after=300.0)
