@@ -62,6 +62,9 @@ def test_nothing_personal_is_told_of_tasks_and_whitelists() -> None:
 
     told, logs = run(main())
     assert "kraken_custody_pending_tasks{" in told
+    assert '<th scope="row">request_withdrawal</th>' in told
+    assert '"taskType":"request_withdrawal"' in told
+    assert "addresses added since the exporter started" in told
     assert "kraken_custody_vault_whitelisted_addresses{" in told
     assert 'kraken_custody_target_up{kind="pending_tasks",org="acme",vault=""} 1.0' in told
     assert personal(told + repr(logs)) == []

@@ -74,7 +74,7 @@ class Results:
             transitions.succeeded(
                 before,
                 balances,
-                self._result(target, None),
+                self._result(target, None, balances.note),
                 read_at=read_at,
                 refresh_interval=refresh_interval,
             )
@@ -179,8 +179,8 @@ class Results:
             "targets are read again on new connections; look for a proxy or gateway that repeats or delays answers",
         )
 
-    def _result(self, target: Target, error: str | None) -> PollResult:
-        return PollResult(self._wall(), error, self._seconds.get(target.key))
+    def _result(self, target: Target, error: str | None, note: str = "") -> PollResult:
+        return PollResult(self._wall(), error, self._seconds.get(target.key), note)
 
     @staticmethod
     def _log_rejected_rows(target: Target, rows: Sequence[InvalidRow]) -> None:

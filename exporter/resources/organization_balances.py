@@ -182,6 +182,7 @@ ORGANIZATION_BALANCES: Final = Resource(
     targets=_targets,
     name=lambda _: "(total)",
     asking=_asking,
+    heading="Balances",
     worth="total",
     columns=tuple(Column(name, name.capitalize()) for name in ("total", *COMPONENTS)),
 )

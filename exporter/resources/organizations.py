@@ -100,4 +100,5 @@ ORGANIZATIONS: Final = Resource(
     name=lambda _: "(organizations)",
     asking=_asking,
     is_list=True,
+    heading="List",
 )

@@ -37,6 +37,8 @@ from exporter.resources.resource import (
     CACHED,
     Answer,
     Ask,
+    Column,
+    Counts,
     Description,
     Exposed,
     Part,
@@ -277,13 +279,40 @@ class PendingTasks:
         page.sample(TRUNCATED, (target.organization, target.id), int(self.is_truncated))
         return page.done()
 
-    def table(self, target: Target, described: Sequence[object], *, is_whole: bool) -> None:
-        """Return no table: they are no amounts."""
-        del target, described, is_whole
+    def table(self, target: Target, described: Sequence[object], *, is_whole: bool) -> Counts:
+        """Return a row for each group, what expires first at the top."""
+        del described, is_whole
+        rows = [
+            (
+                group.type,
+                target.vault_labels.get(group.vault_id, group.vault_id),
+                group.vault_id,
+                waiting.tasks,
+                waiting.oldest,
+                waiting.next_expiry,
+                waiting.missing,
+            )
+            for group, waiting in sorted(self.groups.items(), key=_urgency)
+        ]
+        note = (
+            f"there are more tasks than the newest {MOST_PAGES * PAGE_ROWS}, which are read: an older one that waits "
+            "is not counted"
+        )
+        return Counts(
+            rows,
+            empty="There is no task.",
+            note=note if self.is_truncated else "",
+            facts={"truncated": self.is_truncated},
+        )
 
     def worth(self, target: Target, described: Sequence[object], *, is_whole: bool) -> None:
         """Return no worth."""
         del target, described, is_whole
+
+
+def _urgency(group: tuple[Group, Waiting]) -> tuple[bool, Decimal, Group]:
+    of, waiting = group
+    return not waiting.tasks, waiting.next_expiry or Decimal("Infinity"), of
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +437,16 @@ PENDING_TASKS: Final = Resource(
     metrics=(TASKS, OLDEST, NEXT_EXPIRY, MISSING, TRUNCATED),
     targets=_targets,
     name=lambda _: "(pending tasks)",
+    heading="Tasks that wait for approval",
+    columns=(
+        Column("taskType", "Type", "text"),
+        Column("vault", "Vault", "text"),
+        Column("vaultId", "", "text"),
+        Column("tasks", "Tasks"),
+        Column("oldest", "Oldest", "moment"),
+        Column("nextExpiry", "Next expiry", "moment"),
+        Column("missingApprovals", "Missing approvals"),
+    ),
     asking=_asking,
     cost=f"a list of pending tasks is counted as {MOST_PAGES} requests, one for every {PAGE_ROWS} tasks, which is the "
     "most that it takes",

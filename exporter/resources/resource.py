@@ -5,6 +5,7 @@ A new resource is one module with a `Resource`, and a line in `resources/__init_
 
 from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from exporter.custody.client import Request
@@ -36,13 +37,15 @@ class Description(Hashable, Protocol):
 
 
 class Column(NamedTuple):
-    """A column of amounts.
+    """A column of amounts, or of counts.
 
-    field: its name in the API, or in the configuration. title: on the page, empty where it is not shown.
+    field: of an amount, its name in the API or in the configuration; of a count, its name in JSON. title: on the page,
+    empty where it is not shown. form: what a cell is; a moment is in Unix seconds.
     """
 
     field: str
     title: str
+    form: Literal["number", "text", "moment"] = "number"
 
 
 class TableRow(NamedTuple):
@@ -75,6 +78,24 @@ class Table:
     empty: str = ""
 
 
+CountCell = str | int | Decimal | None
+"""None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What an answer counts.
+
+    rows: a cell for each of `Resource.columns`. empty: what is said where there are no rows. note: what people should
+    know of them. facts: what is not a row's, by name in JSON.
+    """
+
+    rows: Sequence[tuple[CountCell, ...]]
+    empty: str
+    note: str = ""
+    facts: Mapping[str, int] = field(default_factory=dict)
+
+
 class Kept(Protocol):
     """What is kept of an answer: all that its samples and its table are made from, in as little memory as it takes.
 
@@ -84,8 +105,13 @@ class Kept(Protocol):
     def lines(self, target: Target, described: Sequence[Any]) -> Steps[Lines]:
         """Return the answer's samples for `target`, whose names may be others than before."""
 
-    def table(self, target: Target, described: Sequence[Any], *, is_whole: bool) -> Table | None:
-        """Return the amounts; None where there are none. is_whole: whether no row of the answer was left out."""
+    def table(
+        self, target: Target, described: Sequence[Any], *, is_whole: bool
+    ) -> Table | Counts | None:
+        """Return the amounts, or what is counted; None where there is neither.
+
+        is_whole: whether no row of the answer was left out.
+        """
 
     def worth(self, target: Target, described: Sequence[Any], *, is_whole: bool) -> Worth | None:
         """Return what the amounts are worth; None where that is not for them to say."""
@@ -112,8 +138,8 @@ class Exposed:
     note: str = ""
     worth: Worth | None = None
 
-    def table(self, target: Target) -> Table | None:
-        """Return the amounts; None where there are none."""
+    def table(self, target: Target) -> Table | Counts | None:
+        """Return the amounts, or what is counted; None where there is neither."""
         return self.kept.table(target, self.described, is_whole=not self.rejected)
 
 
@@ -152,7 +178,7 @@ class Resource:
     organization. asking: makes what asks for its targets, anew for each exporter. is_list: whether its answers say what
     there is to poll: they have no samples, and what they said holds until another one says otherwise.
     has_own_interval: whether it is polled at an interval of its own, so that `polling.stale_after` is not for it. cost:
-    what the plan says of the requests that a poll takes, empty where it is one.
+    what the plan says of the requests that a poll takes, empty where it is one. heading: of what its page shows.
     """
 
     kind: str
@@ -170,5 +196,6 @@ class Resource:
     is_list: bool = False
     has_own_interval: bool = False
     cost: str = ""
+    heading: str = "Last answer"
     worth: Literal["total", "part"] | None = None
     columns: tuple[Column, ...] = ()

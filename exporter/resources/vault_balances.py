@@ -645,6 +645,7 @@ VAULT_BALANCES: Final = Resource(
     targets=_targets,
     name=lambda target: target.vault,
     asking=_asking,
+    heading="Balances",
     worth="part",
     columns=COLUMNS,
 )

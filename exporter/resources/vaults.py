@@ -215,4 +215,5 @@ VAULTS: Final = Resource(
     name=_name,
     asking=Asking,
     is_list=True,
+    heading="List",
 )

@@ -21,7 +21,16 @@ from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, count_series
 from exporter.metrics.metric import Metric
 from exporter.resources.fields import Code, InvalidRow, Text, UselessError, read_fields
-from exporter.resources.resource import CACHED, Answer, Ask, Description, Exposed, Resource
+from exporter.resources.resource import (
+    CACHED,
+    Answer,
+    Ask,
+    Column,
+    Counts,
+    Description,
+    Exposed,
+    Resource,
+)
 from exporter.resources.target import Key, Target
 from exporter.turns import Steps
 
@@ -142,9 +151,15 @@ class Whitelist:
         page.sample(ADDITIONS, labels, self.additions)
         return page.done()
 
-    def table(self, target: Target, described: Sequence[object], *, is_whole: bool) -> None:
-        """Return no table: they are no amounts."""
+    def table(self, target: Target, described: Sequence[object], *, is_whole: bool) -> Counts:
+        """Return a row for each asset."""
         del target, described, is_whole
+        return Counts(
+            [(*asset, count) for asset, count in sorted(self.counts.items())],
+            empty="There is no address.",
+            note=f"addresses added since the exporter started: {self.additions}",
+            facts={"additions": self.additions},
+        )
 
     def worth(self, target: Target, described: Sequence[object], *, is_whole: bool) -> None:
         """Return no worth."""
@@ -229,4 +244,10 @@ WHITELIST: Final = Resource(
     name=lambda target: f"{target.vault} (whitelist)",
     asking=_asking,
     has_own_interval=True,
+    heading="Addresses to which the vault may send",
+    columns=(
+        Column("asset", "Asset", "text"),
+        Column("assetClass", "Class", "text"),
+        Column("addresses", "Addresses"),
+    ),
 )

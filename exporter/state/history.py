@@ -17,11 +17,13 @@ class PollResult(NamedTuple):
     at: Unix seconds of its end.
     error: its type, None after success.
     seconds: of its last request from send to last byte, None without a response.
+    note: what to know of a success, such as that the key may not list.
     """
 
     at: float
     error: str | None
     seconds: float | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,12 @@ class History:
     """The results of the last polls, at most MOST_RESULTS, the latest last.
 
     As objects, those of 20,000 targets would take 45 MB, and the garbage collector would visit them for 120 ms.
-    numbers: `at` and `seconds` of each. errors: the error of each.
+    numbers: `at` and `seconds` of each. errors: the error of each. notes: the note of each, empty where there is none.
     """
 
     numbers: bytes = b""
     errors: tuple[str | None, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, results: Iterable[PollResult]) -> Self:
@@ -45,10 +48,15 @@ class History:
 
     def plus(self, result: PollResult) -> Self:
         """Return the history with one more result, without the oldest if there are too many."""
-        at, error, seconds = result
+        at, error, seconds, note = result
         number = _NUMBERS.pack(at, math.nan if seconds is None else seconds)
         kept = (1 - MOST_RESULTS) * _NUMBERS.size
-        return type(self)(self.numbers[kept:] + number, (*self.errors[1 - MOST_RESULTS :], error))
+        notes = (*(self.notes or ("",) * len(self)), note)[-MOST_RESULTS:]
+        return type(self)(
+            self.numbers[kept:] + number,
+            (*self.errors[1 - MOST_RESULTS :], error),
+            notes if any(notes) else (),
+        )
 
     def __len__(self) -> int:
         """The number of results."""
@@ -62,7 +70,8 @@ class History:
         """Return one of them; raises IndexError if there is none."""
         error = self.errors[index]
         at, seconds = _NUMBERS.unpack_from(self.numbers, index % len(self) * _NUMBERS.size)
-        return PollResult(at, error, None if math.isnan(seconds) else seconds)
+        note = self.notes[index] if self.notes else ""
+        return PollResult(at, error, None if math.isnan(seconds) else seconds, note)
 
 
 NO_HISTORY: Final = History()

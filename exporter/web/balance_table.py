@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from exporter.resources import RESOURCES
-from exporter.resources.resource import TableRow
+from exporter.resources.resource import Table, TableRow
 from exporter.resources.worth import Sum
 from exporter.state.state import TargetState
 from exporter.web.formatting import amount
@@ -57,7 +57,7 @@ def balance_table_of(known: TargetState) -> BalanceTable | None:
     """Return the amounts that are held of a target; None where none are."""
     balances, columns = known.balances, RESOURCES[known.target.kind].columns
     table = balances.table(known.target) if balances else None
-    if balances is None or table is None:
+    if balances is None or not isinstance(table, Table):
         return None
     shown = [place for place, column in enumerate(columns) if column.title]
     most = {

@@ -137,7 +137,8 @@ def _squeezed(id_: str) -> str:
 def _table(target: TargetStatus) -> Table | None:
     """Return what is held of a target; None where it was withdrawn, or not read yet."""
     known = target.known
-    return known.balances.table(known.target) if known.balances else None
+    table = known.balances.table(known.target) if known.balances else None
+    return table if isinstance(table, Table) else None
 
 
 def _read_at(target: TargetStatus) -> str | None:

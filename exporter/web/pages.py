@@ -11,6 +11,7 @@ from exporter.resources.target import Target
 from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
 from exporter.status.worth import organizations_of
 from exporter.web.balance_table import balance_table_of
+from exporter.web.count_table import count_table_of
 from exporter.web.discovery_table import discovery_told
 from exporter.web.drawing import chart
 from exporter.web.error_help import ADVICE, advice
@@ -87,9 +88,11 @@ class Pages:
             row=row,
             organization=organization,
             balances=balances_address(known.target),
+            counted=View(text=known.target.id).address("/api/v1/targets"),
             part=part,
             vaults=[vault_row_of(vault, status.at) for vault in part.targets],
             table=balance_table_of(known),
+            counts=count_table_of(known),
             resource=RESOURCES[known.target.kind],
             advice=known.failure and advice(known.failure.type, known.failure.status),
         )

@@ -20,6 +20,7 @@ from exporter.status.model import (
     Status,
     TargetStatus,
 )
+from exporter.web.count_table import counts_json
 from exporter.web.formatting import rfc3339
 from exporter.web.row import path_of
 from exporter.web.view import View
@@ -199,6 +200,7 @@ def _target(target: TargetStatus) -> JsonObject:
         "invalidRows": known.invalid_rows,
         "invalidFields": known.invalid_fields,
         "series": target.series,
+        "counted": counts_json(known),
         "paused": target.pause and _pause(target.pause),
         "error": known.failure and _error(known.failure, known.failed_polls),
         "results": [

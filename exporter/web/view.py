@@ -100,8 +100,8 @@ class View:
         """Whether some targets may be left out."""
         return bool(self.state or self.organization or self.text)
 
-    def address(self) -> str:
-        """Return the address of the page that shows this."""
+    def address(self, path: str = "/") -> str:
+        """Return the address of the page that shows this; path: of what else shows it."""
         default = View()
         parameters = {
             "sort": self.sort if self.sort != default.sort else None,
@@ -112,7 +112,7 @@ class View:
             "page": self.page if self.page > 1 else None,
         }
         query = urlencode({name: value for name, value in parameters.items() if value})
-        return f"/?{query}" if query else "/"
+        return f"{path}?{query}" if query else path
 
     def on_page(self, page: int) -> str:
         """Return the address of another page of the same."""

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.custody import keeping
+from exporter.resources.resource import Table
 from exporter.resources.vault_balances import COLUMNS
 from exporter.state.state import TargetState
 from tests.custody.servers import make_certificate, serving
@@ -54,7 +55,7 @@ def held(state: TargetState) -> Decimal | None:
     if state.balances is None:
         return None
     table = state.balances.table(state.target)
-    assert table
+    assert isinstance(table, Table)
     (row,) = table.rows
     return row.cells[[it.field for it in COLUMNS].index("balance")].amount
 

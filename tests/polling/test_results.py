@@ -16,6 +16,7 @@ from exporter.polling.results import Results
 from exporter.resources import RESOURCES
 from exporter.resources.target import Target
 from exporter.resources.vault_balances import VaultBalances
+from exporter.state.history import PollResult
 from exporter.state.state import TargetState
 from exporter.state.store import Store
 from exporter.turns import at_once
@@ -90,7 +91,7 @@ def test_a_first_answer_is_published_and_logged_with_its_series(desk: Desk) -> N
     assert desk.store.series == state.balances.series > 0
     assert (state.polls, state.last_success, state.refresh_interval) == (1, NOON, 61.5)
     assert (state.rows, state.invalid_rows, state.invalid_fields) == (3, 1, 1)
-    assert tuple(state.results) == ((NOON, None, 0.25),)
+    assert tuple(state.results) == (PollResult(NOON, None, 0.25),)
     assert desk.logged()[0] == {
         "event": "target_up",
         "log_level": "info",
@@ -208,7 +209,7 @@ def test_a_failed_poll_leaves_the_balances_and_keeps_its_result(desk: Desk) -> N
         NOON + 60,
     )
     assert state.failure.message == "no right to see it"
-    assert state.results[-1] == (NOON + 60, "PermissionDenied", 0.5)
+    assert state.results[-1] == PollResult(NOON + 60, "PermissionDenied", 0.5)
     assert state.refresh_interval == 60.0
 
 

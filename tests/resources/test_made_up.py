@@ -198,6 +198,7 @@ def test_a_resource_has_nothing_of_what_its_module_does_not_give() -> None:
         "is_list": False,
         "has_own_interval": False,
         "cost": "",
+        "heading": "Last answer",
         "worth": None,
         "columns": (),
     }

@@ -20,8 +20,10 @@ def cells(unit: str = "USD", **amounts: str) -> tuple[Cell, ...]:
     return tuple(Cell(known.get(field), units[field]) for field in FIELDS)
 
 
-def table(*rows: dict[str, Any]) -> Table | None:
-    return exposed(VAULT, vault_answer(*rows)).table(VAULT)
+def table(*rows: dict[str, Any]) -> Table:
+    found = exposed(VAULT, vault_answer(*rows)).table(VAULT)
+    assert isinstance(found, Table)
+    return found
 
 
 AMOUNTS = {

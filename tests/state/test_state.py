@@ -242,6 +242,15 @@ def test_of_the_results_of_polls_the_last_twenty_are_kept() -> None:
             state.results[beyond]
 
 
+def test_the_results_of_polls_keep_their_notes_for_as_long_as_one_has_any() -> None:
+    plain, noted = PollResult(1.0, None, 0.1), PollResult(2.0, None, 0.1, "nothing is listed")
+    results = [plain, noted, *[plain] * 18]
+    history = History.of(results)
+    assert list(history) == results
+    assert list(history.plus(plain)) == [*results[1:], plain]
+    assert history.plus(plain).plus(plain) == History.of([plain] * 20)
+
+
 @pytest.mark.parametrize(
     ("target", "answer"),
     [

@@ -15,7 +15,9 @@ from exporter.polling.plan import Shortage
 from exporter.resources.fields import InvalidRow
 from exporter.resources.lists import NotAllowed
 from exporter.resources.target import Target
+from exporter.resources.whitelist import Asset, Whitelist
 from exporter.shard import Shard
+from exporter.state.history import History, PollResult
 from exporter.state.state import Failure
 from exporter.status.model import ExporterStatus, State, Status
 from exporter.turns import at_once
@@ -24,6 +26,7 @@ from exporter.web.pages import Pages, Verdict, polling, verdict
 from exporter.web.row import path_of
 from exporter.web.view import COLUMNS, MOST_TARGETS, View
 from tests.resources.answers import HOT, ORGANIZATION, exposed, row, vault_answer, vault_target
+from tests.web import test_count_table as count_tables
 from tests.web.statuses import (
     BUDGET,
     COLD,
@@ -663,6 +666,49 @@ def test_the_page_of_a_stale_target_says_that_the_balances_were_withdrawn() -> N
     assert '<table class="balances">' not in PAGES.target(seen, seen.targets[0])
 
 
+def test_the_page_of_tasks_has_what_waits_with_moments_from_now_and_the_same_as_json() -> None:
+    tasks = count_tables.known(count_tables.TASKS, count_tables.tasks(is_truncated=True))
+    seen = status(told(tasks.target, balances=tasks.balances, last_success=NOW - 40, polls=1))
+    page = PAGES.target(seen, seen.targets[0])
+    text = text_of(page)
+    assert "Tasks that wait for approval" in text
+    assert (
+        "As the API returned them 40s ago ; there are more tasks than the newest 500, which are read: an older one "
+        "that waits is not counted. The same as JSON Type Vault Tasks Oldest Next expiry Missing approvals "
+        "request_withdrawal VBBBBBBBBBBBBA 1 1m ago 5s ago – "  # noqa: RUF001 - as pages have it
+        "request_withdrawal hot 1,200 2h ago in 1h 3 "
+        "invite_user – 0 – – 0 "  # noqa: RUF001 - as pages have it
+    ) in text
+    assert 'href="/api/v1/targets?q=ABCD+EFGH+IJKL+MNOP"' in page
+
+
+def test_the_page_of_a_whitelist_has_its_counts_and_says_of_an_empty_one_that_it_is() -> None:
+    full = Whitelist({Asset("BTC", "currency"): 2}, additions=3, rows=2)
+    for answer, expected in (
+        (
+            full,
+            "since the exporter started: 3. The same as JSON Asset Class Addresses BTC currency 2",
+        ),
+        (Whitelist({}, additions=0, rows=0), "Asset Class Addresses There is no address."),
+    ):
+        known = count_tables.known(count_tables.WHITELIST, answer)
+        seen = status(told(known.target, balances=known.balances, last_success=NOW, polls=1))
+        text = text_of(PAGES.target(seen, seen.targets[0]))
+        assert "Addresses to which the vault may send" in text
+        assert expected in text
+
+
+def test_the_page_of_withdrawn_counts_says_so_and_names_no_setting_that_is_not_for_them() -> None:
+    for target, why in (
+        (count_tables.TASKS, "for 5m ( polling.stale_after )."),
+        (count_tables.WHITELIST, "for 5m."),
+    ):
+        seen = status(failing(target, is_stale=True))
+        text = text_of(PAGES.target(seen, seen.targets[0]))
+        assert f"The counts were withdrawn: they were not read again {why} Runbook" in text
+        assert "No counts to show." in text
+
+
 def test_the_page_of_a_target_that_was_not_polled_invents_nothing() -> None:
     seen = status(told())
     text = text_of(PAGES.target(seen, seen.targets[0]))
@@ -787,9 +833,13 @@ def test_a_targets_page_tells_what_the_list_says_of_it(target: Target, told_of_i
 def test_the_page_of_a_list_has_no_balances_and_says_where_the_key_may_not_list() -> None:
     target = replace(HOT, kind="vaults", vault="")
     refused = at_once(NotAllowed("vaults").expose(target, ()))
-    seen = replace(told(target, balances=refused, polls=1), stale_after=None)
+    results = History.of(
+        (PollResult(NOW - 60, None, 0.1), PollResult(NOW, None, 0.1, refused.note))
+    )
+    seen = replace(told(target, balances=refused, polls=2, results=results), stale_after=None)
     text = text_of(PAGES.target(status(), seen))
     assert "acme / (vaults) up" in text
+    assert f"just now {refused.note} 100ms 1m ago succeeded 100ms" in text
     assert "the key may not list vaults: only those in the configuration are polled" in text
     assert "Balances" not in text
     assert "Stale after" not in text

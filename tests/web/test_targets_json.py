@@ -163,6 +163,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                     "invalidRows": 0,
                     "invalidFields": 0,
                     "series": 18,
+                    "counted": None,
                     "paused": {
                         "credential": "treasury",
                         "since": "2026-11-21T11:56:40.000Z",
@@ -209,6 +210,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
                     "invalidRows": None,
                     "invalidFields": None,
                     "series": 0,
+                    "counted": None,
                     "paused": None,
                     "error": {
                         "type": "http/502",
@@ -335,6 +337,16 @@ def test_the_answers_of_an_exporter_are_as_documented(schema: "Validator") -> No
     assert answer.headers["content-type"] == "application/json"
     schema.validate(answer.json())
     assert answer.json()["data"]["counts"] == {"stale": 0, "failing": 1, "waiting": 0, "up": 11}
+
+
+def test_what_an_exporter_counts_is_as_documented(schema: "Validator") -> None:
+    everything = ("balances", "pending_tasks", "whitelist")
+    counted = document(polled(simulator(), collect=everything).look()())
+    schema.validate(counted)
+    told = {target["kind"]: target["counted"] for target in counted["data"]["targets"]}
+    assert told["pending_tasks"]["rows"]
+    assert told["whitelist"]["rows"]
+    assert told["vault"] is None
 
 
 def test_from_its_start_to_a_pause_an_exporter_says_what_is_documented(schema: "Validator") -> None:
