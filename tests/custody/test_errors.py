@@ -186,6 +186,7 @@ def test_only_the_beginning_of_an_endless_text_is_searched_for_secrets() -> None
 
 def test_no_part_of_a_secret_is_left_at_the_cut_of_an_endless_text() -> None:
     assert Cleaner("opensesame")(" " * 9_995 + "opensesame", 30) == ""
+    assert Cleaner("x" * 1_000)("y" * 10_001, 30) == ""
 
 
 @given(said=st.text(st.characters()), length=st.integers(1, 50))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError, parse_json
 from exporter.custody.errors import CustodyError, Reaction
+from exporter.discovery.inventory import Inventory, Organization
 from exporter.resources.fields import InvalidField, InvalidRow
 from exporter.resources.pending_tasks import (
     MOST_PAGES,
@@ -27,6 +28,7 @@ from exporter.resources.pending_tasks import (
 from exporter.resources.resource import Answer, Ask, Part
 from exporter.resources.target import Target
 from exporter.simulator.approvals import ADDRESS_OF_INITIATOR, MARKER, tasks_of
+from exporter.simulator.portfolio import invented_vault_id
 from exporter.turns import at_once
 from tests.resources.answers import EXPECTED, exposed, lines_of, make_store, page, put
 from tests.simulator.calling import NOON, ORGANIZATION
@@ -311,6 +313,42 @@ def test_the_query_names_an_organization_as_the_api_accepts_it() -> None:
     ask = PENDING_TASKS.asking()
     assert ask(TARGET).reaction(bad_request()) is Reaction.AGAIN
     assert ask(TARGET).query.startswith("?org_id={id}&")
+
+
+def test_others_may_come_between_a_hundred_tasks() -> None:
+    rows = [task(number, vault_info={"id": invented_vault_id(number)}) for number in range(201)]
+    assert sum(1 for _ in PENDING_TASKS.asking()(TARGET).read(rows)) == 3
+    assert sum(1 for _ in tasks({"result": rows, "total": 201}).tasks.lines(TARGET)) == 3
+
+
+def test_tasks_are_asked_for_by_their_organization_and_are_personal() -> None:
+    asked = PENDING_TASKS.asking()(TARGET)
+    assert (asked.endpoint, asked.about) == ("tasks", TARGET.key)
+    assert (asked.path, asked.id) == ("tasks", "ABCD EFGH IJKL MNOP")
+    assert (asked.is_signed, asked.is_personal) == (True, True)
+
+
+def test_each_organization_of_this_shard_whose_tasks_are_collected_is_a_target() -> None:
+    def organization(number: int, *collect: str, **others: Any) -> Organization:
+        id_, label = f"AAAA BBBB CCCC {number:04}", f"org-{number}"
+        return Organization(id_, label, 90.0, "treasury", (), collect=collect, **others)
+
+    inventory = Inventory(
+        (
+            organization(1, "pending_tasks", vault_labels={HOT: "hot"}),
+            organization(2, "balances"),
+            organization(3, "pending_tasks", is_here=False),
+            organization(4, "balances", "pending_tasks", is_configured=False),
+        )
+    )
+    labels = {HOT: "hot"}
+    first = Target("pending_tasks", "AAAA BBBB CCCC 0001", "org-1", "", 90.0, "treasury")
+    fourth = Target("pending_tasks", "AAAA BBBB CCCC 0004", "org-4", "", 90.0, "treasury")
+    assert tuple(PENDING_TASKS.targets(inventory)) == (
+        replace(first, requests=5, vault_labels=labels),
+        replace(fourth, requests=5, is_found=True),
+    )
+    assert PENDING_TASKS.name(TARGET) == "(pending tasks)"
 
 
 NAMES = ("id", "type", "state", "created_at", "expires_at", "vault_id", "vault_info.id")

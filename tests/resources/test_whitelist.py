@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.custody.document import InvalidAnswerError, TooManyRowsError, parse_json
+from exporter.discovery.inventory import Inventory, Organization, Vault
 from exporter.resources.fields import InvalidRow
 from exporter.resources.resource import Ask
 from exporter.resources.target import Target
-from exporter.resources.whitelist import MOST_ROWS, WHITELIST, Asset, Whitelist
+from exporter.resources.whitelist import WHITELIST, Asset, Whitelist
 from exporter.simulator.approvals import MARKER
 from exporter.turns import at_once
 from tests.resources.answers import EXPECTED, exposed, lines_of, make_store, page, put
@@ -71,8 +72,42 @@ def test_anything_but_a_whitelist_is_an_invalid_answer(document: object) -> None
 
 
 def test_a_whitelist_with_too_many_rows_is_too_large() -> None:
-    with pytest.raises(TooManyRowsError, match=f"more than {MOST_ROWS}"):
-        whitelist([{}] * (MOST_ROWS + 1))
+    with pytest.raises(TooManyRowsError, match="has 8001 rows, more than 8000"):
+        whitelist([{}] * 8_001)
+
+
+def test_others_may_come_between_a_hundred_addresses() -> None:
+    rows = [address(number, f"A{number}") for number in range(201)]
+    assert sum(1 for _ in WHITELIST.asking()(TARGET).read(rows)) == 3
+    assert sum(1 for _ in whitelist(rows).lines(TARGET)) == 3
+
+
+def test_a_whitelist_is_asked_for_by_its_vault_and_is_personal() -> None:
+    asked = WHITELIST.asking()(TARGET)
+    assert (asked.endpoint, asked.about) == ("whitelist_addresses", TARGET.key)
+    assert (asked.path, asked.id, asked.query) == (
+        "vaults/{id}/whitelist/addresses",
+        "VABCDEF234567A",
+        "",
+    )
+    assert (asked.is_signed, asked.is_personal) == (True, True)
+
+
+def test_each_vault_whose_whitelist_is_collected_is_a_target_once_an_hour() -> None:
+    hot = Vault(TARGET.id, "hot", 30.0, "treasury")
+    cold = Vault("VBBBBBBBBBBBBA", "cold", 60.0, "other", is_configured=False)
+    acme, beta = (
+        Organization(id_, label, 60.0, "treasury", (hot, cold), collect=collect)
+        for id_, label, collect in (
+            ("ABCD EFGH IJKL MNOP", "acme", ("balances", "whitelist")),
+            ("BBBB BBBB BBBB BBBB", "beta", ("balances",)),
+        )
+    )
+    assert tuple(WHITELIST.targets(Inventory((beta, acme)))) == (
+        TARGET,
+        Target("whitelist", cold.id, "acme", "cold", 3600.0, "other", is_found=True),
+    )
+    assert WHITELIST.name(TARGET) == "hot (whitelist)"
 
 
 def test_an_empty_whitelist_is_valid() -> None:
