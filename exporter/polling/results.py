@@ -1,5 +1,6 @@
 """What the end of a poll changes: the target's state, the counters and, when the state changed, the log."""
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import cast
 
@@ -89,9 +90,7 @@ class Results:
                 log.warning("listing_refused", **note)
             else:
                 log.warning("listing_empty", **note)
-        # Log a rejected row once, as long as it is rejected for the same reason.
-        known = set(before.rejected)
-        self._log_rejected_rows(target, [row for row in balances.rejected if row not in known])
+        self._log_rejected_rows(target, _news(before.rejected, balances.rejected))
         # Likewise for fields, however many rows have them.
         known_fields = {(field.field, field.problem) for field in before.unread}
         for field in balances.unread:
@@ -195,6 +194,25 @@ class Results:
         if len(rows) > MAX_LOGGED_ROWS:
             more = len(rows) - MAX_LOGGED_ROWS
             log.warning("more_rows_rejected", **_names(target), rows=more)
+
+
+def _news(before: Sequence[InvalidRow], now: Sequence[InvalidRow]) -> list[InvalidRow]:
+    """Return which rejected rows to log: each once, as long as it is rejected for the same reason.
+
+    Rows move: a new task moves all others down. So as many as have gone are taken for those that have come.
+    """
+    stayed = set(before) & set(now)
+    moved = Counter((it.field, it.problem) for it in before if it not in stayed)
+    news = []
+    for row in now:
+        reason = row.field, row.problem
+        if row in stayed:
+            continue
+        if moved[reason]:
+            moved[reason] -= 1
+        else:
+            news.append(row)
+    return news
 
 
 def _log_rejected_field(target: Target, field: InvalidField) -> None:

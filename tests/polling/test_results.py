@@ -363,6 +363,21 @@ def test_each_rejected_row_is_logged_once_while_it_stays_rejected(desk: Desk) ->
     assert [event["event"] for event in desk.logged()] == ["row_rejected"]
 
 
+def test_a_rejected_row_that_moves_is_not_logged_again_and_one_more_is(desk: Desk) -> None:
+    def rows() -> list[int]:
+        return [event["row"] for event in desk.logged() if event["event"] == "row_rejected"]
+
+    desk.read(answer(row("ETH"), NO_BALANCE))
+    assert rows() == [1]
+    desk.read(answer(row("SOL"), row("ETH"), NO_BALANCE))
+    assert rows() == []
+    desk.read(answer(row("SOL"), NO_BALANCE, row("DOT", balance="none")))
+    assert rows() == [1]
+    desk.read(answer(row("BTC"), NO_BALANCE, row("DOT", balance="none")))
+    desk.read(answer(NO_BALANCE, row("DOT", hold='"none"')))
+    assert rows() == [1]
+
+
 @pytest.mark.parametrize(("rejected", "logged", "more"), [(10, 10, 0), (11, 10, 1), (25, 10, 15)])
 def test_ten_rejected_rows_are_logged_and_the_others_counted(
     desk: Desk, rejected: int, logged: int, more: int
