@@ -1,8 +1,8 @@
-"""Why a request was refused: a table of what was seen, what it points to, and how to tell.
+"""Why a request was refused: a table of observations, their likely causes, and how to tell.
 
-It tells apart key, secret, nonce, one-time password, rights and address list, and what is not the API's. What the API
-says of a refused key is documented nowhere, so a row is looked for by the words of an error's type first and by its
-status last; each row names what else it may be, the likeliest first.
+It distinguishes key, secret, nonce, one-time password, rights and address list, and failures that are not the API's.
+The API's answers to a refused key are not documented, so rows match the words of an error's type first and its status
+last; each row names the alternatives, the likeliest first.
 """
 
 import re
@@ -16,27 +16,30 @@ from exporter.probe.known import CLOCK_TOLERANCE_SECONDS, Known, Reply
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A failed request, and what is known besides."""
+    """A failed request, and everything else that is known."""
 
     error: CustodyError
     known: Known
 
     @property
     def type_words(self) -> str:
-        """The error's type in letters."""
+        """The letters of the error's type."""
         return letters(self.error.type)
 
     @property
     def text(self) -> str:
-        """All that the API says."""
+        """The API's whole message."""
         return f"{self.error.type} {self.error.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Something that may be wrong. name: stable. fits: whether it is what was seen.
+    """A possible cause.
 
-    meaning: what it is. advice: how to tell, and what to do.
+    name: stable.
+    fits: whether it explains what was seen.
+    meaning: what is wrong.
+    advice: how to tell, and what to do.
     """
 
     name: str
@@ -86,19 +89,17 @@ CAUSES: Final = (
     Cause(
         "locked_out",
         _has_type("lockout"),
-        "The API has locked this key, or this address, after too many refused requests.",
-        "Stop everything that uses the key and wait 15 minutes: each further try begins the lockout anew. Then run "
+        "The API has locked out this key, or this address, after too many refused requests.",
+        "Stop everything that uses the key and wait 15 minutes: each further try restarts the lockout. Then run "
         "the probe once.",
     ),
     Cause(
         "nonce_unit_coarse",
         _both(_nonce, _unit_is_coarse),
         "The API has seen a larger nonce from this key. The configured unit is coarser than nanoseconds, so the "
-        "key was "
-        "probably used with a finer one before, by a try-out or by another program.",
-        "Remove `nonce` from this credential: nanoseconds are larger than any other unit. If that is refused as "
-        "well, "
-        "another program uses the key: create one for the exporter alone.",
+        "key was probably used with a finer one before, in a trial or by another program.",
+        "Remove `nonce` from this credential: nanoseconds are larger than any other unit. If they are refused "
+        "too, another program uses the key: create one for the exporter alone.",
     ),
     Cause(
         "clock_behind",
@@ -110,35 +111,32 @@ CAUSES: Final = (
         "nonce_behind",
         _nonce,
         "The API has seen a larger nonce from this key: another program uses it, this exporter runs with it "
-        "elsewhere, "
-        "or a clock was ahead when it was used before.",
-        "Stop every other user of the key and run the probe again. If it is still refused, create a new key for the "
-        "exporter alone: a nonce can never go back.",
+        "elsewhere, or a clock was ahead when the key was used before.",
+        "Stop every other user of the key and run the probe again. If it is still refused, create a new key for "
+        "the exporter alone: a nonce can never go back.",
     ),
     Cause(
         "otp_missing",
         _both(_otp, _otp_is("none")),
         "The key is protected by two-factor authentication, and no one-time password is configured.",
-        "Best create a key without two-factor authentication, as nobody is there to type one. Or give the seed "
-        "of its "
-        "passwords in `totp_secret_file`, or its static password in `otp_file`.",
+        "Preferably create a key without two-factor authentication, since the exporter runs unattended. Or set "
+        "`totp_secret_file` to a file with the seed of its passwords, or `otp_file` to one with its static "
+        "password.",
     ),
     Cause(
         "otp_wrong",
         _both(_otp, _otp_is("timed")),
         "The one-time password was refused: the seed in `totp_secret_file` belongs to another key, or a clock is "
         "wrong.",
-        "See the step about the clock. If it is ok, set up two-factor authentication of the key anew and copy "
-        "its seed: "
-        "the text in base32, not the six digits. Or create a key without it.",
+        "See the clock step. If the clock is right, set up two-factor authentication of the key again and copy "
+        "its seed: the base32 text, not the six digits. Or create a key without it.",
     ),
     Cause(
         "otp_wrong_static",
         _otp,
         "The static one-time password in `otp_file` was refused.",
-        "Check that the key's second factor is a static password, and which. For one that changes every 30 "
-        "seconds, use "
-        "`totp_secret_file`. Or create a key without two-factor authentication.",
+        "Check that the key's second factor is a static password, and which one. For one that changes every 30 "
+        "seconds, use `totp_secret_file`. Or create a key without two-factor authentication.",
     ),
     Cause(
         "address_not_allowed",
@@ -149,93 +147,86 @@ CAUSES: Final = (
     Cause(
         "secret_damaged",
         _both(_signature, _secret_is_unusual),
-        "The signature is wrong because the secret is: it is not one of Kraken's, see the step about secrets.",
+        "The signature is wrong because the secret is not one of Kraken's: see the secrets step.",
         "Copy the whole secret again, 88 characters on one line. If it is lost, create a new key: Kraken shows a "
-        "secret "
-        "only once.",
+        "secret only once.",
     ),
     Cause(
         "secret_wrong",
         _signature,
         "The API knows the key, but the signature is wrong: the secret belongs to another key.",
-        "Compare key and secret with where they were copied from: both were shown together, once. If in doubt, "
-        "create a "
-        "new key. A proxy that rewrites paths breaks signatures too.",
+        "Compare key and secret with their source: Kraken showed both together, once. If in doubt, create a new "
+        "key. A proxy that rewrites paths breaks signatures too.",
     ),
     Cause(
         "key_damaged",
         _both(_key, _secret_is_unusual),
-        "The API does not know the key, and the secret is not one of Kraken's: maybe they were confused, or both are "
-        "incomplete. See the step about secrets.",
-        "Put the key, which is the shorter one, where `api_key` is configured and the secret, 88 characters, where "
-        "`api_secret` is. Then run the probe again.",
+        "The API does not know the key, and the secret is not one of Kraken's: they may be swapped or incomplete."
+        " See the secrets step.",
+        "Put the key, which is the shorter one, where `api_key` is configured, and the secret, 88 characters, "
+        "where `api_secret` is. Then run the probe again.",
     ),
     Cause(
         "key_wrong",
         _key,
         "The API does not know the key.",
-        "Check in Kraken's custody interface (Settings, Users, API users) that the key exists, was approved by the "
-        "quorum and is not revoked, that it is a key for custody and not for trading, and that it was copied "
-        "whole. Some "
-        "APIs answer the same to an address that is not on the key's list, or to a one-time password that is "
-        "missing or "
-        "not wanted.",
+        "Check in Kraken's custody interface (Settings, Users, API users) that the key exists, was approved by "
+        "the quorum and is not revoked, that it is a key for custody and not for trading, and that all of it was "
+        "copied. Some APIs answer the same if the address is not on the key's list, or if a one-time password is "
+        "missing or not expected.",
     ),
     Cause(
         "refused",
         lambda seen: seen.error.status == 401,
-        "The API refuses who asked, and does not say which of key, secret, one-time password and address is wrong.",
-        "In this order: is the key the whole one, approved and not revoked; does the secret belong to it; does "
-        "it have "
-        "two-factor authentication; is this address on its list.",
+        "The API refuses the request, and does not say whether key, secret, one-time password or address is "
+        "wrong.",
+        "Check in this order: is the key complete, approved and not revoked; does the secret belong to it; does "
+        "it have two-factor authentication; is this address on its list.",
     ),
     Cause(
         "challenge",
         _has_type(letters(BLOCKED_TYPE)),
-        "A gateway or firewall in front of the API refused the request, before the key was looked at.",
-        "The key is not the problem. Ask whoever runs the network or the proxy whether this machine may reach "
-        "the API; "
-        "if nothing in between is yours, ask Kraken's support to let this address through.",
+        "A gateway or firewall in front of the API refused the request before the key was checked.",
+        "The key is not the problem. Ask whoever runs the network or the proxy whether this machine may reach the"
+        " API. If nothing in between is yours, ask Kraken's support to let this address through.",
     ),
     Cause(
         "rate_limited",
         lambda seen: seen.error.status == 429 or _rate_limit(seen),
         "More requests were sent from this address than the API allows.",
-        "Others use the same address, or the exporter runs already. Wait a minute and run the probe again; then "
-        "lower "
-        "`api.rate_limit.share` to what is left for the exporter.",
+        "Other programs use the same address, or the exporter is already running. Wait a minute and run the probe"
+        " again; then lower `api.rate_limit.share` to what is left for the exporter.",
     ),
     Cause(
         "denied",
         lambda seen: seen.error.status == 403 or "permission" in seen.type_words,
-        "The API accepts the key, and denies it this.",
+        "The API accepts the key but denies it this.",
         "Give the API user the right to view this in Kraken's custody interface.",
     ),
     Cause(
         "parameters",
         lambda seen: seen.error.status == 400,
-        "The API does not take these parameters.",
-        "If the words above do not say why, paste the shape report into an issue.",
+        "The API does not accept these parameters.",
+        "If the message above does not say why, paste the shape report into an issue.",
     ),
     Cause(
         "no_such_path",
         lambda seen: seen.error.status == 404 or "unknownmethod" in seen.type_words,
-        "The API does not know this path: another revision of it, or a gateway that answers in its place.",
+        "The API does not know this path: it is another revision, or a gateway answers in its place.",
         "Check `api.base_url`. If it is right, paste the shape report into an issue.",
     ),
     Cause(
         "not_understood",
         _has_type("responseinvalid", "responsetoolarge"),
         "The answer is not what the API documents.",
-        "If a proxy or portal is in between, look at who answered. Otherwise the API has changed: paste the "
-        "shape report "
-        "into an issue.",
+        "If there is a proxy or portal in between, find out who answered. Otherwise the API has changed: paste "
+        "the shape report into an issue.",
     ),
     Cause(
         "tls",
         _has_type("transporttls"),
         "The connection could not be encrypted.",
-        "See the step about TLS.",
+        "See the TLS step.",
     ),
     Cause(
         "no_answer",
@@ -250,7 +241,7 @@ CAUSES: Final = (
         "Look at status.kraken.com and run the probe again later.",
     ),
 )
-"""The first that fits counts."""
+"""The first one that fits is reported."""
 
 
 def diagnose(reply: Reply, known: Known) -> Cause:

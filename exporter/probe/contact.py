@@ -1,4 +1,4 @@
-"""The probe as a whole: the way to the API first, then the time, then the questions of each credential."""
+"""The whole probe: first the connection to the API, then its time, then the questions of each credential."""
 
 import asyncio
 import itertools
@@ -38,10 +38,13 @@ WRONG_CLOCK: Final = "the clock is wrong"
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """What came of it.
+    """The result of the probe.
 
-    api: its base URL. steps: in the order of the report. time: what came of the unsigned request, None where it was not
-    sent. credentials: what is known of each. suggestion: a configuration file.
+    api: base URL.
+    steps: in the order of the report.
+    time: the reply to the unsigned request, None if it was not sent.
+    credentials: what is known about each.
+    suggestion: a configuration file, empty if there is none.
     """
 
     api: str
@@ -60,16 +63,18 @@ Look = Callable[[Settings, Callable[[str, int], str]], Awaitable[Network]]
 
 
 async def look_at(settings: Settings, clean: Callable[[str, int], str]) -> Network:
-    """Look at the real network."""
+    """Check the real network."""
     api = settings.api
     return await look(api.base_url, api.ca_file, api.local_address, api.timeout, clean)
 
 
 @dataclass(frozen=True, slots=True)
 class FirstContact:
-    """Makes the first contact.
+    """Runs the probe.
 
-    directory: where the configuration is. look: at the way to the API. told: how many questions are over.
+    directory: of the configuration.
+    look: checks the connection to the API.
+    told: called with the number of finished questions.
     """
 
     settings: Settings
@@ -79,10 +84,10 @@ class FirstContact:
     told: Callable[[int], object] = lambda _: None
 
     async def make(self) -> Contact:
-        """Ask the API; return what came of it. Raises SecretError and EnvironmentMistakeError."""
+        """Ask the API and return the result. Raises SecretError and EnvironmentMistakeError."""
         settings, cleaner = self.settings, Cleaner()
         hide_with(cleaner.hide)
-        # A file may not answer, on a mount whose server is gone.
+        # Reading a file may block, on a mount whose server is gone.
         secrets = {
             name: await asyncio.to_thread(source.read)
             for name, source in settings.credentials.items()
@@ -120,7 +125,7 @@ class FirstContact:
     async def _ask(
         self, network: Network, untried: Sequence[Known], askers: Mapping[str, Asker]
     ) -> tuple[Reply | None, Finding, list[Known]]:
-        """Ask for the time and then, if all is well, with each credential; return what came of both."""
+        """Ask for the time and then, if all is well, with each credential."""
         limit, now = self.settings.api.rate_limit, self.means.monotonic()
         in_flight = sum(it.max_in_flight for it in self.settings.credentials.values())
         pace = Pace(_budget(limit, in_flight, now), self.means)
@@ -142,7 +147,7 @@ class FirstContact:
         askers: Mapping[str, Asker],
         pace: Pace,
     ) -> list[Known]:
-        """Ask with each credential in turn; what is said to one of them may stop all."""
+        """Ask with each credential in turn; the answer to one of them may stop all."""
         done = itertools.count(1)
         driver = Driver(self.means, self.settings.api.timeout, lambda: self.told(next(done)))
         asked = []
@@ -162,7 +167,7 @@ class FirstContact:
     def _askers(
         self, secrets: Mapping[str, Secrets], tls: ssl.SSLContext, cleaner: Cleaner
     ) -> dict[str, Asker]:
-        """Return what asks with each credential."""
+        """Return an asker for each credential."""
         means, api = self.means, self.settings.api
         connector = Connector(
             Nonces(means.wall_ns, means.bounds),
@@ -172,7 +177,7 @@ class FirstContact:
             means.transport,
         )
         classifier, reading = Classifier(), Reading()
-        # Keys of answers that are names of ours, for example in an object that has a member for each vault.
+        # Configured names may be keys of an answer, for example of an object with a member for each vault.
         names = {
             name.lower()
             for organization in self.settings.organizations
@@ -209,7 +214,7 @@ class FirstContact:
         return {name: asker(name) for name in self.settings.credentials}
 
     def _known(self, name: str, secrets: Secrets, open_files: Iterable[Path]) -> Known:
-        """Return what is known of a credential before it is used."""
+        """Return what is known about a credential before it is used."""
         settings = self.settings.credentials[name]
         return Known(
             Subject(
@@ -228,7 +233,7 @@ class FirstContact:
         )
 
     def _plan(self, found: Sequence[Known]) -> Finding:
-        """Judge the polling plan of what is configured and what was found."""
+        """Judge the polling plan for everything configured and found."""
         settings = self.settings
         if settings.discovery is None:
             settings = with_found(settings, found)
@@ -237,9 +242,9 @@ class FirstContact:
         intervals = sorted(map(plan.refresh_interval, plan.targets))
         often = dict.fromkeys(map(duration, (intervals[0], intervals[-1])))
         evidence = [" ".join(line.split()) for line in plan_lines(plan, settings)]
-        evidence.append(f"each target is read every {' to '.join(often)}")
+        evidence.append(f"each target is polled every {' to '.join(often)}")
         if unread := sum(known.unread_vaults for known in found):
-            evidence.append(f"vaults on further pages, which were not read: {unread}")
+            evidence.append(f"vaults on further pages, not read by the probe: {unread}")
         problems = [*plan_warnings(plan), *_slow(plan, found)]
         if problems:
             return notice(*evidence, meaning=" ".join(problems), cause="plan")
@@ -247,7 +252,7 @@ class FirstContact:
 
 
 def _slow(plan: Plan, found: Sequence[Known]) -> Iterator[str]:
-    """Yield which keys take too long to answer for what is to be polled with them."""
+    """Yield the keys whose answers take too long for their planned polls."""
     for known in found:
         name, rate = known.subject.credential, answers_a_second(known)
         demand = sum(1 / it.interval for it in plan.targets if it.credential == name)

@@ -1,6 +1,6 @@
 """Sends the questions of the probe: one at a time, a second apart, within the budget, until there is a reason to stop.
 
-It decides nothing else: what to ask is data in `questions`, what to make of it is for `judges`.
+What to ask is data in `questions`; `judges` interprets the answers.
 """
 
 import asyncio
@@ -29,19 +29,23 @@ APART_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 30.0
 """For one credential."""
 SHORTEST_SECONDS: Final = 10.0
-"""In which requests begin, however long one may take."""
+"""Time in which requests may start, even if `api.timeout` is long."""
 _LIMIT_HEADER: Final = re.compile(r"retry-after|(x-)?rate-?limit[a-z-]{0,30}")
 _LIMIT_VALUE: Final = re.compile(r"""[A-Za-z0-9 ,;:="'./_-]{1,100}""")
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the probe takes from outside: time, and the way it waits.
+    """External dependencies of the probe: clocks, sleep and network.
 
-    monotonic: seconds of the event loop's clock. boottime: the same, but it goes on while the machine sleeps. wall,
-    wall_ns: Unix time. sleep: waits so many seconds. transport: what carries requests, None for the real network.
-    trust: what reads the certificates that the API is known by. bounds: of nonces. may_send: whether a request may go
-    now.
+    monotonic: seconds of the event loop's clock.
+    boottime: the same, including the time that the machine sleeps.
+    wall, wall_ns: Unix time.
+    sleep: waits for a number of seconds.
+    transport: carries requests, None for the real network.
+    trust: loads the certificates to trust.
+    bounds: of nonces.
+    may_send: whether a request may be sent now.
     """
 
     monotonic: Callable[[], float] = time.monotonic
@@ -56,9 +60,9 @@ class Means:
 
 
 class Pace:
-    """When the next request may go.
+    """When the next request may be sent.
 
-    budget: that all requests count against; it reckons with a daemon that has sent until just now.
+    budget: the limit for all requests; it assumes that a daemon was sending until now.
     """
 
     def __init__(self, budget: Budget, means: Means) -> None:
@@ -68,17 +72,17 @@ class Pace:
         self._next_at = means.monotonic()
 
     def of_key(self, budget: Budget | None) -> None:
-        """Go on with another key. budget: of its own, None where it has none."""
+        """Continue with another key. budget: the key's own limit, None if it has none."""
         self._budgets = (self._common, budget) if budget else (self._common,)
 
     @property
     def ready_at(self) -> float:
-        """Monotonic seconds at which the next request may go."""
+        """Monotonic seconds at which the next request may be sent."""
         now = self._means.monotonic()
         return max(self._next_at, *(budget.ready_at(now) for budget in self._budgets))
 
     async def wait(self) -> None:
-        """Wait until then."""
+        """Wait until the next request may be sent."""
         if (seconds := self.ready_at - self._means.monotonic()) > 0:
             await self._means.sleep(seconds)
 
@@ -96,10 +100,10 @@ class Pace:
 
 
 class Asker:
-    """Asks with one credential, and hears all there is to know of each answer.
+    """Asks with one credential, and records everything about each answer.
 
-    connect: makes the client, which tells both functions of what it sends and hears. private: names that no shape may
-    show, to which those are added that the API lists.
+    connect: creates the client, which calls both functions with each exchange and each answer.
+    private: names that no shape may show; those that the API lists are added.
     """
 
     def __init__(
@@ -119,7 +123,7 @@ class Asker:
         self._answer = answer
 
     async def ask(self, request: Request[object], pace: Pace) -> Reply:
-        """Send a request when it may go; return what came of it, whatever that is."""
+        """Send a request as soon as it may be sent; return its outcome, failures included."""
         await pace.wait()
         self._answer = self._exchange = None
         error, result, delivery = None, None, Delivery.ANSWERED
@@ -144,7 +148,7 @@ class Asker:
         if answer is None:
             return reply
         if isinstance(result, ServerTime):
-            # The API's own clock, and not that of a proxy which dates answers; half a second is lost on average.
+            # The API's own clock, not that of a proxy that sets `Date`; whole seconds lose half a second on average.
             reply = replace(reply, clock_skew=answer.received_at - result.unixtime - 0.5)
         if isinstance(result, Listing):
             self._private.update(it.name.lower() for it in result.found)
@@ -158,7 +162,7 @@ class Asker:
         return key in self._private or self.client.clean(key, 100) != key
 
     def _limits(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers about a rate limit, as far as they are fit to be shown."""
+        """Return the rate-limit headers, without values that may not be shown."""
         return {
             name: self.client.clean(value, 100) if _LIMIT_VALUE.fullmatch(value) else "(not shown)"
             for name, value in headers.items()
@@ -168,7 +172,11 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """Sends questions. longest_request: seconds that any takes at the most. told: of each question that is over."""
+    """Sends questions.
+
+    longest_request: maximum seconds of a request.
+    told: called after each question.
+    """
 
     means: Means
     longest_request: float
@@ -177,7 +185,7 @@ class Driver:
     async def run(
         self, known: Known, questions: Iterable[Question], asker: Asker, pace: Pace
     ) -> Known:
-        """Ask one after the other until there is a reason to stop; return all that is known then."""
+        """Ask one after the other until there is a reason to stop; return everything known then."""
         time_left = max(SHORTEST_SECONDS, LONGEST_SECONDS - self.longest_request)
         last_start = self.means.monotonic() + time_left
         for question in questions:

@@ -1,7 +1,4 @@
-"""What the report says: a finding is a verdict with its evidence, what it means and what to do; a step is a named one.
-
-Findings are read at night by somebody in a hurry: first what was seen, then what it means, then what to do.
-"""
+"""The contents of the report: a finding is a verdict with evidence, meaning and advice; a step is a named finding."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,11 +12,14 @@ VERDICTS: Final[tuple[Verdict, ...]] = ("ok", "notice", "failed", "skipped")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one part of the probe came to.
+    """The result of one part of the probe.
 
-    verdict: failed where something that the exporter needs does not work, notice where something is to be looked at,
-    skipped where nothing could be told. evidence: what was seen. meaning: what that means. advice: what to do. cause:
-    the name of the diagnosis, empty where there is none.
+    verdict: failed if something that the exporter needs does not work, notice if something needs a look, skipped if
+        nothing is known.
+    evidence: what was seen.
+    meaning: what that means.
+    advice: what to do.
+    cause: the name of the diagnosis, empty if there is none.
     """
 
     verdict: Verdict
@@ -31,9 +31,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A finding with its name, which is stable, and its title.
+    """A finding with a stable name and a title.
 
-    credential: whose it is, None where it is about all.
+    credential: the credential that it concerns, None for all.
     """
 
     name: str
@@ -43,27 +43,27 @@ class Step:
 
 
 def ok(*evidence: str, meaning: str = "") -> Finding:
-    """Return that all is well."""
+    """Return a finding that all is well."""
     return Finding(verdict="ok", evidence=evidence, meaning=meaning)
 
 
 def notice(*evidence: str, meaning: str, advice: str = "", cause: str = "") -> Finding:
-    """Return that something is to be looked at."""
+    """Return a finding that needs a look."""
     return Finding(verdict="notice", evidence=evidence, meaning=meaning, advice=advice, cause=cause)
 
 
 def failed(*evidence: str, meaning: str, advice: str, cause: str) -> Finding:
-    """Return that something needed does not work."""
+    """Return a finding that something needed does not work."""
     return Finding(verdict="failed", evidence=evidence, meaning=meaning, advice=advice, cause=cause)
 
 
 def skipped(*reasons: str) -> Finding:
-    """Return that nothing can be told."""
+    """Return a finding that nothing is known, and why."""
     return Finding(verdict="skipped", evidence=reasons)
 
 
 def diagnosed(reply: Reply, known: Known, verdict: Verdict = "failed") -> Finding:
-    """Return what the failure of a request points to."""
+    """Return a finding with the likeliest cause of a failed request."""
     cause = diagnose(reply, known)
     return Finding(
         verdict=verdict,
@@ -75,12 +75,12 @@ def diagnosed(reply: Reply, known: Known, verdict: Verdict = "failed") -> Findin
 
 
 def not_asked(known: Known, *questions: str) -> Finding:
-    """Return that nothing can be told, as these were not asked, and why."""
+    """Return a finding that nothing is known because these questions were not asked, and why."""
     return skipped(*dict.fromkeys(known.omitted[it] for it in questions if it in known.omitted))
 
 
 def words(reply: Reply) -> str:
-    """Return what came of a request, in a line."""
+    """Return the outcome of a request in one line."""
     if reply.error is None:
         return f"HTTP {reply.status}"
     status = f"HTTP {reply.status} " if reply.status else ""

@@ -1,4 +1,4 @@
-"""What the answers to one credential say: each step of the report is a function of what is known."""
+"""Judges the answers to one credential: each step of the report is a function of what is known."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -24,7 +24,7 @@ from exporter.resources.target import listed
 REPORT: Final = "Paste the shape report into an issue."
 NOT_NEEDED: Final = "Not needed here: what the configuration lists is polled anyway."
 SEES_NOTHING: Final = (
-    "In Kraken's custody interface, make the API user a member of the vaults that it is to see."
+    "In Kraken's custody interface, make the API user a member of the vaults that it should see."
 )
 _PASSWORDS: Final = {
     "none": "no one-time password",
@@ -43,21 +43,21 @@ def secrets(known: Known) -> Finding:
     if subject.secret_problem is None:
         return notice(
             f"every user of this machine can read {listed(subject.open_files)}",
-            meaning="The files should be for the exporter alone.",
+            meaning="Only the exporter should be able to read them.",
             advice="chmod 600, or 640 with the exporter's group.",
             cause="secret_file_readable",
         )
     problem, _, advice = subject.secret_problem.partition(": ")
     return notice(
         f"the API secret {problem}",
-        meaning="Kraken's secrets are 64 bytes, written as 88 characters of base64, and keys are shorter.",
+        meaning="Kraken's secrets have 64 bytes, written as 88 characters of base64; keys are shorter.",
         advice=f"{advice[:1].upper()}{advice[1:]}.",
         cause="secret_unusual",
     )
 
 
 def key(known: Known) -> Finding:
-    """Judge whether the API takes the key."""
+    """Judge whether the API accepts the key."""
     if refusal := known.refusal:
         return diagnosed(refusal, known)
     if known.is_accepted:
@@ -69,7 +69,7 @@ def key(known: Known) -> Finding:
 
 
 def rights(known: Known) -> Finding | None:
-    """Judge a key that may do nothing at all; None for any other."""
+    """Judge a key without any rights; None for any other."""
     replies = known.replies.values()
     if not any(it.is_denied for it in replies) or not all(
         it.is_denied or it.is_unknown for it in replies
@@ -77,14 +77,11 @@ def rights(known: Known) -> Finding | None:
         return None
     return failed(
         *dict.fromkeys(map(words, replies)),
-        meaning="The API accepts the key, but shows it nothing. Either the API user has no right to view "
-        "anything, or "
+        meaning="The API accepts the key, but shows it nothing. Either the API user has no right to view anything, or "
         "this address is not on the key's address list: the answers look the same.",
-        advice="Compare the key's address list with the address from which requests reach the API (behind "
-        "NAT or "
-        "a proxy, that one's). Then give the API user the right to view organizations and vaults, and make it a "
-        "member "
-        "of the vaults.",
+        advice="Compare the key's address list with the address from which requests reach the API, which may be that "
+        "of a NAT gateway or proxy. Then give the API user the right to view organizations and vaults, and make it a "
+        "member of the vaults.",
         cause="nothing_allowed",
     )
 
@@ -113,15 +110,15 @@ def _rejected(*evidence: str, listings: Iterable[Listing]) -> Finding:
     rows = [row for listing in listings for row in listing.rejected]
     return notice(
         *evidence,
-        f"rows that cannot be read: {len(rows)}; the first: {rows[0].field} {rows[0].problem}",
-        meaning="What these rows list is not found.",
+        f"unreadable rows: {len(rows)}; the first: {rows[0].field} {rows[0].problem}",
+        meaning="The entries in these rows are not found.",
         advice=REPORT,
         cause="invalid_rows",
     )
 
 
 def _unlisted(reply: Reply, known: Known, *, is_needed: bool) -> Finding:
-    """Judge a list that was refused: what it would have is needed only where nothing else says what to poll."""
+    """Judge a list that was refused: it is needed only if nothing else says what to poll."""
     finding = diagnosed(reply, known, "failed" if is_needed else "notice")
     if is_needed or not (reply.is_denied or reply.is_unknown):
         return finding
@@ -135,21 +132,21 @@ def _seen_nothing(*evidence: str, meaning: str, advice: str, is_needed: bool) ->
 
 
 def named(found: Iterable[Listed]) -> str:
-    """Return organizations or vaults as a sentence has them."""
+    """Return the names of organizations or vaults for a sentence."""
     return listed(
         [f"{it.name} ({it.id})" if it.name and it.name != it.id else it.id for it in found]
     )
 
 
 def id_format(known: Known) -> Finding:
-    """Judge in which form the API understands ids of organizations."""
+    """Judge which form of organization ids the API understands."""
     asked = {form: known.replies.get(f"organization_{form}") for form in ("spaced", "compact")}
     replies = {form: reply for form, reply in asked.items() if reply and not reply.refuses_key}
     if not replies:
         return not_asked(known, "organization_spaced", "organization_compact")
     evidence = tuple(f"{form}: {words(reply)}" for form, reply in replies.items())
     if (listing := known.listing("organizations")) and listing.form:
-        evidence += (f"the list has them {listing.form}",)
+        evidence += (f"the list uses {listing.form}",)
     works = [form for form, reply in replies.items() if reply.succeeded]
     configured = known.subject.id_format
     if configured in works:
@@ -158,7 +155,7 @@ def id_format(known: Known) -> Finding:
             return ok(*evidence)
         return notice(
             *evidence,
-            f"fields that cannot be read: {', '.join(facts.unread)}",
+            f"unreadable fields: {', '.join(facts.unread)}",
             meaning="The total can be read, but not all of its parts.",
             advice=REPORT,
             cause="fields_unread",
@@ -178,7 +175,7 @@ def _no_total(known: Known, evidence: tuple[str, ...], first: Reply) -> Finding:
         return failed(
             *evidence,
             "without quote_asset: HTTP 200",
-            meaning="The API answers only without the parameter quote_asset, which this exporter sends.",
+            meaning="The API answers only without the parameter quote_asset, which the exporter sends.",
             advice=REPORT,
             cause="quote_asset_refused",
         )
@@ -203,7 +200,7 @@ def vaults(known: Known) -> Finding:
     ]
     if known.organization_parameter and len(known.organizations) > len(VAULT_LISTS):
         others = known.organizations[len(VAULT_LISTS) :]
-        evidence.append(f"not asked, as there are many organizations: {named(others)}")
+        evidence.append(f"not asked, because there are many organizations: {named(others)}")
     unlisted = [reply for reply in replies.values() if not reply.succeeded]
     if unlisted:
         finding = _unlisted(unlisted[0], known, is_needed=known.needs_vaults)
@@ -293,7 +290,7 @@ def _unread_vault(known: Known, replies: dict[str, Reply]) -> Finding:
     if known.succeeded("vault_quote_asset"):
         return failed(
             *evidence,
-            meaning="The API answers only with the parameter quote_asset, which this exporter does not send.",
+            meaning="The API answers only with the parameter quote_asset, which the exporter does not send.",
             advice=REPORT,
             cause="quote_asset_required",
         )
@@ -311,7 +308,7 @@ def _unread_vault(known: Known, replies: dict[str, Reply]) -> Finding:
 
 
 def parameters(known: Known) -> Finding:
-    """Judge which parameters the balances of a vault may be asked with, and how precise they are."""
+    """Judge which parameters the API accepts for the balances of a vault, and how precise they are."""
     replies = _vault_replies(known)
     facts = {
         it: reply.result for it, reply in replies.items() if isinstance(reply.result, VaultFacts)
@@ -327,7 +324,7 @@ def parameters(known: Known) -> Finding:
         _precision(
             facts.get("vault") or facts.get("vault_again"), facts.get("vault_plain"), facts.values()
         ),
-        meaning="The exporter finds out by itself what to send.",
+        meaning="The exporter chooses the parameters automatically.",
     )
 
 
@@ -339,11 +336,11 @@ def _precision(
         return "amounts are rounded without full_precision"
     if is_beyond:
         return "amounts have full precision"
-    return "no amount has more digits than funding_decimals: rounding cannot be told"
+    return "no amount has more digits than funding_decimals, so rounding cannot be detected"
 
 
 def vault_total(known: Known) -> Finding:
-    """Judge at which path the total of a vault is: not needed, but it tells revisions apart."""
+    """Judge which path the total of a vault has: not needed, but it differs between revisions."""
     paths = {"vault_balances": "/balances", "vault_balance": "/balance"}
     replies = {
         it: reply for it in paths if (reply := known.replies.get(it)) and not reply.refuses_key
@@ -358,12 +355,12 @@ def vault_total(known: Known) -> Finding:
     return ok(
         *(f"{paths[it]}: {words(reply)}" for it, reply in replies.items()),
         *rates[:1],
-        meaning="Not used by this exporter: it tells which revision of the API answers.",
+        meaning="Not used by the exporter; it shows which revision of the API answers.",
     )
 
 
 def configured(known: Known) -> Finding | None:
-    """Judge whether the key sees what is configured; None where nothing can be said."""
+    """Judge whether the key sees what is configured; None if that is unknown."""
     if known.refusal or not known.subject.organizations:
         return None
     hidden, missing = _hidden_organizations(known), missing_vaults(known)
@@ -379,11 +376,9 @@ def configured(known: Known) -> Finding | None:
     if hidden or is_refused:
         return failed(
             *evidence,
-            meaning="They belong to another organization, do not exist, or the API user may not see them: the "
-            "answers "
+            meaning="They belong to another organization, do not exist, or the API user may not see them: the answers "
             "look the same.",
-            advice="Compare each id with Kraken's custody interface. If it is right, give this API user access, "
-            "or use "
+            advice="Compare each id with Kraken's custody interface. If it is right, give this API user access, or use "
             "the credential of the organization that it belongs to.",
             cause="foreign_id",
         )
@@ -409,15 +404,15 @@ def _hidden_organizations(known: Known) -> list[Listed]:
 
 
 def rate_limit(known: Known) -> Finding | None:
-    """Judge what the answers say of the rate limit; None where there were too few."""
+    """Judge what the answers say about the rate limit; None if no request succeeded."""
     seen: dict[str, str] = {}
     for reply in known.replies.values():
         seen |= reply.limits
-    documented = "Kraken documents 200 requests in 30 s for each address, and no header."
+    documented = "Kraken documents 200 requests in 30 s for each address, and no headers."
     if not seen:
         if not any(reply.succeeded for reply in known.replies.values()):
             return None
-        return ok("no header of the answers is about it", meaning=documented)
+        return ok("no rate-limit headers in the answers", meaning=documented)
     return notice(
         *(f"{header}: {value}" for header, value in seen.items()),
         meaning=f"{documented} Of these headers the exporter uses only Retry-After.",
@@ -432,14 +427,14 @@ def _latencies(known: Known) -> list[float]:
 
 
 def answers_a_second(known: Known) -> float | None:
-    """Return how many requests of the key can be answered in a second, None where that cannot be told."""
+    """Return how many requests of the key can be answered in a second, None if that is unknown."""
     times = _latencies(known)
-    # A nonce has to arrive before the next is sent, so that each answer is waited for.
+    # A nonce has to arrive before the next one is sent, so each request waits for the answer before it.
     return known.subject.max_in_flight / max(times[len(times) // 2], 0.001) if times else None
 
 
 def latency(known: Known) -> Finding:
-    """Judge how long answers take, and how many of them the key can have."""
+    """Judge how long answers take, and how many a key can get."""
     times, rate = _latencies(known), answers_a_second(known)
     if rate is None:
         return not_asked(known, "organizations")
@@ -447,13 +442,12 @@ def latency(known: Known) -> Finding:
     return ok(
         f"median {times[len(times) // 2] * 1000:.0f} ms, longest {times[-1] * 1000:.0f} ms",
         meaning=f"With {in_flight} request{'s' * (in_flight > 1)} in flight, this key can poll about {rate:.3g} "
-        f"targets "
-        "a second.",
+        "targets a second.",
     )
 
 
 def interrupted(known: Known) -> Finding | None:
-    """Judge why the questions came to an early end that is not about the key; None where they did not."""
+    """Judge why the questions ended early for a reason other than the key; None if they did not."""
     replies = tuple(known.replies.values())
     stopping = next((it for it in replies if it.stops == "everything"), None)
     if stopping or known.is_silent:
@@ -463,16 +457,16 @@ def interrupted(known: Known) -> Finding | None:
         return None
     finding = notice(
         f"{len(replies)} answers came in time",
-        meaning="Answers took so long, or the budget is so small, that not all questions could be asked.",
+        meaning="Answers took too long, or the budget is too small, to ask all questions.",
         advice="Run the probe again, with a larger `api.rate_limit.share` if nothing else sends from this address.",
         cause="too_slow",
     )
-    # Then it is not known whether balances can be read.
+    # Whether balances can be read is then unknown.
     return replace(finding, verdict="failed") if "vault" in late else finding
 
 
 def left_out(known: Known) -> Finding | None:
-    """Tell what was not asked, and why; None where everything was that could be."""
+    """Report what was not asked, and why; None if everything possible was asked."""
     titles = {question.name: question.title for question in QUESTIONS}
     reasons: dict[str, list[str]] = {}
     for question, reason in known.omitted.items():
@@ -513,7 +507,7 @@ _WITHOUT_RIGHTS: Final = frozenset(
 
 def steps_of(known: Known) -> tuple[Step, ...]:
     """Return the steps of one credential."""
-    # One step says it all, where every other would say the same.
+    # Without any rights, most steps would repeat the same.
     told = _WITHOUT_RIGHTS if rights(known) else {name for name, _, _ in JUDGES}
     return tuple(
         Step(name, title, finding, known.subject.credential)

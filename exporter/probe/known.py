@@ -1,4 +1,4 @@
-"""What is known while the probe goes on: what is configured, and what came of each request until now."""
+"""The state of the probe: the configuration, and the outcome of each request so far."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,19 +17,22 @@ Scope = Literal["credential", "everything"]
 NOT_LET_THROUGH: Final = "the API, or a gateway in front of it, does not let requests through"
 TIME_IS_OVER: Final = "there was no time left: a probe takes at most 30 seconds for each credential"
 CLOCK_TOLERANCE_SECONDS: Final = 5.0
-"""Kraken asks for a clock that is right to a few seconds."""
+"""Kraken requires a clock that is accurate to a few seconds."""
 CLOCK_LIMIT_SECONDS: Final = 30.0
-"""From where on nothing is signed: a nonce from a clock that is ahead cannot be taken back, and one-time passwords
-change as often."""
+"""Skew above which nothing is signed: a nonce from a clock that is ahead cannot be taken back, and one-time passwords
+change every 30 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of one request.
+    """The outcome of one request.
 
-    status, seconds: None where no answer came. clock_skew: seconds by which this machine's clock is ahead, None where
-    the answer does not say. limits: its headers about the rate limit. shape: of its document. error: None where it
-    succeeded. result: what it said then, as the question reads it.
+    status, seconds: None if no answer came.
+    clock_skew: seconds by which this machine's clock is ahead, None if unknown.
+    limits: rate-limit headers of the answer.
+    shape: of its document.
+    error: None if it succeeded.
+    result: what the question read from the answer.
     """
 
     status: int | None = None
@@ -42,17 +45,17 @@ class Reply:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the answer was one that the exporter can use."""
+        """Whether the exporter can use the answer."""
         return self.error is None
 
     @property
     def is_denied(self) -> bool:
-        """Whether the API answered that the key may not; it says the same of what there is not."""
+        """Whether the API denied permission; it answers the same for ids that do not exist."""
         return self.error is not None and self.error.denies_permission
 
     @property
     def is_bad_request(self) -> bool:
-        """Whether the API did not like the parameters."""
+        """Whether the API refused the parameters."""
         return (
             self.error is not None
             and self.error.reaction is Reaction.BACK_OFF
@@ -61,7 +64,7 @@ class Reply:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether nobody there knows the path."""
+        """Whether the API does not know the path."""
         return self.error is not None and (self.status == 404 or self._says("unknownmethod"))
 
     def _says(self, word: str) -> bool:
@@ -69,7 +72,7 @@ class Reply:
 
     @property
     def refuses_key(self) -> bool:
-        """Whether the API refused who asked, and not what was asked for: the same again could lock the key out."""
+        """Whether the API refused the key, not the request: another try could lock the key out."""
         return self.error is not None and (
             self.error.reaction in (Reaction.PAUSE_CREDENTIAL, Reaction.LOCK_OUT)
             or self.error.refuses_nonce
@@ -77,12 +80,12 @@ class Reply:
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether nobody answered, or a server said that it had failed."""
+        """Whether no answer came, or a 5xx status."""
         return self.error is not None and (self.status is None or self.status >= 500)
 
     @property
     def stops(self) -> Scope | None:
-        """Return what must not be asked any more: nothing of this credential, nothing at all; None for neither."""
+        """What must not be asked any more: anything with this credential, or anything at all; None for neither."""
         if self.error is None:
             return None
         if self.refuses_key:
@@ -93,10 +96,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a list, or the first page of one, says.
+    """The contents of a list, or of its first page.
 
-    total: how many there are in all, None where it does not say. rejected: rows that could not be read. parameter: what
-    it calls an id of organizations. form: how they are written there, empty where there are none.
+    total: number of entries of the whole list, None if unknown.
+    rejected: rows that could not be read.
+    parameter: the list's field name for organization ids.
+    form: format of organization ids, empty if there are none.
     """
 
     found: tuple[Listed, ...]
@@ -108,12 +113,16 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A credential that is tried, and what the configuration says of it.
+    """A credential to probe, and its configuration.
 
-    organizations: that are polled with it. has_discovery: whether what it lists is polled too. id_format: how ids of
-    organizations are written. nonce: the unit. otp: which one-time password is sent. secret_problem: why the secret
-    cannot be one of Kraken's, None where it can. open_files: secret files that every user of this machine can read.
-    max_in_flight: requests at once.
+    organizations: the configured ones that are polled with it.
+    has_discovery: whether what it lists is polled too.
+    id_format: configured format of organization ids.
+    nonce: unit of nonces.
+    otp: kind of one-time password.
+    secret_problem: why the secret cannot be one of Kraken's, None if it can.
+    open_files: secret files that every user of this machine can read.
+    max_in_flight: maximum concurrent requests.
     """
 
     credential: str
@@ -129,10 +138,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Everything until now.
+    """Everything known so far.
 
-    replies: by the question's name. omitted: why a question was not asked, likewise. time: the unsigned request's.
-    stopped: why nothing at all is asked with this credential, empty where something is.
+    replies: by question.
+    omitted: why a question was not asked, by question.
+    time: the reply to the unsigned request.
+    stopped: why nothing is asked with this credential, empty if something is.
     """
 
     subject: Subject
@@ -154,7 +165,7 @@ class Known:
         return question in self.replies and self.replies[question].succeeded
 
     def is_denied(self, question: str) -> bool:
-        """Whether a question was asked, and the API answered that the key may not."""
+        """Whether a question was asked, and the API denied permission."""
         return question in self.replies and self.replies[question].is_denied
 
     @property
@@ -164,26 +175,26 @@ class Known:
 
     @property
     def needs_organizations(self) -> bool:
-        """Whether only a list can say which organizations are to be polled."""
+        """Whether only a list says which organizations to poll."""
         return self.subject.has_discovery and not self.subject.organizations
 
     @property
     def needs_vaults(self) -> bool:
-        """Whether only a list can say which vaults of some organization are to be polled."""
+        """Whether only a list says which vaults of some organization to poll."""
         return self.subject.has_discovery and not (
             self.subject.organizations and all(it.vaults for it in self.subject.organizations)
         )
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the API has shown that it takes the key: it answered a request, or said that the key may not."""
+        """Whether the API has accepted the key: it answered a request, or denied only permission."""
         return any(
             it.succeeded or it.is_denied or it.is_bad_request for it in self.replies.values()
         )
 
     @property
     def reason_to_stop(self) -> str:
-        """Why nothing more may be asked with this credential, empty where something may."""
+        """Why nothing more may be asked with this credential, empty if something may."""
         if self.stopped:
             return self.stopped
         replies = tuple(self.replies.values())
@@ -202,29 +213,29 @@ class Known:
         return len(last) == 2 and all(it.is_unanswered for it in last)
 
     def listing(self, question: str) -> Listing | None:
-        """Return what a list said, None where it was not answered."""
+        """Return the contents of a list, None if it was not answered."""
         reply = self.replies.get(question)
         return reply.result if reply and isinstance(reply.result, Listing) else None
 
     @property
     def id_format(self) -> str:
-        """How ids of organizations are written: as configured, unless the API understands only the other form."""
+        """The format of organization ids: as configured, unless the API understands only the other one."""
         forms = ("spaced", "compact")
         works = [form for form in forms if self.succeeded(f"organization_{form}")]
         return self.subject.id_format if self.subject.id_format in works or not works else works[0]
 
     @property
     def organizations(self) -> tuple[Listed, ...]:
-        """The organizations that the key lists, else those that are configured."""
+        """The organizations that the key lists, or else the configured ones."""
         if (listing := self.listing("organizations")) and listing.found:
             return listing.found
         return tuple(Listed(it.id, it.name) for it in self.subject.organizations)
 
     @property
     def organization_parameter(self) -> str:
-        """What the API calls an organization in a query, empty where that is not known or not needed.
+        """The name of the query parameter for an organization, empty if unknown or not needed.
 
-        Without it the API lists the vaults of the organization that the key belongs to, which it does not name.
+        Without it the API lists the vaults of the organization that the key belongs to.
         """
         listing = self.listing("organizations")
         return listing.parameter if listing and len(listing.found) > 1 else ""
@@ -237,7 +248,7 @@ class Known:
 
     @property
     def has_all_vaults(self) -> bool:
-        """Whether all lists of vaults were asked for, and have no further page."""
+        """Whether all lists of vaults were requested, and have no further page."""
         lists = [listing for name in VAULT_LISTS if (listing := self.listing(name))]
         may_go_on = any(it.total is None and len(it.found) >= PAGE_ROWS for it in lists)
         is_asked_for = len(self.organizations) <= len(VAULT_LISTS)
@@ -245,7 +256,7 @@ class Known:
 
     @property
     def listed_vaults(self) -> tuple[Listed, ...]:
-        """The vaults that the key lists, of all organizations that were asked for."""
+        """The vaults that the key lists, of all requested organizations."""
         found = (self.listing(name) for name in VAULT_LISTS)
         return tuple(vault for listing in found if listing for vault in listing.found)
 
@@ -258,7 +269,7 @@ class Known:
 
     @property
     def lists(self) -> discovered.Known:
-        """What the key lists, as discovery knows it."""
+        """What the key lists, in the form of discovery."""
         lists: discovered.Known = {}
         credential = self.subject.credential
         sources = [(Source(credential), "organizations")]
@@ -274,4 +285,4 @@ class Known:
 
 
 VAULT_LISTS: Final = ("vaults", "vaults_2", "vaults_3")
-"""The questions for lists of vaults: of the key's own organization, or the first, and of two more."""
+"""Questions for lists of vaults: of the key's own or the first organization, and of two more."""

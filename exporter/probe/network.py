@@ -1,4 +1,4 @@
-"""The way to the API before any request: what its name leads to, and whose certificate is there."""
+"""Checks the connection to the API before any request: name resolution and certificate."""
 
 import asyncio
 import ipaddress
@@ -19,16 +19,21 @@ from exporter.custody.transport import Way
 from exporter.custody.wire import Wire
 
 NO_TIME_CHECK: Final = ssl.VerifyFlags(0x200000)
-"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which `ssl` has no name for."""
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which `ssl` has no name."""
 UNKNOWN_AUTHORITY: Final = frozenset((2, 18, 19, 20, 21, 27))
-"""OpenSSL's errors (X509_V_ERR_...) about a certificate that nobody who is trusted has issued."""
+"""OpenSSL's errors (X509_V_ERR_...) for a certificate from an untrusted issuer."""
 EXPIRED: Final = 10
 OTHER_NAME: Final = frozenset((62, 63, 64))
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate. issuer: for people. ends: Unix seconds. names: that it is for."""
+    """A certificate.
+
+    issuer: for people.
+    ends: Unix seconds.
+    names: subject alternative names.
+    """
 
     issuer: str
     ends: float
@@ -37,13 +42,16 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What there is before a request.
+    """The connection to the API.
 
-    host: the API's. proxy: host and port of the proxy, empty where there is none. addresses: of the proxy, else of the
-    API. name_problem, connect_problem, tls_problem: what went wrong, empty where it did not; tls_code: OpenSSL's number
-    for it. is_encrypted: whether the API is asked with TLS. certificate: the API's, whether or not it is trusted, None
-    where none came. is_public: whether it was issued by an authority that the whole world trusts, and not one that only
-    the configuration or the environment names.
+    host: of the API.
+    proxy: host and port of the proxy, empty if there is none.
+    addresses: of the proxy, or else of the API.
+    name_problem, connect_problem, tls_problem: what went wrong, empty if nothing did.
+    tls_code: OpenSSL's error number.
+    is_encrypted: whether the API is reached over TLS.
+    certificate: of the API, trusted or not, None if none came.
+    is_public: whether a public authority issued it, not one that only the configuration or the environment trusts.
     """
 
     host: str
@@ -59,12 +67,12 @@ class Network:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests may go this way."""
+        """Whether requests may be sent."""
         return not (self.name_problem or self.connect_problem or self.tls_problem)
 
     @property
     def private_addresses(self) -> tuple[str, ...]:
-        """Those of the addresses that the Internet does not have."""
+        """The addresses that are not public."""
         return tuple(it for it in self.addresses if not ipaddress.ip_address(it).is_global)
 
 
@@ -75,11 +83,13 @@ async def look(
     patience: float,
     clean: Callable[[str, int], str],
 ) -> Network:
-    """Look up the API's name and see its certificate; sends no request.
+    """Resolve the API's name and get its certificate; sends no request.
 
-    local_address: to connect from. patience: seconds for each of both. clean: leaves secrets out of what a proxy says.
+    local_address: source address.
+    patience: seconds for each of the two.
+    clean: removes secrets from a proxy's message.
 
-    Raises EnvironmentMistakeError where the environment, or `ca_file`, keeps connections from being made.
+    Raises EnvironmentMistakeError if the environment or `ca_file` prevents connections.
     """
     tls = await asyncio.to_thread(trust, ca_file)
     way = way_to(base_url, tls, local_address)
@@ -95,7 +105,7 @@ async def look(
 
 
 class _UnreachableError(Exception):
-    """There is no connection. what: the member of Network that says so."""
+    """There is no connection. what: the field of Network for the problem."""
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(why)
@@ -132,7 +142,7 @@ async def _certificate(way: Way, ca_file: Path | None, patience: float) -> dict[
     wire.abort()
     is_public = True
     if way.tls and (ca_file or os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
-        # What comes with the library, whatever the environment says.
+        # The library's own certificates, whatever the environment says.
         public = httpx.create_ssl_context(trust_env=False)
         again, _ = await _connected(Way(way.host, way.port, public, way.proxy), patience)
         is_public = again is not None
@@ -142,7 +152,7 @@ async def _certificate(way: Way, ca_file: Path | None, patience: float) -> dict[
 
 
 async def _connected(way: Way, patience: float) -> tuple[Wire | None, ssl.SSLError | None]:
-    """Return a connection, or why TLS was refused. Raises _UnreachableError."""
+    """Return a connection, or the TLS error. Raises _UnreachableError."""
     try:
         async with asyncio.timeout(patience):
             return await way.connect(), None
@@ -159,7 +169,7 @@ async def _connected(way: Way, patience: float) -> tuple[Wire | None, ssl.SSLErr
 
 
 async def _unverified(way: Way, patience: float) -> Certificate | None:
-    """Return a certificate that is not trusted, so that it can be said who has issued it; nothing is sent."""
+    """Return an untrusted certificate, to report its issuer; nothing is sent."""
     unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE
@@ -169,7 +179,7 @@ async def _unverified(way: Way, patience: float) -> Certificate | None:
             return None
         der = wire.certificate_der
         wire.abort()
-        # `ssl` decodes only what was verified, so the certificate itself is trusted, for as long as it takes to see it.
+        # `ssl` decodes only verified certificates, so this one is trusted for one connection.
         itself = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         itself.check_hostname = False
         itself.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | NO_TIME_CHECK

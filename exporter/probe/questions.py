@@ -1,6 +1,6 @@
-"""The questions of the probe, in their order: what each asks for, and why it may be left out.
+"""The questions of the probe, in their order: what each requests, and why it may be omitted.
 
-They are data: `driver` sends them one by one, `steps` judges what was answered. None of them changes anything.
+They are data: `driver` sends them one by one, `judges` interprets the answers. All of them only read.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from exporter.resources import organization_balances, vault_balances
 from exporter.turns import Steps
 
 MOST_REQUESTS: Final = 15
-"""For each credential, the unsigned one included."""
+"""For each credential, including the unsigned one."""
 
 
 class Omitted(str):
@@ -34,7 +34,12 @@ class Omitted(str):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request at most. name: stable. title: for people. ask: what it asks for, after what is known until then."""
+    """At most one request.
+
+    name: stable.
+    title: for people.
+    ask: returns the request, or why it is omitted, from what is known so far.
+    """
 
     name: str
     title: str
@@ -42,8 +47,7 @@ class Question:
 
 
 TIME: Final = Request("time", "time", "/0/public/Time", read_time, is_signed=False)
-"""Goes before all questions and needs no key: it tells whether the API can be reached, and whether the clock is right.
-"""
+"""Precedes all questions and needs no key: shows whether the API can be reached, and whether the clock is right."""
 
 
 def _request(
@@ -65,7 +69,7 @@ def _organizations(_: Known) -> Request[object]:
 def _organization(
     form: str, *, with_quote: bool = True
 ) -> Callable[[Known], Request[object] | Omitted]:
-    """Ask for the total of an organization, whose id is written in this form."""
+    """Return a question for the total of an organization, with its id in this form."""
 
     def ask(known: Known) -> Request[object] | Omitted:
         if not known.organizations:
@@ -90,7 +94,7 @@ def _organization_plain(known: Known) -> Request[object] | Omitted:
 
 
 def _vaults(place: int) -> Callable[[Known], Request[object] | Omitted]:
-    """Ask for the first page of an organization's vaults."""
+    """Return a question for the first page of an organization's vaults."""
 
     def ask(known: Known) -> Request[object] | Omitted:
         if place >= max(1, len(known.organizations)):
@@ -106,16 +110,16 @@ def _vaults(place: int) -> Callable[[Known], Request[object] | Omitted]:
 
 
 def candidates(known: Known) -> tuple[Listed, ...]:
-    """Return vaults that may be asked for, those first that are configured, and of them those that are listed."""
+    """Return the vaults that may be requested: listed ones, the configured of them first."""
     listed = {vault.id: vault for vault in known.listed_vaults}
     configured = [vault for vault in known.configured_vaults if vault.id in listed]
     found = {vault.id: vault for vault in (*configured, *listed.values())}
-    # Where nothing is listed, what is configured is all there is.
+    # Without a list, only configured vaults are known.
     return tuple(found.values()) or known.configured_vaults
 
 
 def chosen_vault(known: Known) -> Listed | None:
-    """Return the vault that further questions are about: the first that was not refused, None where none is known."""
+    """Return the vault for further questions: the first that was not refused, None if there is none."""
     found = candidates(known)
     if not known.is_denied("vault"):
         return found[0] if found else None
@@ -169,7 +173,7 @@ def _vault_total(last: str) -> Callable[[Known], Request[object] | Omitted]:
 
 
 def missing_vaults(known: Known) -> tuple[Listed, ...]:
-    """Return configured vaults that are on none of the pages that were read."""
+    """Return configured vaults that are not on the pages read."""
     if not known.succeeded("vaults"):
         return ()
     listed = {vault.id for vault in known.listed_vaults}
@@ -201,4 +205,4 @@ QUESTIONS: Final = (
     Question("vault_balance", "total of a vault at /balance", _vault_total("balance")),
     Question("missing_vault", "balances of a configured vault that is not listed", _missing_vault),
 )  # fmt: skip
-"""Signed. With TIME they are at most MOST_REQUESTS."""
+"""All are signed. Together with TIME they are at most MOST_REQUESTS."""

@@ -1,4 +1,4 @@
-"""What the answers to the probe's questions say, as facts: no document outlives its reading."""
+"""Reads the answers to the probe's questions into facts; no document is kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from exporter.turns import Steps
 
 
 class ServerTime(NamedTuple):
-    """What the API's clock shows, in whole Unix seconds."""
+    """The API's time, in whole Unix seconds."""
 
     unixtime: int
 
@@ -27,7 +27,7 @@ def read_time(document: object) -> Steps[ServerTime]:
 
 
 def read_organizations(document: object) -> Steps[Listing]:
-    """Return what a list of organizations shows. Raises InvalidAnswerError."""
+    """Return the facts of a list of organizations. Raises InvalidAnswerError."""
     rows = yield from organizations.read_list(document)
     written = [
         (key, row[key])
@@ -42,7 +42,7 @@ def read_organizations(document: object) -> Steps[Listing]:
 
 
 def read_vaults(document: object) -> Steps[Listing]:
-    """Return what the first page of a list of vaults shows. Raises InvalidAnswerError."""
+    """Return the facts of the first page of a list of vaults. Raises InvalidAnswerError."""
     elements, total = vaults.page_of(document)
     rows = yield from vaults.read_page(elements)
     return Listing(rows.listed, total, rows.rejected)
@@ -50,12 +50,14 @@ def read_vaults(document: object) -> Steps[Listing]:
 
 @dataclass(frozen=True, slots=True)
 class VaultFacts:
-    """What an answer of "List vault asset balances" shows.
+    """Facts of an answer of "List vault asset balances".
 
-    is_envelope: whether the rows are within an object. has_staked: whether they have that part, None without rows.
-    rows, invalid, unpriced: how many rows there are, which cannot be right, and which have no price. problem: of the
-    first invalid row, with its field. places: the most digits after the point that any amount has. is_beyond: whether
-    an amount has more of them than its `funding_decimals`, so that it is not rounded to those.
+    is_envelope: whether the rows are in an object.
+    has_staked: whether they have the field `staked`, None without rows.
+    rows, invalid, unpriced: number of rows, of invalid ones, and of those without a price.
+    problem: field and problem of the first invalid row.
+    places: maximum number of decimal places.
+    is_beyond: whether an amount has more decimal places than its `funding_decimals`, so it is not rounded to those.
     """
 
     is_envelope: bool
@@ -69,7 +71,7 @@ class VaultFacts:
 
 
 def read_vault(document: object) -> Steps[VaultFacts]:
-    """Return what the balances of a vault show. Raises InvalidAnswerError."""
+    """Return the facts of the balances of a vault. Raises InvalidAnswerError."""
     answer = yield from vault_balances.read(document)
     match document:
         case list(rows) | {"result": list(rows)}:
@@ -98,25 +100,25 @@ def read_vault(document: object) -> Steps[VaultFacts]:
 
 
 class OrganizationFacts(NamedTuple):
-    """What an organization's total shows: the fields that could not be read."""
+    """Facts of an organization's total. unread: fields that could not be read."""
 
     unread: tuple[str, ...]
 
 
 def read_organization(document: object) -> Steps[OrganizationFacts]:
-    """Return what the total of an organization shows. Raises InvalidAnswerError."""
+    """Return the facts of the total of an organization. Raises InvalidAnswerError."""
     total = yield from organization_balances.read(document)
     return OrganizationFacts(tuple(field.field for field in total.invalid_fields))
 
 
 class VaultTotalFacts(NamedTuple):
-    """What the total of a vault shows: how many assets have no rate, None where it does not say."""
+    """Facts of the total of a vault. missing_rates: number of assets without a rate, None if unknown."""
 
     missing_rates: int | None
 
 
 def read_vault_total(document: object) -> Steps[VaultTotalFacts]:
-    """Return what the total of a vault shows ("Get vault balance"). Raises InvalidAnswerError."""
+    """Return the facts of the total of a vault ("Get vault balance"). Raises InvalidAnswerError."""
     yield from ()
     inner = document.get("result") if isinstance(document, Mapping) else None
     match inner if isinstance(inner, dict) else document:

@@ -40,7 +40,7 @@ def text_report(contact: Contact, console: Console) -> str:
             console.print()
             console.print(
                 painted("Suggested configuration", "bold"),
-                "(names of files and variables, no secret)",
+                "(names of files and variables, no secrets)",
             )
             console.print()
             _print_block(contact.suggestion.splitlines(), console)
@@ -60,7 +60,7 @@ def _print_steps(steps: Iterable[Step], console: Console) -> None:
     table = new_table("step", "result", "what was seen, what it means, what to do")
     for step in steps:
         finding = step.finding
-        # What was not asked is told once, with the reason.
+        # Skipped questions are listed once, with the reason.
         if finding.verdict == "skipped" and step.name != "left_out":
             continue
         table.add_row(
@@ -79,7 +79,7 @@ def _told(finding: Finding) -> Text:
 
 
 def _print_block(lines: list[str], console: Console) -> None:
-    # What is to be copied is not wrapped, whatever the width.
+    # Text to copy is not wrapped, whatever the width.
     for line in lines:
         console.print(Text(without_controls(line)), soft_wrap=True)
 
@@ -95,7 +95,7 @@ def _conclusion(contact: Contact) -> Text:
 
 
 def shape_lines(contact: Contact) -> list[str]:
-    """Return the shape of every answer, without one value; made to be pasted into an issue. Empty without an answer."""
+    """Return the shape of every answer, without any value, to be pasted into an issue; empty without an answer."""
     names: dict[tuple[str, ...], list[str]] = {}
     for _, name, reply in _replies(contact):
         status = f"HTTP {reply.status}" if reply.status else "no answer"

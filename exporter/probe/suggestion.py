@@ -1,6 +1,6 @@
-"""The configuration that the probe suggests: what is configured, changed where the API wants it otherwise.
+"""The configuration that the probe suggests: the current one, with the changes that the API requires.
 
-It names files and variables as they are configured, and has no secret: the settings hold none.
+It names the configured files and variables, and has no secrets, because the settings hold none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,13 +26,13 @@ from exporter.strict_yaml.scalars import name as read_name
 from exporter.turns import at_once
 
 MOST_VAULTS: Final = 200
-"""That are written down; more are for `discovery`."""
+"""Maximum vaults in the suggestion; more are left to `discovery`."""
 
 
 def suggested(settings: Settings, found: Sequence[Known], directory: Path) -> str:
-    """Return a configuration file for `directory`, where the configured one is, that takes in what was found.
+    """Return a configuration file for `directory`, that of the current one, including everything found.
 
-    It is empty for one of several shards: the file is for all of them, whose keys may not see the same.
+    Empty for one of several shards: they share a file, but their keys may see different things.
     """
     if settings.shard != WHOLE:
         return ""
@@ -45,7 +45,7 @@ def suggested(settings: Settings, found: Sequence[Known], directory: Path) -> st
 
 
 def _understood(settings: Settings, found: Iterable[Known]) -> Settings:
-    """Return the settings with ids of organizations in a form that the API understands."""
+    """Return the settings with organization ids in a form that the API understands."""
     for known in found:
         if known.id_format != known.subject.id_format:
             api = settings.api.model_copy(update={"organization_id_format": known.id_format})
@@ -54,9 +54,9 @@ def _understood(settings: Settings, found: Iterable[Known]) -> Settings:
 
 
 def with_found(settings: Settings, found: Sequence[Known]) -> Settings:
-    """Return the settings that also name what the keys list, as discovery would find it.
+    """Return the settings with everything that the keys list, as discovery would find it.
 
-    Where not all can be named they have discovery: else nobody would see what is missing.
+    If not everything can be listed they use discovery, so that nothing is silently left out.
     """
     lists = {source: finds for known in found for source, finds in known.lists.items()}
     searching = settings.model_copy(update={"discovery": settings.discovery or Discovery()})
@@ -73,7 +73,7 @@ def with_found(settings: Settings, found: Sequence[Known]) -> Settings:
             collect=settings.collect,
         )
         new = [vault for vault in it.vaults if vault.id not in ids]
-        # They are polled with the credential of their entry.
+        # Configured vaults are polled with the credential of their organization.
         own = [vault for vault in new if vault.credential == entry.credentials]
         added = tuple(
             VaultSettings(id=vault.id, name=_label(vault.label, vault.id), interval=vault.interval)
@@ -89,7 +89,7 @@ def with_found(settings: Settings, found: Sequence[Known]) -> Settings:
 
 
 def _label(label: str, id_: str) -> str:
-    """Return the label that discovery gives, or the id where a file cannot have it: the API's names may be any text."""
+    """Return the label that discovery gives, or the id if a file cannot hold it: the API's names may be any text."""
     try:
         return read_name(label)
     except ProblemError:
@@ -97,7 +97,7 @@ def _label(label: str, id_: str) -> str:
 
 
 def as_written(settings: Settings, directory: Path) -> Fields:
-    """Return the document of a file in `directory` that is read as `settings`."""
+    """Return a document that, in a file in `directory`, is read as `settings`."""
     document = _plain(settings.model_dump(exclude_defaults=True), directory)
     assert isinstance(document, dict)  # noqa: S101 - what settings are written as
     has_several = len(settings.credentials) > 1
@@ -112,7 +112,7 @@ def as_written(settings: Settings, directory: Path) -> Fields:
 
 
 def _leave_out_defaults(entry: Fields, interval: float) -> None:
-    """Leave out what an organization or a vault has from elsewhere, and put its name first."""
+    """Remove what an organization or a vault inherits, and put its name first."""
     if entry["name"] == entry["id"]:
         del entry["name"]
     else:
@@ -124,7 +124,7 @@ def _leave_out_defaults(entry: Fields, interval: float) -> None:
 
 
 def _plain(value: object, directory: Path) -> object:
-    """Return a value of the settings as it is written in YAML. Every float of theirs is a duration."""
+    """Return a value of the settings as YAML has it. Every float in them is a duration."""
     match value:
         case Mapping():
             return {str(key): _plain(member, directory) for key, member in value.items()}

@@ -1,4 +1,4 @@
-"""What the way to the API shows, before any key is used: name, certificate, clock."""
+"""Judges the connection to the API before any key is used: name, certificate, clock."""
 
 import time
 
@@ -15,20 +15,19 @@ from exporter.resources.target import listed
 
 
 def names(network: Network) -> Finding:
-    """Judge what the API's name, or the proxy's, leads to."""
+    """Judge the resolution of the API's name, or the proxy's."""
     if network.name_problem:
         what, where = ("proxy", "HTTPS_PROXY") if network.proxy else ("API", "`api.base_url`")
         return failed(
             network.name_problem,
-            meaning=f"The name of the {what} cannot be looked up.",
-            advice=f"Check {where} and the name server (/etc/resolv.conf). If only a proxy can reach the "
-            f"Internet, set "
+            meaning=f"The name of the {what} cannot be resolved.",
+            advice=f"Check {where} and the name server (/etc/resolv.conf). If only a proxy can reach the Internet, set "
             "HTTPS_PROXY.",
             cause="name_unknown",
         )
     addresses = listed(network.addresses)
     if network.proxy:
-        looked_up = f"the proxy looks up {network.host}"
+        looked_up = f"the proxy resolves {network.host}"
         return ok(f"proxy {network.proxy}: {addresses}", looked_up)
     if network.addresses == (network.host,):
         return ok(f"{network.host} is an address")
@@ -37,7 +36,7 @@ def names(network: Network) -> Finding:
         return notice(
             evidence,
             meaning=f"{listed(private)} belongs to a private network: something in between answers for the API.",
-            advice="Ask whoever runs the network. A gateway of your own is no problem.",
+            advice="Ask whoever runs the network. Your own gateway is not a problem.",
             cause="private_address",
         )
     return ok(evidence)
@@ -51,7 +50,7 @@ def tls(network: Network, now: float) -> Finding:
         through = f"the proxy {network.proxy} to {network.host}" if network.proxy else network.host
         return failed(
             network.connect_problem,
-            meaning=f"There is no connection {'through' if network.proxy else 'to'} {through}.",
+            meaning=f"Cannot connect {'through' if network.proxy else 'to'} {through}.",
             advice="Check the firewall, HTTPS_PROXY and NO_PROXY. A proxy that answers 407 needs "
             "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT."
             if network.is_encrypted
@@ -74,9 +73,8 @@ def _trusted(network: Network, now: float) -> Finding:
         return ok(*evidence)
     return notice(
         *evidence,
-        meaning="Only `api.ca_file`, SSL_CERT_FILE or SSL_CERT_DIR makes this certificate trusted: a proxy "
-        "decrypts the "
-        "traffic, and sees the key and all balances. The secret is never sent.",
+        meaning="This certificate is trusted only because of `api.ca_file`, SSL_CERT_FILE or SSL_CERT_DIR: a proxy "
+        "decrypts the traffic, and sees the key and all balances. The secret is never sent.",
         advice="If that is not intended, have the API's host exempted from inspection.",
         cause="tls_private_authority",
     )
@@ -89,14 +87,11 @@ def _untrusted(network: Network) -> Finding:
         return failed(
             network.tls_problem,
             *issuer,
-            meaning="The issuer of the certificate is not trusted: most likely a proxy that intercepts TLS "
-            "answers in the "
-            "API's place. Nothing was sent.",
-            advice="If the issuer is your own organization, have the API's host exempted from inspection, or "
-            "name a file "
-            "with the issuer's root certificate (PEM) in `api.ca_file`. If you do not know the issuer, stop: "
-            "somebody may "
-            "be reading the traffic.",
+            meaning="The issuer of the certificate is not trusted: most likely a proxy that intercepts TLS answers in "
+            "the API's place. Nothing was sent.",
+            advice="If the issuer is your own organization, have the API's host exempted from inspection, or set "
+            "`api.ca_file` to a file with the issuer's root certificate (PEM). If you do not know the issuer, stop: "
+            "somebody may be reading the traffic.",
             cause="tls_intercepted",
         )
     if network.tls_code == EXPIRED:
@@ -127,9 +122,9 @@ def _untrusted(network: Network) -> Finding:
 
 
 def clock(reply: Reply, known: Known) -> Finding:
-    """Judge the unsigned request: does the API answer, and is this machine's clock right."""
+    """Judge the unsigned request: whether the API answers, and whether this machine's clock is right."""
     skew = reply.clock_skew
-    # Whoever wants a key even for the time has answered, and says in a header what it is.
+    # A server that requires a key even for the time has answered, and its Date header has the time.
     if skew is None or reply.is_unanswered or reply.stops == "everything":
         return diagnosed(reply, known)
     if abs(skew) <= CLOCK_TOLERANCE_SECONDS:
@@ -139,15 +134,15 @@ def clock(reply: Reply, known: Known) -> Finding:
     if abs(skew) <= CLOCK_LIMIT_SECONDS:
         return notice(
             evidence,
-            meaning="Kraken asks for a clock that is right to a few seconds.",
+            meaning="Kraken requires a clock that is accurate to a few seconds.",
             advice="Synchronize the clock (chrony or systemd-timesyncd).",
             cause="clock_off",
         )
     return failed(
         evidence,
         meaning="No signed request was sent. Nonces follow the clock: after one from a clock that is ahead, the API "
-        "refuses those of a clock that is right.",
-        advice="Synchronize the clock (chrony or systemd-timesyncd), check it with timedatectl, and run the "
-        "probe again.",
+        "refuses those of a correct clock.",
+        advice="Synchronize the clock (chrony or systemd-timesyncd), check it with timedatectl, and run the probe "
+        "again.",
         cause="clock_off",
     )

@@ -54,7 +54,7 @@ def test_an_api_that_is_not_there_ends_with_1_and_without_a_traceback(tmp_path: 
     done = run("--probe", directory=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert "Connection refused" in done.stdout
-    assert "There is no connection to 127.0.0.1." in done.stdout
+    assert "Cannot connect to 127.0.0.1." in done.stdout
 
 
 @pytest.mark.parametrize(

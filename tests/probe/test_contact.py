@@ -256,7 +256,7 @@ def total(**balance: Any) -> Callable[[Simulator], None]:
 def test_a_part_of_a_total_that_cannot_be_read_is_a_notice() -> None:
     finding = made(total(total="1", staked="much")).finding("organization_id_format")
     assert (finding.verdict, finding.cause) == ("notice", "fields_unread")
-    assert finding.evidence[-1] == "fields that cannot be read: staked"
+    assert finding.evidence[-1] == "unreadable fields: staked"
 
 
 def test_an_invalid_total_fails() -> None:
@@ -477,7 +477,7 @@ def test_rows_of_a_list_that_cannot_be_read_are_a_notice(path: str, answer: Any,
     contact = made(situation)
     finding = contact.finding(step)
     assert (finding.verdict, finding.cause) == ("notice", "invalid_rows")
-    assert finding.evidence[-1].startswith("rows that cannot be read: ")
+    assert finding.evidence[-1].startswith("unreadable rows: ")
 
 
 def test_a_vault_that_is_refused_is_replaced_by_another() -> None:
@@ -595,7 +595,7 @@ def test_the_vaults_of_at_most_three_organizations_are_requested() -> None:
     contact = made(document=document, portfolio=Portfolio(organizations))
     assert sum("/vaults?" in path for path in contact.paths) == 3
     assert contact.finding("vaults").evidence[3] == (
-        "not asked, as there are many organizations: "
+        "not asked, because there are many organizations: "
         "org-3 (ABCD EFGH IJKL MNO3), org-4 (ABCD EFGH IJKL MNO4)"
     )
 
@@ -607,7 +607,7 @@ def test_vaults_on_further_pages_are_counted() -> None:
 
     contact = made(situation, document=configured(organizations=[{"id": ORGANIZATION.id}]))
     assert contact.finding("plan").evidence[-1] == (
-        "vaults on further pages, which were not read: 498"
+        "vaults on further pages, not read by the probe: 498"
     )
 
 

@@ -154,7 +154,7 @@ def test_behind_a_proxy_the_proxy_is_looked_up(
     assert network.is_open
     assert way.names(network).evidence == (
         f"proxy {network.proxy}: 127.0.0.1",
-        f"the proxy looks up {HOST}",
+        f"the proxy resolves {HOST}",
     )
 
 
