@@ -1,4 +1,4 @@
-"""Signs requests to Kraken's custody API with nonce, signature and one-time password, as an `httpx.Auth`.
+"""Signs requests to Kraken's custody API with nonce, signature and one-time password.
 
 Kraken documents the formula with header nonces for the sibling APIs on the same gateway (Funding, Affiliate,
 Embed); the custody pages name the headers.
@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
@@ -105,12 +105,8 @@ class Nonces:
         return Nonce(unit, self._wall_ns, last, self.bounds)
 
 
-class KeyAuth(httpx.Auth):
-    """Adds Kraken's headers to each request that a client sends.
-
-    httpx calls this when the request is final and about to be sent, so what is signed is what is sent, and nonces are
-    sent in the order in which they were taken.
-    """
+class KeyAuth:
+    """Adds Kraken's headers to requests."""
 
     def __init__(self, secrets: Secrets, nonce: Nonce, wall: Callable[[], float]) -> None:
         self._secrets = secrets
@@ -118,8 +114,8 @@ class KeyAuth(httpx.Auth):
         self._wall = wall
         self._sent_of_late: deque[str] = deque(maxlen=SENT_OF_LATE)
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sign `request` and send it once, whatever the response. Raises MayNotSendError."""
+    def sign(self, request: httpx.Request) -> None:
+        """Add what Kraken requires to a request that is final and sent next. Raises MayNotSendError."""
         nonce = self._nonce.next()
         secret = self._secrets.api_secret.get_secret_value()
         request.headers["api-key"] = self._secrets.api_key.get_secret_value()
@@ -129,7 +125,6 @@ class KeyAuth(httpx.Auth):
         if otp := self._one_time_password():
             request.headers["api-otp"] = otp
             self._sent_of_late.append(otp)
-        yield request
 
     def without_sent(self, text: str) -> str:
         """Return `text` without the signatures and one-time passwords of recent requests, which it may quote."""

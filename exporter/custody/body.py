@@ -157,7 +157,8 @@ async def read_body(response: httpx.Response, limit: int, take: Callable[[int], 
     decoder = new_decoder()
     body = bytearray()
     received = 0
-    async for chunk in response.aiter_raw():
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - an asynchronous transport made it
+    async for chunk in response.stream:
         received += len(chunk)
         # Padding and empty members could go on for ever without adding to the body.
         if received > 2 * limit:

@@ -30,7 +30,7 @@ from exporter.custody.classify import (
     Unreadable,
     unix_time,
 )
-from exporter.custody.connections import LOCATION
+from exporter.custody.connections import HttpApi
 from exporter.custody.document import InvalidAnswerError, TooManyValuesError, parse_json
 from exporter.custody.errors import (
     LONGEST_FORM,
@@ -200,12 +200,12 @@ class CustodyClient:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        api: HttpApi,
         auth: KeyAuth,
         clean: Callable[[str, int], str],
         surroundings: Surroundings,
     ) -> None:
-        self._http = http
+        self._api = api
         self._auth = auth
         self._without_secrets = clean
         self._shared = surroundings
@@ -217,7 +217,7 @@ class CustodyClient:
 
     async def close(self) -> None:
         """Close the connections, each as soon as it has no request in flight."""
-        await self._http.aclose()
+        await self._api.close()
 
     async def ask(self, request: Request[Result], then: Then[Result] = nothing_more) -> Result:
         """Send one request and return its answer as read. Raises CustodyError and MayNotSendError.
@@ -321,13 +321,13 @@ class CustodyClient:
             raise MayNotSendError
         departure = _Departure(self._shared.monotonic, self._shared.may_send)
         extensions = {ON_SEND: departure.leave, ASKED_FOR: request.about}
-        auth = self._auth if request.is_signed else None
+        sent = self._api.request(self._path(request), extensions)
+        if request.is_signed:
+            self._auth.sign(sent)
         try:
             async with (
                 asyncio.timeout(self._shared.timeout),
-                self._http.stream(
-                    "GET", self._path(request), auth=auth, extensions=extensions
-                ) as response,
+                self._api.answer(sent) as response,
             ):
                 received_at = self._shared.wall()
                 body = await _read(response, take)
@@ -348,7 +348,7 @@ class CustodyClient:
         except (httpx.HTTPError, OSError) as error:
             raise self._broken(error, departure) from None
         seconds = self._shared.monotonic() - departure.at
-        headers = {**response.headers, "location": response.extensions.get(LOCATION, "")}
+        headers = dict(response.headers.items())
         return Answer(response.status_code, headers, body, received_at), seconds
 
     def _broken(self, error: httpx.HTTPError | OSError, departure: _Departure) -> CustodyError:

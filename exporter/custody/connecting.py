@@ -9,7 +9,7 @@ import httpx
 from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonces, secret_texts
 from exporter.custody.client import CustodyClient, Surroundings
-from exporter.custody.connections import http_client, way_to
+from exporter.custody.connections import HttpApi, way_to
 from exporter.custody.environment import proxy_secrets
 from exporter.custody.errors import Cleaner
 from exporter.custody.transport import Find, Transport
@@ -55,4 +55,4 @@ class Connector:
         transport = self.transport or Transport(
             way_to(base_url, tls, local_address).connect, self.boottime, found
         )
-        return CustodyClient(http_client(base_url, transport), auth, self.cleaner, surroundings)
+        return CustodyClient(HttpApi(base_url, transport), auth, self.cleaner, surroundings)

@@ -1,17 +1,14 @@
-"""The way to the API by settings and environment, and the HTTP client that uses it."""
+"""The way to the API by settings and environment, and the requests that take it."""
 
+import contextlib
 import ssl
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final
+from collections.abc import AsyncIterator
 
 import httpx
 
 from exporter import __version__
 from exporter.custody.environment import proxy_for
 from exporter.custody.transport import Way
-
-LOCATION: Final = "location"
-"""The extension of a response of `http_client` that holds its `Location`."""
 
 
 def way_to(base_url: str, tls: ssl.SSLContext, local_address: str | None = None) -> Way:
@@ -31,26 +28,40 @@ def way_to(base_url: str, tls: ssl.SSLContext, local_address: str | None = None)
     )
 
 
-def http_client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-    """Return a client for the API over `transport`: no redirects, no cookies."""
-    return httpx.AsyncClient(
-        base_url=base_url,
-        transport=transport,
-        timeout=None,  # noqa: S113 - CustodyClient sets one deadline for the whole request
-        # httpx ignores the environment: the transport handles its proxy.
-        trust_env=False,
-        # The API has no cookies; a gateway's would be sent back, and their number is unbounded.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        event_hooks={"response": [_put_location_aside]},
-        headers={
-            "accept": "application/json, application/problem+json",
-            "accept-encoding": "gzip",
-            "user-agent": f"kraken-custody-exporter/{__version__}",
-        },
-    )
+class HttpApi:
+    """The API at `base_url`, over `transport`.
 
+    httpx's client does for each request what is not wanted here, and takes longer than all else of HTTP: it follows
+    redirects, keeps cookies, reads the environment, and parses a `Location` even without following it.
+    """
 
-async def _put_location_aside(response: httpx.Response) -> None:
-    """Hide `Location` from httpx, which parses it even without following it, and fails if it is invalid."""
-    if location := response.headers.pop("location", ""):
-        response.extensions[LOCATION] = location
+    def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport) -> None:
+        self._origin = base_url.rstrip("/")
+        self._transport = transport
+        self._headers = httpx.Headers(
+            {
+                "host": httpx.URL(base_url).netloc.decode("ascii"),
+                "accept": "application/json, application/problem+json",
+                "accept-encoding": "gzip",
+                "connection": "keep-alive",  # HTTP/1.0, which some proxies speak, closes without it
+                "user-agent": f"kraken-custody-exporter/{__version__}",
+            }
+        )
+
+    def request(self, target: str, extensions: dict[str, object]) -> httpx.Request:
+        """Return a request for `target`, a path and perhaps a query."""
+        url = httpx.URL(self._origin + target)
+        return httpx.Request("GET", url, headers=self._headers, extensions=extensions)
+
+    @contextlib.asynccontextmanager
+    async def answer(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        """Send `request`; yield its response with an unread body, and close that on exit. Raises httpx.HTTPError."""
+        response = await self._transport.handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def close(self) -> None:
+        """Close the connections, each as soon as it has no request in flight."""
+        await self._transport.aclose()

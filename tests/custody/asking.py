@@ -15,7 +15,7 @@ from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts
 from exporter.custody.classify import Classifier
 from exporter.custody.client import CustodyClient, Exchange, Reading, Surroundings
-from exporter.custody.connections import http_client, way_to
+from exporter.custody.connections import HttpApi, way_to
 from exporter.custody.errors import Cleaner, CustodyError
 from exporter.custody.transport import Transport
 from exporter.resources.organization_balances import OrganizationBalance, request
@@ -131,7 +131,7 @@ def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: An
         "wall": Clock(NOON),
     }
     return Client(
-        http_client(base_url, transport),
+        HttpApi(base_url, transport),
         KeyAuth(secrets, Nonce("nanoseconds", lambda: int(NOON) * 10**9), lambda: NOON),
         Cleaner(*secret_texts(secrets)),
         Surroundings(**surroundings | options),

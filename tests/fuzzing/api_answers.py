@@ -16,7 +16,7 @@ from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts
 from exporter.custody.classify import MESSAGE_LENGTH, NAME_LENGTH, Classifier
 from exporter.custody.client import Reading, Surroundings
-from exporter.custody.connections import http_client
+from exporter.custody.connections import HttpApi
 from exporter.custody.errors import Cleaner, CustodyError
 from exporter.custody.transport import Transport
 from exporter.custody.wire import Wire
@@ -204,7 +204,7 @@ async def asking() -> AsyncIterator[Feed]:
 
         transport = Transport(connect, lambda: 0.0, lambda _find: None)
         return Client(
-            http_client("http://127.0.0.1", transport),
+            HttpApi("http://127.0.0.1", transport),
             KeyAuth(SECRETS, Nonce("nanoseconds", lambda: 1), lambda: NOON),
             Cleaner(*secret_texts(SECRETS)),
             Surroundings(
