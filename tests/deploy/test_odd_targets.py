@@ -31,7 +31,7 @@ VALUES: Final = {
     "kraken_custody_target_invalid_rows": "0x60",
     # Long ago, so that what was usual since then is known.
     "kraken_custody_exporter_config_last_reload_success_timestamp_seconds": "-30000x60",
-    "kraken_custody_vault_balance": "100x10 50x50",
+    "kraken_custody_vault_balance": "100x4 50x56",
     "kraken_custody_vault_min_available_balance": "200x60",
     "kraken_custody_vault_quote_balance": "100000x60",
     # Two assets in two vaults.
@@ -133,4 +133,4 @@ def test_a_label_that_a_scrape_target_has_of_its_own_breaks_no_rule_and_no_panel
             *answered(),
         ],
     }
-    promtool(groups(), [test], tmp_path, interval="1m")
+    promtool(groups(), [test], tmp_path, interval="5m")
