@@ -1,6 +1,6 @@
-"""What happened: the last log events that tell of a change, kept in memory, as nobody may keep the log.
+"""Recent events: the last log events that report a change, kept in memory in case the log is not kept.
 
-Of each subject so many are kept that thousands of targets that fail at once leave the pause that explains it.
+They are limited by subject, so that thousands of failing targets do not displace the pause that explains them.
 """
 
 import time
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, get_args
 
 MOST_KEPT: Final = 500
-"""Of each subject."""
+"""Maximum events kept of each subject."""
 
 Subject = Literal["target", "polling", "lease", "discovery", "exporter"]
 SUBJECTS: Final[tuple[Subject, ...]] = get_args(Subject)
@@ -52,13 +52,17 @@ EVENTS: Final[Mapping[str, tuple[Subject, str]]] = MappingProxyType(
         "reload_failed": ("exporter", "reload failed"),
     }
 )
-"""By the name in the log: what it is about, and what people call it."""
+"""By the event's name in the log: its subject and its title."""
 
 Fact = str | int | float | bool | None
 
 
 class Event(NamedTuple):
-    """A log event. at: Unix seconds. facts: what the log says besides."""
+    """A log event.
+
+    at: Unix seconds.
+    facts: the remaining fields.
+    """
 
     at: float
     level: str
@@ -67,17 +71,17 @@ class Event(NamedTuple):
 
     @property
     def subject(self) -> Subject:
-        """What it is about."""
+        """The subject that it concerns."""
         return EVENTS[self.name][0]
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Its title for people."""
         return EVENTS[self.name][1]
 
 
 class RecentEvents:
-    """The last events of each subject. since: Unix seconds, from when on they are kept."""
+    """The last events of each subject. since: Unix seconds since which events are kept."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self.since = wall()
@@ -87,9 +91,9 @@ class RecentEvents:
         self._count = 0
 
     def keep(self, line: Mapping[str, object]) -> None:
-        """Keep what a line of the log says, if it tells of a change."""
+        """Keep a line of the log if it reports a change."""
         name = str(line["event"])
-        # A pause that is only renewed is no change; the log has it for whoever looks for a fault.
+        # The renewal of a pause is not a change; it is logged for debugging.
         if name not in EVENTS or line["level"] == "debug":
             return
         facts = {
@@ -106,10 +110,10 @@ class RecentEvents:
     def last(self, subject: Subject | None = None) -> list[Event]:
         """Return what happened, of all subjects or of one, the latest first."""
         kept = self._kept.values() if subject is None else [self._kept[subject]]
-        # As tuples: whoever logs in another thread may add to them meanwhile.
+        # As tuples: another thread may log meanwhile.
         numbered = chain.from_iterable(map(tuple, kept))
         return [event for _, event in sorted(numbered, reverse=True, key=lambda it: it[0])]
 
 
 RECENT: Final = RecentEvents()
-"""Of this process, as its log is."""
+"""The events of this process."""

@@ -1,4 +1,4 @@
-"""What each organization is worth: as the API tells it, as its vaults add up, and what either lacks."""
+"""What each organization is worth: the API's total, the sum of its vaults, and what each of them lacks."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,11 +12,13 @@ from exporter.status.model import Status, TargetStatus
 
 @dataclass(frozen=True, slots=True)
 class OrganizationWorth:
-    """An organization that is polled.
+    """The worth of a polled organization.
 
-    total: the target with the API's own total, None where none is polled. vaults: the targets that add up to it.
-    targets: how many there are, these and others. unpolled: how many vaults were found and are not polled. shards: into
-    how many parts all vaults are shared, of which this process polls one.
+    total: the target with the API's own total, None if it is not polled.
+    vaults: the targets that add up to it.
+    targets: number of all its targets.
+    unpolled: number of vaults that were found but are not polled.
+    shards: number of shards, of which this process polls one.
     """
 
     name: str
@@ -28,12 +30,12 @@ class OrganizationWorth:
 
     @property
     def worth(self) -> Worth | None:
-        """What the API says that it is worth; None where that was withdrawn, or not read yet."""
+        """The API's total; None if it was withdrawn or not read yet."""
         return worth_of(self.total) if self.total else None
 
     @property
     def sum(self) -> tuple[Cell, ...]:
-        """What the vaults add up to whose balances are held, in each quote asset."""
+        """The sum of the vaults with balances, in each quote asset."""
         return sums(chain.from_iterable(worth.total for worth in self._worths()))
 
     @property
@@ -46,37 +48,37 @@ class OrganizationWorth:
 
     @property
     def stale(self) -> int:
-        """How many vaults' balances were withdrawn as too old."""
+        """Number of vaults whose balances were withdrawn as too old."""
         return sum(vault.state == "stale" for vault in self.vaults)
 
     @property
     def unread(self) -> int:
-        """How many vaults' balances are not held, those that are stale included."""
+        """Number of vaults without balances, including stale ones."""
         return sum(worth_of(vault) is None for vault in self.vaults)
 
     @property
     def rejected(self) -> int:
-        """How many rows of vaults were left out."""
+        """Number of invalid rows of vaults."""
         return sum(len(vault.known.rejected) for vault in self.vaults if vault.known.balances)
 
     @property
     def unpriced_vaults(self) -> int:
-        """How many vaults hold assets whose worth the API does not tell."""
+        """Number of vaults with assets without a price."""
         return sum(worth.unpriced > 0 for worth in self._worths())
 
     @property
     def unpriced(self) -> int:
-        """How many amounts, in all vaults together, no total has."""
+        """Number of amounts without a price, in all vaults together."""
         return sum(worth.unpriced for worth in self._worths())
 
     @property
     def short(self) -> int:
-        """How many amounts, in all vaults together, are below their minimum."""
+        """Number of amounts below their minimum, in all vaults together."""
         return sum(worth.short for worth in self._worths())
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """What the sum of the vaults lacks, in words."""
+        """What is missing from the sum of the vaults, in words."""
         lacking = (
             (self.unread, "vault that is not read", "vaults that are not read"),
             (self.unpolled, "vault that is not polled", "vaults that are not polled"),
@@ -93,12 +95,12 @@ class OrganizationWorth:
 
 
 def worth_of(target: TargetStatus) -> Worth | None:
-    """Return what a target is worth; None where its balances are not held."""
+    """Return what a target is worth; None without balances."""
     return target.known.balances.worth if target.known.balances else None
 
 
 def organizations_of(status: Status, only: str | None = None) -> tuple[OrganizationWorth, ...]:
-    """Return every organization, or the one called `only`, in the configured order."""
+    """Return every organization, or only the one with that name, in the configured order."""
     totals: dict[str, TargetStatus | None] = {}
     vaults: dict[str, list[TargetStatus]] = {}
     counts: Counter[str] = Counter()

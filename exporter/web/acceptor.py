@@ -16,7 +16,7 @@ AT_ONCE: Final = 16
 """Connections that are accepted before any of them is counted, so that a flood finds files left to open."""
 PAUSE_SECONDS: Final = 1.0
 """Without accepting, where nothing could be closed to make room."""
-TELL_AGAIN_SECONDS: Final = 60.0
+LOG_AGAIN_SECONDS: Final = 60.0
 
 log = get_logger()
 
@@ -37,7 +37,7 @@ class Acceptor:
         self._serve = serve
         self._make_room = make_room
         self._loop = asyncio.get_running_loop()
-        self._told_at = -math.inf
+        self._logged_at = -math.inf
         self._again: asyncio.Handle | None = None
         # The event loop itself keeps no task alive.
         self._tasks = set[asyncio.Task[object]]()
@@ -80,8 +80,8 @@ class Acceptor:
         else:
             self._again = self._loop.call_later(PAUSE_SECONDS, self._go_on)
         now = self._loop.time()
-        if now - self._told_at >= TELL_AGAIN_SECONDS:
-            self._told_at = now
+        if now - self._logged_at >= LOG_AGAIN_SECONDS:
+            self._logged_at = now
             problem = (
                 f"cannot accept a connection: {error.strerror}; those idle longest are closed. "
                 "Raise the limit of open files (LimitNOFILE, ulimit -n), or lower --web.max-connections"

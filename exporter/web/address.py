@@ -1,4 +1,4 @@
-"""Where the exporter listens, and which paths are taken there."""
+"""The listen address, and the paths that are in use."""
 
 import ipaddress
 import re
@@ -22,12 +22,16 @@ _FORM = re.compile(r"(?:\[(?P<ipv6>[^]]+)]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>[
 
 
 class ListenError(Exception):
-    """The address cannot be had; the message says why and what to do."""
+    """The address is not available; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """host: a name or an address without brackets; empty for every interface. port: 0 for any that is free."""
+    """A host and a port to listen on.
+
+    host: a name, or an address without brackets; empty for every interface.
+    port: 0 for any free one.
+    """
 
     host: str
     port: int
@@ -51,7 +55,7 @@ class ListenAddress:
         return f"{host}:{self.port}"
 
     def listen(self) -> socket.socket:
-        """Return a socket that listens here, on IPv6 and IPv4 alike where the host is empty. Raises ListenError."""
+        """Return a listening socket, on IPv6 and IPv4 if the host is empty. Raises ListenError."""
         every = not self.host
         dual_stack = every and socket.has_dualstack_ipv6()
         family = socket.AF_INET6 if dual_stack or ":" in self.host else socket.AF_INET
@@ -63,12 +67,12 @@ class ListenAddress:
                 backlog=BACKLOG,
             )
         except OSError as error:
-            # create_server adds the address in a form of its own.
+            # create_server adds the address in its own format.
             reason, *_ = str(error.strerror or error).partition(" (while attempting")
             raise ListenError(
                 f"cannot listen on {self}: {reason}; choose another address with --web.listen-address"
             ) from None
-        # asyncio sets it only for sockets it made itself; without it each kept-alive answer waits 40 ms for an ACK.
+        # asyncio sets it only for its own sockets; without it each answer on a kept connection waits 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
 

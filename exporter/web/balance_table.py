@@ -1,4 +1,4 @@
-"""The balances of a target as a table, to compare with what Kraken's own screen shows: every digit as it came."""
+"""The balances of a target as a table, to compare with Kraken's own screen: every digit as received."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from exporter.web.formatting import amount
 
 
 class Figure(NamedTuple):
-    """An amount as the page writes it.
+    """An amount on the page.
 
-    pad: what is written behind it, unseen, so that the points of a column align. is_minimum: whether it is the least
-    that the configuration asks for.
+    pad: invisible digits after it, which align the decimal points of a column.
+    is_minimum: whether it is the configured minimum.
     """
 
     title: str
@@ -27,7 +27,7 @@ class Figure(NamedTuple):
 
 
 class BalanceRow(NamedTuple):
-    """A row of a page's table. note: what people should know of it. is_short: whether it is below its minimum."""
+    """A row of the table. is_short: whether the available balance is below its minimum."""
 
     asset: str
     asset_class: str
@@ -41,8 +41,10 @@ class BalanceRow(NamedTuple):
 class BalanceTable:
     """A table.
 
-    empty: what it says without rows. worth: the title of what adds up, empty where nothing does; total: its sums.
-    unpriced: the assets that are held and that the total lacks.
+    empty: text to show without rows.
+    worth: title of the column that adds up, empty if none does.
+    total: its sums.
+    unpriced: assets that are held but missing from the total.
     """
 
     titles: tuple[str, ...]
@@ -54,7 +56,7 @@ class BalanceTable:
 
 
 def balance_table_of(known: TargetState) -> BalanceTable | None:
-    """Return the amounts that are held of a target; None where none are."""
+    """Return the balances of a target; None if there are none."""
     balances, columns = known.balances, RESOURCES[known.target.kind].columns
     table = balances.table(known.target) if balances else None
     if balances is None or not isinstance(table, Table):
@@ -87,12 +89,12 @@ def balance_table_of(known: TargetState) -> BalanceTable | None:
 
 
 def _places(value: Decimal | None) -> int:
-    """Return how many digits of an amount stand behind its point."""
+    """Return the number of decimal places of an amount."""
     return 0 if value is None else len(amount(value).partition(".")[2])
 
 
 def _pad(value: Decimal | None, places: int) -> str:
-    """Return what an amount lacks of a point and so many digits behind it."""
+    """Return the decimal point and digits that an amount lacks of `places` decimal places."""
     if value is None or not places:
         return ""
     own = _places(value)

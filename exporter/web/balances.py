@@ -1,7 +1,7 @@
-"""`/api/v1/balances`: what is held, for programs and for spreadsheets, with every digit that the API wrote.
+"""`/api/v1/balances`: balances for programs and spreadsheets, with every digit that the API sent.
 
-`static/balances.schema.json` documents the JSON. Moments are RFC 3339 in UTC. What was withdrawn as too old, or was not
-read yet, has no amounts and says so: it is neither left out nor zero.
+`static/balances.schema.json` documents the JSON. Times are RFC 3339 in UTC. A target whose balances were withdrawn or
+not read yet is listed without amounts: it is neither left out nor zero.
 """
 
 import csv
@@ -20,11 +20,11 @@ from exporter.web.formatting import exact, rfc3339
 from exporter.web.row import path_of
 
 PIECE_BYTES: Final = 32_768
-"""That are made and handed on together: a few milliseconds of work."""
+"""Size of the pieces in which a body is made: a few milliseconds of work."""
 BYTE_ORDER_MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
-"""Without it, spreadsheets take UTF-8 for whatever their country wrote thirty years ago."""
+"""Without it, spreadsheets read UTF-8 in a legacy encoding."""
 FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), or skips before one."""
+"""Characters at which a spreadsheet begins a formula (OWASP, "CSV Injection"), or which it skips before one."""
 
 Format = Literal["json", "csv"]
 _FORMATS: Final[Mapping[str, Format]] = {"application/json": "json", "text/csv": "csv"}
@@ -35,14 +35,14 @@ JsonObject = Mapping[str, Any]
 
 
 class MistakenQueryError(ValueError):
-    """The message says what is wrong with a query."""
+    """An invalid query; the message says what is wrong."""
 
 
 class Query(Protocol):
-    """The query of an address."""
+    """The parameters of a query."""
 
     def keys(self) -> Iterable[str]:
-        """Return the names in it."""
+        """Return the names."""
 
     def getlist(self, key: str) -> list[str]:
         """Return all values of a name."""
@@ -50,9 +50,10 @@ class Query(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for.
+    """What the query selects.
 
-    organizations, vaults: only these, by label or id. assets: only these. All are asked for where there are none.
+    organizations, vaults: labels or ids; empty for all.
+    assets: empty for all.
     """
 
     organizations: frozenset[str] = frozenset()
@@ -62,9 +63,9 @@ class Wanted:
 
     @classmethod
     def of(cls, query: Query, accept: str) -> "Wanted":
-        """Read the query of an address, and the header `Accept`.
+        """Read a query and the header `Accept`.
 
-        Raises MistakenQueryError where something in it is unknown: more than was meant might be taken for all of it.
+        Raises MistakenQueryError for anything unknown: an ignored filter would return more than the client expects.
         """
         for name in query.keys():  # noqa: SIM118 - not a mapping
             if name not in (*_FILTERS, "format"):
@@ -79,7 +80,7 @@ class Wanted:
         return cls(organizations, vaults, assets, format_)
 
     def among(self, targets: Iterable[TargetStatus]) -> Iterator[TargetStatus]:
-        """Yield those of `targets` that are asked for: what is of all vaults, or all assets, is not of one of them."""
+        """Yield the selected targets. An organization's total is not selected by a vault or an asset."""
         targets = [target for target in targets if _resource(target).worth is not None]
         ids = {_squeezed(it) for it in self.organizations}
         labels = self.organizations | {
@@ -97,10 +98,10 @@ class Wanted:
                 yield target
 
     def has_found_all(self, status: Status, found: Sequence[TargetStatus]) -> bool:
-        """Return whether `found` is all that is asked for.
+        """Whether `found` is everything that the query selects.
 
-        It is not where a name is of nothing, or a list of what to poll was not read since the start, as on a standby,
-        or has more than is polled.
+        It is not if a name is unknown, or if a list of what to poll was not read since the start, as on a standby, or
+        has more than is polled.
         """
         targets = [it.known.target for it in status.targets]
         known = {it.organization for it in targets} | {_squeezed(it.id) for it in targets}
@@ -122,7 +123,7 @@ class Wanted:
         )
 
     def rows(self, table: Table) -> list[TableRow]:
-        """Return the rows that are asked for."""
+        """Return the selected rows."""
         return [row for row in table.rows if not self.assets or row.asset in self.assets]
 
 
@@ -135,26 +136,26 @@ def _squeezed(id_: str) -> str:
 
 
 def _table(target: TargetStatus) -> Table | None:
-    """Return what is held of a target; None where it was withdrawn, or not read yet."""
+    """Return the balances of a target; None if they were withdrawn or not read yet."""
     known = target.known
     table = known.balances.table(known.target) if known.balances else None
     return table if isinstance(table, Table) else None
 
 
 def _read_at(target: TargetStatus) -> str | None:
-    """Return when the balances that are held of a target were read."""
+    """Return when the balances of a target were read; None if there are none."""
     known = target.known
     is_held = known.balances is not None and known.last_success is not None
     return rfc3339(known.last_success or 0) if is_held else None
 
 
 def _in_pieces(texts: Iterable[str]) -> Iterator[bytes]:
-    """Yield `texts`, joined to pieces of about PIECE_BYTES."""
+    """Yield `texts`, joined into pieces of about PIECE_BYTES."""
     return joined((text.encode() for text in texts), PIECE_BYTES)
 
 
 def balances_json(status: Status, wanted: Wanted) -> Iterator[bytes]:
-    """Yield the balances that are asked for as JSON, in pieces."""
+    """Yield the selected balances as JSON, in pieces."""
     return _in_pieces(_json_texts(status, wanted))
 
 
@@ -214,7 +215,7 @@ def _row(row: TableRow, table: Table, columns: Sequence[Column]) -> JsonObject:
 
 
 def _amounts(row: TableRow, columns: Sequence[Column]) -> dict[str, str | None]:
-    """Return the amounts of a row by field, None for each that the API left out."""
+    """Return the amounts of a row by field, None for each that the API omitted."""
     cells = zip(columns, row.cells, strict=True)
     return {
         column.field: None if amount is None else exact(amount) for column, (amount, _) in cells
@@ -226,10 +227,10 @@ def _quote_asset(row: TableRow) -> str | None:
 
 
 def balances_csv(status: Status, wanted: Wanted) -> Iterator[bytes]:
-    """Yield the balances of vaults that are asked for as CSV (RFC 4180), in pieces.
+    """Yield the selected balances of vaults as CSV (RFC 4180), in pieces.
 
-    Totals of organizations are not among them: whoever adds up a column would count everything twice. Each vault has a
-    row, also where its amounts are absent.
+    Without the totals of organizations, so that the sum of a column counts nothing twice. Each vault has a row, even
+    without amounts.
     """
     return _in_pieces(_csv_texts(status, wanted))
 
@@ -260,12 +261,12 @@ _HEAD: Final = (
 
 
 def _record(texts: Iterable[str], amounts: Iterable[str] = ()) -> str:
-    """Return a line. amounts: written as they are, as a number that is negative is no formula."""
+    """Return a line. amounts: written unchanged, since a negative number is not a formula."""
     line = StringIO()
     csv.writer(line, lineterminator="\r\n").writerow([*map(harmless, texts), *amounts])
     return line.getvalue()
 
 
 def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
+    """Return a text that no spreadsheet reads as a formula."""
     return f"'{text}" if text.startswith(FORMULAS) else text

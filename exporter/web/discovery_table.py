@@ -1,4 +1,4 @@
-"""What was found, as the status page tells it; of very much that is not polled only some."""
+"""Discovery on the status page; of many things that are not polled, only the first are listed."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -24,12 +24,15 @@ class UnpolledRow(NamedTuple):
     since: float
 
 
-class DiscoveryTold(NamedTuple):
-    """What was found.
+class DiscoveryView(NamedTuple):
+    """Discovery in numbers.
 
-    organizations, vaults: how many of those that are polled are in a list. interval: seconds between two listings.
-    rows: of what is not polled; more: how many there are besides. beyond: vaults that are not polled as they are too
-    many. kept: what is polled although a filter excludes it.
+    organizations, vaults: number of polled ones that are listed.
+    interval: seconds between two listings.
+    rows: what is not polled.
+    more: how many further ones are not polled.
+    beyond: number of vaults above the limit.
+    kept: number of targets that are polled although a filter excludes their new name.
     """
 
     organizations: int
@@ -41,13 +44,13 @@ class DiscoveryTold(NamedTuple):
     kept: int
 
 
-def discovery_told(inventory: Inventory | None) -> DiscoveryTold | None:
-    """Return what there is to tell, None without discovery."""
+def discovery_view(inventory: Inventory | None) -> DiscoveryView | None:
+    """Return what the status page shows of discovery, None without discovery."""
     if inventory is None:
         return None
     organizations = inventory.organizations
     unpolled = len(inventory.unpolled) + sum(len(of.unpolled) for of in organizations)
-    return DiscoveryTold(
+    return DiscoveryView(
         organizations=sum(of.found is not None for of in organizations),
         vaults=sum(of.discovered_vaults for of in organizations),
         interval=inventory.listing_interval,

@@ -1,4 +1,4 @@
-"""The little pictures of the status page, as the paths of SVG: the budget's last minutes, and a target's last polls."""
+"""The charts of the status page, as SVG paths: use of the budget, and the last polls of a target."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ CHART_WIDTH: Final = 600
 CHART_HEIGHT: Final = 100
 CHART_SECONDS: Final = SAMPLES * SAMPLE_SECONDS
 LONGEST_GAP_SECONDS: Final = 3 * SAMPLE_SECONDS
-"""Between two samples that are joined; where nobody looked for longer there is nothing to show."""
+"""Maximum time between two samples that are joined by a line."""
 BAR_WIDTH: Final = 5
 GOOD_MIDDLE: Final = 12.5
 BAD_MIDDLE: Final = 8
@@ -31,11 +31,11 @@ class Chart(NamedTuple):
 
 
 def chart(history: Sequence[tuple[float, int]], requests: int, now: float) -> Chart | None:
-    """Draw `history`, as (moment, slots), under a limit of `requests`; None where there is nothing to draw."""
+    """Draw `history`, pairs of time and slots, under a limit of `requests`; None if there is nothing to draw."""
     if not history:
         return None
     used = [slots for _, slots in history]
-    # What holds now holds since the last sample.
+    # The current value is that of the last sample.
     points = (*history, (now, used[-1]))
     runs: list[list[str]] = []
     drawn_until = -math.inf
@@ -56,10 +56,10 @@ def _foot(point: str) -> str:
 
 
 class Strip(NamedTuple):
-    """The last polls as bars, the latest on the right: the paths of those that succeeded and of those that failed.
+    """The last polls as bars, the latest on the right: one path for successes, one for failures.
 
-    Each path is the middle line of a run of bars, which the style sheet makes bars of by its stroke: low ones for
-    success, high ones for failure, so that it is told by form too.
+    Each path is the centre line of a run of bars, which the style sheet draws with a dashed stroke: low for success,
+    high for failure, so that they differ not only in colour.
     """
 
     good: str

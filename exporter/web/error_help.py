@@ -101,13 +101,13 @@ ADVICE: Final = (
         "KrakenCustodyTargetFailing",
     ),
 )
-"""The first that fits counts."""
+"""The first one that fits is shown."""
 
 
-# Every row of a page that fails asks, and almost all of them the same.
+# Called for every failing row of a page, mostly with the same arguments.
 @functools.lru_cache(maxsize=1024)
 def advice(type_: str, status: int | None = None) -> Advice:
-    """Return what there is to say about errors of `type_`; where that is unknown, about their HTTP status."""
+    """Return the advice for an error type, or for its HTTP status if the type is unknown."""
     found = _entry_for(type_)
     if found is ADVICE[-1] and status is not None:
         found = _entry_for("BadRequest" if status == 400 else f"http/{status}")

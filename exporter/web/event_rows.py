@@ -1,4 +1,4 @@
-"""What happened, as the page tells it: when, what, of what, and what the log says besides."""
+"""Events as rows of their page: when, what, of which target, and the remaining fields of the log."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,11 @@ _SAID: Final = (*_OF, "type", "message", "problem")
 
 
 class EventRow(NamedTuple):
-    """A row. look: as the state that looks like it. path: of the targets it is about, empty where it is about none."""
+    """A row.
+
+    look: the state whose colour it has.
+    path: of the targets that it concerns, empty if there are none.
+    """
 
     at: Timestamp
     look: str
@@ -47,7 +51,7 @@ def event_row_of(event: Event) -> EventRow:
 
 
 def _subject(event: Event) -> tuple[str, View | None]:
-    """Return what the event is about, and the view of the targets that it is about, if any."""
+    """Return the name of what the event concerns, and the view of its targets, if any."""
     kind, org, vault, credential, lease = (_fact(event, name) for name in _OF)
     if kind in RESOURCES:
         target = Target(kind, "", org, vault, math.inf, credential)
@@ -66,14 +70,14 @@ def _fact(event: Event, name: str) -> str:
 def _said(event: Event) -> Iterator[str]:
     for name, value in event.facts.items():
         if name not in _SAID and value is not None:
-            yield f"{_words(name)} {_told(name, value)}"
+            yield f"{_words(name)} {_text(name, value)}"
 
 
 def _words(name: str) -> str:
     return "for" if name == "seconds" else name.removesuffix(SECONDS).replace("_", " ")
 
 
-def _told(name: str, value: Fact) -> str:
+def _text(name: str, value: Fact) -> str:
     is_time = name.endswith(SECONDS) or name == "seconds"
     if is_time and isinstance(value, int | float):
         return whole_duration(int(value), most_units=2)

@@ -1,4 +1,4 @@
-"""`/api/v1/events`: what happened, for programs. `static/events.schema.json` documents it; times are RFC 3339."""
+"""`/api/v1/events`: recent events for programs. `static/events.schema.json` documents it; times are RFC 3339."""
 
 import json
 
@@ -7,7 +7,7 @@ from exporter.web.formatting import rfc3339
 
 
 def events_json(events: RecentEvents, subject: Subject | None) -> bytes:
-    """Return what happened, of all subjects or of one, the latest first."""
+    """Return recent events, of all subjects or of one, the latest first."""
     data = {
         "since": rfc3339(events.since),
         "kept": MOST_KEPT,

@@ -1,4 +1,4 @@
-"""How pages write ages, moments and amounts: short where that is enough, and never as a wrong figure."""
+"""Formats ages, times and amounts for pages: short if that is enough, and never inexact."""
 
 import functools
 import time
@@ -9,17 +9,17 @@ from typing import Final, NamedTuple
 from exporter.durations import duration, whole_duration
 from exporter.resources.target import listed
 
-UNKNOWN = "–"  # noqa: RUF001 - a dash is what tables have where there is nothing
+UNKNOWN = "–"  # noqa: RUF001 - a dash marks an empty cell
 MOST_PLACES: Final = 70
 
 
 def age(seconds: float) -> str:
-    """Return how long ago something was; whole seconds are enough there, in two units."""
+    """Return how long ago something was, in whole seconds and at most two units."""
     return f"{_whole(seconds)} ago" if seconds >= 1 else "just now"
 
 
 def lasting(seconds: float) -> str:
-    """Return for how long something has been so."""
+    """Return how long something has lasted."""
     return f"for {_whole(seconds)}" if seconds >= 1 else "just now"
 
 
@@ -33,19 +33,19 @@ def _whole(seconds: float) -> str:
 
 
 class Timestamp(NamedTuple):
-    """A moment, for machines (`2026-11-21T12:00:00Z`) and for people (`2026-11-21 12:00:00 UTC`)."""
+    """A time, for machines (`2026-11-21T12:00:00Z`) and for people (`2026-11-21 12:00:00 UTC`)."""
 
     iso: str
     utc: str
 
 
 def moment(at: float) -> Timestamp:
-    """Return a moment in Unix seconds, to the second."""
+    """Format Unix seconds, to the second."""
     return _second(int(at))
 
 
 def rfc3339(at: float) -> str:
-    """Return a moment in Unix seconds as `2026-11-21T12:00:00.000Z`."""
+    """Format Unix seconds as `2026-11-21T12:00:00.000Z`."""
     second, milliseconds = divmod(int(at * 1000), 1000)
     return f"{_second(second).iso[:-1]}.{milliseconds:03}Z"
 
@@ -58,17 +58,17 @@ def _second(at: int) -> Timestamp:
 
 
 def amount(value: Decimal) -> str:
-    """Return an amount with each of its digits, those before the point in groups of three."""
+    """Format an amount with every digit, grouped by three before the point."""
     return f"{value:,f}" if _is_usual(value) else str(value)
 
 
 def exact(value: Decimal) -> str:
-    """Return an amount with each of its digits, for machines."""
+    """Format an amount with every digit, for machines."""
     return f"{value:f}" if _is_usual(value) else str(value)
 
 
 def _is_usual(value: Decimal) -> bool:
-    """Whether a value may be written without an exponent: 1E-9999 has as many zeros, and a hostile page thousands."""
+    """Whether a value is written without an exponent: 1E-9999 would have 9,999 digits, in thousands of rows."""
     return abs(value.adjusted()) < MOST_PLACES
 
 

@@ -35,7 +35,7 @@ PIECE_BYTES: Final = 4 * 1024
 """h11 measures a head only while it is incomplete; among the 256 KiB that are read at once it could be complete."""
 
 _log = logging.getLogger("uvicorn.error.connection")
-# What clients do wrong is not told: it could fill the disk.
+# Mistakes of clients are not logged: they could fill the disk.
 _log.setLevel(logging.ERROR)
 
 

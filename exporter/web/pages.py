@@ -1,4 +1,4 @@
-"""Makes the pages for people from how everything is. They are complete as they are; scripts only keep them fresh."""
+"""Renders the pages. They are complete without JavaScript; scripts only refresh them."""
 
 import functools
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from exporter.status.model import STATES, CredentialStatus, State, Status, Targe
 from exporter.status.worth import organizations_of
 from exporter.web.balance_table import balance_table_of
 from exporter.web.count_table import count_table_of
-from exporter.web.discovery_table import discovery_told
+from exporter.web.discovery_table import discovery_view
 from exporter.web.drawing import chart
 from exporter.web.error_help import ADVICE, advice
 from exporter.web.event_rows import event_row_of
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 EVENTS: Final = "/events"
 MOST_ORGANIZATIONS: Final = 200
-"""On the status page."""
+"""Maximum on the status page."""
 
 
 class Pages:
-    """Every page as HTML. telemetry_path: where the metrics are."""
+    """Every page as HTML. telemetry_path: path of the metrics."""
 
     def __init__(self, telemetry_path: str) -> None:
         self._telemetry_path = telemetry_path
-        # The files are read now, and kept: later they may be those of another version.
+        # Read now and kept: later the files may be those of another version.
         package_files("exporter.web", "templates")
         runbooks()
 
     def status(self, status: Status, view: View) -> str:
-        """Return the page that says how everything is, with the targets that `view` asks for."""
+        """Return the status page, with the targets that `view` selects."""
         chosen = view.choose(status.targets)
         part = Part.of(chosen, view.page, view.on_page)
         organizations = organizations_of(status)
@@ -67,11 +67,11 @@ class Pages:
             everything=view.in_state(None).address(),
             paused=View(text=PAUSED).address(),
             chart=chart(status.budget.history, status.budget.requests, status.at),
-            discovery=discovery_told(status.discovery),
+            discovery=discovery_view(status.discovery),
         )
 
     def target(self, status: Status, target: TargetStatus, page: int = 1) -> str:
-        """Return the page of one target, with its balances; that of an organization has a page of its vaults."""
+        """Return the page of a target with its balances; that of an organization has a page of its vaults."""
         known, row = target.known, row_of(target, status.at)
         organization = None
         if RESOURCES[known.target.kind].worth == "total":
@@ -98,7 +98,7 @@ class Pages:
         )
 
     def events(self, events: RecentEvents, subject: Subject | None) -> str:
-        """Return the page that tells what happened, of all subjects or of one."""
+        """Return the page of recent events, of all subjects or of one."""
         last = events.last(subject)
         return self._page(
             "events.html",
@@ -113,7 +113,7 @@ class Pages:
         )
 
     def help(self) -> str:
-        """Return the page that explains the others, and the errors."""
+        """Return the page that explains states, columns and errors."""
         return self._page("help.html", advice=ADVICE, here="/help")
 
     def runbooks(self) -> str:
@@ -125,11 +125,11 @@ class Pages:
         return self._page("runbook.html", runbook=runbook, here="/help")
 
     def not_found(self, path: str) -> str:
-        """Return what there is to say where the configuration has no such target."""
+        """Return the 404 page for a target."""
         return self._page("not_found.html", path=path)
 
     def no_runbook(self, path: str) -> str:
-        """Return what there is to say where no alert has that name."""
+        """Return the 404 page for a runbook."""
         return self._page("no_runbook.html", path=path, here="/help")
 
     def _page(self, template: str, **facts: object) -> str:
@@ -138,19 +138,19 @@ class Pages:
 
 
 def balances_address(target: Target) -> str:
-    """Return where the balances of a target are, for programs."""
+    """Return the address of a target's balances for programs."""
     return f"/api/v1/balances?{urlencode({'vault' if target.vault else 'org': target.id})}"
 
 
 class Verdict(NamedTuple):
-    """The answer to whether it works, in a few words. state: the one that it looks like."""
+    """The headline of the status page. state: determines its colour."""
 
     text: str
     state: State
 
 
 def verdict(status: Status) -> Verdict:
-    """Return the first thing to know."""
+    """Return the headline of the status page."""
     if status.exporter.trouble and status.exporter.is_ready:
         return Verdict("Polling is stuck", "stale")
     lease = status.exporter.lease
@@ -162,9 +162,9 @@ def verdict(status: Status) -> Verdict:
         if status.exporter.shard.of > 1:
             return Verdict("No targets in this shard", "up")
         return Verdict("Nothing to poll", "waiting")
-    told = [f"{counts[state]} {state}" for state in STATES if state != "up" and counts[state]]
-    text = f"{', '.join(told)}, {counts['up']} of {total} up"
-    if not told:
+    problems = [f"{counts[state]} {state}" for state in STATES if state != "up" and counts[state]]
+    text = f"{', '.join(problems)}, {counts['up']} of {total} up"
+    if not problems:
         text = "All targets are up" if total > 1 else "The target is up"
     worst = next(state for state, count in counts.items() if count)
     if status.paused:
@@ -177,8 +177,12 @@ def verdict(status: Status) -> Verdict:
     return Verdict(text, worst)
 
 
-class SilenceTold(NamedTuple):
-    """An API that does not answer, as the page tells it. requests: without an answer; since: the first of them."""
+class Silence(NamedTuple):
+    """An API that does not answer.
+
+    requests: number of unanswered requests.
+    since: time of the first one.
+    """
 
     credentials: Sequence[CredentialStatus]
     requests: int
@@ -188,13 +192,13 @@ class SilenceTold(NamedTuple):
     meaning: str
 
 
-def silence_of(status: Status) -> SilenceTold | None:
-    """Return what to tell of an API that does not answer, with whichever credentials; None where it does."""
+def silence_of(status: Status) -> Silence | None:
+    """Return what to show of an API that does not answer some credentials; None if it does."""
     silent = [credential for credential in status.credentials if credential.is_silent]
     causes = [credential.cause for credential in silent if credential.cause]
     if not causes:
         return None
-    return SilenceTold(
+    return Silence(
         credentials=silent,
         requests=sum(credential.unanswered for credential in silent),
         since=min(status.at if it.since is None else it.since for it in silent),
@@ -205,10 +209,10 @@ def silence_of(status: Status) -> SilenceTold | None:
 
 
 def polling(status: Status) -> str:
-    """Return whether polling goes on, as the panel of the exporter says it."""
+    """Return the state of polling for the panel of the exporter."""
     paused = [pause.credential for pause in status.budget.pauses]
     if status.exporter.lease and not status.exporter.lease.is_active:
-        return "waits for the lease"
+        return "waiting for the lease"
     if status.exporter.trouble or not paused:
         return status.exporter.trouble or "in progress"
     if None in paused:
@@ -227,7 +231,7 @@ def _template_texts() -> dict[str, str]:
 
 @functools.cache
 def _templates() -> "Environment":
-    # Not before somebody looks at a page: a start would take a tenth longer, and most daemons never show one.
+    # Imported at the first page: it would make a start a tenth slower, and most daemons never show one.
     from jinja2 import DictLoader, Environment, StrictUndefined  # noqa: PLC0415
 
     templates = Environment(

@@ -1,4 +1,4 @@
-"""A target as a row of the status page: every cell in words, so that the template of thousands of rows only writes."""
+"""A target as a row of the status page: cells are formatted here, because templates are slow for thousands of rows."""
 
 import functools
 from collections import Counter
@@ -23,7 +23,7 @@ class Polls(NamedTuple):
 
 
 class TargetRow(NamedTuple):
-    """The cells of a target. Where there is no moment, the text beside it says why."""
+    """The cells of a target. If a timestamp is None, the text beside it says why."""
 
     key: str
     state: State
@@ -58,7 +58,7 @@ def path_of(target: Target) -> str:
 
 
 def name_in_path(target: Target) -> str:
-    """Return what a target is called in a path, where ids of organizations are written without their spaces."""
+    """Return a target's name in a path; ids of organizations have no spaces there."""
     _, name = target.key
     return name.replace(" ", "")
 
@@ -69,7 +69,7 @@ def row_of(target: TargetStatus, now: float) -> TargetRow:
     of = known.target
     success, next_poll, latency = known.last_success, target.next_poll, target.latency
     interval, pause = known.refresh_interval, target.pause
-    is_told = pause is not None and failure is not None and failure.type == pause.type
+    is_shown = pause is not None and failure is not None and failure.type == pause.type
     return TargetRow(
         key=f"{of.kind}-{name_in_path(of)}",
         state=target.state,
@@ -95,12 +95,12 @@ def row_of(target: TargetStatus, now: float) -> TargetRow:
         failing_text=lasting(now - failure.since) if failure else "",
         paused=moment(pause.since) if pause else None,
         paused_text=lasting(now - pause.since) if pause else "",
-        paused_why=pause.type if pause and not is_told else "",
+        paused_why=pause.type if pause and not is_shown else "",
     )
 
 
 def next_poll_text(target: TargetStatus, now: float) -> str:
-    """Return when a request of `target` may go."""
+    """Return when the next request for `target` may be sent."""
     if target.next_poll is not None:
         seconds = target.next_poll - now
         return wait(seconds) if seconds >= 1 else "due"
@@ -110,13 +110,13 @@ def next_poll_text(target: TargetStatus, now: float) -> str:
 # Without, a page of 2,000 targets would take 64 ms, not 53 ms.
 @functools.lru_cache(maxsize=4096)
 def polls_of(errors: tuple[str | None, ...]) -> Polls:
-    """Return what polls came to that ended in `errors`, None for each that succeeded. Most targets share one."""
+    """Return the results of polls from their errors, None for each that succeeded. Cached: most targets share one."""
     if not errors:
         return Polls("not polled yet", strip(()))
     failed = Counter(error for error in errors if error is not None)
     polls = "poll" if len(errors) == 1 else "polls"
-    told = f"{len(errors) - failed.total()} of {len(errors)} {polls} succeeded"
+    succeeded = f"{len(errors) - failed.total()} of {len(errors)} {polls} succeeded"
     outcome = "; ".join(
-        [told, *(f"{count} failed with {type_}" for type_, count in failed.items())]
+        [succeeded, *(f"{count} failed with {type_}" for type_, count in failed.items())]
     )
     return Polls(outcome, strip(tuple(error is None for error in errors)))

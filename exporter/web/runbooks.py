@@ -1,4 +1,4 @@
-"""The runbooks of the alerts, which come with the package as Markdown, as parts of pages."""
+"""The runbooks of the alerts: Markdown in the package, rendered as HTML."""
 
 import functools
 import re
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 FOLDER: Final = "/runbooks/"
 
 _PAGE: Final = re.compile(r"(\w+)\.md")
-"""How one runbook links another, so that the link works among the files too."""
+"""Links between runbooks name the file, so that they work in the repository too."""
 
 
 class Runbook(NamedTuple):
@@ -24,11 +24,11 @@ class Runbook(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Where its page is."""
+        """The path of its page."""
         return address_of(self.name)
 
     def html(self) -> str:
-        """Return the text as HTML; what looks like HTML in it is text."""
+        """Return the text as HTML; HTML in it is escaped."""
         return _rendered(self.text)
 
     def meaning(self) -> str:
@@ -66,7 +66,7 @@ def _rendered(text: str) -> str:
 
 @functools.cache
 def _parser() -> "MarkdownIt":
-    # Not before somebody reads one: most daemons never show any.
+    # Imported at the first runbook: most daemons never show one.
     from markdown_it import MarkdownIt  # noqa: PLC0415
 
     return MarkdownIt("commonmark", {"html": False})

@@ -42,22 +42,22 @@ STATIC_FILES: Final = {
 
 
 Made = str | bytes | Iterator[bytes] | None
-"""What an answer consists of, in pieces where it may be long; None where there is nothing of that name."""
+"""The body of a response, in pieces if it may be long; None for 404."""
 
 
-class Asked(Protocol):
-    """What came of asking for polls."""
+class PollRequest(Protocol):
+    """The outcome of a request for polls."""
 
     @property
     def is_in_vain(self) -> bool:
-        """Whether there was something to poll, and none of it may be polled now."""
+        """Whether nothing that was requested may be polled now."""
 
     def lines(self) -> Iterable[str]:
-        """Yield what came of it, for people."""
+        """Yield the outcome, for people."""
 
 
 class Exporter(Protocol):
-    """What a site tells of, and may ask for."""
+    """What the site shows and triggers."""
 
     @property
     def is_ready(self) -> bool:
@@ -71,20 +71,20 @@ class Exporter(Protocol):
         """Return why polling makes no progress, None while it does."""
 
     def exposition(self) -> Exposition:
-        """Return what is exposed now."""
+        """Return the current exposition."""
 
     def look(self) -> Callable[[], Status]:
-        """Look at how everything is now; return what says it, in whichever thread."""
+        """Take a snapshot; return a function that builds the status from it, in any thread."""
 
-    def poll_now(self, ids: Collection[str]) -> Asked | None:
-        """Poll these targets as soon as may be, without `ids` all that need it; None where an id is not a target's."""
+    def poll_now(self, ids: Collection[str]) -> PollRequest | None:
+        """Poll these targets as soon as possible, or all that need it if `ids` is empty; None for an unknown id."""
 
 
 class Site:
-    """Answers from what `exporter` knows.
+    """The HTTP endpoints of an exporter.
 
-    reload: reloads the configuration and returns what is wrong with it, if anything; None where nobody may do that
-    over HTTP. events: what happened.
+    reload: reloads the configuration and returns its mistakes, if any; None if reloading over HTTP is disabled.
+    events: recent events.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Site:
         self._events = events
         self._pages = Pages(telemetry_path)
         self._static_files = package_files("exporter.web", "static")
-        # A page of thousands of targets takes a while to make. One thread, so that many readers never are many threads.
+        # Pages with thousands of targets take a while to render. One thread, however many clients there are.
         self._maker = Worker("pages")
 
     def app(self) -> Starlette:
@@ -129,7 +129,7 @@ class Site:
                 Route("/-/poll", self._poll, methods=["POST"]),
             ]
         )
-        # A redirect would be to whatever host the client named.
+        # A redirect would lead to the host that the client sent.
         app.router.redirect_slashes = False
         return app
 
@@ -171,7 +171,7 @@ class Site:
         return await self._made(request, HTML, self._pages.runbooks)
 
     async def _runbook(self, request: Request) -> Response:
-        # The name is looked up among those that there are, never in the file system.
+        # The name is looked up among the known runbooks, never in the file system.
         found = runbooks().get(request.path_params["name"])
         missing = functools.partial(self._pages.no_runbook, request.scope["path"])
         return await self._made(
@@ -233,25 +233,25 @@ class Site:
         return PlainTextResponse("Reloaded.\n")
 
     async def _poll(self, request: Request) -> Response:
-        """Poll one target, or all that are failing or paused, as soon as may be."""
+        """Poll one target, or all that are failing or paused, as soon as possible."""
         if self._reload_configuration is None:
             text = "Polling on demand is disabled: start with --web.enable-lifecycle.\n"
             return PlainTextResponse(text, 403)
         ids = request.query_params.getlist("target")
-        asked = self._exporter.poll_now(ids)
-        if asked is None:
+        requested = self._exporter.poll_now(ids)
+        if requested is None:
             text = "No target has this id; /api/v1/targets lists all.\n"
             return PlainTextResponse(text, 404)
-        text = "".join(f"{line}\n" for line in asked.lines())
-        # Too Many Requests: nothing of what was asked for may be done now.
-        return PlainTextResponse(text, 429 if asked.is_in_vain else 200)
+        text = "".join(f"{line}\n" for line in requested.lines())
+        # Too Many Requests: nothing that was requested may be polled now.
+        return PlainTextResponse(text, 429 if requested.is_in_vain else 200)
 
     def _streamed(
         self, request: Request, make: Callable[[], Iterator[bytes]], content_type: str
     ) -> Response:
-        """Return the pieces that `make` makes, each only once the client has taken those before it.
+        """Stream the pieces that `make` yields, each only when the client has read those before it.
 
-        They are made outside of the event loop. All balances of 20,000 vaults are more than should be held at once.
+        They are made outside the event loop. All balances of 20,000 vaults are too much to hold in memory at once.
         """
         is_gzip = accepts_gzip(_header(request, "accept-encoding"))
         headers = {"content-type": content_type, "vary": "accept, accept-encoding"}
@@ -275,9 +275,9 @@ class Site:
         make: Callable[[], Made],
         missing: Callable[[], str] = str,
     ) -> Response:
-        """Return what `make` makes, outside of the event loop, compressed where that is asked for.
+        """Respond with the result of `make`, called outside the event loop, compressed if the client accepts it.
 
-        missing: makes what there is to say where that is None: there is no such page.
+        missing: makes the body of a 404 if `make` returns None.
         """
         is_gzip = accepts_gzip(_header(request, "accept-encoding"))
         loop = asyncio.get_running_loop()
@@ -306,18 +306,18 @@ def _content(
 
 
 async def _in_turns(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield `chunks`, and let the poller have its turn after each: to a quick client sending alone never waits."""
+    """Yield `chunks`, and let the poller run after each: with a fast client, sending alone never yields."""
     for chunk in chunks:
         yield chunk
         await asyncio.sleep(0)
 
 
 def _subject(request: Request) -> Subject | None:
-    """Return which events are asked for; whatever an address says, there is a page."""
-    asked = request.query_params.get("subject")
-    return next((subject for subject in SUBJECTS if subject == asked), None)
+    """Return the requested subject of events; an unknown one is ignored."""
+    requested = request.query_params.get("subject")
+    return next((subject for subject in SUBJECTS if subject == requested), None)
 
 
 def _header(request: Request, name: str) -> str:
-    """Return a header that is a list, also where it comes on several lines (RFC 9110, 5.3)."""
+    """Return a list-valued header, also if it comes on several lines (RFC 9110, 5.3)."""
     return ",".join(request.headers.getlist(name))

@@ -1,4 +1,4 @@
-"""The targets of a page, those of one organization under its name."""
+"""The targets of a page, grouped by organization."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -11,23 +11,24 @@ from exporter.web.view import GroupKey, View
 
 
 class TargetGroup(NamedTuple):
-    """Targets that stand together.
+    """A group of targets.
 
-    key: of the group, empty where it has no name. address: of the targets of its organization. told: how many there are
-    of it, on whichever page.
+    key: empty if the group has no name.
+    address: of all targets of its organization.
+    size: number of targets on all pages, for people.
     """
 
     key: str
     name: str
     address: str
-    told: str
+    size: str
     rows: Sequence[TargetRow]
 
 
 def groups_of(
     targets: Sequence[TargetStatus], chosen: Sequence[TargetStatus], view: View, now: float
 ) -> Iterator[TargetGroup]:
-    """Yield `targets`, which are those of `chosen` that stand on a page, in groups."""
+    """Yield `targets`, the part of `chosen` on this page, in groups."""
     counts = view.groups(chosen)
     if not counts:
         yield TargetGroup("", "", "", "", [row_of(target, now) for target in targets])
@@ -38,11 +39,11 @@ def groups_of(
             f"group-{state or 'all'}-{quote(owner, safe='')}",
             owner,
             View(organization=owner).address(),
-            _told(key, counts[key]),
+            _size(key, counts[key]),
             [row_of(target, now) for target in some],
         )
 
 
-def _told(key: GroupKey, count: int) -> str:
+def _size(key: GroupKey, count: int) -> str:
     _, state = key
     return f"{count:,} {state or ('target' if count == 1 else 'targets')}"

@@ -1,6 +1,6 @@
-"""`/api/v1/targets`: how everything is, for programs, in the form of Prometheus's own HTTP API.
+"""`/api/v1/targets`: the status for programs, in the form of Prometheus's HTTP API.
 
-`static/targets.schema.json` documents it. Moments are RFC 3339 in UTC, spans are seconds; what is unknown is null.
+`static/targets.schema.json` documents it. Times are RFC 3339 in UTC, durations are seconds, unknown values are null.
 """
 
 import json
@@ -26,13 +26,13 @@ from exporter.web.row import path_of
 from exporter.web.view import View
 
 MOST_IN_A_PIECE: Final = 100
-"""Targets that are joined and handed on together."""
+"""Targets encoded together."""
 
 JsonObject = Mapping[str, Any]
 
 
 def targets_json(status: Status, view: View) -> Iterator[bytes]:
-    """Yield `status` as JSON, in pieces, with those of its targets that `view` asks for, in the configured order."""
+    """Yield `status` as JSON, in pieces, with the targets that `view` selects, in the configured order."""
     document = {
         "status": "success",
         "data": {
@@ -47,10 +47,10 @@ def targets_json(status: Status, view: View) -> Iterator[bytes]:
             "targets": [],
         },
     }
-    # In pieces: to encode 2,000 in one call would hold the interpreter, and with it the event loop, for 48 ms (`make
-    # bench ARGS=page`).
+    # In pieces: encoding 2,000 in one call would hold the GIL, and with it the event loop, for 48 ms (`make bench
+    # ARGS=page`).
     end, comma = "]}}", ""
-    # Python's own encoder lets others have the interpreter, however much was found that is not polled.
+    # The pure Python encoder releases the GIL in between, however many finds are not polled.
     head = "".join(json.JSONEncoder(separators=(",", ":")).iterencode(document))
     yield head.removesuffix(end).encode()
     targets = (target for target in status.targets if view.shows(target))

@@ -1,4 +1,4 @@
-"""The vaults of an organization as its page lists them: what is not read first, then by worth."""
+"""The vaults of an organization on its page: unread ones first, then by worth."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -13,7 +13,11 @@ from exporter.web.row import path_of
 
 
 class VaultRow(NamedTuple):
-    """A row. worth: in each quote asset, none where its balances are not held. is_held: whether they are."""
+    """A row.
+
+    worth: in each quote asset, empty if no balances are held.
+    is_held: whether balances are held.
+    """
 
     path: str
     name: str
@@ -27,14 +31,14 @@ class VaultRow(NamedTuple):
 
 
 def by_worth(vaults: Iterable[TargetStatus]) -> list[TargetStatus]:
-    """Return `vaults`: those whose balances are not held first, then by worth, the most valuable first."""
+    """Return `vaults`: those without balances first, then by worth, the most valuable first."""
     return sorted(vaults, key=_order)
 
 
 def _order(vault: TargetStatus) -> tuple[bool, bool, str, Decimal]:
     worth = worth_of(vault)
     amount, unit = worth.total[0] if worth and worth.total else (None, "")
-    # Amounts of one quote asset only can be compared; what has none comes last.
+    # Only amounts in one quote asset can be compared; vaults without an amount come last.
     return worth is not None, amount is None, unit, (amount or Decimal(0)).copy_negate()
 
 

@@ -1,4 +1,4 @@
-"""Which targets a page shows and in which order, as its address says; whatever an address says, there is a page."""
+"""Which targets a page shows and in which order, from its query; unknown parameters and values are ignored."""
 
 import re
 from collections import Counter
@@ -12,18 +12,18 @@ from exporter.status.model import STATES, State, TargetStatus
 
 LONGEST_TEXT: Final = 200
 MOST_TARGETS: Final = 500
-"""On one page: whoever looks at more filters them, and a browser takes seconds for thousands of rows."""
+"""Maximum on one page: a browser takes seconds for thousands of rows."""
 _PAGE: Final = re.compile("[1-9][0-9]{0,5}")
 PAUSED: Final = "paused"
-"""The text that finds what is paused, whatever its state."""
+"""Search text that finds paused targets, whatever their state."""
 
 SortKey = Callable[[TargetStatus], Any]
-"""What targets are compared by; None comes last, whichever way they are sorted."""
+"""The sort key of a target; None comes last in either direction."""
 
 
 @dataclass(frozen=True, slots=True)
 class SortColumn:
-    """A column that targets can be sorted by. title: for its head. key: of a target."""
+    """A sortable column."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class SortColumn:
 
 def _names(target: TargetStatus) -> tuple[str, str, str]:
     of = target.known.target
-    # Names that differ in case only are of different groups.
+    # Names that differ only in case are different groups.
     return of.owner.casefold(), of.owner, of.vault.casefold()
 
 
@@ -58,21 +58,23 @@ _COLUMNS: Final = {column.name: column for column in COLUMNS}
 
 
 def _negative(at: float | None) -> float | None:
-    """The youngest first, as what is shown is the age."""
+    """Return the key that sorts the youngest first, because the page shows ages."""
     return None if at is None else -at
 
 
 GroupKey = tuple[str, State | None]
 _GROUPED: Final = ("state", "target")
-"""Orders in which the targets of an organization stand together."""
+"""Columns by which targets are sorted in groups of one organization."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is asked for.
+    """What the query selects.
 
-    sort: a column's name. state, organization: only these, None for all. text: that is in names, ids or errors. page:
-    which MOST_TARGETS of them, from 1.
+    sort: name of a column.
+    state, organization: filters, None for all.
+    text: searched in names, ids and errors.
+    page: from 1, with MOST_TARGETS each.
     """
 
     sort: str = COLUMNS[0].name
@@ -84,7 +86,7 @@ class View:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "View":
-        """Read the query of an address; what is unknown there is left out."""
+        """Read a query; unknown values are ignored."""
         sort = query.get("sort", "")
         return cls(
             sort=sort if sort in _COLUMNS else COLUMNS[0].name,
@@ -101,7 +103,7 @@ class View:
         return bool(self.state or self.organization or self.text)
 
     def address(self, path: str = "/") -> str:
-        """Return the address of the page that shows this; path: of what else shows it."""
+        """Return the address of this view. path: of the page."""
         default = View()
         parameters = {
             "sort": self.sort if self.sort != default.sort else None,
@@ -115,17 +117,17 @@ class View:
         return f"{path}?{query}" if query else path
 
     def on_page(self, page: int) -> str:
-        """Return the address of another page of the same."""
+        """Return the address of another page of this view."""
         return replace(self, page=page).address()
 
     def groups(self, chosen: Sequence[TargetStatus]) -> dict[GroupKey, int]:
-        """Return how many of `chosen` stand together, as what they have in common; none where the order is another."""
+        """Return the number of targets in each group; empty if the sort order has no groups."""
         if self.sort not in _GROUPED or len({of.known.target.owner for of in chosen}) < 2:
             return {}
         return Counter(map(self.group, chosen))
 
     def group(self, target: TargetStatus) -> GroupKey:
-        """Return what a target has in common with those around it: its organization, and where it counts, its state."""
+        """Return the group of a target: its owner and, when sorted by state, its state."""
         state = target.state if self.sort == COLUMNS[0].name else None
         return target.known.target.owner, state
 
@@ -134,7 +136,7 @@ class View:
         return View(sort=self.sort, is_descending=self.is_descending, state=state)
 
     def sorted_by(self, column: str) -> "View":
-        """Return the same sorted by `column`, the other way round where it is so already."""
+        """Return this view sorted by `column`, or in the other direction if it already is."""
         return replace(
             self,
             sort=column,
@@ -143,16 +145,15 @@ class View:
         )
 
     def direction(self, column: str) -> str | None:
-        """Return in which way the targets are sorted by `column`, as `aria-sort` has it."""
+        """Return the direction in which `column` is sorted, as in `aria-sort`; None if it is not."""
         if column != self.sort:
             return None
         return "descending" if self.is_descending else "ascending"
 
     def choose(self, targets: Iterable[TargetStatus]) -> list[TargetStatus]:
-        """Return what is asked for; among equals, what most needs a look comes first, then as configured.
+        """Return the selected targets in order; ties are broken by the worst state, then the configured order.
 
-        Targets of one organization stand together where there are groups: what was discovered is polled after all that
-        is configured.
+        With groups, targets of one organization are kept together: discovered ones are otherwise after all configured.
         """
         chosen = [target for target in targets if self.shows(target)]
         if self.sort in _GROUPED:
@@ -167,7 +168,7 @@ class View:
         return known + [target for target in chosen if key(target) is None]
 
     def shows(self, target: TargetStatus) -> bool:
-        """Return whether a target is asked for, on whichever page."""
+        """Whether a target is selected, on whichever page."""
         of, failure, pause = target.known.target, target.known.failure, target.pause
         if self.state not in (None, target.state):
             return False
@@ -185,7 +186,7 @@ class View:
 
 
 def page_of(query: Mapping[str, str]) -> int:
-    """Return which page an address asks for, from 1."""
+    """Return the requested page, from 1."""
     page = query.get("page", "")
     return int(page) if _PAGE.fullmatch(page) else 1
 
@@ -193,7 +194,8 @@ def page_of(query: Mapping[str, str]) -> int:
 class Part(NamedTuple):
     """The targets of one page.
 
-    first, last: which of the `total` that are asked for, from 1. previous, next: the addresses of its neighbours.
+    first, last: their positions among the `total`, from 1.
+    previous, next: addresses of the neighbouring pages.
     """
 
     targets: Sequence[TargetStatus]
@@ -205,14 +207,15 @@ class Part(NamedTuple):
 
     @classmethod
     def of(
-        cls, targets: Sequence[TargetStatus], asked: int, address: Callable[[int], str]
+        cls, targets: Sequence[TargetStatus], requested: int, address: Callable[[int], str]
     ) -> "Part":
-        """Return the page of `targets` that is asked for, the last where there are not as many.
+        """Return the requested page of `targets`, or the last one if there are fewer.
 
-        asked: its number, from 1. address: of a page.
+        requested: its number, from 1.
+        address: returns the address of a page.
         """
         pages = max(1, -(-len(targets) // MOST_TARGETS))
-        page = min(asked, pages)
+        page = min(requested, pages)
         first = (page - 1) * MOST_TARGETS
         shown = targets[first : first + MOST_TARGETS]
         return cls(

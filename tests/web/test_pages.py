@@ -195,7 +195,7 @@ def test_the_page_says_who_holds_the_lease_since_when_and_who_waits(
 
 
 def test_a_standby_does_not_say_that_it_polls() -> None:
-    assert polling(status(exporter=replace(EXPORTER, lease=STANDBY))) == "waits for the lease"
+    assert polling(status(exporter=replace(EXPORTER, lease=STANDBY))) == "waiting for the lease"
 
 
 def test_the_demo_has_no_configuration_file() -> None:
