@@ -4,7 +4,6 @@ Each is a process of its own all the same, with the arguments, variables, direct
 """
 
 import atexit
-import gc
 import json
 import os
 import signal
@@ -19,7 +18,7 @@ from threading import Lock
 from typing import IO, Any
 
 from exporter.__main__ import main
-from exporter.cli import _rich_hidden
+from exporter.cli import _loading
 
 PAUSE_SECONDS = 0.01
 
@@ -149,10 +148,9 @@ def _serve(asked: IO[bytes]) -> Mapping[str, Any] | None:
 
 
 def _main() -> int:
-    with _rich_hidden():
-        for module in ("app", "custody.environment", "simulator.demonstration"):
+    with _loading():
+        for module in ("commands", "simulator.demonstration"):
             import_module(f"exporter.{module}")
-    gc.freeze()
     # Without a buffer, which would be copied to the children with what it holds.
     with os.fdopen(os.dup(0), "rb", buffering=0) as asked:
         request = _serve(asked)

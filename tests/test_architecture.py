@@ -53,8 +53,10 @@ ROOMS: Final[Mapping[str, str]] = {
     "exporter.report": "report",
     "exporter.__main__": "cli",
     "exporter.cli": "cli",
+    "exporter.commands": "cli",
     "exporter.flags": "cli",
     "exporter.healthcheck": "cli",
+    "exporter.output": "cli",
 }
 """The room of a module is that of the longest of these names that it is in."""
 

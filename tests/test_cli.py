@@ -1,5 +1,6 @@
 """The command line, as a process: what is printed where, and the exit status."""
 
+import gc
 import os
 import platform
 import pty
@@ -448,9 +449,15 @@ def test_a_full_or_closed_stdout_is_a_failure_and_told_so(
 
 
 def test_what_draws_tables_stays_loaded_where_it_is_already() -> None:
-    with cli._rich_hidden():
+    with cli._loading():
         pass
     assert sys.modules["rich"] is rich
+
+
+def test_garbage_is_collected_again_once_everything_is_loaded() -> None:
+    with cli._loading():
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def test_neither_the_version_nor_the_daemon_loads_what_draws_tables(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def _coded(character: str) -> list[str]:
     if number > 0x7F:
         numbers.append(r"\\*+".join(f"x{byte:02x}" for byte in encoded))
     entities = [f"#0*{number}", f"#x0*{number:x}"]
-    entities += [re.escape(name) for name in _NAMES.get(character, ())]
+    entities += [re.escape(name) for name in _names(character)]
     percent = "".join(f"%(?:25)*{byte:02x}" for byte in encoded)
     coded = [
         rf"\\*+(?i:{'|'.join(numbers)})",
@@ -78,8 +78,12 @@ def _coded(character: str) -> list[str]:
     return coded
 
 
-_NAMES: Final[dict[str, set[str]]] = {}
-for _name, _character in html.entities.html5.items():
-    if _name.endswith(";") and len(_character) == 1:
-        # In one case only: two alternatives for the same text would multiply with each further character.
-        _NAMES.setdefault(_character, set()).add(_name.removesuffix(";").lower())
+@functools.lru_cache(maxsize=256)
+def _names(character: str) -> set[str]:
+    """Return the names that HTML has for a character, as in `&amp;`."""
+    # In one case only: two alternatives for the same text would multiply with each further character.
+    return {
+        name.removesuffix(";").lower()
+        for name, named in html.entities.html5.items()
+        if named == character and name.endswith(";")
+    }

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from exporter.events import RECENT, SUBJECTS, RecentEvents, Subject
 from exporter.metrics.exposition import Exposition, compressed
@@ -142,8 +143,8 @@ class Site:
             headers["content-encoding"] = "gzip"
             pieces = await exposition.gzip(format_)
             headers["content-length"] = str(sum(map(len, pieces)))
-            return StreamingResponse(_in_turns(pieces), headers=headers)
-        return StreamingResponse(_in_turns(exposition.plain(format_)), headers=headers)
+            return _WholeResponse(_in_turns(pieces), headers=headers)
+        return _WholeResponse(_in_turns(exposition.plain(format_)), headers=headers)
 
     async def _status(self, request: Request) -> Response:
         look, view = self._exporter.look(), View.of(request.query_params)
@@ -288,7 +289,17 @@ class Site:
         if is_gzip:
             headers["content-encoding"] = "gzip"
         headers["content-length"] = str(sum(map(len, content)))
-        return StreamingResponse(_in_turns(content), status_code, headers)
+        return _WholeResponse(_in_turns(content), status_code, headers)
+
+
+class _WholeResponse(StreamingResponse):
+    """Sends what is there already, in pieces. If the client leaves, the rest costs nothing, so no task waits for that.
+
+    Such a task takes anyio's backend, which is 1.4 MiB and a tenth of the time from a start to the first scrape.
+    """
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await self.stream_response(send)
 
 
 def _content(

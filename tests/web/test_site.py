@@ -14,6 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from starlette.routing import Route
+from starlette.types import Message
 
 from exporter.assembly import Exporter, World
 from exporter.config import load, parse
@@ -127,6 +128,26 @@ def test_balances_that_are_too_old_are_not_served_even_where_nothing_polls_any_m
         assert len(re.findall(r"kraken_custody_target_stale{.*} 1.0", text)) == len(read_at)
 
     asyncio.run(visits())
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/"])
+def test_an_answer_that_is_whole_has_no_task_that_waits_for_the_client_to_leave(
+    site: Site, path: str
+) -> None:
+    """Starlette's own would load anyio's backend for it, at the first scrape."""
+
+    async def receive() -> Message:
+        pytest.fail("it waits for the client")
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+    asyncio.run(site.app()(scope, receive, send))
+    assert sent[0]["status"] == 200
+    assert [message["more_body"] for message in sent[1:]][-1] is False
 
 
 def test_metrics_are_compressed_only_where_that_is_asked_for(site: Site) -> None:
