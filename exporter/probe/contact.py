@@ -216,13 +216,15 @@ class FirstContact:
     def _known(self, name: str, secrets: Secrets, open_files: Iterable[Path]) -> Known:
         """Return what is known about a credential before it is used."""
         settings = self.settings.credentials[name]
+        has_discovery = self.settings.discovery is not None
+        organizations = tuple(it for it in self.settings.organizations if it.credentials == name)
+        found = (self.settings.collect,) if has_discovery else ()
         return Known(
             Subject(
                 credential=name,
-                organizations=tuple(
-                    it for it in self.settings.organizations if it.credentials == name
-                ),
-                has_discovery=self.settings.discovery is not None,
+                organizations=organizations,
+                has_discovery=has_discovery,
+                collect=frozenset().union(*found, *(it.collect for it in organizations)),
                 id_format=self.settings.api.organization_id_format,
                 nonce=settings.nonce,
                 otp="timed" if secrets.totp_seed else "static" if secrets.otp else "none",

@@ -22,7 +22,7 @@ from exporter.custody.environment import trust
 from exporter.custody.errors import CustodyError, Delivery
 from exporter.polling.budget import Budget
 from exporter.probe.known import TIME_IS_OVER, Known, Listing, Reply
-from exporter.probe.questions import Omitted, Question
+from exporter.probe.questions import MOST_ARE_SENT, MOST_REQUESTS, Omitted, Question
 from exporter.probe.reading import ServerTime
 
 APART_SECONDS: Final = 1.0
@@ -134,9 +134,9 @@ class Asker:
             error, delivery = failure, failure.delivery
         finally:
             pace.give_back(delivery)
-        return self._reply(error, result)
+        return self._reply(error, result, is_personal=request.is_personal)
 
-    def _reply(self, error: CustodyError | None, result: object) -> Reply:
+    def _reply(self, error: CustodyError | None, result: object, *, is_personal: bool) -> Reply:
         answer, exchange = self._answer, self._exchange
         reply = Reply(
             status=exchange.status if exchange else None,
@@ -155,7 +155,7 @@ class Asker:
         return replace(
             reply,
             limits=self._limits(answer.headers),
-            shape=shape_of_answer(answer, self._is_private),
+            shape=shape_of_answer(answer, lambda key: is_personal or self._is_private(key)),
         )
 
     def _is_private(self, key: str) -> bool:
@@ -189,10 +189,16 @@ class Driver:
         time_left = max(SHORTEST_SECONDS, LONGEST_SECONDS - self.longest_request)
         last_start = self.means.monotonic() + time_left
         for question in questions:
+            if question.collected and question.collected not in known.subject.collect:
+                self.told()
+                continue
             stop = known.reason_to_stop
             request = Omitted(stop) if stop else question.ask(known)
             if not isinstance(request, Omitted) and pace.ready_at > last_start:
                 request = Omitted(TIME_IS_OVER)
+            # The unsigned request is none of the replies.
+            if not isinstance(request, Omitted) and len(known.replies) + 1 >= MOST_REQUESTS:
+                request = Omitted(MOST_ARE_SENT)
             if isinstance(request, Omitted):
                 known = known.without(question.name, str(request))
             else:

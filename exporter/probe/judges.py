@@ -17,8 +17,15 @@ from exporter.probe.findings import (
     words,
 )
 from exporter.probe.known import TIME_IS_OVER, VAULT_LISTS, Known, Listing, Reply
-from exporter.probe.questions import QUESTIONS, chosen_vault, missing_vaults
-from exporter.probe.reading import OrganizationFacts, VaultFacts, VaultTotalFacts
+from exporter.probe.questions import QUESTIONS, chosen_vault, missing_vaults, task_parameters
+from exporter.probe.reading import (
+    OrganizationFacts,
+    TaskFacts,
+    VaultFacts,
+    VaultTotalFacts,
+    WhitelistFacts,
+)
+from exporter.resources.fields import InvalidRow
 from exporter.resources.target import listed
 
 REPORT: Final = "Paste the shape report into an issue."
@@ -359,6 +366,62 @@ def vault_total(known: Known) -> Finding:
     )
 
 
+def tasks(known: Known) -> Finding | None:
+    """Judge the tasks of an organization; None where they are not collected."""
+    if "pending_tasks" not in known.subject.collect:
+        return None
+    asked = [known.replies[it] for it in ("tasks", "tasks_again") if it in known.replies]
+    replies = [it for it in asked if not it.refuses_key]
+    if not replies:
+        return not_asked(known, "tasks")
+    parameters = zip(task_parameters(known), replies, strict=False)
+    evidence = [f"{parameter}: {words(reply)}" for parameter, reply in parameters]
+    facts = replies[-1].result
+    if not isinstance(facts, TaskFacts):
+        return _uncollected(known, evidence, replies[-1], "tasks", "pending_tasks")
+    total = "" if facts.total is None else f", of {facts.total} in all"
+    evidence.append(f"the newest {facts.rows} tasks{total}: {facts.waiting} wait for approval")
+    return _collected(evidence, facts.rejected)
+
+
+def whitelist(known: Known) -> Finding | None:
+    """Judge the whitelist of a vault; None where none is collected."""
+    if "whitelist" not in known.subject.collect:
+        return None
+    reply = known.replies.get("whitelist")
+    if reply is None or reply.refuses_key:
+        return not_asked(known, "whitelist")
+    facts = reply.result
+    if not isinstance(facts, WhitelistFacts):
+        return _uncollected(known, [words(reply)], reply, "whitelists", "whitelist")
+    seen = chosen_vault(known)
+    which = f"{named([seen])}: " if seen else ""
+    return _collected([f"{which}{facts.rows} addresses for {facts.assets} assets"], facts.rejected)
+
+
+def _collected(evidence: list[str], rejected: tuple[InvalidRow, ...]) -> Finding:
+    if not rejected:
+        return ok(
+            *evidence, meaning="Only counts of them are kept, and nothing that names anybody."
+        )
+    return notice(
+        *evidence,
+        f"rows that cannot be read: {len(rejected)}; the first: {rejected[0].field} "
+        f"{rejected[0].problem}",
+        meaning="These rows are not counted.",
+        advice=REPORT,
+        cause="invalid_rows",
+    )
+
+
+def _uncollected(known: Known, evidence: list[str], reply: Reply, what: str, name: str) -> Finding:
+    finding = replace(diagnosed(reply, known), evidence=tuple(evidence))
+    if not reply.is_denied:
+        return finding
+    advice = f"Give the API user the right to view {what}, or remove {name} from `collect`."
+    return replace(finding, advice=advice)
+
+
 def configured(known: Known) -> Finding | None:
     """Judge whether the key sees what is configured; None if that is unknown."""
     if known.refusal or not known.subject.organizations:
@@ -491,6 +554,8 @@ JUDGES: Final[tuple[tuple[str, str, Callable[[Known], Finding | None]], ...]] = 
     ("vault_balances", "balances of a vault", vault),
     ("parameters", "parameters", parameters),
     ("vault_total", "total of a vault", vault_total),
+    ("pending_tasks", "pending tasks", tasks),
+    ("whitelist", "whitelist of a vault", whitelist),
     ("configured", "configured ids", configured),
     ("rate_limit", "rate limit", rate_limit),
     ("latency", "latency", latency),

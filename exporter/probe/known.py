@@ -123,6 +123,7 @@ class Subject:
     secret_problem: why the secret cannot be one of Kraken's, None if it can.
     open_files: secret files that every user of this machine can read.
     max_in_flight: maximum concurrent requests.
+    collect: what is read with it.
     """
 
     credential: str
@@ -134,6 +135,7 @@ class Subject:
     secret_problem: str | None = None
     open_files: tuple[str, ...] = ()
     max_in_flight: int = 1
+    collect: frozenset[str] = frozenset(("balances",))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ They are data: `driver` sends them one by one, `judges` interprets the answers. 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -14,16 +14,20 @@ from exporter.probe.known import VAULT_LISTS, Known
 from exporter.probe.reading import (
     read_organization,
     read_organizations,
+    read_tasks,
     read_time,
     read_vault,
     read_vault_total,
     read_vaults,
+    read_whitelist,
 )
-from exporter.resources import organization_balances, vault_balances
+from exporter.resources import organization_balances, pending_tasks, vault_balances, whitelist
+from exporter.resources.organization_parameter import PARAMETERS
 from exporter.turns import Steps
 
 MOST_REQUESTS: Final = 15
 """For each credential, including the unsigned one."""
+MOST_ARE_SENT: Final = f"a probe sends at most {MOST_REQUESTS} requests for each credential"
 
 
 class Omitted(str):
@@ -39,11 +43,13 @@ class Question:
     name: stable.
     title: for people.
     ask: returns the request, or why it is omitted, from what is known so far.
+    collected: what `collect` must name for it to be asked, empty if it always is.
     """
 
     name: str
     title: str
     ask: Callable[[Known], "Request[object] | Omitted"]
+    collected: str = ""
 
 
 TIME: Final = Request("time", "time", "/0/public/Time", read_time, is_signed=False)
@@ -172,6 +178,41 @@ def _vault_total(last: str) -> Callable[[Known], Request[object] | Omitted]:
     return ask
 
 
+def task_parameters(known: Known) -> tuple[str, ...]:
+    """Return what the API may call an organization when it is asked for tasks, the likeliest first."""
+    listing = known.listing("organizations")
+    likely = listing.parameter if listing else ""
+    return tuple(sorted(PARAMETERS, key=lambda it: it != likely))
+
+
+def _tasks(known: Known) -> Request[object] | Omitted:
+    return _tasks_asked_with(known, task_parameters(known)[0])
+
+
+def _tasks_again(known: Known) -> Request[object] | Omitted:
+    if "tasks" not in known.replies or not known.replies["tasks"].is_bad_request:
+        return Omitted("not needed: the query for tasks was not refused")
+    return _tasks_asked_with(known, task_parameters(known)[1])
+
+
+def _tasks_asked_with(known: Known, parameter: str) -> Request[object] | Omitted:
+    own = [it.id for it in known.subject.organizations if "pending_tasks" in it.collect]
+    ids = [*own, *(it.id for it in known.organizations)]
+    if not ids:
+        return Omitted("no organization is known")
+    query = {parameter: _written(ids[0], known.id_format), "limit": f"{pending_tasks.PAGE_ROWS}"}
+    request = _request(pending_tasks.ENDPOINT, "tasks", read_tasks, **query)
+    return replace(request, is_personal=True)
+
+
+def _whitelist(known: Known) -> Request[object] | Omitted:
+    vault = chosen_vault(known)
+    if vault is None:
+        return NO_VAULT
+    path = f"vaults/{quote(vault.id, safe='')}/whitelist/addresses"
+    return replace(_request(whitelist.ENDPOINT, path, read_whitelist), is_personal=True)
+
+
 def missing_vaults(known: Known) -> tuple[Listed, ...]:
     """Return configured vaults that are not on the pages read."""
     if not known.succeeded("vaults"):
@@ -201,8 +242,11 @@ QUESTIONS: Final = (
     Question("vault_again", "balances of another vault", _vault_again),
     Question("vault_quote_asset", "balances of a vault with quote_asset", _of_vault("?quote_asset=USD")),
     Question("vault_plain", "balances of a vault without parameters", _of_vault(vault_balances.WITHOUT)),
+    Question("missing_vault", "balances of a configured vault that is not listed", _missing_vault),
+    Question("tasks", "tasks of an organization", _tasks, "pending_tasks"),
+    Question("tasks_again", "tasks of an organization with another parameter", _tasks_again, "pending_tasks"),
+    Question("whitelist", "whitelist of a vault", _whitelist, "whitelist"),
     Question("vault_balances", "total of a vault at /balances", _vault_total("balances")),
     Question("vault_balance", "total of a vault at /balance", _vault_total("balance")),
-    Question("missing_vault", "balances of a configured vault that is not listed", _missing_vault),
 )  # fmt: skip
-"""All are signed. Together with TIME they are at most MOST_REQUESTS."""
+"""Signed. Those needed least come last: with TIME, at most MOST_REQUESTS are sent."""

@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 from exporter.custody.document import InvalidAnswerError
 from exporter.probe.known import Listing
-from exporter.resources import organization_balances, organizations, vault_balances, vaults
+from exporter.resources import (
+    organization_balances,
+    organizations,
+    pending_tasks,
+    vault_balances,
+    vaults,
+    whitelist,
+)
+from exporter.resources.fields import InvalidRow
 from exporter.turns import Steps
 
 
@@ -126,3 +134,43 @@ def read_vault_total(document: object) -> Steps[VaultTotalFacts]:
             missing = members.get("missing_rates")
             return VaultTotalFacts(len(missing) if isinstance(missing, list) else None)
     raise InvalidAnswerError("has no balance_fiat")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """What the newest tasks of an organization show: how many there are on the page, how many of them wait.
+
+    total: of all, None where the answer does not say. rejected: tasks that could not be read.
+    """
+
+    rows: int
+    waiting: int
+    total: int | None
+    rejected: tuple[InvalidRow, ...]
+
+
+def read_tasks(document: object) -> Steps[TaskFacts]:
+    """Return what the first page of tasks shows. Raises InvalidAnswerError."""
+    elements, total = pending_tasks.page_of(document)
+    rows = yield from pending_tasks.read_page(elements, pending_tasks.Rows())
+    waiting = sum(group.tasks for group in rows.groups.values())
+    return TaskFacts(rows.count, waiting, total, rows.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class WhitelistFacts:
+    """What the whitelist of a vault shows: how many addresses, of how many assets.
+
+    rejected: addresses that could not be read.
+    """
+
+    rows: int
+    assets: int
+    rejected: tuple[InvalidRow, ...]
+
+
+def read_whitelist(document: object) -> Steps[WhitelistFacts]:
+    """Return what a whitelist shows. Raises InvalidAnswerError."""
+    # No address is compared with any other.
+    addresses = yield from whitelist.read(document, lambda _: b"")
+    return WhitelistFacts(addresses.rows, len(addresses.counts), addresses.rejected)

@@ -196,6 +196,7 @@ def read_page(elements: Iterable[object], before: Rows) -> Steps[Rows]:
     """Return the tasks of the pages `before`, and of one more.
 
     A task that is created between two pages moves all others down, so that one of them is in both; it counts once.
+    Raises InvalidAnswerError if no task can be read.
     """
     groups, ids = dict(before.groups), set(before.ids)
     rejected, unread = list(before.rejected), dict(before.unread)
@@ -217,6 +218,10 @@ def read_page(elements: Iterable[object], before: Rows) -> Steps[Rows]:
         for mistake in mistakes:
             first = unread.get(mistake, InvalidField(*mistake, 0, position))
             unread[mistake] = first._replace(rows=first.rows + 1)
+    if count and len(rejected) == count:
+        # No task is known to wait, but that none does nobody said.
+        reason = rejected[0]
+        raise InvalidAnswerError(f"has no task that can be read: {reason.field} {reason.problem}")
     is_news = len(ids) > len(before.ids)
     return Rows(groups, frozenset(ids), count, tuple(rejected), unread, is_news)
 
@@ -359,12 +364,6 @@ class Asking:
         def read(document: object) -> Steps[Answer]:
             elements, total = page_of(document)
             rows = yield from read_page(elements, before)
-            if rows.count and len(rows.rejected) == rows.count:
-                # No task is known to wait, but that none does nobody said.
-                first = rows.rejected[0]
-                raise InvalidAnswerError(
-                    f"has no task that can be read: {first.field} {first.problem}"
-                )
             is_whole = _is_whole(rows, len(elements), total, number)
             if is_whole or number == MOST_PAGES or not rows.is_news:
                 return self._list(target, rows, is_truncated=not is_whole)

@@ -4,7 +4,9 @@ import base64
 import io
 import itertools
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +117,130 @@ def test_at_most_fifteen_reads_are_sent_one_at_a_time_a_second_apart(situation: 
     assert contact.wire.time.now < 30
 
 
-def test_all_questions_together_are_fifteen_requests() -> None:
-    """One is unsigned."""
-    assert len(QUESTIONS) + 1 == MOST_REQUESTS
+def everything_is_asked(simulator: Simulator) -> None:
+    """Make each answer a reason for a further question."""
+    bad_request = moods.problem(400, "BadRequest")
+    first = simulator.portfolio.organizations[0]
+    simulator.moods |= {first.id: bad_request, first.vaults[0].id: moods.permission_denied()}
+    simulator.moods["tasks"] = bad_request
+
+
+def test_never_more_than_fifteen_requests_are_sent_and_those_needed_least_are_left_out() -> None:
+    third = Organization("THRD ORGA NIZA TION", "third", ())
+    document = configured(collect=["balances", "pending_tasks", "whitelist"])
+    document["organizations"][0]["vaults"].append({"name": "missing", "id": "VABCDEF234567A"})
+    portfolio = Portfolio((*PORTFOLIO.organizations, third))
+    contact = made(everything_is_asked, document=document, portfolio=portfolio, latency=0.01)
+    assert len(contact.paths) == MOST_REQUESTS
+    assert contact.paths[-2:] == [
+        "/v0/insto/custody/tasks?org_iiban=NRTH%20WIND%20TRSY%200001&limit=100",
+        "/v0/insto/custody/tasks?org_id=NRTH%20WIND%20TRSY%200001&limit=100",
+    ]
+    (left_out,) = contact.finding("left_out").evidence
+    assert left_out == (
+        "whitelist of a vault; total of a vault at /balances; total of a vault at /balance: a probe sends at most 15 "
+        "requests for each credential"
+    )
+
+
+COLLECTED = ["balances", "pending_tasks", "whitelist"]
+
+
+def collected(*situations: Callable[[Simulator], None], **options: Any) -> Made:
+    return made(*situations, document=configured(collect=COLLECTED), **options)
+
+
+def test_tasks_and_a_whitelist_are_asked_for_where_they_are_collected() -> None:
+    contact = collected()
+    assert not_ok(contact) == {}
+    own = [path for path in contact.paths if "tasks" in path or "whitelist" in path]
+    assert own == [
+        "/v0/insto/custody/tasks?org_iiban=NRTH%20WIND%20TRSY%200001&limit=100",
+        f"/v0/insto/custody/vaults/{ORGANIZATION.vaults[0].id}/whitelist/addresses",
+    ]
+    asked, counted = contact.finding("pending_tasks").evidence
+    assert asked == "org_iiban: HTTP 200"
+    assert re.fullmatch(r"the newest 100 tasks, of 1\d\d in all: \d+ wait for approval", counted)
+    (counted,) = contact.finding("whitelist").evidence
+    assert re.fullmatch(r"cold-reserve \(V\w+\): \d+ addresses for \d+ assets", counted)
+
+
+def test_only_what_is_collected_is_asked_for() -> None:
+    document = configured(collect=["balances", "whitelist"])
+    document["organizations"][1]["collect"] = ["pending_tasks"]
+    contact = made(document=document)
+    (tasks,) = [path for path in contact.paths if "tasks" in path]
+    assert "HELX%20FUND%20CUST%200002" in tasks
+    assert any("whitelist" in path for path in contact.paths)
+    none = made()
+    assert {"pending_tasks", "whitelist"}.isdisjoint(none.verdicts)
+
+
+def test_what_discovery_finds_is_collected_as_the_file_says() -> None:
+    document = configured(collect=COLLECTED, organizations=None, discovery={})
+    contact = made(document=document)
+    assert contact.verdicts["pending_tasks"] == contact.verdicts["whitelist"] == "ok"
+
+
+def test_tasks_are_asked_for_by_the_other_parameter_if_the_first_is_refused() -> None:
+    def takes_org_id(simulator: Simulator) -> None:
+        simulator.moods["organizations"] = moods.permission_denied()
+        simulator.revision = replace(simulator.revision, organization="org_id")
+
+    evidence = collected(takes_org_id).finding("pending_tasks").evidence
+    assert evidence[0].startswith("org_iiban: HTTP 400 BadRequest")
+    assert evidence[1] == "org_id: HTTP 200"
+
+
+@pytest.mark.parametrize(
+    ("place", "step", "what"),
+    [
+        ("tasks", "pending_tasks", "tasks, or remove pending_tasks from `collect`"),
+        (f"whitelist {VAULT.id}", "whitelist", "whitelists, or remove whitelist from `collect`"),
+    ],
+)
+def test_a_right_that_is_missing_for_what_is_collected_fails(
+    place: str, step: str, what: str
+) -> None:
+    def denied(simulator: Simulator) -> None:
+        simulator.moods |= {
+            place if place == "tasks" else f"whitelist {vault.id}": moods.permission_denied()
+            for vault in ORGANIZATION.vaults
+        }
+
+    contact = collected(denied)
+    assert not_ok(contact) == {step: "failed denied"}
+    assert contact.finding(step).advice == f"Give the API user the right to view {what}."
+
+
+def test_rows_of_tasks_and_whitelists_that_cannot_be_read_are_a_notice() -> None:
+    def odd(simulator: Simulator) -> None:
+        task = {"id": "T1", "type": "invite_user", "state": "executed"}
+        address = {"asset": "BTC", "asset_class": "currency", "address": "somewhere"}
+        simulator.moods["tasks"] = body([task, task | {"state": "new"}])
+        for vault in ORGANIZATION.vaults:
+            simulator.moods[f"whitelist {vault.id}"] = body([address, address | {"asset": None}])
+
+    contact = collected(odd)
+    assert not_ok(contact) == {
+        "pending_tasks": "notice invalid_rows",
+        "whitelist": "notice invalid_rows",
+    }
+    assert contact.finding("pending_tasks").evidence[1:] == (
+        "the newest 2 tasks: 0 wait for approval",
+        "rows that cannot be read: 1; the first: state is none of those that Kraken documents",
+    )
+
+
+def body(rows: object) -> moods.Mood:
+    return moods.body(json.dumps(rows).encode(), "application/json")
+
+
+def test_a_list_of_tasks_of_which_none_can_be_read_fails() -> None:
+    def odd(simulator: Simulator) -> None:
+        simulator.moods["tasks"] = body([{"id": "T1", "type": "invite_user", "state": "new"}])
+
+    assert not_ok(collected(odd)) == {"pending_tasks": "failed not_understood"}
 
 
 def test_only_the_first_request_is_unsigned() -> None:

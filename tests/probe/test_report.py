@@ -12,11 +12,14 @@ from rich.console import Console
 from exporter import __version__
 from exporter.probe.report import json_report, shape_lines, text_report
 from exporter.report import console_for
+from exporter.simulator import moods
+from exporter.simulator.approvals import ADDRESS_OF_INITIATOR, MARKER, tasks_of, whitelist_of
 from exporter.simulator.portfolio import Organization, Portfolio, Vault
+from exporter.simulator.simulator import Simulator
 from exporter.simulator.situations import SITUATIONS
 from tests.json_schemas import strict, validator
 from tests.probe.contacting import Made, configured, contact_in, made
-from tests.simulator.calling import API_KEY, API_SECRET, PORTFOLIO
+from tests.simulator.calling import API_KEY, API_SECRET, NOON, ORGANIZATION, PORTFOLIO
 from tests.test_terminal import Terminal
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "probe.schema.json").read_text())
@@ -164,6 +167,31 @@ def test_the_shape_report_has_no_id_no_name_and_no_value(situation: str) -> None
     allowed = r'[a-z_0-9, ]+: (HTTP \d{3}|no answer)|  \.(\[\]|[a-z_0-9]+|"other key"|\.)*: [a-z ,]+(\(HTML\))?|'
     lines = text.splitlines()[1:]
     assert [line for line in lines if not re.fullmatch(allowed, line)] == []
+
+
+def test_nothing_personal_of_tasks_and_whitelists_is_reported_not_even_an_unknown_key() -> None:
+    # A key that looks like the API's own.
+    lower = MARKER.lower()
+
+    def personal(simulator: Simulator) -> None:
+        rows = [task.row(NOON, rfc3339=False) for task in tasks_of(ORGANIZATION, NOON)]
+        named = {lower: {f"{lower}_too": MARKER}, MARKER: MARKER}
+        simulator.moods["tasks"] = body({"result": [row | named for row in rows], lower: MARKER})
+        for vault in ORGANIZATION.vaults:
+            addresses = [row | named for row in whitelist_of(vault, NOON)]
+            simulator.moods[f"whitelist {vault.id}"] = body(addresses)
+
+    collected = configured(collect=["balances", "pending_tasks", "whitelist"])
+    contact = made(personal, document=collected)
+    text = everything(contact)
+    assert "wait for approval" in text
+    assert [".result[].initiator: object" in text, ".[].beneficiary: object" in text] == [True] * 2
+    assert '"other key"' in text
+    assert [it for it in (MARKER, lower, ADDRESS_OF_INITIATOR) if it in text] == []
+
+
+def body(document: object) -> moods.Mood:
+    return moods.body(json.dumps(document).encode(), "application/json")
 
 
 def test_a_name_of_ours_is_not_shown_even_as_a_key() -> None:
