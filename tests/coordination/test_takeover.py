@@ -97,7 +97,8 @@ def test_a_standby_shows_which_process_is_active_since_when() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(10.0)
-            since = pytest.approx(BEGINNING, abs=0.5)
+            since = a.shelf.written[-1].acquired
+            assert since == pytest.approx(BEGINNING, abs=0.5)
             name = "kraken-custody-exporter"
             assert b.exporter.look()().exporter.lease == LeaseView(
                 name, me="b", is_active=False, holder="a", since=since, standby="", problem=""

@@ -23,6 +23,7 @@ from tests.simulator.calling import API_KEY, API_SECRET, NOON, ORGANIZATION, POR
 from tests.test_terminal import Terminal
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "probe.schema.json").read_text())
+EXPECTED = Path(__file__).parent / "expected"
 PIPE = console_for(io.StringIO(), {})
 
 
@@ -85,6 +86,18 @@ def test_a_refused_key_is_reported_with_what_to_do() -> None:
         "and that all of it was copied. Some APIs answer the same if the address is not on the key's list, "
         "or if a one-time password is missing or not expected.\n"
     )
+
+
+def steps_of(situation: str) -> str:
+    """Return the steps of a report: all but its title, the suggestion, the shapes and the conclusion."""
+    contact = contact_in(situation).contact
+    after_title = text_report(contact, PIPE).partition("\n\n")[2]
+    return after_title.partition("Suggested configuration")[0]
+
+
+@pytest.mark.parametrize("file", sorted(EXPECTED.iterdir()), ids=lambda it: it.stem)
+def test_each_step_says_what_was_seen_what_it_means_and_what_to_do(file: Path) -> None:
+    assert steps_of(file.stem) == file.read_text("utf-8")
 
 
 @pytest.mark.parametrize("situation", [*SITUATIONS, "none"])
