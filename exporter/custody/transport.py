@@ -13,9 +13,11 @@ import httpx
 
 from exporter.custody import wire
 from exporter.custody.keeping import Trust, idle_seconds
-from exporter.custody.wire import Wire
+from exporter.custody.wire import PIECE_BYTES, Wire
 
 LONGEST_HEAD_BYTES: Final = 32 * 1024
+LONG_PIECE_BYTES: Final = 64 * 1024
+"""Maximum bytes of a body that are read at once where it has no chunks: there is nothing to parse between them."""
 MOST_INTERIM_ANSWERS: Final = 16
 """Maximum 1xx responses before the final one; HTTP does not bound them, and each costs time to parse."""
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)")
@@ -89,6 +91,7 @@ class _Connection:
     made_at: in seconds of the transport's clock, as all times.
     is_for_one: whether it carries only one request.
     asked_for: what the last request was for.
+    status, has_chunks: of the last response.
     given: what delivered answers were for, and when.
     kept_until: the end of its idle time; `expiry` alone would stop while the machine sleeps.
     """
@@ -99,6 +102,7 @@ class _Connection:
     asked_for: Hashable = None
     given: list[tuple[float, Hashable]] = field(default_factory=list)
     status: int = 0
+    has_chunks: bool = False
     parser: h11.Connection = field(init=False)
     kept_until: float = 0.0
     expiry: asyncio.TimerHandle | None = None
@@ -111,10 +115,12 @@ class _Connection:
             self.wire, self.parser, request.method, request.url.raw_path, request.headers.raw
         )
         self.status = response.status_code
+        self.has_chunks = any(name == b"transfer-encoding" for name, _ in response.headers)
         return response
 
     async def body(self) -> AsyncIterator[bytes]:
-        while isinstance(event := await _next_event(self.wire, self.parser), h11.Data):
+        most = PIECE_BYTES if self.has_chunks else LONG_PIECE_BYTES
+        while isinstance(event := await _next_event(self.wire, self.parser, most), h11.Data):
             yield bytes(event.data)
 
     @property
@@ -325,13 +331,13 @@ async def _ask(
     raise httpx.RemoteProtocolError(f"more than {MOST_INTERIM_ANSWERS} interim answers (1xx)")
 
 
-async def _next_event(connected: Wire, parser: h11.Connection) -> object:
+async def _next_event(connected: Wire, parser: h11.Connection, most: int = PIECE_BYTES) -> object:
     while True:
         try:
             event = parser.next_event()
             if event is not h11.NEED_DATA:
                 return event
-            data = await connected.read()
+            data = await connected.read(most)
             if not data and parser.their_state is h11.SEND_RESPONSE:
                 raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
             parser.receive_data(data)

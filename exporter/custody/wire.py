@@ -15,7 +15,7 @@ from typing import Any, Final
 import httpx
 
 PIECE_BYTES: Final = 8 * 1024
-"""Maximum bytes of one read: parsing many tiny chunks must not block the event loop."""
+"""Maximum bytes of one read, unless more are asked for: parsing many tiny chunks must not block the event loop."""
 MOST_UNREAD_BYTES: Final = 256 * 1024
 HEAD_START_SECONDS: Final = 0.25
 """Delay before the next address is tried as well (RFC 8305, section 5)."""
@@ -73,8 +73,8 @@ class Wire(asyncio.Protocol):
         while not (self.has_ended or self.unread) and _is_readable(self._open):  # noqa: ASYNC110 - a ticket changes nothing
             await asyncio.sleep(0)
 
-    async def read(self) -> bytes:
-        """Return the next bytes, b"" at the end. Raises httpx.ReadError."""
+    async def read(self, most: int = PIECE_BYTES) -> bytes:
+        """Return the next bytes, at most `most`; b"" at the end. Raises httpx.ReadError."""
         if self._received:
             await asyncio.sleep(0)
         while not self._received:
@@ -83,8 +83,8 @@ class Wire(asyncio.Protocol):
             if self.has_ended:
                 return b""
             await self._change()
-        piece = bytes(self._received[:PIECE_BYTES])
-        del self._received[:PIECE_BYTES]
+        piece = bytes(self._received[:most])
+        del self._received[:most]
         if self._is_paused and len(self._received) < MOST_UNREAD_BYTES:
             self._is_paused = False
             self._open.resume_reading()

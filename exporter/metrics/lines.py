@@ -4,10 +4,12 @@ Sample lines are the same in the text format and in OpenMetrics, so they are ren
 a scrape only copies them. Money becomes a float here and nowhere earlier.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+
+import msgspec
 
 from exporter.metrics.metric import Metric
 
@@ -25,6 +27,22 @@ def label_set(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     return ",".join(
         [f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True)]
     )
+
+
+def sample_values(amounts: Sequence[str]) -> list[str]:
+    """Return decimals, as they are written, as `repr` writes floats."""
+    if not amounts:
+        return []
+    try:
+        floats = msgspec.convert(amounts, list[float], strict=False)
+    except msgspec.ValidationError:
+        # It reads numbers as JSON has them, without `+` or a last point.
+        floats = [float(amount) for amount in amounts]
+    # A third of the time that `repr` takes. Both write the fewest digits, but other exponents.
+    written = msgspec.json.encode(floats)[1:-1]
+    if b"e" in written or b"0.0000" in written:
+        return [repr(number) for number in floats]
+    return written.decode().split(",")
 
 
 def _escaped(value: str) -> str:

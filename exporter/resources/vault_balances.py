@@ -12,7 +12,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, compress
 from operator import attrgetter
 from typing import Annotated, Any, Final, NamedTuple, cast
 
@@ -23,7 +23,7 @@ from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError, TooManyRowsError, has_too_many_values
 from exporter.custody.errors import CustodyError, Reaction
 from exporter.discovery.inventory import Inventory
-from exporter.metrics.lines import Lines, Page, count_series, label_set
+from exporter.metrics.lines import Lines, Page, count_series, label_set, sample_values
 from exporter.metrics.metric import Group, Metric
 from exporter.resources.fields import (
     DEFAULT_QUOTE_ASSET,
@@ -414,22 +414,21 @@ def _lines(target: Target, assets: Sequence[Asset], amounts: Sequence[Amounts]) 
 
 def _some_lines(target: Target, assets: Sequence[Asset], amounts: Sequence[Amounts]) -> Lines:
     vault = label_set(_VAULT_LABELS, (target.organization, target.vault, target.id))
-    own = [f"{vault},{label_set(_ASSET_LABELS, asset.key)}" for asset in assets]
+    of_rows = [f"{{{vault},{label_set(_ASSET_LABELS, asset.key)}" for asset in assets]
+    own = [f"{labels}}} " for labels in of_rows]
     quoted = [
-        f"{labels},{label_set(('quote_asset',), (row.quote_asset,))}"
-        for labels, row in zip(own, amounts, strict=True)
+        f"{labels},{label_set(('quote_asset',), (row.quote_asset,))}}} "
+        for labels, row in zip(of_rows, amounts, strict=True)
     ]
     pages: dict[str, bytes] = {}
     columns = zip(*(row.values for row in amounts), strict=True)
     for it, column in zip(BALANCES, columns, strict=True):
-        name = it.metric.name
-        lines = [
-            f"{name}{{{labels}}} {float(amount)!r}\n"
-            for labels, amount in zip(quoted if it.is_quote else own, column, strict=True)
-            if amount is not None
-        ]
-        if lines:
-            pages[name] = "".join(lines).encode()
+        # No amount is an empty text.
+        name, given = it.metric.name, [*filter(None, column)]
+        if given:
+            of_given = compress(quoted if it.is_quote else own, column)
+            values = zip(of_given, sample_values(given), strict=True)
+            pages[name] = "".join([f"{name}{labels}{value}\n" for labels, value in values]).encode()
     return pages
 
 

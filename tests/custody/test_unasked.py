@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import httpx
 import pytest
 
 from exporter.custody import keeping
 from exporter.custody.errors import CustodyError, Delivery, Reaction
-from exporter.custody.transport import MOST_INTERIM_ANSWERS, Find, Transport
-from exporter.custody.wire import Wire
+from exporter.custody.transport import LONG_PIECE_BYTES, MOST_INTERIM_ANSWERS, Find, Transport
+from exporter.custody.wire import PIECE_BYTES, Wire
 from tests.custody.asking import NO_TRUST, Client, failure, make_client
 from tests.custody.servers import Certificate, make_certificate, serving
 from tests.custody.test_way_to_the_api import port_of, proxy_to
@@ -448,6 +449,51 @@ class Silent(asyncio.Transport):
 
     def abort(self) -> None:
         pass
+
+
+class Prompt(Silent):
+    """A connection whose other end answers at once."""
+
+    def __init__(self, wire: Wire, answer: bytes) -> None:
+        super().__init__(wire)
+        self._wire, self._answer = wire, answer
+
+    def write(self, data: object) -> None:
+        del data
+        self._wire.data_received(self._answer)
+
+
+THREE_PIECES = b" " * 3 * LONG_PIECE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("framing", "body", "longest"),
+    [
+        (b"content-length: %d" % len(THREE_PIECES), THREE_PIECES, LONG_PIECE_BYTES),
+        (b"connection: close", THREE_PIECES, LONG_PIECE_BYTES),
+        (b"transfer-encoding: chunked", b"30000\r\n%b\r\n0\r\n\r\n" % THREE_PIECES, PIECE_BYTES),
+    ],
+    ids=["of known length", "up to the end", "in chunks"],
+)
+def test_only_a_body_without_chunks_is_read_in_long_pieces(
+    framing: bytes, body: bytes, longest: int
+) -> None:
+    async def connect() -> Wire:
+        wire = Wire()
+        Prompt(wire, b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (framing, body))
+        wire.has_ended = True
+        return wire
+
+    async def use() -> list[int]:
+        transport = Transport(connect, Clock(0.0), lambda _find: None)
+        request = httpx.Request("GET", "http://api.kraken.test/")
+        response = await transport.handle_async_request(request)
+        return [len(piece) async for piece in response.aiter_raw()]
+
+    pieces = asyncio.run(use())
+    assert sum(pieces) == len(THREE_PIECES)
+    assert PIECE_BYTES / 2 < max(pieces) <= longest
+    assert (max(pieces) > PIECE_BYTES) == (longest > PIECE_BYTES)
 
 
 def test_what_lies_in_the_socket_when_a_request_is_to_be_sent_is_found_before() -> None:

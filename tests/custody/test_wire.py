@@ -160,7 +160,8 @@ def test_a_fast_sender_is_held_up_until_what_has_arrived_is_read(certificate: Ce
         sent = bytes(range(256)) * (MOST_UNREAD_BYTES // 256 + 1)
         made.data_received(peer.encrypted(sent))
         assert not peer.is_open_for_more
-        received = b""
+        received = await made.read(2 * PIECE_BYTES)
+        assert received == sent[: 2 * PIECE_BYTES]
         while len(received) < len(sent):
             piece = await made.read()
             assert len(piece) <= PIECE_BYTES

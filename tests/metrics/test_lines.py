@@ -1,10 +1,14 @@
 """Sample lines: how labels and values are written, and in which order and pieces they are exposed."""
 
+import math
 from decimal import Decimal
+from unittest.mock import ANY
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from exporter.metrics.lines import Page, Snapshot, count_series, label_set
+from exporter.metrics.lines import Page, Snapshot, count_series, label_set, sample_values
 from exporter.metrics.metric import Metric
 
 HELD = Metric("held", "gauge", "What is held.", ("org", "asset"), "units", "balance")
@@ -78,3 +82,20 @@ def test_families_come_in_the_order_of_the_parts_each_whole_and_none_without_lin
         (PRICE, [b"price 1\n"]),
         (HELD, [b"held 1\n", b"held 2\n"]),
     ]
+
+
+@given(
+    st.lists(
+        st.decimals(allow_nan=False, allow_infinity=False).map(str)
+        | st.floats(allow_nan=False, allow_infinity=False).map(repr)
+        | st.from_regex(r"[+-]?[0-9]{1,60}(\.[0-9]{0,60})?", fullmatch=True)
+    )
+)
+@example([])
+@example(["0.00001234", "0.0001", "1000000000000000", "10000000000000000", "-0", "5.00000"])
+def test_values_of_samples_are_written_as_python_writes_floats(amounts: list[str]) -> None:
+    floats = {amount: float(amount) for amount in amounts if math.isfinite(float(amount))}
+    values = dict(zip(floats, sample_values([*floats]), strict=True))
+    # A zero may or may not have a sign.
+    assert values == {amount: repr(number) if number else ANY for amount, number in floats.items()}
+    assert {amount: float(value) for amount, value in values.items()} == floats
