@@ -136,7 +136,6 @@ class Poller:
                 log.warning("wall_clock_stepped", seconds=round(jump.stepped))
             if not self._requests.is_single_round:
                 self._hurrying = self._parts.schedule.hurry(now.monotonic)
-                self._changed.set()
         self._parts.results.withdraw_stale(now.boottime, clocks.believed_lead)
 
     def _patience(self) -> float:

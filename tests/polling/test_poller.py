@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import random
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from exporter.polling.pause import Cause
 from exporter.simulator import moods
 from exporter.simulator.guard import Refusal
 from exporter.simulator.revisions import R4
@@ -477,6 +479,28 @@ def test_the_poller_says_which_request_does_not_end_at_its_deadline(
         assert said is not None
         assert said.startswith("a request is still in progress 3")
         assert said.endswith(" s after its deadline")
+        await played.stop()
+
+    run(main())
+
+
+def test_the_poller_says_that_a_pause_waits_for_a_request_only_if_none_is_in_flight() -> None:
+    async def main() -> None:
+        played = stage(vaults=1)
+        await played.play(10)
+        pause = played.exporter.parts.pause_of_all
+        pause.begin(Cause("http/429", "", 429), now(), now(), 5.0)
+        played.simulator.default_mood = moods.slow(5)
+        await played.play(51)
+        assert pause.ends_at() == math.inf
+        assert played.exporter.poller.trouble() is None
+        played.simulator.default_mood = moods.calm
+        await played.play(10)
+        pause.begin(Cause("http/429", "", 429), now(), now(), 5.0)
+        await played.play(6)
+        pause.request_sent()
+        trouble = played.exporter.poller.trouble()
+        assert trouble == "a pause waits for a request that is never sent"
         await played.stop()
 
     run(main())
