@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from exporter.polling.pause import Cause
+from exporter.polling.poller import Poller
 from exporter.simulator import moods
 from exporter.simulator.guard import Refusal
 from exporter.simulator.revisions import R4
@@ -443,6 +445,27 @@ def test_the_loop_continues_after_its_own_defect(monkeypatch: pytest.MonkeyPatch
         await played.stop()
         assert set(_events(logs)) >= {"poller_crashed", "target_up"}
         assert played.state("v2").failure is None
+
+    run(main())
+
+
+def test_a_process_that_may_not_send_waits_until_it_may_and_nothing_of_it_fails() -> None:
+    async def main() -> None:
+        played = stage()
+        active = asyncio.Event()
+        poller = Poller(replace(played.exporter.parts, may_send=active.is_set))
+        polling = asyncio.create_task(poller.run())
+        with capture_logs() as logs:
+            await asyncio.sleep(100)
+        assert logs == []
+        assert played.wire.sent == []
+        assert poller.trouble() is None
+        active.set()
+        poller.reconsider()
+        await asyncio.sleep(0.5)
+        assert len(played.wire.sent) > 0
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
 
     run(main())
 
