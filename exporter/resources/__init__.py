@@ -1,4 +1,4 @@
-"""What is polled, each resource of the API in one module; this is the list of them."""
+"""The resources of the API that are polled, each in one module."""
 
 from itertools import chain
 from operator import itemgetter
@@ -33,9 +33,9 @@ RESOURCES: dict[str, Resource] = {
 
 
 def targets_of(inventory: Inventory) -> Steps[tuple[Target, ...]]:
-    """Return every target: what is a credential's own, then each organization's: its own, then what is of its vaults.
+    """Return every target: those of credentials, then for each organization its own and those of its vaults.
 
-    There is a stop wherever others have waited long enough.
+    Yields in between, so that the event loop is not blocked.
     """
     places: dict[tuple[str, str], int] = {("", ""): 0}
     for organization in inventory.organizations:
@@ -54,7 +54,7 @@ def targets_of(inventory: Inventory) -> Steps[tuple[Target, ...]]:
 
 
 def name_of(target: Target) -> str:
-    """Return what people call a target."""
+    """Return the name of a target for people."""
     name = RESOURCES[target.kind].name(target)
     return f"{target.owner} / {name}"
 

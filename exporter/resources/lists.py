@@ -1,7 +1,7 @@
-"""What lists of organizations and of vaults have in common: their rows, and what becomes of a list as a whole.
+"""The common part of lists of organizations and of vaults: their rows, and the handling of a whole list.
 
-A row that cannot be read is reported and left out; as it may be any of those that are missing, nothing leaves by a list
-that has one.
+An unreadable row is reported and left out. Since it may be any entry that is missing, a list with such a row removes
+nothing.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of a list. count: how many there were, read or not. ids: of those that were read, which are distinct."""
+    """Rows of a list. ids: of the readable rows, which are distinct."""
 
     listed: tuple[Listed, ...] = ()
     rejected: tuple[InvalidRow, ...] = ()
@@ -51,7 +51,7 @@ class Rows:
 
     @property
     def count(self) -> int:
-        """How many there are, those that could not be read included."""
+        """Number of rows, including unreadable ones."""
         return len(self.listed) + len(self.rejected)
 
 
@@ -65,11 +65,13 @@ def read_rows(
     read_id: Callable[[object], str],
     id_fields: Sequence[str],
 ) -> Steps[Rows]:
-    """Return `before` and the rows in `elements`, of which each is a `what`.
+    """Return the rows of `before` and of `elements`, each of which is a `what`.
 
-    read_id: returns an id in the one form that it is known by, or raises ProblemError. id_fields: the names that
-    revisions of the API have for it. Raises InvalidAnswerError where something is listed a second time: the list has
-    changed while it was read, and may lack another row for it.
+    read_id: returns an id in canonical form, or raises ProblemError.
+    id_fields: names of the id in the revisions of the API.
+
+    Raises InvalidAnswerError if something is listed twice: then the list changed while it was read, and may lack
+    another row.
     """
     listed, rejected = list(before.listed), list(before.rejected)
     unread, ids = dict(before.unread), set(before.ids)
@@ -113,7 +115,7 @@ class Listing:
     rows: Rows
 
     def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
-        """Return it as it is exposed: what it lists is told of with the targets that it makes."""
+        """Return the list without samples: its entries are exposed with the targets made from them."""
         del target, known
         yield from ()
         rows = self.rows
@@ -140,12 +142,12 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class NotAllowed:
-    """The API's answer to a key that may not list. what: it may not."""
+    """The API's answer to a key that may not list. what: the resource that it may not list."""
 
     what: str
 
     def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
-        """Return it as it is exposed: as a note."""
+        """Return it with a note and without samples."""
         del target, known
         yield from ()
         note = f"the key may not list {self.what}: only those in the configuration are polled"
@@ -153,10 +155,7 @@ class NotAllowed:
 
 
 def excuse(target: Target, what: str) -> Callable[[CustodyError], NotAllowed | None]:
-    """Return what says of a failed request that it only means that the key may not list `what`.
-
-    Where the configuration has some already, nobody need know more.
-    """
+    """Return a function that accepts a denied request as NotAllowed if the configuration already has some `what`."""
 
     def excused(error: CustodyError) -> NotAllowed | None:
         return NotAllowed(what) if target.is_optional and error.denies_permission else None
@@ -165,7 +164,7 @@ def excuse(target: Target, what: str) -> Callable[[CustodyError], NotAllowed | N
 
 
 class _Nothing:
-    """Of a list nothing is kept here: what it says is known where all lists are joined."""
+    """Nothing is kept of a list here: discovery keeps its entries."""
 
     def lines(self, target: Target, described: Sequence[Any]) -> Steps[Lines]:
         """Return no samples."""

@@ -119,9 +119,9 @@ COMPONENTS: Final[dict[str, Callable[[OrganizationBalance], Decimal | None]]] = 
 
 
 def read(document: object) -> Steps[OrganizationBalance]:
-    """Return an organization's total from `{"balance": {...}, "quote_asset": ...}`, or that as `result`.
+    """Return an organization's total from `{"balance": {...}, "quote_asset": ...}`, or the same within `result`.
 
-    Raises InvalidAnswerError where there is no such thing, or its total is not a finite decimal.
+    Raises InvalidAnswerError if there is no balance, or its total is not a finite decimal.
     """
     yield from ()
     match document:

@@ -1,4 +1,4 @@
-"""What the API calls an organization in a query: its revisions have different words for it."""
+"""The API's name for an organization in a query, which differs between revisions."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,21 +10,21 @@ PARAMETERS: Final = ("org_iiban", "org_id")
 
 
 class OrganizationParameter:
-    """Finds out which parameter the API takes, and remembers it.
+    """Finds out which parameter the API accepts, and remembers it.
 
-    name: the one to ask with next.
+    name: the parameter for the next request.
     """
 
     def __init__(self) -> None:
         self.name = PARAMETERS[0]
 
     def reaction(self, asked_with: str, *, is_first: bool) -> Callable[[CustodyError], Reaction]:
-        """Return what is to be done about the failure of a request. is_first: whether it is its poll's first page."""
+        """Return the reaction to a failed request. is_first: whether it was for the first page of its poll."""
 
         def reaction(error: CustodyError) -> Reaction:
             is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
             if is_about_the_query and is_first:
-                # Whichever it is that the API takes, the other one is asked for once in each poll that fails.
+                # At most one request of each failing poll tries the other name.
                 (self.name,) = set(PARAMETERS) - {asked_with}
                 return Reaction.AGAIN
             return error.reaction

@@ -33,7 +33,7 @@ INFO: Final = Metric(
 
 
 def info_lines(organization: Organization) -> Lines:
-    """Return the sample that tells what the API's list says of an organization, if it has it."""
+    """Return the sample of an organization's entry in the API's list, if there is one."""
     page = Page()
     if found := organization.found:
         labels = (organization.label, organization.id, found.listed.name, found.listed.status)
@@ -42,7 +42,7 @@ def info_lines(organization: Organization) -> Lines:
 
 
 def elements_of(document: object) -> Sequence[object]:
-    """Return the rows of a list of organizations, as they are written. Raises InvalidAnswerError."""
+    """Return the unread rows of a list of organizations. Raises InvalidAnswerError."""
     match document:
         case list(elements) | {"result": list(elements)} | {"organizations": list(elements)}:
             return elements

@@ -1,10 +1,10 @@
 """The tasks of an organization that wait for approval: how many of each type, since when, and until when.
 
-A task is full of personal data: who asked for it, from which address, in which words. What is read of it is listed in
-`_picked`, and nothing else of it ever leaves this module.
+A task contains personal data: who requested it, from which address, with which words. `_picked` lists the fields that
+are read; nothing else leaves this module.
 
 Source: Kraken, "List tasks", in all revisions seen in 2026. None documents a filter by state, so the newest pages are
-read, whatever the state of their tasks.
+read with tasks in any state.
 """
 
 import re
@@ -51,7 +51,7 @@ ENDPOINT: Final = "tasks"
 PAGE_ROWS: Final = 100
 """Kraken's default for `limit`."""
 MOST_PAGES: Final = 5
-"""Of a poll; older tasks are not looked at."""
+"""Maximum pages of a poll; older tasks are not read."""
 ROWS_AT_ONCE: Final = 100
 MOST_TYPES: Final = 64
 
@@ -59,7 +59,7 @@ PENDING: Final = "pending"
 STATES: Final = frozenset(
     (PENDING, "approved", "rejected", "denied", "canceled", "expired", "failed", "executed")
 )
-"""Revisions say `rejected` or `denied` of the same."""
+"""`rejected` and `denied` are names of the same state in different revisions."""
 _TYPE: Final = re.compile("[A-Za-z][A-Za-z0-9_]*")
 
 _LABELS: Final = ("org", "org_id", "vault", "vault_id", "task_type")
@@ -115,7 +115,7 @@ TRUNCATED: Final = Metric(
 
 
 class _Task(msgspec.Struct, frozen=True):
-    """What is read of a task."""
+    """The fields that are read of a task."""
 
     id: Code
     type: Code
@@ -128,7 +128,7 @@ class _Task(msgspec.Struct, frozen=True):
 
 
 def _picked(element: object) -> object:
-    """Return what is read of a task. Revisions have a task's vault as `vault_info` or `vault_id`."""
+    """Return the fields that are read of a task. Its vault is `vault_info` or `vault_id`, depending on the revision."""
     if not isinstance(element, dict):
         return element
     names = ("id", "type", "state", "created_at", "expires_at", "vault_id")
@@ -142,16 +142,17 @@ def _picked(element: object) -> object:
 
 
 class Group(NamedTuple):
-    """The tasks that are counted together. vault_id: empty for tasks of the organization."""
+    """Tasks that are counted together. vault_id: empty for tasks of the organization."""
 
     vault_id: str
     type: str
 
 
 class Waiting(NamedTuple):
-    """The tasks of a group that wait.
+    """The waiting tasks of a group.
 
-    oldest, next_expiry: Unix seconds, None where none says so. missing: approvals, None where a task does not say.
+    oldest, next_expiry: Unix seconds, None if unknown.
+    missing: number of missing approvals, None if unknown for any task.
     """
 
     tasks: int = 0
@@ -160,7 +161,7 @@ class Waiting(NamedTuple):
     missing: int | None = 0
 
     def plus(self, other: "Waiting") -> "Waiting":
-        """Return all of both."""
+        """Return the sum of both."""
         missing = None
         if self.missing is not None and other.missing is not None:
             missing = self.missing + other.missing
@@ -178,10 +179,11 @@ def _first(one: Decimal | None, other: Decimal | None) -> Decimal | None:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The tasks of the pages that were read.
+    """The tasks of the pages read so far.
 
-    ids: of those that could be read. count: how many rows there were. is_news: whether the last page had any task that
-    those before did not.
+    ids: of readable tasks.
+    count: number of rows.
+    is_news: whether the last page had any task that the pages before did not have.
     """
 
     groups: Mapping[Group, Waiting] = field(default_factory=dict)
@@ -219,7 +221,7 @@ def read_page(elements: Iterable[object], before: Rows) -> Steps[Rows]:
             first = unread.get(mistake, InvalidField(*mistake, 0, position))
             unread[mistake] = first._replace(rows=first.rows + 1)
     if count and len(rejected) == count:
-        # No task is known to wait, but that none does nobody said.
+        # That no task is readable does not mean that none waits.
         reason = rejected[0]
         raise InvalidAnswerError(f"has no task that can be read: {reason.field} {reason.problem}")
     is_news = len(ids) > len(before.ids)
@@ -246,7 +248,7 @@ def _waiting(task: _Task) -> Waiting:
 
 
 def page_of(document: object) -> tuple[Sequence[object], int | None]:
-    """Return the rows of a page, and how many tasks there are in all if it says so. Raises InvalidAnswerError."""
+    """Return the rows of a page, and the number of all tasks if it says so. Raises InvalidAnswerError."""
     match document:
         case {"result": list(elements), **envelope} | {"tasks": list(elements), **envelope}:
             return elements, _total(envelope.get("total"))
@@ -256,20 +258,24 @@ def page_of(document: object) -> tuple[Sequence[object], int | None]:
 
 
 def _total(value: object) -> int | None:
-    """Return a total; without one that can be read, pages are read until one is not full."""
+    """Return a total; None if it is unreadable, in which case pages are read until one is not full."""
     text = value.decode() if isinstance(value, bytes) else value
     return int(text) if isinstance(text, str) and re.fullmatch("[0-9]{1,9}", text) else None
 
 
 @dataclass(frozen=True, slots=True)
 class PendingTasks:
-    """All that is kept of the tasks. groups: also those of which none waits. is_truncated: whether there are more."""
+    """What is kept of the tasks.
+
+    groups: including those without waiting tasks.
+    is_truncated: whether there are more tasks than were read.
+    """
 
     groups: Mapping[Group, Waiting]
     is_truncated: bool
 
     def lines(self, target: Target, described: Sequence[object] = ()) -> Steps[Lines]:
-        """Return the samples of each group. A vault that is not polled is called by its id."""
+        """Return the samples of each group. The label of a vault that is not polled is its id."""
         del described
         page = Page()
         for number, (group, waiting) in enumerate(sorted(self.groups.items())):
@@ -342,10 +348,10 @@ class TaskList:
 
 
 class Asking:
-    """Asks for the tasks of organizations.
+    """Requests the tasks of organizations.
 
-    It remembers what the API calls an organization in a query, and each group that had a task since the start: its
-    metrics stay at 0 when the last one is through, so that an alert on them ends for that and not for want of data.
+    It remembers the API's name for an organization in a query, and each group that had a task since the start: its
+    metrics stay at 0 after the last one, so that an alert ends because of the value and not because of missing data.
     """
 
     def __init__(self) -> None:
@@ -370,7 +376,7 @@ class Asking:
             return Part(self._page(target, rows, number + 1))
 
         def excuse(error: CustodyError) -> Answer | None:
-            # Whether there is an offset is not documented. What was read until here counts.
+            # The parameter offset is not documented. What was read so far counts.
             if number > 1 and error.type == "BadRequest":
                 return self._list(target, before, is_truncated=True)
             return None
@@ -399,8 +405,8 @@ class Asking:
 
 
 def _is_whole(rows: Rows, last: int, total: int | None, pages: int) -> bool:
-    """Return whether all tasks were read. last: how many the last page had. total: as the API counts them."""
-    # A total of the page alone would look like this.
+    """Whether all tasks were read. last: number of tasks on the last page. total: according to the API."""
+    # This could be the total of the page only.
     if total is None or (pages == 1 and total == last == PAGE_ROWS):
         return last < PAGE_ROWS
     return rows.count >= total
@@ -421,7 +427,7 @@ def _targets(inventory: Inventory) -> Iterable[Target]:
                 interval=organization.interval,
                 credential=organization.credential,
                 is_found=not organization.is_configured,
-                # Whoever has used custody for a while has more tasks than are read.
+                # Most organizations have more tasks than are read.
                 requests=MOST_PAGES,
                 vault_labels=organization.vault_labels,
             )

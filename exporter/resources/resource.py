@@ -1,4 +1,4 @@
-"""What a resource says of itself. Everything else asks `RESOURCES[target.kind]` and names none.
+"""The interface of a resource. All other code looks up `RESOURCES[target.kind]` and names no resource.
 
 A new resource is one module with a `Resource`, and a line in `resources/__init__.py`.
 """
@@ -19,28 +19,29 @@ from exporter.resources.worth import Cell, Worth
 from exporter.turns import Steps
 
 CACHED: Final = "Read on the exporter's own schedule, not at the scrape."
-"""Ends the help of each metric that an answer has the values of."""
+"""Ends the help of each metric whose values come from an answer."""
 
 
 class Description(Hashable, Protocol):
-    """What an answer says of something that is the same whichever target has it, such as an asset.
+    """A description of something that is the same for all targets, such as an asset.
 
-    It is exposed once, as it was described last.
+    It is exposed once, as last described.
     """
 
     @property
     def key(self) -> Hashable:
-        """What is described."""
+        """Identifies what is described."""
 
     def lines(self) -> Lines:
         """Return its samples."""
 
 
 class Column(NamedTuple):
-    """A column of amounts, or of counts.
+    """A column of amounts or of counts.
 
-    field: of an amount, its name in the API or in the configuration; of a count, its name in JSON. title: on the page,
-    empty where it is not shown. form: what a cell is; a moment is in Unix seconds.
+    field: of an amount, its name in the API or in the configuration; of a count, its name in JSON.
+    title: on the page, empty if it is not shown there.
+    form: type of the cells; a moment is in Unix seconds.
     """
 
     field: str
@@ -49,10 +50,12 @@ class Column(NamedTuple):
 
 
 class TableRow(NamedTuple):
-    """A row of a table. asset: empty where it is of all assets. note: what people should know of it.
+    """A row of a table.
 
-    is_short: whether less is available than the configured minimum. is_unpriced: whether something is held whose worth
-    the API does not tell.
+    asset: empty for a total of all assets.
+    note: a remark for people.
+    is_short: whether less is available than the configured minimum.
+    is_unpriced: whether something is held without a price from the API.
     """
 
     asset: str
@@ -66,10 +69,11 @@ class TableRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The amounts of an answer, with each digit as it came, and the minima that the configuration has for them.
+    """The amounts of an answer, with every digit as received, and their configured minima.
 
-    worth: the field whose cells add up, empty where none do; minimum: the field with the minima. empty: what is said
-    where there are no rows.
+    worth: the field that adds up, empty if none does.
+    minimum: the field with the minima.
+    empty: text to show if there are no rows.
     """
 
     rows: Sequence[TableRow]
@@ -97,13 +101,13 @@ class Counts:
 
 
 class Kept(Protocol):
-    """What is kept of an answer: all that its samples and its table are made from, in as little memory as it takes.
+    """What is kept of an answer: the source of its samples and its table, in little memory.
 
-    described: what the answer described; it is kept once for all targets.
+    described: the answer's descriptions, which are stored once for all targets.
     """
 
     def lines(self, target: Target, described: Sequence[Any]) -> Steps[Lines]:
-        """Return the answer's samples for `target`, whose names may be others than before."""
+        """Return the answer's samples for `target`, whose labels may have changed."""
 
     def table(
         self, target: Target, described: Sequence[Any], *, is_whole: bool
@@ -114,17 +118,22 @@ class Kept(Protocol):
         """
 
     def worth(self, target: Target, described: Sequence[Any], *, is_whole: bool) -> Worth | None:
-        """Return what the amounts are worth; None where that is not for them to say."""
+        """Return what the amounts are worth; None if the resource has no worth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """An answer as it is exposed.
+    """An answer as exposed.
 
-    lines, series: its samples, and how many they are. described: what it says of things that other targets may have
-    too; new: the samples of those of them that nobody described like this before. rows: of the answer; None where it
-    has none to judge. rejected: those that were left out. unread: fields that could not be read. note: what people
-    should know of it, if anything. worth: what its amounts are worth, None where it says nothing of that.
+    lines: its samples.
+    series: number of samples.
+    described: its descriptions of things that other targets may share.
+    new: samples of the descriptions that were not known before.
+    rows: number of rows of the answer, None if it has no rows.
+    rejected: invalid rows, which were left out.
+    unread: fields that could not be read.
+    note: a remark for people, empty if there is none.
+    worth: what its amounts are worth, None if it has no worth.
     """
 
     lines: Lines
@@ -144,18 +153,18 @@ class Exposed:
 
 
 class Exposable(Protocol):
-    """An answer of the API that was read and checked."""
+    """A validated answer of the API."""
 
     def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
-        """Return the answer as it is exposed for `target`, with a stop wherever others have waited long enough.
+        """Return the answer as exposed for `target`; yields in between, so that the event loop is not blocked.
 
-        known: descriptions whose samples are made already.
+        known: descriptions that already have samples.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of an answer. next: the request for the part after it, which knows of this one and those before."""
+    """A part of an answer. next: the request for the next part, which includes the parts so far."""
 
     next: Request["Exposable | Part"]
 
@@ -163,22 +172,27 @@ class Part:
 Answer = Exposable | Part
 
 Ask = Callable[[Target], Request[Answer]]
-"""Returns the first request for a target's answer. It remembers what the API took and refused before."""
+"""Returns the first request for a target. It remembers which parameters the API accepted and refused before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One resource of the API.
+    """A resource of the API.
 
-    kind, endpoint: its values of these labels. singular, plural: what people call it. folder: of its targets' pages,
-    as in `/vaults/ID`. metrics: of its answers; they are withdrawn when they are too old, and count against
-    `polling.max_series`. facts: of what is known without an answer (`Target.facts`). described: of what its
-    answers describe, None where they describe nothing. foreseen: the failures of its requests, as (HTTP status, type),
-    that are known before they happen. targets: what there is of it to poll. name: what a target is called within its
-    organization. asking: makes what asks for its targets, anew for each exporter. is_list: whether its answers say what
-    there is to poll: they have no samples, and what they said holds until another one says otherwise.
-    has_own_interval: whether it is polled at an interval of its own, so that `polling.stale_after` is not for it. cost:
-    what the plan says of the requests that a poll takes, empty where it is one. heading: of what its page shows.
+    kind, endpoint: values of these labels.
+    singular, plural: names for people.
+    folder: of its targets' pages, as in `/vaults/ID`.
+    metrics: metrics of its answers, which are withdrawn when too old and count against `polling.max_series`.
+    facts: metrics known without an answer (`Target.facts`).
+    described: metrics of its descriptions, None if it has none.
+    foreseen: expected failures of its requests as (HTTP status, type), whose counters start at 0.
+    targets: returns its targets.
+    name: returns the name of a target within its organization.
+    asking: creates the source of its requests, once for each exporter.
+    is_list: whether its answers list what to poll: they have no samples, and stay valid until the next one.
+    has_own_interval: whether it has its own polling interval, so that `polling.stale_after` does not apply.
+    cost: the plan's remark on the requests that a poll takes, empty if it is one.
+    heading: of the table on its page.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""What is polled."""
+"""Targets: the API resources that are polled."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -20,21 +20,27 @@ NO_MINIMA: Final[Mapping[str, Decimal]] = MappingProxyType({})
 NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 Key = tuple[str, str]
-"""The kind and the id of a target: what stays the same when the configuration calls it something else."""
+"""The kind and the id of a target, which stay the same when its name changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """One API resource that is polled.
 
-    kind: of the resource. id: what identifies it to the API. organization, vault: what people call them, labels
-    `org` and `vault`; `vault` is empty for what is not a vault's, both for what is a credential's. interval:
-    seconds between polls, as configured. credential: the name of the one to use. facts: samples of what is known of
-    it without a poll: what the configuration and the lists say. found: what a list says of it, None where no list
-    has it. is_found: whether it is polled for that alone, as the configuration has no entry for it. is_another:
-    whether another credential's target is the same but for that. is_optional: whether to be refused is no failure
-    of it. requests: that a poll of it takes, as far as that is known. min_available: the configured minima of what is
-    available, by asset. vault_labels: what people call vaults that an answer may name, by id.
+    kind: of the resource.
+    id: the API's identifier.
+    organization, vault: labels `org` and `vault`; `vault` is empty for an organization's resources, both for a
+        credential's.
+    interval: configured seconds between polls.
+    credential: name of the one to use.
+    facts: samples known without a poll, from the configuration and the lists.
+    found: its entry in a list of the API, None if no list has it.
+    is_found: whether only discovery added it, without an entry in the configuration.
+    is_another: whether another credential has a target that is otherwise the same.
+    is_optional: whether a denied request is no failure.
+    requests: expected number of requests for a poll.
+    min_available: configured minimum available balances, by asset.
+    vault_labels: labels of the vaults that an answer may name, by id.
     """
 
     kind: str
@@ -54,17 +60,17 @@ class Target:
 
     @property
     def key(self) -> Key:
-        """What stays the same when the configuration calls it something else."""
+        """Its identity, which stays the same when its name changes."""
         return self.kind, f"{self.id}@{self.credential}" if self.is_another else self.id
 
     @property
     def owner(self) -> str:
-        """What people look for it under: its organization, or the credential whose it is."""
+        """Its organization, or else its credential."""
         return self.organization or self.credential
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The labels that tell it from all other targets."""
+        """The labels that distinguish it from all other targets."""
         own = {"credential": self.credential}
         if not self.organization:
             return {"kind": self.kind, **own}
@@ -72,7 +78,7 @@ class Target:
         return labels | own if self.is_another else labels
 
     def is_exposed_as(self, other: "Target") -> bool:
-        """Whether what is made of an answer is the same for `other`, the same resource."""
+        """Whether an answer has the same samples and table for `other`, the same resource."""
         return (
             self.labels == other.labels
             and self.min_available == other.min_available
@@ -81,7 +87,7 @@ class Target:
 
 
 class TargetChange(NamedTuple):
-    """A target, and what it was until now: the same resource, None for a new one."""
+    """A target and its previous version, None for a new one."""
 
     new: Target
     old: Target | None = None
@@ -136,7 +142,7 @@ def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 
 def organizations_of(targets: Iterable[Target]) -> dict[str, tuple[str, ...]]:
-    """Return the names of the organizations that are read with each credential."""
+    """Return the names of each credential's organizations."""
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for target in targets:
         if target.organization:
@@ -145,7 +151,7 @@ def organizations_of(targets: Iterable[Target]) -> dict[str, tuple[str, ...]]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as a sentence has them; of very many only some, and how many more there are."""
+    """Return names for a sentence; of a long list only the first ones and the number of the others."""
     more = len(names) - MOST_LISTED
     text = ", ".join(names[:MOST_LISTED])
     return f"{text} and {more} more" if more > 0 else text

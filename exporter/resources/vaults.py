@@ -1,6 +1,6 @@
 """The list of an organization's vaults, page by page.
 
-It is believed only as a whole: a vault that is missing from it is no longer polled one day.
+It is accepted only as a whole, because vaults that are missing from lists are eventually no longer polled.
 
 Source: Kraken, "List vaults", whose first revision calls an organization's id `org_id`, and later ones `org_iiban`.
 """
@@ -26,7 +26,7 @@ from exporter.turns import Steps
 
 ENDPOINT: Final = "vaults"
 PAGE_ROWS: Final = 100
-"""Kraken's default for `limit`; how many more it would allow is not documented."""
+"""Kraken's default for `limit`; its maximum is not documented."""
 MOST_PAGES: Final = 200
 
 INFO: Final = Metric(
@@ -58,7 +58,7 @@ DISCOVERED: Final = Metric(
 
 
 def info_lines(vault: Vault, organization: str) -> Lines:
-    """Return the samples that tell what the API's list says of a vault, if it has it. organization: its label."""
+    """Return the samples of a vault's entry in the API's list, if there is one. organization: its label."""
     page = Page()
     if vault.found:
         id_, name, status, missing_rates = vault.found.listed
@@ -81,7 +81,11 @@ def _discovered_lines(organization: Organization) -> Lines:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The pages that were read. pages: how many. total: of all rows as the API counts them, None if it does not."""
+    """The pages read so far.
+
+    pages: number of pages.
+    total: number of all rows according to the API, None if it does not say.
+    """
 
     rows: Rows = NO_ROWS
     pages: int = 0
@@ -89,7 +93,7 @@ class _Read:
 
 
 def page_of(document: object) -> tuple[Sequence[object], int | None]:
-    """Return the rows of a page, and how many the whole list has if it says so. Raises InvalidAnswerError."""
+    """Return the rows of a page, and the length of the whole list if it says so. Raises InvalidAnswerError."""
     match document:
         case {"vaults": list(elements), **envelope} | {"result": list(elements), **envelope}:
             return elements, _whole_number(envelope.get("total"))
@@ -99,14 +103,14 @@ def page_of(document: object) -> tuple[Sequence[object], int | None]:
 
 
 def read_page(elements: Iterable[object], before: Rows = NO_ROWS) -> Steps[Rows]:
-    """Return the vaults of pages that were read `before`, and of one more. Raises InvalidAnswerError."""
+    """Return the vaults of the pages `before` and of one more. Raises InvalidAnswerError."""
     return (yield from read_rows(elements, before, "vault", vault_id, ("id",)))
 
 
 def _next(before: _Read, document: object) -> Steps[tuple[_Read, bool]]:
-    """Return what was read with one more page, and whether that is all of the list.
+    """Return what was read including one more page, and whether the list is complete.
 
-    Raises InvalidAnswerError where the list cannot be believed.
+    Raises InvalidAnswerError if the list is inconsistent.
     """
     elements, total = page_of(document)
     page = before.pages + 1
@@ -127,7 +131,7 @@ def _next(before: _Read, document: object) -> Steps[tuple[_Read, bool]]:
 
 
 def _is_whole(read: _Read, last: int) -> bool:
-    """Return whether all pages were read. last: how many rows the last one had."""
+    """Whether all pages were read. last: number of rows of the last one."""
     if read.total is None:
         return last != PAGE_ROWS
     if read.rows.count > read.total or (last == 0 and read.rows.count < read.total):
@@ -151,7 +155,7 @@ def _shown(total: int | None) -> str:
 
 
 class Asking:
-    """Asks for the vaults of organizations, and remembers what the API calls an organization in a query."""
+    """Requests the vaults of organizations, and remembers the API's name for an organization in a query."""
 
     def __init__(self) -> None:
         self._parameter = OrganizationParameter()

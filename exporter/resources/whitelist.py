@@ -1,7 +1,7 @@
 """The addresses to which a vault may send: how many there are of each asset, and how many were added.
 
-Addresses, their names and those of beneficiaries are personal data. Two readings are compared by digests under a key
-that is random for this process, so that nothing that is kept tells an address, not even to who guesses it.
+Addresses, their names and those of beneficiaries are personal data. Two readings are compared by digests with a random
+key of this process, so that what is kept cannot be matched with an address, not even by guessing.
 
 Source: Kraken, "List whitelist addresses", in all revisions seen in 2026.
 """
@@ -64,7 +64,7 @@ ADDITIONS: Final = Metric(
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """What is read of an address; it does not leave `read`."""
+    """The fields that are read of an address; they do not leave `read`."""
 
     asset: Code
     asset_class: Code
@@ -73,7 +73,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 class Asset(NamedTuple):
-    """What an address is for."""
+    """The asset of an address."""
 
     asset: str
     asset_class: str
@@ -81,7 +81,12 @@ class Asset(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """What is read of a whitelist. counts: of addresses. digests: of each. rows: how many there were, read or not."""
+    """The contents of a whitelist.
+
+    counts: number of addresses, by asset.
+    digests: of the addresses.
+    rows: number of rows, including unreadable ones.
+    """
 
     counts: Mapping[Asset, int]
     digests: frozenset[bytes]
@@ -90,7 +95,7 @@ class Addresses:
 
 
 def read(document: object, digest: Callable[[bytes], bytes]) -> Steps[Addresses]:
-    """Return what a whitelist says, with a stop after every ROWS_AT_ONCE rows. Raises InvalidAnswerError."""
+    """Read a whitelist; yields after every ROWS_AT_ONCE rows. Raises InvalidAnswerError."""
     match document:
         case list(elements) | {"result": list(elements)} | {"addresses": list(elements)}:
             pass
@@ -119,7 +124,7 @@ def read(document: object, digest: Callable[[bytes], bytes]) -> Steps[Addresses]
 
 def _row(element: object) -> _Row:
     row, mistakes = read_fields(_Row, element)
-    # A tag that cannot be read might tell two addresses apart, so that its row is not judged without it.
+    # Addresses may differ only in the tag, so a row with an unreadable tag is rejected.
     for mistake in mistakes:
         raise UselessError(mistake)
     return row
@@ -127,7 +132,7 @@ def _row(element: object) -> _Row:
 
 @dataclass(frozen=True, slots=True)
 class Whitelist:
-    """All that is kept of a whitelist. counts: also of assets that have no address any more."""
+    """What is kept of a whitelist. counts: including assets that no longer have an address."""
 
     counts: Mapping[Asset, int]
     additions: int
@@ -168,7 +173,7 @@ class Whitelist:
 
 @dataclass(slots=True)
 class _Seen:
-    """What was read of a vault's whitelist since the start. digests: None before the first reading."""
+    """What was seen of a vault's whitelist since the start. digests: None before the first reading."""
 
     assets: dict[Asset, None]
     digests: frozenset[bytes] | None = None
@@ -176,7 +181,7 @@ class _Seen:
 
 
 class Asking:
-    """Asks for the whitelists of vaults, and remembers what it needs to tell what was added."""
+    """Requests the whitelists of vaults, and remembers what it needs to detect additions."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
@@ -206,7 +211,7 @@ class Asking:
         seen.assets |= dict.fromkeys(addresses.counts)
         if seen.digests is not None:
             seen.additions += len(addresses.digests - seen.digests)
-        # What could not be read this time may be what was there before, which then is not new the next time.
+        # An unreadable row may be an address that was there before; it must not count as an addition later.
         before = seen.digests or frozenset()
         seen.digests = addresses.digests | before if addresses.rejected else addresses.digests
         counts = {asset: addresses.counts.get(asset, 0) for asset in seen.assets}

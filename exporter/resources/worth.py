@@ -1,6 +1,6 @@
-"""What answers say of worth: amounts added exactly, each in its own quote asset, and what keeps them from being all.
+"""Worth: exact sums of amounts, by quote asset, and what they lack.
 
-A sum that leaves something out never looks whole: what has no price is counted beside it.
+A sum that omits something never looks complete: assets without a price are counted beside it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ Sum = tuple[Decimal | None, str]
 
 
 def plus(first: Decimal | None, second: Decimal | None) -> Decimal | None:
-    """Return the exact sum, None where one of both is, or where it cannot be told exactly."""
+    """Return the exact sum; None if either is None or the sum cannot be exact."""
     if first is None or second is None:
         return None
     try:
@@ -34,7 +34,7 @@ def plus(first: Decimal | None, second: Decimal | None) -> Decimal | None:
 
 
 def minus(first: Decimal | None, second: Decimal | None) -> Decimal | None:
-    """Return the exact difference, None as `plus` does."""
+    """Return the exact difference; None in the same cases as `plus`."""
     return None if second is None else plus(first, second.copy_negate())
 
 
@@ -48,11 +48,12 @@ def sums(cells: Iterable[Sum]) -> tuple[Cell, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What an answer says of worth.
+    """The worth in an answer.
 
-    total: in each quote asset; an amount is None where it cannot be told exactly. parts: of it, by what the API calls
-    them. unpriced: assets that are held and have no worth in the answer, so that the total lacks them. short: assets
-    of which less is available than the configured minimum.
+    total: in each quote asset; an amount is None if it cannot be exact.
+    parts: of the total, by their names in the API.
+    unpriced: number of assets that are held but have no worth, so that the total lacks them.
+    short: number of assets of which less is available than the configured minimum.
     """
 
     total: tuple[Sum, ...] = ()
@@ -81,7 +82,7 @@ class Adding:
             self._short += is_short(Decimal(available), self._min_available.get(asset))
 
     def worth(self, *, is_whole: bool) -> Worth:
-        """Return what was added up. is_whole: whether these are all rows, so that nothing is held of other assets."""
+        """Return the sum. is_whole: whether these are all rows, so that nothing is held of other assets."""
         nothing = Decimal(0)
         missing = sum(is_short(nothing, minimum) for minimum in self._missing.values())
         return Worth(
@@ -92,7 +93,7 @@ class Adding:
 
 
 def is_unpriced(balance: str | None, worth: str | None) -> bool:
-    """Whether something is held whose worth no total has. The amounts are as they are written."""
+    """Whether something is held that no total includes. The amounts are as written by the API."""
     return worth is None and balance is not None and bool(Decimal(balance))
 
 
