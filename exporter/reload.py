@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from exporter.config import ConfigError, SecretError, Settings, read_both
@@ -14,9 +15,26 @@ from exporter.web.access.file import WebConfigFile
 LOOK_SECONDS: Final = 1.0
 """Between two looks at the files of the web configuration."""
 
+NEVER: Final = 1_000_000_000
+"""Collections of garbage that are not full before one that is."""
+
 _Answer = asyncio.Future[str | None]
 
 log = get_logger()
+
+
+@contextlib.contextmanager
+def _without_full_collections() -> Iterator[None]:
+    """Keep the garbage collector from visiting everything, again and again, while a large file becomes many objects.
+
+    Each visit would hold the event loop: with 20,000 vaults in the file for up to 200 ms.
+    """
+    young, middle, all_ = gc.get_threshold()
+    gc.set_threshold(young, middle, NEVER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(young, middle, all_)
 
 
 class Loading:
@@ -109,11 +127,12 @@ class Reloader:
     async def _reload(self) -> str | None:
         loading = self._loading
         try:
-            # Reading a large file takes a moment, and polling goes on meanwhile.
-            settings, reading = await asyncio.to_thread(
-                read_both, self._load, self._web_config.read
-            )
-            plan = await self._apply(settings)
+            with _without_full_collections():
+                # Reading a large file takes a moment, and polling goes on meanwhile.
+                settings, reading = await asyncio.to_thread(
+                    read_both, self._load, self._web_config.read
+                )
+                plan = await self._apply(settings)
             self._web_config.hold(reading)
         except (ConfigError, SecretError, EnvironmentMistakeError) as error:
             loading.error = str(error)

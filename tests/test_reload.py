@@ -1,6 +1,7 @@
 """What the exporter takes over from disk without being asked."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,6 +129,18 @@ def test_a_reload_tells_that_the_budget_has_become_too_small(exporter: Exporter)
     with capture_logs() as events:
         assert asyncio.run(reloaded(reloader)) is None
     assert [event["event"] for event in events] == ["reloaded", "budget_too_small"]
+
+
+def test_a_file_is_read_without_full_collections_of_garbage(exporter: Exporter) -> None:
+    usual, thresholds = gc.get_threshold(), []
+
+    def load() -> Settings:
+        thresholds.append(gc.get_threshold())
+        raise ConfigError("config.yaml", [Mistake(("polling",), "required")])
+
+    assert asyncio.run(reloaded(reloader_of(exporter, load))) == "config.yaml: polling: required"
+    assert thresholds == [(*usual[:2], reload.NEVER)]
+    assert gc.get_threshold() == usual
 
 
 class Loads:

@@ -7,7 +7,15 @@ all intervals by the same factor, and no target starves.
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from typing import Final, NamedTuple
 
 from exporter.polling.place import Place
@@ -150,9 +158,8 @@ class Schedule:
         # Also of credentials and intervals that are no more.
         self._queues = defaultdict(_Queue, {name: it for name, it in self._queues.items() if it})
 
-    def arrange(self, targets: Iterable[Target]) -> None:
+    def arrange(self, keys: Sequence[Hashable]) -> None:
         """Put all targets into this order, which decides between equals."""
-        keys = [target.key for target in targets]
         if keys != list(self._by_key):
             self._arrange([self._by_key[key] for key in keys])
 

@@ -13,7 +13,7 @@ from exporter.metrics.lines import Lines
 Item = TypeVar("Item")
 
 MOST_LISTED: Final = 20
-AT_ONCE: Final = 250
+AT_ONCE: Final = 100
 """Changes between two turns of the event loop."""
 
 NO_MINIMA: Final[Mapping[str, Decimal]] = MappingProxyType({})

@@ -5,7 +5,7 @@ cannot change.
 """
 
 import math
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from types import MappingProxyType
@@ -81,9 +81,8 @@ class Store:
         self._stale_after, self._max_series = stale_after, max_series
         self._stale_at = None
 
-    def arrange(self, targets: Iterable[Target]) -> None:
+    def arrange(self, keys: Sequence[Key]) -> None:
         """Put all targets into this order."""
-        keys = [target.key for target in targets]
         if keys != list(self._states):
             self._states = {key: self._states[key] for key in keys}
 

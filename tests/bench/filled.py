@@ -49,7 +49,7 @@ def settings_for(portfolio: Portfolio, base_url: str, interval: str = "1m") -> S
 
 
 def settings_document(
-    portfolio: Portfolio, base_url: str, interval: str
+    portfolio: Portfolio, base_url: str, interval: str, name: str = "acme-treasury"
 ) -> tuple[Mapping[str, object], Mapping[str, str]]:
     """Return those settings as a configuration file, and the environment that has its secrets."""
     (organization,) = portfolio.organizations
@@ -59,7 +59,7 @@ def settings_document(
         "credentials": {"bench": {"api_key_env": "KEY", "api_secret_env": "SECRET"}},
         "organizations": [
             {
-                "name": "acme-treasury",
+                "name": name,
                 "id": organization.id,
                 "interval": "30d",
                 "vaults": [{"name": vault.name, "id": vault.id} for vault in organization.vaults],

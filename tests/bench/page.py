@@ -88,6 +88,7 @@ async def _lateness(make: Callable[[], object]) -> float:
 
 def poll_all(exporter: Exporter, answer: VaultBalances | None = None) -> None:
     """Let every target have been polled twenty times; each tenth fails. answer: of each vault, if it is held."""
+    moment = exporter.parts.moment()
     for number, target in enumerate(exporter.plan.targets):
         failure = None if number % 10 else Failure("http/502", 502, "Bad Gateway", NOON)
         errors = [failure.type if failure and turn > 15 else None for turn in range(20)]
@@ -96,8 +97,9 @@ def poll_all(exporter: Exporter, answer: VaultBalances | None = None) -> None:
                 target,
                 polls=20,
                 balances=exposed(target, answer) if answer and target.vault else None,
+                read_at=moment.boottime,
                 failure=failure,
-                last_success=NOON,
+                last_success=moment.wall,
                 rows=ASSETS,
                 refresh_interval=30.0,
                 results=History.of(

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import yaml
+from starlette.types import ASGIApp, Message
 
 from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
@@ -22,12 +24,15 @@ from exporter.custody.transport import ON_SEND
 from exporter.logs import configure
 from exporter.polling.pause import Cause
 from exporter.polling.schedule import Turn
+from exporter.reload import Reloader
 from exporter.simulator.portfolio import Portfolio, large_portfolio
 from exporter.turns import in_turns
+from exporter.web.access.file import WebConfigFile
 from exporter.web.site import Site
-from tests.bench.filled import NOON, NOWHERE, settings_document
+from tests.bench.filled import API_KEY, API_SECRET, NOON, NOWHERE, settings_document
 from tests.bench.loop_watch import LoopWatch
-from tests.bench.page import poll_all
+from tests.bench.page import poll_all, row_of
+from tests.resources.answers import vault_balances
 
 SIZES = (500, 5_000, 20_000)
 REQUESTS = 400
@@ -51,10 +56,63 @@ def _measured(size: int) -> Mapping[str, str]:
     return measured
 
 
-def _settings(portfolio: Portfolio, interval: str) -> Settings:
-    document, environ = settings_document(portfolio, NOWHERE, interval)
+def _text(portfolio: Portfolio, interval: str, organization: str) -> str:
+    document, _ = settings_document(portfolio, NOWHERE, interval, organization)
     limit = {"api": {"base_url": NOWHERE, "rate_limit": {"requests": 1_000_000, "window": "1s"}}}
-    return parse(yaml.safe_dump({**document, **limit}), directory=Path(), environ=environ)
+    return yaml.safe_dump({**document, **limit})
+
+
+def _settings(text: str) -> Settings:
+    return parse(text, directory=Path(), environ={"KEY": API_KEY, "SECRET": API_SECRET})
+
+
+async def _reload(exporter: Exporter, text: str) -> None:
+    """Reload as `POST /-/reload` does."""
+    reloader = Reloader(
+        lambda: _settings(text), exporter.reload, exporter.loading, WebConfigFile(None)
+    )
+    running = asyncio.create_task(reloader.run())
+    if problem := await reloader.reload():
+        raise RuntimeError(problem)
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def _get(site: ASGIApp, path: str, query: str) -> None:
+    """Ask for a page as a browser or Prometheus does, and take its pieces as they come."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(b"host", b"exporter"), (b"accept-encoding", b"gzip")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+        "state": {},
+    }
+    statuses: list[int] = []
+
+    requests: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if not requests:
+            await asyncio.Event().wait()
+        return requests.pop()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+        # As a socket that takes it does.
+        await asyncio.sleep(0)
+
+    await site(scope, receive, send)
+    if statuses != [200]:
+        raise RuntimeError(f"{path} was answered with {statuses}")
 
 
 class _Answering(httpx.AsyncBaseTransport):
@@ -85,28 +143,33 @@ class _Answering(httpx.AsyncBaseTransport):
 
 async def _of(size: int) -> Mapping[str, str]:
     portfolio = large_portfolio(size - 1, 1)
-    api, settings = _Answering(portfolio), _settings(portfolio, "1d")
-    favour_event_loop()
+    api = _Answering(portfolio)
+    settings = _settings(_text(portfolio, "1d", "acme-treasury"))
     exporter = Exporter(settings, World(transport=api))
+    favour_event_loop()
     measured = {
         "a request, from its choice to its exposition": await _request(exporter, api),
         "of which the schedule": _schedule(exporter),
     }
-    poll_all(exporter)
+    poll_all(exporter, vault_balances([row_of(0)]))
+    measured["a full garbage collection"] = _collection()
     measured["a look at what time alone changes"] = _look(exporter)
-    transport = httpx.ASGITransport(Site(exporter, "/metrics").app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
-        for name, path in {
-            "`/metrics`": "/metrics",
-            "the status page": "/",
-            "the status page, filtered to 1 target": "/?q=vault-123",
-            "`/api/v1/targets`": "/api/v1/targets",
-        }.items():
-            await client.get(path)
-            measured[name] = await _held(lambda path=path: client.get(path))  # type: ignore[misc]
-    measured["a reload that changes nothing"] = await _held(lambda: exporter.reload(settings))
-    other = _settings(portfolio, "2d")
-    measured["a reload with other intervals"] = await _held(lambda: exporter.reload(other))
+    site = Site(exporter, "/metrics").app()
+    for name, (path, query) in {
+        "`/metrics`": ("/metrics", ""),
+        "the status page": ("/", ""),
+        "the status page, filtered to 1 target": ("/", "q=vault-123"),
+        "`/api/v1/targets`": ("/api/v1/targets", ""),
+    }.items():
+        measured[name] = await _held(lambda path=path, query=query: _get(site, path, query))  # type: ignore[misc]
+    for name, of, interval in (
+        ("a reload that changes nothing", "acme-treasury", "1d"),
+        ("a reload with other intervals", "acme-treasury", "2d"),
+        ("a reload that renames the organization", "renamed", "2d"),
+    ):
+        text = _text(portfolio, interval, of)
+        measured[name] = await _held(lambda text=text: _reload(exporter, text))  # type: ignore[misc]
+    measured["a wall clock that was corrected"] = await _held(lambda: _hurry(exporter))
     measured["a refused key, all targets due"] = await _held(lambda: _pause(exporter))
     measured["a look while it is refused"] = _look(exporter)
     measured["memory"] = f"{_resident():.0f} MiB"
@@ -139,6 +202,14 @@ def _schedule(exporter: Exporter) -> str:
     return f"{(time.process_time() - began) / (REQUESTS // 4) * 1000:.3f} ms"
 
 
+def _collection() -> str:
+    """Return what one takes right after another: for all that is held, without what the start has frozen."""
+    gc.collect()
+    began = time.thread_time()
+    gc.collect()
+    return f"{(time.thread_time() - began) * 1000:.1f} ms"
+
+
 def _look(exporter: Exporter) -> str:
     times = []
     for _ in range(20):
@@ -148,10 +219,14 @@ def _look(exporter: Exporter) -> str:
     return f"{max(times) * 1000:.2f} ms"
 
 
+async def _hurry(exporter: Exporter) -> None:
+    """Make every target due, as after a jump of the wall clock."""
+    await in_turns(exporter.parts.schedule.hurry(exporter.parts.monotonic()))
+
+
 async def _pause(exporter: Exporter) -> None:
     """Let the only key be refused while every target is due, until all targets show it."""
     now = exporter.parts.monotonic()
-    await in_turns(exporter.parts.schedule.hurry(now))
     refused = Cause("EAPI:Invalid key", "Invalid key", 401)
     exporter.parts.credentials["bench"].pause.begin(refused, now, now)
     polling = asyncio.create_task(exporter.poller.run())

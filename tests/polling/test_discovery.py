@@ -682,9 +682,9 @@ def test_thousands_of_discovered_targets_are_exempt_from_garbage_collection(
 ) -> None:
     async def main() -> list[int]:
         played = finding(["hot", "cold"])
-        monkeypatch.setattr(assembly, "MANY_FOUND", 3)
         await played.play(10)
         counts = [gc.get_freeze_count()]
+        monkeypatch.setattr(assembly, "MANY_CHANGED", 3)
         change(played, *large_portfolio(6, 1).organizations[0].vaults)
         await played.play(600)
         await played.stop()

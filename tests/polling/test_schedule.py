@@ -334,7 +334,7 @@ def test_after_a_reload_new_targets_are_due_at_once_and_those_that_left_are_drop
     stays, leaves = polls.entries
     new = target("new")
     polls.change([TargetChange(new)], (leaves.target,), now=30.0)
-    polls.arrange((new, stays.target))
+    polls.arrange([new.key, stays.target.key])
     fresh, kept = polls.entries
     assert kept is stays
     assert (fresh.target, fresh.place.due, fresh.place.ready_at) == (new, 30.0, 30.0)

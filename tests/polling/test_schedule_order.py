@@ -181,7 +181,7 @@ class AnySequence(RuleBasedStateMachine):
         before = self.schedule.entries
         self.schedule.change(changes, gone, self.now)
         at_once(self.schedule.renew(renewed, self.now))
-        self.schedule.arrange(polled)
+        self.schedule.arrange([target.key for target in polled])
         self.targets = polled
         assert [entry.target for entry in self.schedule.entries] == polled
         self.dropped += [entry for entry in before if entry.is_dropped]

@@ -329,7 +329,7 @@ def reload(store: Store, *targets: Target, **options: Any) -> None:
     """Let a store go on with other targets, as a reload does."""
     changes, gone = changes_between([state.target for state in store.states()], targets)
     store.change(changes, gone, **options)
-    store.arrange(targets)
+    store.arrange([target.key for target in targets])
 
 
 @pytest.mark.parametrize("is_prepared", [True, False], ids=["prepared", "at the reload"])
