@@ -71,13 +71,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--brief", action="store_true", help="leave the survivors out")
     asked = parser.parse_args(arguments)
     os.nice(5)
-    equivalents = _equivalents()
+    equivalents, gone = _equivalents(), list[str]()
     is_held = True
     print(f"{'module':24} mutants tried noticed equivalent  held")
     with _copy_of_the_tree():
         for path in _paths(asked.modules):
-            tried, total = _tried(path, asked.sample, asked.processes)
-            module = _module(path)
+            tried, every = _tried(path, asked.sample, asked.processes)
+            module, total = _module(path), len(every)
+            gone += [
+                f"[{of}] {name}"
+                for of, name in sorted(equivalents)
+                if of == module and name not in every
+            ]
             same = [name for name in tried if (module, name) in equivalents]
             survivors = [
                 name for name, noticed in tried.items() if not noticed and name not in same
@@ -88,6 +93,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{module:24} {total:7} {len(tried):5} {noticed:7} {len(same):10} {held:4.0f}%")
             if not asked.brief:
                 print("".join(f"    {name}\n" for name in survivors), end="", flush=True)
+    if gone:
+        print(f"{EQUIVALENTS.name} has mutants that there are no more:", *gone, sep="\n    ")
     return int(not is_held)
 
 
@@ -134,8 +141,8 @@ def _module(path: Path) -> str:
     return "/".join(path.with_suffix("").parts[1:])
 
 
-def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], int]:
-    """Return whether the tests noticed them, for `most` mutants of the module at `path`, and how many there are."""
+def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], set[str]]:
+    """Return whether the tests noticed them, for `most` mutants of the module at `path`, and the names of all."""
     source = path.read_text("utf-8")
     mutants = mutants_of(source)
     sample = set(sorted(mutant.rank for mutant in mutants)[:most])
@@ -150,7 +157,7 @@ def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], int]
     for mutant, was_noticed in _outcomes(path, open_, reached, processes):
         noticed[mutant.name] = was_noticed
         kept.write_text(json.dumps(noticed, indent=0), "utf-8")
-    return {mutant.name: noticed[mutant.name] for mutant in chosen}, len(mutants)
+    return {mutant.name: noticed[mutant.name] for mutant in chosen}, {it.name for it in mutants}
 
 
 def _reached(path: Path) -> Reached:
