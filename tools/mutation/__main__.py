@@ -55,10 +55,9 @@ LONGEST_TEST_SECONDS: Final = 8.0
 """Of processor time, which a busy machine doubles; a slower test holds nothing."""
 MOST_SECONDS: Final = 20.0
 """Of processor time for the tests of one mutant: the quickest of those that reach it."""
-PATIENCE: Final = 5
-"""How many times as long as without a change they may take, and seconds besides."""
-LONGEST_WAIT_SECONDS: Final = 180.0
-"""Of the clock, for tests that wait for ever."""
+LONGEST_WAIT_SECONDS: Final = 60.0
+BUSY: Final = 10
+"""Seconds of the clock for each of processor time; tests that wait for ever end LONGEST_WAIT_SECONDS after that."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -185,7 +184,7 @@ def _check_tests(path: Path, source: str, reached: Reached) -> None:
     """Raise RuntimeError where the tests notice a mutant that is none: they would notice all."""
     nothing_changed = Mutant("", "", "", 1, frozenset(), source)
     tests = _tests_for(path, nothing_changed, reached)
-    _, status = os.waitpid(start(path, source, tests, 600), 0)
+    _, status = os.waitpid(start(path, source, tests), 0)
     if status:
         raise RuntimeError(f"the tests of {path} fail in a forked process")
 
@@ -203,9 +202,9 @@ def _outcomes(
             if not tests:
                 yield mutant, False
                 continue
-            seconds = PATIENCE + PATIENCE * sum(reached.seconds[test] for test in tests)
-            pid = start(path, mutant.source, tests, int(seconds))
-            running[pid] = mutant, time.monotonic() + LONGEST_WAIT_SECONDS
+            pid = start(path, mutant.source, tests)
+            longest = LONGEST_WAIT_SECONDS + BUSY * sum(tests.values())
+            running[pid] = mutant, time.monotonic() + longest
         time.sleep(0.02)
         for pid, (mutant, deadline) in list(running.items()):
             if time.monotonic() > deadline:
@@ -216,8 +215,11 @@ def _outcomes(
                 yield mutant, status != 0
 
 
-def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> list[str]:
-    """Return the tests that reach the mutant, the quickest first, but those of its own file before all others."""
+def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> dict[str, float]:
+    """Return the tests that reach the mutant, the quickest first, but those of its own file before all others.
+
+    By their id, the seconds of processor time that they took.
+    """
     own = f"{Path('tests', *path.parts[1:-1])}/test_{path.stem}.py::"
     found = [
         test
@@ -227,13 +229,13 @@ def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> list[str]:
         or any(name == path.name and line in mutant.lines for name, line in lines)
     ]
     found.sort(key=lambda test: (not test.startswith(own), reached.seconds[test]))
-    chosen: list[str] = []
+    chosen: dict[str, float] = {}
     seconds = 0.0
     for test in found:
         seconds += reached.seconds[test]
         if reached.seconds[test] > LONGEST_TEST_SECONDS or (chosen and seconds > MOST_SECONDS):
             break
-        chosen.append(test)
+        chosen[test] = reached.seconds[test]
     return chosen
 
 

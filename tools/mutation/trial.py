@@ -8,7 +8,7 @@ import pickle
 import resource
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -30,6 +30,8 @@ QUIET: Final = (
 )
 
 
+PATIENCE: Final = 5
+"""How many times as long as usual a test may take, and seconds besides."""
 MOST_BYTES: Final = 2**31
 """Of the address space of a forked process."""
 
@@ -107,14 +109,20 @@ def _forget() -> None:
 
 
 class _Chosen:
-    """Runs the chosen tests alone, in their order."""
+    """Runs the chosen tests alone, in their order, and ends the process where one takes far longer than usual."""
 
-    def __init__(self, tests: Sequence[str]) -> None:
+    def __init__(self, tests: Mapping[str, float]) -> None:
+        self._usual = tests
         self._place = {test: place for place, test in enumerate(tests)}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         chosen = (item for item in items if item.nodeid in self._place)
         items[:] = sorted(chosen, key=lambda item: self._place[item.nodeid])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        longest = process_time() + PATIENCE + PATIENCE * self._usual[item.nodeid]
+        resource.setrlimit(resource.RLIMIT_CPU, (int(longest), resource.RLIM_INFINITY))
 
 
 def look(room: Path, tests: Path, without: str) -> Reached:
@@ -133,7 +141,7 @@ def look(room: Path, tests: Path, without: str) -> Reached:
 
     with tempfile.TemporaryFile() as file:
         report = os.dup(file.fileno())
-        _, status = os.waitpid(_forked(watched, sys.maxsize), 0)
+        _, status = os.waitpid(_forked(watched), 0)
         os.close(report)
         if os.waitstatus_to_exitcode(status) not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
             raise RuntimeError(f"{tests} fails before anything is changed")
@@ -141,10 +149,10 @@ def look(room: Path, tests: Path, without: str) -> Reached:
         return pickle.load(file)  # type: ignore[no-any-return]  # noqa: S301 - written above
 
 
-def start(path: Path, source: str, tests: Sequence[str], seconds: int) -> int:
-    """Start the tests with these ids, with `source` for the module at `path`; return the id of their process.
+def start(path: Path, source: str, tests: Mapping[str, float]) -> int:
+    """Start tests with `source` for the module at `path`; return the id of their process.
 
-    Its status is 0 where no test noticed. It is killed after `seconds` of processor time.
+    tests: usual seconds of processor time, by the test's id. Its status is 0 where no test noticed.
     """
 
     def mutated() -> int:
@@ -155,10 +163,10 @@ def start(path: Path, source: str, tests: Sequence[str], seconds: int) -> int:
                 return status
         return 0
 
-    return _forked(mutated, seconds)
+    return _forked(mutated)
 
 
-def _forked(task: Callable[[], int], seconds: int) -> int:
+def _forked(task: Callable[[], int]) -> int:
     gc.freeze()
     if pid := os.fork():
         return pid
@@ -170,8 +178,6 @@ def _forked(task: Callable[[], int], seconds: int) -> int:
             os.dup2(nowhere, stream)
         # A mutant that never ends may take all of the memory before its time is over.
         resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-        if seconds < sys.maxsize:
-            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         status = task()
     finally:
         os._exit(status)
