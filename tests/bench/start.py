@@ -2,16 +2,33 @@
 
 import contextlib
 import http.client
+import json
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.bench.daemon import Server, command, running
 
 DEADLINE_SECONDS = 20.0
+EXPORTER = "exporter"
+STANDARD = "its standard library"
+OTHERS = "other libraries"
+LIBRARIES = (
+    "pydantic",
+    "yaml",
+    "httpx",
+    "structlog",
+    "prometheus_client",
+    "starlette",
+    "uvicorn",
+    "msgspec",
+)
+"""In this order: what two of them need is counted with the first."""
 EMPTY = """
 api: {base_url: "http://127.0.0.1:9"}
 credentials: {bench: {api_key_env: KEY, api_secret_env: SECRET}}
@@ -39,6 +56,55 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
     print(
         f"| share of a core that it takes, not scraped | {statistics.median(shares):.2%} | {max(shares):.2%} |"
     )
+    _print_loading(runs, statistics.median(sizes))
+
+
+class Taken(NamedTuple):
+    """mebibytes: of resident memory. seconds: of processor time."""
+
+    mebibytes: float
+    seconds: float
+
+    def __sub__(self, other: "Taken") -> "Taken":
+        return Taken(self.mebibytes - other.mebibytes, self.seconds - other.seconds)
+
+
+def _print_loading(runs: int, mebibytes: float) -> None:
+    """Print what of the time and the memory (in MiB) of an empty daemon the libraries take."""
+    left = whole = Taken(mebibytes, statistics.median(_processor_seconds() for _ in range(runs)))
+    print("\n| until the first scrape is answered | resident memory | processor time |")
+    print("| --- | --- | --- |")
+    for name, taken in _loading(runs).items():
+        _print_taken(name, taken)
+        left -= taken
+    _print_taken("configuration, certificates, server, scrape", left)
+    _print_taken("**in all**", whole)
+
+
+def _print_taken(name: str, taken: Taken) -> None:
+    print(f"| {name} | {taken.mebibytes:.1f} MiB | {taken.seconds * 1000:.0f} ms |")
+
+
+def _loading(runs: int) -> Mapping[str, Taken]:
+    """Return what loading the interpreter and each library takes, as medians."""
+    groups: dict[str, list[str]] = {name: [] for name in (STANDARD, *LIBRARIES, OTHERS, EXPORTER)}
+    for module in json.loads(_load("")):
+        top = module.partition(".")[0]
+        if top in sys.stdlib_module_names:
+            groups[STANDARD].append(module)
+        elif top != "tests":
+            groups[top if top in groups else OTHERS].append(module)
+    found = [json.loads(_load(json.dumps(groups))) for _ in range(runs)]
+    medians = [
+        Taken(*map(statistics.median, zip(*taken, strict=True)))
+        for taken in zip(*found, strict=True)
+    ]
+    return dict(zip(("Python", *groups), medians, strict=True))
+
+
+def _load(text: str) -> str:
+    command = (sys.executable, "-m", "tests.bench.loading")
+    return subprocess.run(command, input=text, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def version() -> float:
@@ -78,6 +144,13 @@ def start() -> float:
     began = time.perf_counter()
     with _empty() as daemon:
         return first_answer(daemon, began)
+
+
+def _processor_seconds() -> float:
+    """Return the processor time from the start of that daemon to the end of its first scrape."""
+    with _empty() as daemon:
+        first_answer(daemon, time.perf_counter())
+        return daemon.processor_seconds()
 
 
 def start_of_demo() -> float:
