@@ -314,6 +314,7 @@ class PendingTasks:
             empty="There is no task.",
             note=note if self.is_truncated else "",
             facts={"truncated": self.is_truncated},
+            total=sum(waiting.tasks for waiting in self.groups.values()),
         )
 
     def worth(self, target: Target, described: Sequence[object], *, is_whole: bool) -> None:
@@ -443,6 +444,7 @@ PENDING_TASKS: Final = Resource(
     targets=_targets,
     name=lambda _: "(pending tasks)",
     heading="Tasks that wait for approval",
+    headline="Waiting tasks",
     columns=(
         Column("taskType", "Type", "text"),
         Column("vault", "Vault", "text"),

@@ -83,21 +83,25 @@ class Table:
 
 
 CountCell = str | int | Decimal | None
-"""None where it is not known."""
+"""None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What an answer counts.
 
-    rows: a cell for each of `Resource.columns`. empty: what is said where there are no rows. note: what people should
-    know of them. facts: what is not a row's, by name in JSON.
+    rows: a cell for each of `Resource.columns`.
+    empty: text to show if there are no rows.
+    note: a remark for people, empty if there is none.
+    facts: numbers that are not a row's, by name in JSON.
+    total: the number to show if there is room for one only.
     """
 
     rows: Sequence[tuple[CountCell, ...]]
     empty: str
     note: str = ""
     facts: Mapping[str, int] = field(default_factory=dict)
+    total: int = 0
 
 
 class Kept(Protocol):
@@ -112,7 +116,7 @@ class Kept(Protocol):
     def table(
         self, target: Target, described: Sequence[Any], *, is_whole: bool
     ) -> Table | Counts | None:
-        """Return the amounts, or what is counted; None where there is neither.
+        """Return the amounts or the counts; None if the answer has neither.
 
         is_whole: whether no row of the answer was left out.
         """
@@ -148,7 +152,7 @@ class Exposed:
     worth: Worth | None = None
 
     def table(self, target: Target) -> Table | Counts | None:
-        """Return the amounts, or what is counted; None where there is neither."""
+        """Return the amounts or the counts; None if the answer has neither."""
         return self.kept.table(target, self.described, is_whole=not self.rejected)
 
 
@@ -193,6 +197,7 @@ class Resource:
     has_own_interval: whether it has its own polling interval, so that `polling.stale_after` does not apply.
     cost: the plan's remark on the requests that a poll takes, empty if it is one.
     heading: of the table on its page.
+    headline: title of the total of its counts beside its organization's worth, empty if it has none.
     """
 
     kind: str
@@ -211,5 +216,6 @@ class Resource:
     has_own_interval: bool = False
     cost: str = ""
     heading: str = "Last answer"
+    headline: str = ""
     worth: Literal["total", "part"] | None = None
     columns: tuple[Column, ...] = ()

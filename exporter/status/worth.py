@@ -1,8 +1,8 @@
 """What each organization is worth: the API's total, the sum of its vaults, and what each of them lacks."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 
 from exporter.resources import RESOURCES
@@ -19,6 +19,7 @@ class OrganizationWorth:
     targets: number of all its targets.
     unpolled: number of vaults that were found but are not polled.
     shards: number of shards, of which this process polls one.
+    counted: the targets whose counts stand beside its worth, by kind.
     """
 
     name: str
@@ -27,6 +28,7 @@ class OrganizationWorth:
     targets: int
     unpolled: int = 0
     shards: int = 1
+    counted: Mapping[str, TargetStatus] = field(default_factory=dict)
 
     @property
     def worth(self) -> Worth | None:
@@ -103,12 +105,16 @@ def organizations_of(status: Status, only: str | None = None) -> tuple[Organizat
     """Return every organization, or only the one with that name, in the configured order."""
     totals: dict[str, TargetStatus | None] = {}
     vaults: dict[str, list[TargetStatus]] = {}
+    counted: dict[str, dict[str, TargetStatus]] = {}
     counts: Counter[str] = Counter()
     for target in _owned(status.targets, only):
         name = target.known.target.organization
         counts[name] += 1
         totals.setdefault(name, None)
-        role = RESOURCES[target.known.target.kind].worth
+        kind = target.known.target.kind
+        role = RESOURCES[kind].worth
+        if RESOURCES[kind].headline:
+            counted.setdefault(name, {})[kind] = target
         if role == "total":
             totals[name] = target
         elif role == "part":
@@ -123,6 +129,7 @@ def organizations_of(status: Status, only: str | None = None) -> tuple[Organizat
             counts[name],
             unpolled.get(name, 0),
             status.exporter.shard.of,
+            counted.get(name, {}),
         )
         for name, total in totals.items()
     )

@@ -47,6 +47,12 @@ def _counted(column: Column, value: CountCell) -> Counted:
     return Counted(column.title, text, at, column.form == "number")
 
 
+def total_of(known: TargetState) -> int | None:
+    """Return the one number that says the most of what is counted; None where nothing is."""
+    counts, _ = _counts(known)
+    return counts.total if counts else None
+
+
 def counts_json(known: TargetState) -> Mapping[str, Any] | None:
     """Return what is counted of a target for programs, with moments in RFC 3339; None where nothing is."""
     counts, columns = _counts(known)

@@ -9,9 +9,9 @@ from exporter.events import MOST_KEPT, SUBJECTS, RecentEvents, Subject
 from exporter.resources import RESOURCES
 from exporter.resources.target import Target
 from exporter.status.model import STATES, CredentialStatus, State, Status, TargetStatus
-from exporter.status.worth import organizations_of
+from exporter.status.worth import OrganizationWorth, organizations_of
 from exporter.web.balance_table import balance_table_of
-from exporter.web.count_table import count_table_of
+from exporter.web.count_table import count_table_of, total_of
 from exporter.web.discovery_table import discovery_view
 from exporter.web.drawing import chart
 from exporter.web.error_help import ADVICE, advice
@@ -60,6 +60,7 @@ class Pages:
             part=part,
             groups=list(groups_of(part.targets, chosen, view, status.at)),
             worths=organizations[:MOST_ORGANIZATIONS],
+            headlines=headlines_of(organizations[:MOST_ORGANIZATIONS]),
             more_worths=len(organizations[MOST_ORGANIZATIONS:]),
             states=STATES,
             organizations=tuple(dict.fromkeys(_organization(target) for target in status.targets)),
@@ -140,6 +141,12 @@ class Pages:
 def balances_address(target: Target) -> str:
     """Return the address of a target's balances for programs."""
     return f"/api/v1/balances?{urlencode({'vault' if target.vault else 'org': target.id})}"
+
+
+def headlines_of(organizations: Sequence[OrganizationWorth]) -> dict[str, str]:
+    """Return the titles of what is counted of any of these organizations, by kind."""
+    counted = {kind for it in organizations for kind in it.counted}
+    return {kind: it.headline for kind, it in RESOURCES.items() if kind in counted}
 
 
 class Verdict(NamedTuple):
@@ -245,6 +252,7 @@ def _templates() -> "Environment":
         **FILTERS,
         "runbook": address_of,
         "page": lambda target: path_of(target.known.target),
+        "counted": lambda target: total_of(target.known),
         "targets_address": lambda organization: View(organization=organization).address(),
     }
     return templates

@@ -199,6 +199,7 @@ def test_a_resource_has_nothing_of_what_its_module_does_not_give() -> None:
         "has_own_interval": False,
         "cost": "",
         "heading": "Last answer",
+        "headline": "",
         "worth": None,
         "columns": (),
     }

@@ -414,6 +414,19 @@ def test_a_group_that_goes_on_on_the_next_page_is_named_there_with_its_whole_cou
     assert rows_of(page, '<tr id="group-.*?</tr>') == ["acme 502 up", "beta 1 up"]
 
 
+def test_an_organization_whose_tasks_are_collected_has_how_many_wait_and_where_to_look() -> None:
+    tasks = count_tables.known(count_tables.TASKS, count_tables.tasks())
+    waiting = told(tasks.target, balances=tasks.balances, last_success=NOW, polls=1)
+    unread = told(replace(tasks.target, id="BCDE FGHI JKLM NOPQ", organization="beta"))
+    page = PAGES.status(status(waiting, unread), View())
+    assert (
+        '<td class="number" data-label="Waiting tasks"><a href="/pending-tasks/ABCDEFGHIJKLMNOP">1,201</a></td>'
+        in page
+    )
+    assert '<td class="number" data-label="Waiting tasks">–</td>' in page  # noqa: RUF001 - as pages have it
+    assert "Waiting tasks" not in PAGES.status(status(), View())
+
+
 def test_each_organization_has_a_line_with_its_worth_and_what_that_lacks() -> None:
     poor = vault_target("poor", min_available={"BTC": Decimal(5), "ETH": Decimal(1)})
     rows = [row("BTC", available="1"), row("LUNA", balance="7"), row("FTT", balance="1")]
