@@ -1,15 +1,15 @@
-# Everything sets itself up: `make demo` and `make test` are all a fresh machine with Python 3.11 or newer needs.
+# `make demo` and `make test` install what they need: a fresh machine only needs Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# For each system and Python from 3.11 on, with hashes and without the address of an index.
+# For every platform and Python from 3.11 on, with hashes and without the URL of an index.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS)
-# What there is once the environment has what is shipped, and once it has everything.
+# Created when the environment has the shipped packages, and when it has everything.
 SHIPPED := $(VENV)/.shipped
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
-# Where it is set, each process of the tests would compile everything anew.
+# If it is set, every test process would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test coverage check format docs dashboards kubernetes-rules chart screenshots bench mutation requirements sbom audit clean
@@ -37,7 +37,7 @@ demo: $(SHIPPED) ## run the exporter against its embedded custody API simulator
 test: $(READY) ## run all tests
 	$(PYTEST) $(ARGS)
 
-coverage: $(READY) ## run all tests, and fail where they run through less of the exporter than they did
+coverage: $(READY) ## run all tests, and fail if the coverage of the exporter has decreased
 	$(PYTEST) --cov=exporter $(ARGS)
 
 check: $(READY) ## lint, formatting, types
@@ -45,7 +45,7 @@ check: $(READY) ## lint, formatting, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY) ## let ruff put the code in form
+format: $(READY) ## format the code with ruff
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -67,20 +67,20 @@ screenshots: $(READY) ## take the pictures of the documentation from the demo
 bench: $(READY) ## measure; the figures in docs/benchmarks.md come from here
 	$(BIN)/python -m tests.bench $(ARGS)
 
-mutation: $(READY) ## how much of each module its tests hold, by mutants; ARGS=polling/budget
+mutation: $(READY) ## mutation testing of a module by the tests of its package; ARGS=polling/budget
 	$(BIN)/python -m tools.mutation $(ARGS)
 
-requirements: $(READY) ## pin what is shipped, and what developers and releases need; ARGS=--upgrade takes the newest of everything
+requirements: $(READY) ## pin the dependencies of the exporter, its development and releases; ARGS=--upgrade for the newest
 	$(COMPILE) --output-file deploy/requirements.txt --extra redis pyproject.toml
 	$(COMPILE) --output-file requirements-dev.txt --constraints deploy/requirements.txt --group dev --extra redis pyproject.toml
 	$(COMPILE) --output-file deploy/requirements-build.txt --constraints requirements-dev.txt --group build
 	$(COMPILE) --output-file deploy/requirements-release.txt --constraints requirements-dev.txt --group release
 
-sbom: $(READY) ## write the bill of materials of what is pinned
+sbom: $(READY) ## write the bill of materials of the pinned packages
 	$(BIN)/python -m tools.supply sbom
 
-audit: $(READY) ## known vulnerabilities and licences of what is pinned
+audit: $(READY) ## known vulnerabilities and licences of the pinned packages
 	@$(BIN)/python -m tools.supply audit $(ARGS)
 
-clean: ## remove what the other targets made
+clean: ## remove the files that other targets created
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

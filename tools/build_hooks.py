@@ -1,4 +1,4 @@
-"""What hatchling adds when it builds: the revision, the addresses, and a README whose links work anywhere.
+"""Build hooks of hatchling: the revision, the project's URLs, and a README with absolute links.
 
 Source: hatchling's reference of custom build hooks and custom metadata hooks.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-# A frontend runs this file by its path, in an environment without the package.
+# Build frontends run this file by its path, in an environment without the package.
 sys.path.append(str(Path(__file__).parent.parent))
 
 from exporter.version import revision
@@ -34,7 +34,7 @@ def absolute_links(page: str, repository: str, version: str) -> str:
 
 
 class Addresses(MetadataHookInterface):
-    """Makes the project's addresses, and the long description of the README, from the address of the repository."""
+    """Derives the project's URLs and the long description from the address of the repository."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Set `urls` and `readme` in `metadata`, which has the version."""
@@ -53,10 +53,10 @@ class Addresses(MetadataHookInterface):
 
 
 class Revision(BuildHookInterface[Any]):
-    """Puts the revision that is built in place of the one that the file system's copy has yet to find out."""
+    """Records the revision in the built package."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Write the revision beside the package; an editable one (`version`) goes on asking its checkout."""
+        """Write the revision into the package; an editable install (`version`) keeps reading it from the checkout."""
         if version == "editable":
             return
         self._directory = TemporaryDirectory()

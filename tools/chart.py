@@ -1,7 +1,7 @@
-"""What is made from the Helm chart: the table of its values, and what kustomize needs: `make chart` writes the latter.
+"""Generates files from the Helm chart: the table of its values and, by `make chart`, the kustomize base and components.
 
-Base and components are committed, so that kustomize needs no Helm. Beside them are the digests of what they were made
-from, which tell without Helm whether they are out of date.
+Base and components are committed, so that kustomize needs no Helm. Digests of their sources show without Helm whether
+they are out of date.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ VALUES: Final = CHART / "values.yaml"
 BASE: Final = ROOT / "deploy" / "kubernetes" / "base"
 BASE_VALUES: Final = BASE.parent / "values.yaml"
 COMPONENTS: Final = (BASE.parent / "pair", BASE.parent / "shards")
-"""What an overlay may add to the base. Each has values of its own besides those of the base."""
+"""Components that an overlay may add to the base, each with its own values in addition to those of the base."""
 DIGESTS: Final = BASE / "chart.sha256"
 
 _HEAD: Final = (
     "# Made from deploy/helm by `make chart`: edit the chart, or the values in deploy/kubernetes.\n"
 )
 _LONGEST_DEFAULT: Final = 70
-# A base belongs to no release.
+# Labels of a release do not belong in a base.
 _OF_A_RELEASE: Final = re.compile(
     r"^ *(?:helm\.sh/chart|app\.kubernetes\.io/(?:instance|version|managed-by)): .*\n", re.MULTILINE
 )
@@ -37,7 +37,7 @@ _KEY: Final = re.compile(r"( *)([A-Za-z]+):")
 
 
 def render(*arguments: str) -> str:
-    """Return what `helm template` makes of the chart. Raises CalledProcessError, with what Helm says."""
+    """Return the output of `helm template`. Raises CalledProcessError with Helm's message."""
     helm = shutil.which("helm")
     if helm is None:
         raise FileNotFoundError(
@@ -48,7 +48,7 @@ def render(*arguments: str) -> str:
 
 
 def base() -> dict[Path, str]:
-    """Return the text of each file of base and components that is made from the chart, by its path."""
+    """Return the content of each generated file of base and components, by path."""
     made = {DIGESTS: digests()}
     common = _resources("--values", str(BASE_VALUES))
     made |= {BASE / name: text for name, text in common.items()}
@@ -69,7 +69,7 @@ def _resources(*arguments: str) -> dict[str, str]:
 
 
 def digests() -> str:
-    """Return the digests of what the base is made from, in the form of sha256sum."""
+    """Return the digests of the sources of the base, in the format of sha256sum."""
     values = [BASE_VALUES, *(component / "values.yaml" for component in COMPONENTS)]
     sources = [CHART / "Chart.yaml", VALUES, *sorted((CHART / "templates").iterdir()), *values]
     return "".join(
@@ -104,7 +104,7 @@ def values() -> Iterator[tuple[str, object, str]]:
             inside = [(indent, name) for indent, name in inside if indent < len(key[1])]
             inside.append((len(key[1]), key[2]))
             path = ".".join(name for _, name in inside)
-            # What has a comment tells of all that is in it.
+            # A comment covers everything within its value.
             if told is None or not path.startswith(f"{told}."):
                 default = _at(defaults, path)
                 if comment or not _has_more(default):

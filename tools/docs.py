@@ -1,4 +1,4 @@
-"""`make docs`: writes what in docs/ is generated from the code: tables, and the manual page."""
+"""`make docs`: writes the generated parts of docs/: tables and the manual page."""
 
 import re
 from pathlib import Path
@@ -70,7 +70,7 @@ GENERATED: Final = (
     (DOCS / "metrics.md", "metrics", metric_tables),
     (CHART / "README.md", "values", values_table),
 )
-"""For each generated table: its file, its name in the file's comments, and what writes it."""
+"""For each generated table: its file, its name in the file's comments, and its function."""
 
 
 def with_table(text: str, name: str, table: str) -> str:

@@ -1,4 +1,4 @@
-"""The rules of deploy/prometheus as the Prometheus operator takes them: `make kubernetes-rules` writes the file.
+"""The rules of deploy/prometheus as a PrometheusRule: `make kubernetes-rules` writes the file.
 
 Kustomize can put whole files into a ConfigMap, but not what is in them into another resource.
 """

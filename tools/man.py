@@ -1,4 +1,4 @@
-"""The manual page, `man kraken-custody-exporter`, made of the flags; `make docs` writes it."""
+"""The manual page, `man kraken-custody-exporter`, generated from the flags by `make docs`."""
 
 import argparse
 import re
@@ -79,13 +79,13 @@ kraken\-custody\-exporter \-\-once
 """,
     ),
 )
-"""What the flags don't say: the title of each section, and its text in man(7)."""
+"""The other sections: their titles, and their text in man(7)."""
 
 
 def man_page() -> str:
     """Return the manual page in man(7), the same for the same flags and version."""
     parser = flag_parser()
-    # Else its lines are as long as the terminal's.
+    # Otherwise lines are as wide as the terminal.
     parser.formatter_class = partial(argparse.HelpFormatter, width=80)
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     (repository,) = re.findall(r'^repository = "(.+)"$', project, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What the release workflow asks: whether a tag is that of this version, and what its release notes are."""
+"""Helpers of the release workflow: checks that a tag matches the version, and prints its release notes."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ CHART: Final = ROOT / "deploy" / "helm" / "kraken-custody-exporter" / "Chart.yam
 
 
 class ReleaseError(Exception):
-    """Something about the release does not fit; the message says what, and where to put it right."""
+    """Something about the release is inconsistent; the message says what, and where to fix it."""
 
 
 def check(tag: str) -> None:
@@ -33,7 +33,7 @@ def check(tag: str) -> None:
 
 
 def notes(changelog: str, tag: str) -> str:
-    """Return what a changelog in the form of keepachangelog.com says of the version that `tag` names.
+    """Return the notes of the version of `tag` from a changelog in the format of keepachangelog.com.
 
     Raises ReleaseError if it has no section for that version, or an empty one.
     """

@@ -1,4 +1,4 @@
-"""`make screenshots`: takes the pictures in README and docs/ from the demo, as soon as something fails in it."""
+"""`make screenshots`: takes the pictures in README and docs/ from the demo, once something fails in it."""
 
 import tempfile
 from pathlib import Path

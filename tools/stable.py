@@ -1,4 +1,4 @@
-"""What users rely on, as docs/stability.md promises it, so that a test notices what a change takes away.
+"""The promises of docs/stability.md, recorded so that a test detects a change that breaks one.
 
 `python -m tools.stable` writes it to tests/stable/VERSION/ when that version is released.
 """
@@ -25,11 +25,11 @@ WEB_CONFIG_EXAMPLE: Final = ROOT / "deploy" / "web-config.example.yml"
 _LOG_EVENT: Final = re.compile(r'log\.(?:debug|info|warning|error|exception)\(\s*"([a-z_]+)"')
 
 Promises = Mapping[str, Mapping[str, Any]]
-"""By kind of thing, what there is, and what is promised of it."""
+"""By kind, the names of stable things and what is promised of them."""
 
 
 def promises() -> Promises:
-    """Return everything that is promised now."""
+    """Return the current promises."""
     return {
         "metrics": {
             metric.name: {"type": metric.type, "labels": list(metric.labels)}
@@ -85,7 +85,7 @@ def broken(before: Promises, now: Promises) -> Iterator[str]:
 
 
 def write(directory: Path) -> None:
-    """Write what is promised, and files as they are accepted, for a version that is released."""
+    """Write the promises, and example files that must stay accepted, for a released version."""
     directory.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({kind: dict(things) for kind, things in promises().items()}, width=120)
     (directory / "promises.yaml").write_text(text, "utf-8")

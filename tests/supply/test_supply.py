@@ -142,7 +142,7 @@ def test_versions_with_known_faults_are_not_accepted(name: str, faulty: str) -> 
 )
 def test_a_pin_is_a_version_with_hashes_and_nothing_else(text: str) -> None:
     assert pinned(f"httpx==0.28.1 \\\n    {HASH} \\\n    {HASH}\n") == {"httpx": "0.28.1"}
-    with pytest.raises(ValueError, match="something else than NAME==VERSION with sha256 hashes"):
+    with pytest.raises(ValueError, match="something other than NAME==VERSION with sha256 hashes"):
         pinned(text)
 
 

@@ -1,8 +1,8 @@
-"""`make mutation`: how much of each module the tests of its own room hold.
+"""`make mutation`: which mutants of each module the tests of its own package detect.
 
-Prints for each module how many mutants were tried and how many of them the tests noticed, then those that no test
-noticed. Those in `equivalents.txt` are left out: they change nothing that anybody could notice. The mutants run in a
-copy of the tree. Outcomes are kept in .mutation/: while a module stays the same, only survivors are tried again.
+Prints for each module how many mutants were tried and how many of them the tests detected, then the survivors. Mutants
+in `equivalents.txt` are left out: they do not change the behaviour. The mutants run in a copy of the tree. Results are
+kept in .mutation/: while a module stays the same, only survivors are tried again.
 """
 
 import argparse
@@ -49,19 +49,22 @@ WARM: Final = (
     "yaml",
 )
 """Libraries that most tests need, imported once for all forked processes."""
-SLOW: Final = "test_anything or full_load or too_many_vaults or third_of_the_targets or summer_time or two_exporters"
-"""Words in the names of tests that take too long to hold anything here."""
+SLOW: Final = (
+    "test_anything or full_load or too_many_vaults or third_of_the_targets or "
+    "daylight_saving or two_exporters"
+)
+"""Words in the names of tests that are too slow to run here."""
 LONGEST_TEST_SECONDS: Final = 8.0
-"""Of processor time, which a busy machine doubles; a slower test holds nothing."""
+"""Processor time, which a busy machine doubles; slower tests are not run."""
 MOST_SECONDS: Final = 20.0
-"""Of processor time for the tests of one mutant: the quickest of those that reach it."""
+"""Processor time for the tests of one mutant, the quickest first."""
 LONGEST_WAIT_SECONDS: Final = 60.0
 BUSY: Final = 10
-"""Seconds of the clock for each of processor time; tests that wait for ever end LONGEST_WAIT_SECONDS after that."""
+"""Wall seconds per second of processor time; tests that never end are stopped LONGEST_WAIT_SECONDS after that."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Try the mutants that the command line asks for; 1 where a module is held less than it asks for."""
+    """Try the requested mutants; return 1 if fewer are detected than required."""
     parser = argparse.ArgumentParser(prog="make mutation", description=__doc__)
     parser.add_argument("modules", nargs="*", default=ROOMS, help="polling, polling/budget, …")
     parser.add_argument("--sample", type=int, default=sys.maxsize, help="mutants of each module")
@@ -113,7 +116,7 @@ def _equivalents() -> set[tuple[str, str]]:
 
 @contextlib.contextmanager
 def _copy_of_the_tree() -> Iterator[None]:
-    """Work in a copy, so that nobody's editing is in the way."""
+    """Work in a copy, so that edits during the run have no effect."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     files = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
     with tempfile.TemporaryDirectory() as copy:
@@ -181,7 +184,7 @@ def _reached(path: Path) -> Reached:
 
 
 def _check_tests(path: Path, source: str, reached: Reached) -> None:
-    """Raise RuntimeError where the tests notice a mutant that is none: they would notice all."""
+    """Raise RuntimeError if the tests detect an unchanged module: they would detect every mutant."""
     nothing_changed = Mutant("", "", "", 1, frozenset(), source)
     tests = _tests_for(path, nothing_changed, reached)
     _, status = os.waitpid(start(path, source, tests), 0)

@@ -42,13 +42,13 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """What tells it from all other mutants of its module, and stays when lines move."""
+        """Its name, unique within the module and stable when lines move."""
         which = f" ({self.number})" if self.number > 1 else ""
         return f"{self.function or '<module>'}: {self.old} -> {self.new or '(nothing)'}{which}"
 
     @property
     def rank(self) -> str:
-        """A random number that is always the same, so that a sample stays when others come and go."""
+        """A number derived from its name, so that a sample stays the same when other mutants come and go."""
         return hashlib.sha256(self.name.encode()).hexdigest()
 
 
@@ -77,7 +77,7 @@ def _dropped_call(node: cst.Expr) -> Iterator[cst.CSTNode]:
 
 
 def _is_flag(value: cst.BaseExpression) -> bool:
-    """Whether None in the place of `value` would be one more way to write False."""
+    """Whether None instead of `value` would be equivalent to False."""
     return isinstance(value, cst.Name) and value.value in ("True", "False", "None")
 
 
@@ -98,7 +98,7 @@ def _negated(test: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
         yield cst.UnaryOperation(cst.Not(), bracketed)
 
 
-# Words are not behaviour: a test that repeats each of them holds nothing.
+# Texts are not behaviour: a test that repeats them proves nothing.
 REPLACED: Final = (
     operator_string,
     operator_arg_removal,

@@ -18,10 +18,13 @@ def main(task: str, *arguments: str) -> int:
 
 
 def audit(arguments: Sequence[str]) -> int:
-    """Print what is known of licences and vulnerabilities; 1 where something is wrong, or could not be checked."""
+    """Print licences and vulnerabilities; return 1 if something is wrong or could not be checked."""
     wrong = unfit(json.loads(SBOM.read_text("utf-8")))
     print("## Licences\n")
-    print("\n".join(f"unfit: {name}: {text}" for name, text in wrong.items()) or "all are fit")
+    print(
+        "\n".join(f"not allowed: {name}: {text}" for name, text in wrong.items())
+        or "all are allowed"
+    )
     print("\n## Known vulnerabilities\n")
     known = look_up(arguments)
     print(known)

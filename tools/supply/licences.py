@@ -1,4 +1,4 @@
-"""Which licences may be shipped: those that ask for no more than a notice, and one that covers its own files alone."""
+"""The licences that may be shipped: permissive ones, and one whose copyleft covers only its own files."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -16,7 +16,7 @@ FIT: Final = frozenset(
         "MIT",
         "MPL-2.0",
         "PSF-2.0",
-        # What older packages declare instead.
+        # Classifiers of older packages.
         "License :: OSI Approved :: BSD License",
     }
 )
@@ -25,7 +25,7 @@ SPDX: Final = get_spdx_licensing()
 
 
 def unfit(bom: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the components that may not be shipped declare, by their names."""
+    """Return the licences of components that may not be shipped, by name."""
     declared = {
         component["name"]: _declared(component.get("licenses", ()))
         for component in bom["components"]
@@ -51,7 +51,7 @@ def is_fit(text: str) -> bool:
 
 
 def _declared(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what a component declares in the words of SPDX, or else in those of its classifiers."""
+    """Return a component's licence as an SPDX expression, or else as its classifiers."""
     licences = [(entry, entry.get("license", {})) for entry in entries]
     texts = [
         str(entry.get("expression") or licence.get("id") or licence.get("name"))

@@ -16,8 +16,8 @@ ENTRY: Final = re.compile(
 
 
 def pinned(text: str) -> Mapping[NormalizedName, str]:
-    """Return the version of each package; raises ValueError where `text` holds anything but pins with hashes."""
+    """Return the version of each package; raises ValueError if `text` contains anything but pins with hashes."""
     entries = list(ENTRY.finditer(text))
     if "".join(entry[0] for entry in entries) != text:
-        raise ValueError("holds something else than NAME==VERSION with sha256 hashes")
+        raise ValueError("contains something other than NAME==VERSION with sha256 hashes")
     return {canonicalize_name(entry["name"]): entry["version"] for entry in entries}

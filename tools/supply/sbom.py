@@ -1,4 +1,4 @@
-"""The bill of materials of what is shipped: CycloneDX, the same for the same pins, without addresses."""
+"""The bill of materials of the shipped packages: CycloneDX, reproducible, without URLs."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ SBOM: Final = ROOT / "deploy" / "sbom.cdx.json"
 
 
 def make() -> str:
-    """Install the pinned packages, and nothing else, into an environment of its own; return its bill of materials."""
+    """Install only the pinned packages into a new environment; return its bill of materials."""
     with TemporaryDirectory() as directory:
         venv.create(directory, with_pip=False)
         python = str(Path(directory) / "bin" / "python")
@@ -33,7 +33,7 @@ def make() -> str:
 
 
 def tidied(bom: dict[str, Any]) -> str:
-    """Write a bill of materials without addresses: those that packages name as theirs are advertisements too."""
+    """Format a bill of materials without the packages' URLs."""
     metadata = bom["metadata"]
     metadata["component"]["version"] = __version__
     for component in (*bom["components"], *metadata["tools"]["components"]):

@@ -1,6 +1,6 @@
-"""Known vulnerabilities of the pinned packages, as pip-audit finds them; that it could not look is no good news.
+"""Known vulnerabilities of the pinned packages, from pip-audit. A failed look-up counts as a failure.
 
-pip-audit itself says that there are none, and succeeds, where it found no advisories for a single package.
+pip-audit itself succeeds without findings if it found advisories for no package at all.
 """
 
 import json
@@ -16,15 +16,16 @@ PIP_AUDIT: Final = (
     *(sys.executable, "-m", "pip_audit", "--progress-spinner=off", "--format=json"),
     *("--disable-pip", "--require-hashes", "--requirement", str(PINS)),
 )
-NO_ADVISORIES: Final = "there are no advisories here, as where a registry has packages alone; ask others: ARGS='-s osv'"
+NO_ADVISORIES: Final = "this package index has no advisories; use another source: ARGS='-s osv'"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is known of the pinned packages.
+    """The result of a look-up.
 
-    vulnerable: a line for each vulnerability. unchecked: the names of those that could not be looked up.
-    problem: why none of them could; empty otherwise.
+    vulnerable: a line for each vulnerability.
+    unchecked: names of packages that could not be looked up.
+    problem: why none could, empty otherwise.
     """
 
     vulnerable: tuple[str, ...] = ()
@@ -37,7 +38,7 @@ class Finding:
         return not (self.vulnerable or self.unchecked or self.problem)
 
     def __str__(self) -> str:
-        """Say it in words, one finding a line."""
+        """Format it for people, one finding a line."""
         lines = [f"vulnerable: {line}" for line in self.vulnerable]
         if self.unchecked:
             names = ", ".join(self.unchecked)
@@ -48,7 +49,7 @@ class Finding:
 
 
 def look_up(arguments: Sequence[str] = (), command: Sequence[str] = PIP_AUDIT) -> Finding:
-    """Ask the advisories for the pinned packages. arguments: more for pip-audit, such as `-s osv`."""
+    """Look up advisories for the pinned packages. arguments: additional ones for pip-audit, such as `-s osv`."""
     done = subprocess.run(
         [*command, *arguments],
         check=False,
