@@ -138,9 +138,12 @@ def read_vault_total(document: object) -> Steps[VaultTotalFacts]:
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
-    """What the newest tasks of an organization show: how many there are on the page, how many of them wait.
+    """The page of an organization's newest tasks.
 
-    total: of all, None where the answer does not say. rejected: tasks that could not be read.
+    rows: number of tasks on it.
+    waiting: number of those that wait for approval.
+    total: number of all tasks, None if the answer does not say.
+    rejected: tasks that could not be read.
     """
 
     rows: int
@@ -159,8 +162,10 @@ def read_tasks(document: object) -> Steps[TaskFacts]:
 
 @dataclass(frozen=True, slots=True)
 class WhitelistFacts:
-    """What the whitelist of a vault shows: how many addresses, of how many assets.
+    """The whitelist of a vault.
 
+    rows: number of addresses.
+    assets: number of assets that they are for.
     rejected: addresses that could not be read.
     """
 

@@ -1,4 +1,4 @@
-"""What an answer counts, as the table of a target's page and as JSON: numbers, moments and labels."""
+"""The counts of an answer as the table of its target's page and as JSON: numbers, moments and labels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,10 @@ from exporter.web.formatting import UNKNOWN, rfc3339
 
 
 class Counted(NamedTuple):
-    """A cell as the page writes it. at: Unix seconds of a moment, None for anything else."""
+    """A cell as the page shows it.
+
+    at: Unix seconds of a moment, None for anything else.
+    """
 
     title: str
     text: str
@@ -19,7 +22,12 @@ class Counted(NamedTuple):
 
 
 class CountTable(NamedTuple):
-    """A table. columns: those that are shown. note: what people should know. empty: what it says without rows."""
+    """A table of counts.
+
+    columns: those that are shown.
+    note: a remark for people, empty if there is none.
+    empty: text to show if there are no rows.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Counted]]
@@ -28,7 +36,7 @@ class CountTable(NamedTuple):
 
 
 def count_table_of(known: TargetState) -> CountTable | None:
-    """Return what is counted of a target; None where nothing is."""
+    """Return the counts of a target as a table; None if it has none."""
     counts, columns = _counts(known)
     if counts is None:
         return None
@@ -48,13 +56,13 @@ def _counted(column: Column, value: CountCell) -> Counted:
 
 
 def total_of(known: TargetState) -> int | None:
-    """Return the one number that says the most of what is counted; None where nothing is."""
+    """Return the total of a target's counts; None if it has none."""
     counts, _ = _counts(known)
     return counts.total if counts else None
 
 
 def counts_json(known: TargetState) -> Mapping[str, Any] | None:
-    """Return what is counted of a target for programs, with moments in RFC 3339; None where nothing is."""
+    """Return the counts of a target as JSON, with moments in RFC 3339; None if it has none."""
     counts, columns = _counts(known)
     if counts is None:
         return None
