@@ -101,20 +101,20 @@ class _Unit(NamedTuple):
 
 
 MILLISECONDS: Final = _Unit("ms", 1)
-MIBIBYTES: Final = _Unit("MiB", 0)
+MEBIBYTES: Final = _Unit("MiB", 0)
 Rows = Mapping[str, tuple[_Unit, Sequence[Pair]]]
 
 
 def _polling(program: Path, folder: Path, size: _Size) -> Rows:
     """Return what both take while they poll, and while they are scraped too."""
     with _both(program, folder) as (daemons, counted):
-        alone, scraped = [], []
+        alone, scraped, sizes = [], [], []
         for _ in range(size.windows):
             alone.append(_window(daemons, counted, lambda: time.sleep(size.alone)))
             scraped.append(
                 _window(daemons, counted, lambda: _scrape_now_and_then(daemons, size.scraped))
             )
-        sizes = [Pair(*(daemon.memory() for daemon in daemons))]
+            sizes.append(Pair(*(daemon.memory() for daemon in daemons)))
         peaks = [Pair(*(daemon.memory("VmHWM") for daemon in daemons))]
         scrapes = {
             name: [
@@ -132,8 +132,8 @@ def _polling(program: Path, folder: Path, size: _Size) -> Rows:
             MILLISECONDS,
             scraped,
         ),
-        "resident memory then": (MIBIBYTES, sizes),
-        "most resident memory": (MIBIBYTES, peaks),
+        "resident memory then": (MEBIBYTES, sizes),
+        "most resident memory": (MEBIBYTES, peaks),
         **{f"a scrape, {name}": (MILLISECONDS, times) for name, times in scrapes.items()},
     }
 
@@ -220,7 +220,7 @@ def _starting(program: Path, folder: Path, size: _Size) -> Rows:
         sizes.append(Pair(*memory))
     return {
         "from process start to the first answered scrape": (MILLISECONDS, starts),
-        "resident memory of an empty daemon": (MIBIBYTES, sizes),
+        "resident memory of an empty daemon": (MEBIBYTES, sizes),
     }
 
 
