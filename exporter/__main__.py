@@ -5,7 +5,7 @@ import sys
 from exporter.signals import Signals
 
 COMMANDS = frozenset({"--once", "--config.check", "--probe"})
-"""The flags with which it does something and ends; where it is ended before, that has failed."""
+"""Flags of commands that run to their end; a signal that stops one early makes it fail."""
 
 
 def main() -> int:

@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class WebOptions:
-    """What the flags say of the HTTP side.
+    """The flags of the web server.
 
     may_reload: whether `POST /-/reload` and `/-/poll` are allowed. allowed_hosts: further names by which the exporter
     may be asked.
@@ -210,7 +210,7 @@ async def probe(
 
 
 class Once(NamedTuple):
-    """What came of polling once: the exposition, a table for whoever looks, and whether every poll succeeded."""
+    """The result of polling once: the exposition, a table for people, and whether every poll succeeded."""
 
     page: str
     report: str
@@ -234,7 +234,7 @@ async def _probe(settings: Settings, directory: Path, told: Callable[[int], obje
 async def poll_once(
     settings: Settings, signals: Signals, stderr: TextIO | None, environ: Mapping[str, str]
 ) -> Once:
-    """Poll every target once, and show the progress at `stderr` if that is a terminal; elsewhere the log tells it all.
+    """Poll every target once, and show the progress on `stderr` if it is a terminal.
 
     Raises LeaseHeldError where another process polls, and asyncio.CancelledError where a signal ends it.
     """

@@ -1,4 +1,4 @@
-"""What the machine's clocks tell together: that it slept, or that its wall clock was set.
+"""Compares the machine's clocks, to detect that it slept or that its wall clock was set.
 
 Balances age by a clock that goes on while the machine sleeps. That is not enough for a machine that does not know that
 it stood still (one restored from a snapshot): there only the wall clock tells, once it has been set right.
@@ -18,7 +18,7 @@ _BOOTTIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boottime() -> float:
-    """Return monotonic seconds that count the machine's sleep too, where the system has such a clock."""
+    """Return monotonic seconds including the machine's sleep, if the system has such a clock."""
     return time.clock_gettime(_BOOTTIME)
 
 
@@ -35,7 +35,7 @@ class Moment(NamedTuple):
 
     @property
     def lead(self) -> float:
-        """The wall clock's lead over `boottime`: the same as long as nobody sets it."""
+        """The wall clock's lead over `boottime`, which is constant unless the clock is set."""
         return self.wall - self.boottime
 
 
@@ -80,7 +80,7 @@ class ClockWatch:
 
 
 def missed(read_at: float, read_at_wall: float, believed_lead: float) -> float:
-    """Return the seconds by which something is older than `boottime` tells; 0 where the wall clock was not set since.
+    """Return the seconds by which something is older than `boottime` says; 0 if the wall clock was not set since.
 
     read_at, read_at_wall: when it was read, by `boottime` and by the wall clock.
     """

@@ -1,7 +1,6 @@
-"""Asks the exporter of this container whether it works, for the image's HEALTHCHECK: there is no curl in it.
+"""The image's HEALTHCHECK, since the image has no curl: asks the exporter whether it is healthy.
 
-Exit status 0: it works, or answers but does not say, for want of a password, because of a rate limit or to this name;
-1: it does not work, or does not answer.
+Exit status 0: it is healthy, or it answers 401, 421 or 429; 1: it is unhealthy or does not answer.
 """
 
 import http.client
@@ -14,12 +13,12 @@ from typing import Final
 
 DEFAULT_URL: Final = "http://127.0.0.1:10063/-/healthy"
 TIMEOUT_SECONDS: Final = 4
-# No user and password: what is asked is shown by `docker inspect`.
+# No user and password: `docker inspect` shows the URL.
 _URL: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/@\s]+)(?P<path>/\S*)")
 
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Ask the page that HEALTHCHECK_URL names, print what it says and return the exit status."""
+    """Request HEALTHCHECK_URL, print the answer and return the exit status."""
     url = _URL.fullmatch(environ.get("HEALTHCHECK_URL", DEFAULT_URL))
     if url is None:
         sys.stderr.write(f"HEALTHCHECK_URL is not a URL without a user, such as {DEFAULT_URL}\n")
@@ -30,7 +29,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         sys.stderr.write(f"{url[0]}: {error}\n")
         return 1
     sys.stdout.write(f"{url[0]}: {status} {text}\n")
-    # What answers like that is not dead, and nothing is known of the rest; a check that always fails would tell less.
+    # Such an answer shows that it is running, but not that it is healthy; a check that always fails would say less.
     return 0 if status in (200, 401, 421, 429) else 1
 
 

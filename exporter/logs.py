@@ -94,20 +94,20 @@ def _only_from(level: int) -> Processor:
 
 
 def _keep(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Keep an event in memory, if it tells of a change."""
+    """Keep an event in memory if it reports a change."""
     RECENT.keep(event)
     return event
 
 
 def _without_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Leave secrets out of a traceback; whoever logs a message has cleaned it."""
+    """Remove secrets from a traceback; messages are cleaned by their callers."""
     if "exception" in event:
         return {**event, "exception": _hide[0](str(event["exception"]))}
     return event
 
 
 def _message_without_secrets(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Leave secrets out of a library's message: asyncio's has the `repr` of exceptions that nobody waited for."""
+    """Remove secrets from a library's message: asyncio's has the `repr` of exceptions that were never retrieved."""
     return {**event, "event": _hide[0](str(event["event"]))}
 
 

@@ -1,4 +1,4 @@
-"""What the program says to whoever started it: text on stdout, what is wrong on stderr, and an exit status."""
+"""The program's output: text on stdout, problems on stderr, and an exit status."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ BAD_USAGE: Final = 2
 
 
 def show(text: str) -> int:
-    """Write `text` to stdout and return the exit status; a reader that has left, as `head` does, is no failure."""
+    """Write `text` to stdout and return the exit status; a closed pipe, as from `head`, is no failure."""
     if sys.stdout is None:
         tell(f"{PROGRAM}: cannot write to stdout: it is closed")
         return RUNTIME_FAILURE

@@ -1,6 +1,6 @@
-"""What `--config.check` and `--once` print for people: the polling plan, and what came of each poll.
+"""The output of `--config.check` and `--once` for people: the polling plan, and the result of each poll.
 
-Only these import it: rich takes a while, which neither `--version` nor a start of the daemon is to wait for.
+Only these import it: rich is slow to import, and neither `--version` nor the daemon needs it.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from exporter.state.state import Failure, TargetState
 from exporter.terminal import is_terminal, without_controls
 
 UNBROKEN: Final = 100_000
-"""Columns of what is not a terminal: whatever reads it finds each row in a line of its own."""
+"""Width of a console that is not a terminal, so that each row is one line."""
 
 
 class _Console(Console):
@@ -33,7 +33,7 @@ class _Console(Console):
 
 
 def console_for(stream: TextIO | None, environ: Mapping[str, str]) -> Console:
-    """Return what prints to `stream`, in colours if it is a terminal that has them and nobody asks for none.
+    """Return a console for `stream`, with colours if it is a terminal that has them and NO_COLOR is not set.
 
     See no-color.org. stream: None if it was closed before the start.
     """
@@ -51,15 +51,15 @@ def console_for(stream: TextIO | None, environ: Mapping[str, str]) -> Console:
 
 
 class Progressing(Protocol):
-    """Told how far something is."""
+    """Shows progress."""
 
     def __call__(self, done: int, of: int | None = None, /) -> object:
-        """Show that so many are done. of: how many there are by now, None where that is as it was."""
+        """Show the number of finished items. of: their new total, None if it has not changed."""
 
 
 @contextlib.contextmanager
 def progress(console: Console, total: int, what: str = "targets") -> Iterator[Progressing]:
-    """Show how many of `total` are done, and lend what is told of it. what: they are, in the plural."""
+    """Show a progress bar while the block runs. what: name of the items, in the plural."""
     columns = BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn()
     with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task("", total=total)
@@ -67,7 +67,7 @@ def progress(console: Console, total: int, what: str = "targets") -> Iterator[Pr
 
 
 def plan_report(settings: Settings, console: Console) -> str:
-    """Return the plan for `settings`: demand, budget, and how often each target will really be read."""
+    """Return the plan for `settings`: demand, budget, and the actual refresh interval of each target."""
     plan = plan_of(settings)
     table = new_table("target", "interval", "refreshed every")
     for target in plan.targets:
@@ -86,7 +86,7 @@ def plan_report(settings: Settings, console: Console) -> str:
 
 
 def poll_report(states: Sequence[TargetState], console: Console) -> str:
-    """Return what came of the poll of each target, and how many of them were read."""
+    """Return the result of the poll of each target, and how many were read."""
     table = new_table("target", "result", "rows", "series", "problem")
     for column in table.columns[2:4]:
         column.justify = "right"
@@ -102,22 +102,22 @@ def poll_report(states: Sequence[TargetState], console: Console) -> str:
 
 
 def new_table(*titles: str) -> Table:
-    """Return a table with these columns, to which rows are added."""
+    """Return an empty table with these columns."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
     for title in titles:
-        # What has no room in a narrow terminal goes on in the next line; no part of a name is left out.
+        # In a narrow terminal long cells are wrapped; no part of a name is left out.
         table.add_column(painted(title, "bold"), overflow="fold")
     return table
 
 
 def painted(text: str, style: str) -> Text:
     """Return `text` in a colour."""
-    # Only the text: a Text of that style would have its padding painted too.
+    # Only the text: with a style for the whole cell, its padding would be painted too.
     return Text.assemble((text, style))
 
 
 def without_padding(printed: str) -> str:
-    """Return what was printed without blanks at the ends of its lines."""
+    """Return printed text without trailing spaces."""
     return "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
 
 
@@ -143,7 +143,7 @@ def _problem(failure: Failure | None) -> str:
 
 
 def plan_lines(plan: Plan, settings: Settings) -> Iterator[str]:
-    """Yield how much there is to poll, what that demands, and what the budget is."""
+    """Yield the number of targets, their demand, and the budget."""
     kinds = Counter(target.kind for target in plan.targets)
     limit = settings.api.rate_limit
     if settings.shard.of > 1:

@@ -1,4 +1,4 @@
-"""Which part of all targets a process polls: the ids that rendezvous hashing gives it."""
+"""Shards: which targets a process polls, by rendezvous hashing of their ids."""
 
 import hashlib
 import re
@@ -24,21 +24,21 @@ class Shard(NamedTuple):
         return cls(int(match[1]), int(match[2]))
 
     def has(self, id_: str) -> bool:
-        """Return whether the target with this id is of this shard."""
+        """Whether this shard polls the target with this id."""
         return self.of == 1 or owner(id_, self.of) == self.number
 
 
 WHOLE: Final = Shard()
-"""All targets are of the only shard there is."""
+"""The only shard, with all targets."""
 
 
-# A listing, a reload and the plan ask for the same ones again.
+# Cached: listings, reloads and the plan repeat the same ids.
 @lru_cache(maxsize=REMEMBERED)
 def owner(id_: str, shards: int) -> int:
-    """Return which of `shards` an id belongs to.
+    """Return the number of the shard that an id belongs to.
 
-    Rendezvous hashing (Thaler and Ravishankar, 1998): the shard that scores highest with the id has it. One shard more
-    takes only what it scores highest with itself, which is one part in so many, and nothing else moves.
+    Rendezvous hashing (Thaler and Ravishankar, 1998): an id belongs to the shard with the highest score. An additional
+    shard takes only the ids for which its own score is highest; no other id moves.
     """
     return max(range(shards), key=lambda shard: _score(shard, id_))
 

@@ -1,10 +1,10 @@
-"""Signals, from the process's first line on: whatever it is doing, what ends it does so in time.
+"""Signals, from the process's first line on: it stops in time whatever it is doing.
 
-They are blocked, and taken by a thread that does nothing else: a handler would have its turn only once the main thread
-comes round, which may be importing, or waiting for a file. A PID 1 gets no signal that it neither handles nor blocks.
+They are blocked and received by a thread: a handler would run only in the main thread, which may be importing or
+waiting for a file. PID 1 receives no signal that it neither handles nor blocks.
 """
 
-# Imports here come before the signals are heeded, so that there are few.
+# Few imports, because they run before signals are handled.
 import os
 import signal
 import time
@@ -12,20 +12,22 @@ from collections.abc import Callable
 from threading import Thread
 
 STOP_SECONDS = 4.0
-"""After which a stop is over, whatever is still under way."""
+"""Maximum duration of a stop; then the process exits, whatever is still running."""
 LAST_WORDS_SECONDS = 0.2
 
 
 class Signals:
-    """What SIGTERM and SIGINT end, and SIGHUP loads again.
+    """Callbacks for SIGTERM, SIGINT and SIGHUP.
 
-    stop: begins to end what runs; without it nothing runs yet that would have to be ended. reload: loads the
-    configuration again; without it, or where the process is not one to reload, nothing happens. late: tells that the
-    stop takes too long, before the process ends anyway. All are called in a thread of their own.
+    stop: begins to stop; None if nothing runs yet.
+    reload: reloads the configuration; None to ignore SIGHUP.
+    late: reports that the stop takes too long, before the process exits anyway.
+
+    All are called in the signal thread.
     """
 
     def __init__(self, *, status: int, may_reload: bool) -> None:
-        """Hold what is to be done. status: of the process where a signal ends it."""
+        """Create without callbacks. status: exit status if a signal ends the process."""
         self._status = status
         self._numbers = {signal.SIGTERM, signal.SIGINT}
         if may_reload:
@@ -35,7 +37,7 @@ class Signals:
         self.late: Callable[[], object] | None = None
 
     def heed(self) -> None:
-        """Heed signals from now on; to be called in the main thread before there are others."""
+        """Handle signals from now on; call this in the main thread before other threads start."""
         signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
         Thread(target=self._take, name="signals", daemon=True).start()
 
@@ -44,16 +46,16 @@ class Signals:
             _has(self.reload)
         if _has(self.stop):
             time.sleep(STOP_SECONDS)
-            # Its log may be what does not end.
+            # Logging itself may hang.
             telling = Thread(target=_has, args=(self.late,), daemon=True)
             telling.start()
             telling.join(LAST_WORDS_SECONDS)
-        # Not sys.exit(): the main thread may never come round, and threads that hang would be waited for.
+        # Not sys.exit(): the main thread may never get there, and it would wait for hanging threads.
         os._exit(self._status)
 
 
 def _has(call: Callable[[], object] | None) -> bool:
-    """Make a call, if there is one; return whether it could be made."""
+    """Call `call`, if there is one; return whether that was possible."""
     if call is None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Work that cannot be cancelled, such as looking up a name: in threads that neither others nor the exit wait for."""
+"""Runs work that cannot be cancelled, such as name resolution, in threads that do not delay other work or the exit."""
 
 import asyncio
 import socket
@@ -15,20 +15,20 @@ Arguments = TypeVarTuple("Arguments")
 
 
 def begin(work: Callable[[], Result]) -> Future[Result]:
-    """Do `work` in a thread of its own, which ends with the process if not before."""
+    """Do `work` in a new daemon thread."""
     future: Future[Result] = Future()
     Thread(target=_do, args=(work, future), daemon=True).start()
     return future
 
 
 class Worker(Executor):
-    """A thread that does one piece of work after the other, and ends with the process if not before.
+    """A daemon thread that does one piece of work after the other.
 
-    Not a ThreadPoolExecutor, for which the exit waits.
+    Not a ThreadPoolExecutor, because the exit would wait for it.
     """
 
     def __init__(self, name: str) -> None:
-        """Have a thread of that name as soon as there is work."""
+        """Create the executor; its thread starts with the first work."""
         self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
@@ -52,23 +52,23 @@ class Worker(Executor):
 
 
 def _do(work: Callable[[], Result], future: Future[Result]) -> None:
-    # Whoever has stopped waiting cancels the future, and could not from here on.
+    # A caller that stopped waiting has cancelled the future; from here on it cannot.
     if not future.set_running_or_notify_cancel():
         return
     try:
         result = work()
-    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+    except BaseException as error:  # noqa: BLE001 - passed on to the caller
         future.set_exception(error)
     else:
         future.set_result(result)
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop whose threads hold up nobody: not each other, and not its end.
+    """An event loop whose threads block neither each other nor its end.
 
-    asyncio's own has few of them, which hang together with a name server that does not answer, and waits for them at
-    its end. Here each piece of work has one (`asyncio.to_thread` too), and each name is looked up once at a time,
-    however many ask.
+    asyncio's default executor has few threads, which all hang if a name server does not answer, and its end waits for
+    them. Here each piece of work has its own thread (`asyncio.to_thread` too), and concurrent look-ups of a name share
+    one.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Loop(asyncio.SelectorEventLoop):
 
     @property
     def unresolved(self) -> list[str]:
-        """The names that are being looked up, each once."""
+        """The names being looked up."""
         return list(dict.fromkeys(str(host) for host, *_ in self._lookups))
 
     def run_in_executor(
@@ -86,7 +86,7 @@ class Loop(asyncio.SelectorEventLoop):
         func: Callable[[Unpack[Arguments]], Result],
         *args: *Arguments,
     ) -> asyncio.Future[Result]:
-        """Do work in `executor`; where that is None, in a thread of its own."""
+        """Do work in `executor`, or in a new thread if that is None."""
         if executor is not None:
             return super().run_in_executor(executor, func, *args)
         return asyncio.wrap_future(begin(partial(func, *args)), loop=self)
@@ -101,7 +101,7 @@ class Loop(asyncio.SelectorEventLoop):
         proto: int = 0,
         flags: int = 0,
     ) -> list[Any]:
-        """Look up a name, or wait for whoever does so already. Raises socket.gaierror."""
+        """Look up a name, or join a look-up in progress. Raises socket.gaierror."""
         question = (host, port, family, type, proto, flags)
         lookup = self._lookups.get(question)
         if lookup is None:
@@ -114,17 +114,17 @@ class Loop(asyncio.SelectorEventLoop):
     def _looked_up(self, question: tuple[object, ...], lookup: asyncio.Future[Any]) -> None:
         del self._lookups[question]
         if not lookup.cancelled():
-            # Nobody may have waited long enough to hear of it; asyncio would log that.
+            # If all callers have given up, asyncio would log the exception as never retrieved.
             lookup.exception()
 
     def close(self) -> None:
-        """Close the loop; what is under way in threads goes on unheard."""
+        """Close the loop; work in threads continues, but its results are ignored."""
         for lookup in self._lookups.values():
             lookup.cancel()
         super().close()
 
 
 def unresolved() -> list[str]:
-    """Return the names that the running event loop is looking up, as far as it knows."""
+    """Return the names that the running event loop is looking up; none for a loop of another class."""
     loop = asyncio.get_running_loop()
     return loop.unresolved if isinstance(loop, Loop) else []

@@ -1,4 +1,4 @@
-"""Long work in steps, so that whatever else the event loop has to do comes between them."""
+"""Long work in steps, so that it does not block the event loop."""
 
 import asyncio
 from collections.abc import Generator
@@ -6,11 +6,11 @@ from typing import TypeVar
 
 Returned = TypeVar("Returned")
 Steps = Generator[None, None, Returned]
-"""Work that stops (yields) where others may come first, and returns its result at the end."""
+"""Work that yields where other tasks may run, and returns its result at the end."""
 
 
 def at_once(steps: Steps[Returned]) -> Returned:
-    """Return what `steps` return, without a stop."""
+    """Run all steps and return the result."""
     while True:
         try:
             next(steps)
@@ -20,7 +20,7 @@ def at_once(steps: Steps[Returned]) -> Returned:
 
 
 async def in_turns(steps: Steps[Returned]) -> Returned:
-    """Return what `steps` return; at each stop the event loop goes round once."""
+    """Run all steps and return the result; other tasks run in between."""
     while True:
         try:
             next(steps)

@@ -1,4 +1,4 @@
-"""Which revision of the source is running, as far as that can be told."""
+"""The revision of the source that is running, if it is known."""
 
 import subprocess
 from functools import cache
@@ -18,7 +18,7 @@ def revision(package: Path = _PACKAGE) -> str:
     # In a checkout the file has the placeholder that `git archive` replaces.
     if recorded and not recorded.startswith("$"):
         return recorded
-    # Only if the package lies in its own checkout: an environment may lie in somebody else's.
+    # Only if the package is in its own checkout: an environment may be inside another project's.
     if not (package.parent / ".git").exists():
         return "unknown"
     try:

@@ -9,7 +9,7 @@ LONGEST_MESSAGE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the processes that share a lease tell each other.
+    """What the processes that share a lease communicate.
 
     holder: the process that polls; empty after the last holder released the lease.
     renewals: grows with each write of a holder, so that others see that it is alive.

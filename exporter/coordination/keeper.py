@@ -23,7 +23,7 @@ LARGEST_LEAD_SECONDS: Final = 366 * 86_400
 
 
 class LeaseHeldError(Exception):
-    """Another process holds the lease, or that cannot be told; the message says which or why, and what to do."""
+    """Another process holds the lease, or its holder is unknown; the message says which or why, and what to do."""
 
 
 class NonceBounds(Protocol):

@@ -85,7 +85,7 @@ class KubernetesEngine:
         before = found.version if isinstance(found.version, dict) else None
         lease = _lease(self._name, before, record, self._wall())
         answer = await self._ask("PUT" if before else "POST", lease)
-        # 404: it was deleted, or the namespace does not exist, which the next read tells.
+        # 404: it was deleted, or the namespace does not exist, which the next read reports.
         return answer.status_code not in (404, 409)
 
     async def close(self) -> None:

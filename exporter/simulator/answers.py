@@ -31,7 +31,7 @@ def problem(
 
 
 def permission_denied() -> Response:
-    """Return the answer for an id that is unknown or out of the caller's scope; Kraken does not tell them apart."""
+    """Return the answer for an id that is unknown or out of the caller's scope; Kraken does not distinguish them."""
     return problem(403, "PermissionDenied", {"message": "Permission denied."})
 
 

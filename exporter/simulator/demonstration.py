@@ -57,16 +57,16 @@ async def demonstration(*, is_calm: bool = False) -> AsyncIterator[Settings]:
 def _document(portfolio: Portfolio, base_url: str) -> dict[str, object]:
     """Return the configuration file that an operator of `portfolio` would write."""
     return {
-        # Nobody else uses the simulator, so that all of its budget can be.
+        # No other program uses the simulator, so the whole budget is available.
         "api": {"base_url": base_url, "rate_limit": {"share": 1}},
         "polling": {"interval": "15s"},
         "credentials": {
             CREDENTIAL: {"api_key_env": "DEMO_API_KEY", "api_secret_env": "DEMO_API_SECRET"}
         },
-        # Vaults come and go, and somebody watches.
+        # Short, so that vaults that come and go are seen soon.
         "discovery": {"interval": "1m"},
         "collect": ["balances", "pending_tasks", "whitelist"],
-        # What is found has all that it needs; these have thresholds besides.
+        # Found vaults need no entry; these have thresholds.
         "organizations": [
             {"name": organization.name, "id": organization.id, "vaults": vaults}
             for organization in portfolio.organizations

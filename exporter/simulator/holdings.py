@@ -56,7 +56,7 @@ class Holding:
         ).rounded(self.asset.decimals)
 
     def price(self, now: float) -> Decimal | None:
-        """Return the USD price of one unit at `now`, None where no rate exists."""
+        """Return the USD price of one unit at `now`, None if there is no rate."""
         if self.asset.price is None:
             return None
         return _rounded(

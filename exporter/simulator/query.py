@@ -53,7 +53,7 @@ def page_range(query: QueryParams) -> PageRange:
 
 def _whole(query: QueryParams, name: str, default: int, allowed: range) -> int:
     text = query.get(name, str(default))
-    # Other scripts' digits are none of JSON's, and int() takes blanks, signs and underscores too.
+    # JSON has only ASCII digits; int() would also accept other scripts' digits, spaces, signs and underscores.
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_OFFSET))):
         raise BadRequestError(f"Invalid {name} parameter.")
     if int(text) not in allowed:

@@ -90,7 +90,7 @@ def no_right_to_view_organizations(simulator: Simulator) -> None:
 
 
 def another_organization(simulator: Simulator) -> None:
-    """The key sees the first organization and its vaults; those of all others are somebody else's."""
+    """The key sees the first organization and its vaults, but no others."""
     own = simulator.portfolio.organizations[0]
     simulator.scopes[simulator.api_key] = {own.id, *(vault.id for vault in own.vaults)}
 
@@ -111,7 +111,7 @@ def challenge_page(simulator: Simulator) -> None:
 
 
 def clock_off(simulator: Simulator) -> None:
-    """The API's clock is `CLOCK_AHEAD_SECONDS` ahead of the caller's, in `Date` and as it tells the time."""
+    """The API's clock is `CLOCK_AHEAD_SECONDS` ahead of the caller's, both in `Date` and in its time endpoint."""
     wall = simulator.wall
     simulator.wall = lambda: wall() + CLOCK_AHEAD_SECONDS
     simulator.headers = lambda: {"date": formatdate(simulator.wall(), usegmt=True)}

@@ -1,4 +1,4 @@
-"""Accepts connections, a few at a time, and goes on when the process is out of files.
+"""Accepts connections, a few at a time, and continues when the process is out of file descriptors.
 
 asyncio accepts as many at once as its backlog says, before any of them is counted, and logs a traceback for each that
 fails.
@@ -15,7 +15,7 @@ from exporter.logs import get_logger
 AT_ONCE: Final = 16
 """Connections that are accepted before any of them is counted, so that a flood finds files left to open."""
 PAUSE_SECONDS: Final = 1.0
-"""Without accepting, where nothing could be closed to make room."""
+"""Pause of accepting if no connection could be closed to make room."""
 LOG_AGAIN_SECONDS: Final = 60.0
 
 log = get_logger()

@@ -10,7 +10,7 @@ log = get_logger()
 
 
 def is_loopback(address: ListenAddress) -> bool:
-    """Whether nobody but this machine can reach an address, as a socket has it."""
+    """Whether only this machine can reach the address of a socket."""
     return ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
 
 

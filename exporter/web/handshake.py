@@ -29,7 +29,7 @@ class Handshake(asyncio.Protocol):
     def __init__(
         self, clients: Clients, then: Callable[[ASGIApp | None], asyncio.Protocol]
     ) -> None:
-        """Begin once there is a connection. then: what goes on with it, in which an app answers if one is given."""
+        """Begin once there is a connection. then: creates its next protocol, given an app that answers, or None."""
         self._clients = clients
         self._then = then
         self.network = ""
@@ -72,7 +72,7 @@ class Handshake(asyncio.Protocol):
             self._hand_over(secured, access.refusing(problem) if problem else None)
 
     async def _secured(self, tls: TlsServerConfig) -> asyncio.Transport | None:
-        """Return the transport to go on with, None where the client does not agree, or not in time, or leaves."""
+        """Return the TLS transport; None if the handshake fails, takes too long, or the client leaves."""
         limits = self._clients.limits
         refuse.set(self._refuse)
         try:

@@ -1,7 +1,7 @@
-"""Everything that builds on what uvicorn has and does not promise to keep: its connections, and its server's insides.
+"""Everything that depends on uvicorn's internals: its connections and its server.
 
-A connection here has a deadline at every moment, whatever the client does or does not. tests/web/test_on_uvicorn.py
-names what this needs of uvicorn, and pyproject.toml has the last version that was seen to have it.
+A connection has a deadline at every moment, whatever the client does. tests/web/test_on_uvicorn.py names what this
+needs of uvicorn, and pyproject.toml has the last version known to have it.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from exporter.web.clients import Clients, network_of
 from exporter.web.handshake import Handshake
 
 GRACEFUL_SECONDS: Final = 2
-"""More than LAST_ANSWERS_SECONDS: uvicorn would log a traceback for each connection that is still there."""
+"""More than LAST_ANSWERS_SECONDS: uvicorn would log a traceback for each remaining connection."""
 HEAD_BYTES: Final = 16 * 1024
 DATE_SECONDS: Final = 1.0
 LAST_ANSWERS_SECONDS: Final = 1
-"""For clients to take their answers when the server stops."""
+"""Time for clients to read their answers when the server stops."""
 PIECE_BYTES: Final = 4 * 1024
-"""h11 measures a head only while it is incomplete; among the 256 KiB that are read at once it could be complete."""
+"""h11 limits a head only while it is incomplete; in the 256 KiB that are read at once it could be complete."""
 
 _log = logging.getLogger("uvicorn.error.connection")
 # Mistakes of clients are not logged: they could fill the disk.
@@ -40,7 +40,7 @@ _log.setLevel(logging.ERROR)
 
 
 class Stage(Enum):
-    """What a connection is at: it waits for (the rest of) a request, has one under way, or is between two."""
+    """The state of a connection: reading a request, answering it, or idle between two."""
 
     READING = auto()
     ANSWERING = auto()
@@ -48,9 +48,9 @@ class Stage(Enum):
 
 
 class Connection(H11Protocol):
-    """Over TCP, or over TLS once the handshake is done.
+    """A connection over TCP, or over TLS after the handshake.
 
-    app: answers in the place of the server's own, where there is one.
+    app: answers instead of the server's own, if given.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Connection(H11Protocol):
         self._body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to wait for a request."""
+        """Start waiting for a request."""
         super().connection_made(transport)
         self.network = network_of(transport)
         self._follow()
         self._clients.comes(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Cancel all deadlines."""
         super().connection_lost(exc)
         self.unread_since = None
         self._clients.goes(self)
@@ -94,7 +94,7 @@ class Connection(H11Protocol):
             self._deadline.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sent, and no more of a body than may be."""
+        """Receive data, up to the maximum size of a body."""
         for start in range(0, len(data), PIECE_BYTES):
             if self.transport.is_closing():
                 break
@@ -107,14 +107,14 @@ class Connection(H11Protocol):
         self._follow()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to go on
-        """Go on until a client that has ended its side, but not the other, has its answer (RFC 9112, 9.6)."""
+        """Continue until a client that has closed only its sending side has its answer (RFC 9112, 9.6)."""
         if self.scheme == "https" or not self.cycle or self.cycle.more_body:
             return False
         self.cycle.keep_alive = False
         return not self.cycle.response_complete
 
     def on_response_complete(self) -> None:
-        """Go on to a further request."""
+        """Continue with the next request."""
         super().on_response_complete()
         self._follow()
 
@@ -125,7 +125,7 @@ class Connection(H11Protocol):
         self._clients.waits(self)
 
     def resume_writing(self) -> None:
-        """Go on with the answer, or from it where all of it was written."""
+        """Continue with the answer, or with the next request if all of it was written."""
         super().resume_writing()
         self.unread_since = None
         self._clients.waits_no_more(self)
@@ -133,7 +133,7 @@ class Connection(H11Protocol):
 
     @property
     def is_gone(self) -> bool:
-        """Whether nobody is there to be answered any more."""
+        """Whether the client is gone."""
         return self.transport.is_closing()
 
     @contextlib.contextmanager
@@ -149,23 +149,23 @@ class Connection(H11Protocol):
             self._clients.waits_no_more(self)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, with the headers of every answer, which uvicorn's own refusal lacks."""
+        """Refuse malformed HTTP, with the security headers that uvicorn's own response lacks."""
         if self.conn.our_state is not h11.IDLE:
-            # It was the body that is malformed: the head's answer is under way, and uvicorn would fail at a second one.
+            # The body is malformed: the answer has begun, and uvicorn would fail at a second one.
             self.transport.abort()
             return
         self.transport.write(bad_request(msg, self._clients.access.headers))
         self.transport.close()
 
     def shutdown(self) -> None:
-        """End, once the client has its answer or had time to take it."""
-        # A transport for TLS that is closed twice can no longer be cut.
+        """Close, once the client has its answer or had time to read it."""
+        # A TLS transport that is closed twice can no longer be aborted.
         if not self.transport.is_closing():
             super().shutdown()
         self._set_deadline(LAST_ANSWERS_SECONDS)
 
     def _follow(self) -> None:
-        """Set the deadline for what the connection is at now, unless it was at that before."""
+        """Set the deadline for the connection's current state, unless it is unchanged."""
         at = self._stage(), self.cycle
         if at == self._at or self not in self._clients.open:
             return
@@ -187,31 +187,31 @@ class Connection(H11Protocol):
     def _set_deadline(self, seconds: float) -> None:
         if self._deadline:
             self._deadline.cancel()
-        # To close it would be to wait for the client to take the rest of its answer.
+        # Closing it would wait for the client to read the rest of its answer.
         self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but signals are the process's business, and so is who may connect.
+    """uvicorn's server without its handling of signals and connections.
 
-    app: with the guard of `clients.access` before it already.
+    app: already guarded by `clients.access`.
     """
 
     def __init__(self, app: ASGIApp, clients: Clients) -> None:
         super().__init__(_configuration(app, math.ceil(clients.limits.idle_timeout)))
-        # uvicorn ends what is in it, and waits for that.
+        # uvicorn shuts these down and waits for them.
         self.server_state.connections = clients.open  # type: ignore[assignment]  # it is enough that they can shut down
         self._clients = clients
         self._acceptors = list[Acceptor]()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Have `serve` end, once those who wait for an answer have it."""
+        """Make `serve` end once pending answers are sent."""
         self.should_exit = True
         self._stopping.set()
 
     def connection(self, app: ASGIApp | None = None) -> Connection:
-        """Return a connection that has not been made yet. app: answers in the place of the server's own."""
+        """Return a new connection. app: answers instead of the server's own."""
         return Connection(self.config, self.server_state, self._clients, app)
 
     async def main_loop(self) -> None:
@@ -219,7 +219,7 @@ class Server(uvicorn.Server):
 
         uvicorn wakes ten times as often to look for that: idle, it would take 0.14 % of a core instead of 0.02 %.
         """
-        # Of the numbers that uvicorn counts through, 0 is one with which it renews the header.
+        # uvicorn renews the header at certain counts, 0 among them.
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DATE_SECONDS):
@@ -227,7 +227,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leave them alone."""
+        """Do nothing: the process handles signals itself."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -239,7 +239,7 @@ class Server(uvicorn.Server):
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more, and end."""
+        """Stop accepting, and shut down."""
         for acceptor in self._acceptors:
             acceptor.close()
         await super().shutdown(sockets)
@@ -248,7 +248,7 @@ class Server(uvicorn.Server):
         await asyncio.get_running_loop().connect_accepted_socket(self._protocol, client)
 
     def _protocol(self) -> asyncio.Protocol:
-        # Whether there is TLS stays as it was at the start.
+        # Whether there is TLS does not change after the start.
         is_encrypted = self._clients.access.tls is not None
         return Handshake(self._clients, self.connection) if is_encrypted else self.connection()
 
@@ -258,9 +258,9 @@ def _configuration(app: ASGIApp, idle_seconds: int) -> uvicorn.Config:
         app,
         http="h11",
         ws="none",
-        # Guessed otherwise, and wrongly.
+        # uvicorn's detection is wrong here.
         interface="asgi3",
-        # A client that names another address in a header is still itself.
+        # A header must not change the client's address.
         proxy_headers=False,
         lifespan="off",
         log_config=None,

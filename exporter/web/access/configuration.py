@@ -99,7 +99,7 @@ def _clients(at: Location, tls: Fields) -> Iterator[Mistake]:
             at,
             "client_ca_file or client_ca is required with this client_auth_type: it says whom to trust",
         )
-    # Another value than those is told for itself.
+    # Other values are reported by the validation of the single value.
     if not verifies and tls.get("client_auth_type") in (None, "", "NoClientCert"):
         for name in ("client_ca_file", "client_ca", "client_allowed_sans"):
             if _given(tls, name):

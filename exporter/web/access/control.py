@@ -144,7 +144,7 @@ class Access:
 
 
 def _credentials(authorization: str) -> tuple[str, bytes] | None:
-    """Return user and password of a header for basic authentication (RFC 7617), None where it is another one."""
+    """Return user and password from a basic authentication header (RFC 7617), None for any other header."""
     scheme, _, encoded = authorization.partition(" ")
     try:
         decoded = base64.b64decode(encoded, validate=True)
@@ -184,7 +184,7 @@ class TokenBucket:
 
     @classmethod
     def full(cls, limit: RequestRateLimit, now: float) -> "TokenBucket":
-        """Return a bucket that nobody has taken from."""
+        """Return a full bucket."""
         return cls(limit, limit.burst, now)
 
     def take(self, now: float) -> bool:

@@ -1,6 +1,6 @@
-"""Reads the web configuration, and again at a reload and when it, or a file that it names, has changed on disk.
+"""Reads the web configuration, at the start, at a reload and when it or a file that it names has changed on disk.
 
-What was read last without a mistake is what holds: a file that is bad, or is just being written, changes nothing.
+The last valid reading stays in force: an invalid file, or one that is being written, changes nothing.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ Signature = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class WebConfigReading:
-    """What was read.
+    """A valid reading.
 
-    signature: how its files looked just before. open_to_all: those with secrets that every user of this
-    machine can read.
+    signature: of its files just before.
+    open_to_all: files with secrets that every user of this machine can read.
     """
 
     configuration: WebConfiguration
@@ -34,7 +34,7 @@ class WebConfigReading:
 
 
 class WebConfigFile:
-    """The file of --web.config.file; with path None what holds without one, which never changes."""
+    """The file of --web.config.file; with path None the defaults, which never change."""
 
     def __init__(self, path: Path | None) -> None:
         """Read it. Raises ConfigError."""
@@ -46,16 +46,16 @@ class WebConfigFile:
 
     @property
     def configuration(self) -> WebConfiguration:
-        """What holds."""
+        """The configuration in force."""
         return self._held.configuration
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with what was read last, where that does not hold for it."""
+        """The mistakes of the last reading, if it was not applied."""
         return self._problem
 
     def read(self) -> WebConfigReading:
-        """Read it anew, for `hold`. Raises ConfigError, also where TLS was switched on or off."""
+        """Read it again, for `hold`. Raises ConfigError, also if TLS was switched on or off."""
         try:
             reading = self._read()
             self._expect_same_scheme(reading.configuration)
@@ -65,7 +65,7 @@ class WebConfigFile:
         return reading
 
     def hold(self, reading: WebConfigReading) -> None:
-        """Let what was read hold from now on, and warn of secrets in it that others can read."""
+        """Put a reading in force, and warn about secrets in it that others can read."""
         self._held = reading
         self._problem = None
         for path in reading.open_to_all:
@@ -73,7 +73,7 @@ class WebConfigFile:
             log.warning("web_secret_file_readable", file=str(path), problem=problem)
 
     async def look(self) -> None:
-        """Read the files again where they have changed, once they have not for the time between two looks."""
+        """Read the files again if they have changed and then stayed the same between two looks."""
         if self._path is None:
             return
         known_problem = self._problem

@@ -164,7 +164,7 @@ def _one_curve(curves: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _spelled(value: object) -> str:
-    """Return a text, quoted or not: to YAML, `1` and `true` are none."""
+    """Return a text, quoted or not: YAML reads unquoted `1` and `true` as other types."""
     return str(value) if isinstance(value, Unquoted) else text(value)
 
 
@@ -203,7 +203,7 @@ def _bcrypt_hash(value: object) -> SecretStr:
 
 
 def burst(value: object) -> int:
-    """Read how many requests may come at once; 0 is for where there is no limit anyway."""
+    """Read the number of requests of a burst; 0 is allowed if there is no limit."""
     return 0 if value in ("0", 0) else whole_number(value)
 
 

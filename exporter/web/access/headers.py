@@ -1,4 +1,4 @@
-"""What every answer says to browsers, so that no page of somebody else can show, read or steer this one."""
+"""Security headers of every answer, so that no page of another origin can embed, read or control this one."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -37,7 +37,7 @@ def with_headers(message: Message, headers: HeaderPairs) -> Message:
 
 
 def bad_request(problem: str, headers: HeaderPairs) -> bytes:
-    """Return a whole answer, for what is no request that could be answered otherwise; the connection is to end."""
+    """Return a complete 400 response for a malformed request; the connection must then be closed."""
     body = f"{problem}\n".encode()
     fields = [
         (b"content-type", b"text/plain; charset=utf-8"),

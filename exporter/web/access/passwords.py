@@ -72,7 +72,7 @@ class _Check:
 
 def bcrypt_check(password: bytes, hashed: bytes) -> bool:
     """Whether a bcrypt hash was made of a password."""
-    # Not before somebody has a password: most daemons never need it.
+    # Imported at the first password: most daemons never need it.
     import bcrypt  # noqa: PLC0415
 
     return bcrypt.checkpw(password[:_LONGEST_PASSWORD], hashed)
@@ -109,7 +109,7 @@ class Passwords:
         digest = self._digest(user, hashed, password, is_known=is_known)
         if (remembered := self._remembered(user, digest)) is not None:
             return remembered
-        # Whoever asks the same waits for the same answer.
+        # Concurrent checks of the same password share one computation.
         check = self._line.get(digest)
         if check is None:
             answer: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
@@ -140,7 +140,7 @@ class Passwords:
             del self._line[digest]
 
     def _next(self) -> bytes | None:
-        """Return whose turn it is, None where nobody is in the line; who has gone leaves it."""
+        """Return the next in the queue, None if it is empty; connections that are gone are removed."""
         for digest, check in list(self._line.items()):
             if all(asker.is_gone for asker in check.askers):
                 check.is_match.set_result(None)
@@ -166,7 +166,7 @@ class Passwords:
         return chosen
 
     def _hash_for(self, users: Mapping[str, SecretStr], user: str) -> bytes:
-        """Return the hash of `user`, or for a name that nobody has that of somebody, always the same for one name."""
+        """Return the hash of `user`, or for an unknown name that of some user, always the same for the same name."""
         if user not in users:
             chosen = int.from_bytes(self._keyed(_encoded(user))) % len(users)
             user = sorted(users)[chosen]

@@ -37,7 +37,7 @@ _VERIFICATION: Final = {
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
-# Those with authenticated encryption; the others are for whoever asks for them.
+# Those with authenticated encryption; the others must be configured.
 _DEFAULT_SUITES: Final = tuple(suite for suite in TLS_1_2_SUITES if "CBC" not in suite)
 _KINDS_OF_NAMES: Final = ("DNS", "email", "IP Address", "URI")
 
@@ -52,7 +52,7 @@ refuse: Final[ContextVar[Refuse | None]] = ContextVar("refuse", default=None)
 
 
 class _Peer(ssl.SSLObject):
-    """A client, who is told why its handshake fails."""
+    """A client that gets the reason if its handshake fails."""
 
     outgoing: ssl.MemoryBIO
     refuse: Refuse | None
@@ -71,7 +71,7 @@ class _Peer(ssl.SSLObject):
         try:
             return super().getpeercert(binary_form)
         except ValueError:
-            # asyncio would log its traceback, and the connection would be counted for ever.
+            # Otherwise asyncio would log a traceback, and the connection would be counted forever.
             return UNREADABLE
 
 
@@ -127,13 +127,13 @@ class TlsServerConfig(Model):
         return tuple(filter(None, (self.cert_file, self.key_file, self.client_ca_file)))
 
     def problem_with(self, certificate: dict[str, Any] | None, now: float) -> str | None:
-        """Return why a client may not come in with this certificate, None where it may.
+        """Return why a client with this certificate is refused, None if it is not.
 
         certificate: as getpeercert returns it, empty where there is none. now: Unix seconds.
         """
         if certificate is UNREADABLE:
             return _NOT_TEXT
-        # OpenSSL verifies it only once: a client that takes its session up again could come in with it for ever.
+        # OpenSSL verifies it only once: a client that resumes its session could use an expired one forever.
         if certificate and now > ssl.cert_time_to_seconds(certificate["notAfter"]):
             return "the certificate has expired"
         if not self._has_allowed_name(certificate):
@@ -153,7 +153,7 @@ class TlsServerConfig(Model):
     def _leave_out_empty(cls, raw: object) -> object:
         if not isinstance(raw, dict):
             return raw
-        # Without any name allowed nobody would be let in: that is no way to leave it out.
+        # An empty list would admit no client: it does not mean that the key is absent.
         return {
             key: value
             for key, value in raw.items()
@@ -173,7 +173,7 @@ class TlsServerConfig(Model):
         if self.curve_preferences:
             context.set_ecdh_curve(CURVES[self.curve_preferences[0]])
         context.verify_mode = _VERIFICATION[self.client_auth_type]
-        # As in Go: whoever is given is trusted, also without the authority above it.
+        # As in Go: each given authority is trusted, even without the one that signed it.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         self._trust(context)
         self._show_certificate(context)
@@ -200,7 +200,7 @@ class TlsServerConfig(Model):
             except OSError:
                 raise ProblemError("client_ca_file changed while it was read: try again") from None
         elif context.verify_mode == ssl.CERT_OPTIONAL:
-            # As in Go. It keeps nobody out who would not come in without a certificate.
+            # As in Go. It refuses no client that would be admitted without a certificate.
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
 
     def _show_certificate(self, context: ssl.SSLContext) -> None:
@@ -208,7 +208,7 @@ class TlsServerConfig(Model):
             _readable(self.cert_file, self.cert) as certificate,
             _readable(self.key_file, self.key.get_secret_value() if self.key else None) as key,
         ):
-            # One that is missing is told where the configuration is seen as a whole.
+            # A missing one is reported by the checks of the whole configuration.
             if certificate and key and (problem := _load(context, certificate, key)):
                 raise ProblemError(problem)
 
