@@ -7,11 +7,13 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from redis import Redis
 
+from exporter.config import LeaseSettings, RedisSettings
+from exporter.coordination.coordinator import engine_of
 from exporter.coordination.engine import EngineError, Found, Record
 from exporter.coordination.redis import RedisEngine, Server
 from tests.coordination.redis_server import RedisServer, redis_server
@@ -52,6 +54,20 @@ def played(server: Server, play: Callable[[RedisEngine], Awaitable[Result]]) -> 
 
 def read(server: Server) -> Found:
     return played(server, lambda engine: engine.read())
+
+
+def read_as_configured(server: RedisServer, **settings: Any) -> Record | None:
+    """Return what the engine of these settings reads."""
+    redis = RedisSettings(url=server.url, **settings)
+
+    async def main() -> Found:
+        engine = engine_of(LeaseSettings(kind="redis", name=NAME, redis=redis), {}, lambda: 0.0)
+        try:
+            return await engine.read()
+        finally:
+            await engine.close()
+
+    return asyncio.run(main()).record
 
 
 def write(server: Server, *records: Record) -> list[bool]:
@@ -187,6 +203,10 @@ def test_a_user_needs_no_more_rights_than_these(tmp_path: Path) -> None:
         as_user = Server(server.url, "exporter", tmp_path / "password")
         assert write(as_user, RECORD) == [True]
         assert read(as_user).record == RECORD
+        assert (
+            read_as_configured(server, username="exporter", password_file=tmp_path / "password")
+            == RECORD
+        )
         assert "hentication required" in problem(Server(server.url))
         (tmp_path / "password").write_text("not-the-password-2")
         told = problem(as_user)
@@ -265,6 +285,7 @@ def test_tls_trusts_the_certificates_it_is_given_and_checks_the_name(tmp_path: P
                 assert expected in problem(secured)
             else:
                 assert write(secured, RECORD) == [True]
+                assert read_as_configured(server, ca_file=certificate) == RECORD
 
 
 def test_changed_certificates_are_read_again(tmp_path: Path) -> None:
