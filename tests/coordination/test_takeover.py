@@ -195,6 +195,7 @@ def test_a_clean_stop_gives_up_the_lease_though_others_write_in_between() -> Non
             await a.stop()
             assert a.shelf.record
             assert a.shelf.record.holder == ""
+            assert a.hung_up == 1
 
     play(scene)
 
@@ -232,6 +233,14 @@ def test_an_engine_that_is_gone_for_a_while_makes_the_holder_pause_until_it_is_b
             else:
                 assert (a.is_active, b.is_active, a.targets()) == (False, False, 0)
                 assert a.exporter.trouble() is None
+                # Its own record has expired, and what is in it now nobody knows.
+                lease = a.exporter.look()().exporter.lease
+                assert lease
+                assert (lease.holder, lease.since, lease.problem) == (
+                    "",
+                    None,
+                    "the engine is away",
+                )
             a.shelf.is_away = False
             await until(lambda: a.exporter.parts.may_send() or b.exporter.parts.may_send(), 3.0)
             await asyncio.sleep(60.0)
@@ -586,6 +595,7 @@ def test_a_reload_to_another_lease_waits_for_that_and_gives_up_the_old_one(timeo
             assert (a.is_active, a.targets()) == (False, 0)
             # What is under way of the old one ends first.
             assert await until(lambda: b.is_active, TIMEOUT + 3.0) >= TIMEOUT - 1.0
+            assert a.hung_up == 1
 
     logs = play(scene)
     assert [it["problem"] for it in logs if it["event"] == "lease_lost"][:1] == ["given up"]

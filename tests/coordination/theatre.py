@@ -78,7 +78,7 @@ class Process:
 
     ahead: seconds by which its wall clock is. stopped_until, cut_from_engine_until, cut_from_api_until: virtual time.
     stops_before_sending: for how long the next request is stopped after the check. is_dead: whether it was killed.
-    missed: seconds that its machine's clocks know nothing of.
+    missed: seconds that its machine's clocks know nothing of. hung_up: how often it closed those to an engine.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Process:
     stops_before_sending: float = 0.0
     is_dead: bool = False
     missed: float = 0.0
+    hung_up: int = 0
     exporter: Exporter = field(init=False)
     running: asyncio.Task[None] | None = None
 
@@ -171,7 +172,7 @@ class Line:
         return is_written
 
     async def close(self) -> None:
-        pass
+        self._process.hung_up += 1
 
 
 class Wire(httpx.AsyncBaseTransport):

@@ -1,6 +1,7 @@
 """What there is to poll: the configuration's own, whatever is found, and what is found besides."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from unittest.mock import patch
 
@@ -9,14 +10,25 @@ import yaml
 
 from exporter.config import Settings, parse
 from exporter.discovery import inventory as module
-from exporter.discovery.inventory import HELD_NOTHING, Held, Inventory, inventory_of
+from exporter.discovery.inventory import (
+    HELD_NOTHING,
+    Held,
+    Inventory,
+    Organization,
+    OrganizationList,
+    Unpolled,
+    Vault,
+    VaultList,
+    inventory_of,
+)
 from exporter.discovery.known import Found, Known, Source
+from exporter.shard import WHOLE, Shard
 from exporter.turns import at_once
 from tests.discovery.finds import finds, found
 from tests.exporting import ENVIRON
 
 ACME, BETA, GAMMA = "ABCD EFGH IJKL MNOP", "BBBB BBBB BBBB BBBB", "CCCC CCCC CCCC CCCC"
-A, B, C = "VAAAAAAAAAAAAA", "VBBBBBBBBBBBBA", "VCCCCCCCCCCCCA"
+A, B, C, D = "VAAAAAAAAAAAAA", "VBBBBBBBBBBBBA", "VCCCCCCCCCCCCA", "VDDDDDDDDDDDDA"
 ONE = {"api_key_env": "SIMULATOR_KEY", "api_secret_env": "SIMULATOR_SECRET"}
 TWO = {"api_key_env": "OTHER_KEY", "api_secret_env": "SIMULATOR_SECRET"}
 HOT = {"name": "hot", "id": A, "interval": "30s"}
@@ -26,13 +38,15 @@ def settings_of(
     discovery: object = None,
     organizations: Iterable[Mapping[str, object]] = (),
     credentials: Mapping[str, object] | None = None,
+    shard: Shard = WHOLE,
 ) -> Settings:
     document = {
         "credentials": credentials or {"one": ONE},
         "discovery": {} if discovery is None else discovery,
         "organizations": list(organizations),
     }
-    return parse(yaml.safe_dump(document, sort_keys=False), directory=Path(), environ=ENVIRON)
+    text = yaml.safe_dump(document, sort_keys=False)
+    return parse(text, directory=Path(), environ=ENVIRON, shard=shard)
 
 
 def inventory(settings: Settings, known: Known, held: Held = HELD_NOTHING) -> Inventory:
@@ -223,6 +237,82 @@ def test_a_vault_that_two_organizations_list_is_the_configurations_else_the_firs
     assert labels(inventory(settings_of(), known)) == [("acme", "a")]
     entry = {"id": BETA, "name": "beta", "vaults": [HOT]}
     assert labels(inventory(settings_of(None, [entry]), known)) == [("beta", "hot")]
+
+
+def test_an_inventory_has_all_that_the_configuration_and_the_lists_say() -> None:
+    known = {
+        Source("one"): finds(found(ACME, "acme"), found(BETA, "beta"), found(GAMMA, "test")),
+        Source("one", ACME): finds(found(A, "x"), found(C, "hot"), found(D, "test")),
+    }
+    excluded = {"exclude": ["test"]}
+    settings = settings_of(
+        {"interval": "5m", "organizations": excluded, "vaults": excluded},
+        [
+            ENTRY
+            | {"credentials": "one", "vaults": [HOT | {"min_available": {"BTC": "0.5"}}, {"id": B}]}
+        ],
+        credentials={"one": ONE, "two": TWO},
+    )
+    there = inventory(settings, known)
+    labels = {A: "hot", B: B, C: f"hot ({C})"}
+    acme = Organization(
+        *(ACME, "own name", 120.0, "one"),
+        vaults=(
+            Vault(A, "hot", 30.0, "one", found(A, "x"), {"BTC": Decimal("0.5")}),
+            Vault(B, B, 60.0, "one"),
+            Vault(C, labels[C], 60.0, "one", found(C, "hot"), is_configured=False),
+        ),
+        found=found(ACME, "acme"),
+        is_configured=True,
+        is_here=True,
+        has_vaults=True,
+        vault_labels=labels,
+        lists=(VaultList("one", known[Source("one", ACME)]),),
+        unpolled=(Unpolled(found(D, "test"), "excluded"),),
+        collect=("balances",),
+    )
+    beta = Organization(
+        *(BETA, "beta", 60.0, "one", ()),
+        found=found(BETA, "beta"),
+        is_configured=False,
+        is_here=True,
+        has_vaults=False,
+        vault_labels={},
+        lists=(VaultList("one", None),),
+        unpolled=(),
+        collect=("balances",),
+    )
+    assert there == Inventory(
+        (acme, beta),
+        listing_interval=300.0,
+        lists=(
+            OrganizationList("one", known[Source("one")], has_organizations=True),
+            OrganizationList("two", None, has_organizations=False),
+        ),
+        unpolled=(Unpolled(found(GAMMA, "test"), "excluded"),),
+        kept=frozenset(),
+        held=Held(frozenset({ACME, BETA}), frozenset({A, B, C})),
+    )
+    assert (acme.is_listed, acme.discovered_vaults) == (True, 2)
+    assert (beta.is_listed, beta.discovered_vaults) == (False, 0)
+
+
+def test_a_shard_has_its_own_targets_and_the_labels_of_all() -> None:
+    vaults = [found(f"VAAAAAAAAAAA{letter}A", letter) for letter in "ABCDEFGH"]
+    filters = {"vaults": {"exclude": ["[E-H]"]}}
+    (whole,) = inventory(settings_of(filters), listed(*vaults)).organizations
+    shards = [
+        inventory(settings_of(filters, shard=Shard(number, 2)), listed(*vaults))
+        for number in range(2)
+    ]
+    (one,), (other,) = (it.organizations for it in shards)
+    assert one.is_here != other.is_here
+    assert len(one.vaults) > 0 < len(other.vaults)
+    assert sorted(one.vaults + other.vaults, key=lambda it: it.id) == list(whole.vaults)
+    assert {*one.unpolled, *other.unpolled} == set(whole.unpolled)
+    assert len(one.unpolled + other.unpolled) == 4
+    assert one.vault_labels == other.vault_labels == whole.vault_labels
+    assert shards[0].held == shards[1].held == Held({ACME}, {it.id for it in whole.vaults})
 
 
 def test_twenty_thousand_vaults_are_looked_through_in_steps() -> None:
