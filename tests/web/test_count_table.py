@@ -3,6 +3,8 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from exporter.resources.pending_tasks import (
     Group,
     PendingTasks,
@@ -12,6 +14,7 @@ from exporter.resources.pending_tasks import (
 )
 from exporter.resources.resource import Exposable
 from exporter.resources.target import Target
+from exporter.resources.vault_balances import Packed
 from exporter.resources.whitelist import Asset, Whitelist
 from exporter.state.state import TargetState
 from exporter.web.count_table import count_table_of, counts_json
@@ -123,3 +126,9 @@ def test_nothing_is_counted_of_balances_and_of_what_was_not_read_or_withdrawn() 
     ):
         assert count_table_of(state) is None
         assert counts_json(state) is None
+
+
+def test_amounts_are_not_unpacked_to_look_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = known(HOT, vault_answer(row("BTC")))
+    monkeypatch.delattr(Packed, "amounts")
+    assert counts_json(vault) is None
