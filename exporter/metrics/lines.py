@@ -4,10 +4,12 @@ Sample lines are the same in the text format and in OpenMetrics, so they are ren
 a scrape only copies them. Money becomes a float here and nowhere earlier.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -29,6 +31,10 @@ def label_set(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     )
 
 
+_OTHERWISE: Final = re.compile(r"-?0\.0000|.*e").match
+"""Finds numbers below 0.0001 and with exponents."""
+
+
 def sample_values(amounts: Sequence[str]) -> list[str]:
     """Return decimals, as they are written, as `repr` writes floats."""
     if not amounts:
@@ -39,10 +45,12 @@ def sample_values(amounts: Sequence[str]) -> list[str]:
         # It reads numbers as JSON has them, without `+` or a last point.
         floats = [float(amount) for amount in amounts]
     # A third of the time that `repr` takes. Both write the fewest digits, but other exponents.
-    written = msgspec.json.encode(floats)[1:-1]
-    if b"e" in written or b"0.0000" in written:
-        return [repr(number) for number in floats]
-    return written.decode().split(",")
+    written = msgspec.json.encode(floats)[1:-1].decode()
+    values = written.split(",")
+    if "e" in written or "0.0000" in written:
+        pairs = zip(values, floats, strict=True)
+        return [repr(number) if _OTHERWISE(value) else value for value, number in pairs]
+    return values
 
 
 def _escaped(value: str) -> str:

@@ -5,8 +5,8 @@ A sum that omits something never looks complete: assets without a price are coun
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Context, Decimal, Inexact
-from typing import Final, NamedTuple
+from decimal import Context, Decimal, Inexact, localcontext
+from typing import Final, NamedTuple, cast
 
 # Rather no sum than one that is not exact.
 _EXACTLY: Final = Context(prec=400, traps=[Inexact])
@@ -38,12 +38,22 @@ def minus(first: Decimal | None, second: Decimal | None) -> Decimal | None:
     return None if second is None else plus(first, second.copy_negate())
 
 
-def sums(cells: Iterable[Sum]) -> tuple[Cell, ...]:
+def sums(amounts: Iterable[tuple[Decimal | None, str]]) -> tuple[Cell, ...]:
     """Return the sum in each unit, in the order in which they appear; None where it cannot be told."""
-    found: dict[str, Decimal | None] = {}
-    for amount, unit in cells:
-        found[unit] = plus(found[unit], amount) if unit in found else amount
-    return tuple(Cell(amount, unit) for unit, amount in found.items())
+    found: dict[str, list[Decimal | None]] = {}
+    for amount, unit in amounts:
+        found.setdefault(unit, []).append(amount)
+    return tuple([Cell(_sum(those), unit) for unit, those in found.items()])
+
+
+def _sum(amounts: list[Decimal | None]) -> Decimal | None:
+    if None in amounts:
+        return None
+    with localcontext(_EXACTLY):
+        try:
+            return sum(cast("list[Decimal]", amounts), Decimal(0))
+        except Inexact:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +72,19 @@ class Worth:
     short: int = 0
 
 
-class Adding:
-    """Adds up the worth of a vault row by row. min_available: the configured minima, by asset."""
+def shortages(
+    available: Iterable[tuple[str, str]], minima: Mapping[str, Decimal], *, is_whole: bool
+) -> int:
+    """Return of how many assets less is available than the configured minimum.
 
-    def __init__(self, min_available: Mapping[str, Decimal]) -> None:
-        self._missing = dict(min_available)
-        self._min_available = min_available
-        self._total: dict[str, Decimal | None] = {}
-        self._unpriced = self._short = 0
-
-    def add(self, asset: str, balance: str, available: str, worth: str | None, unit: str) -> None:
-        """Add a row, with amounts as they are written. worth: of the balance, in `unit`."""
-        if worth is not None:
-            self._total[unit] = plus(self._total.get(unit, Decimal(0)), Decimal(worth))
-        else:
-            self._unpriced += is_unpriced(balance, worth)
-        if self._min_available:
-            self._missing.pop(asset, None)
-            self._short += is_short(Decimal(available), self._min_available.get(asset))
-
-    def worth(self, *, is_whole: bool) -> Worth:
-        """Return the sum. is_whole: whether these are all rows, so that nothing is held of other assets."""
-        nothing = Decimal(0)
-        missing = sum(is_short(nothing, minimum) for minimum in self._missing.values())
-        return Worth(
-            total=tuple([(amount, unit) for unit, amount in self._total.items()]),
-            unpriced=self._unpriced,
-            short=self._short + (missing if is_whole else 0),
-        )
+    available: amounts as they are written, after their assets. is_whole: whether nothing is available of others.
+    """
+    if not minima:
+        return 0
+    rows = [(asset, Decimal(amount)) for asset, amount in available if asset in minima]
+    if is_whole:
+        rows += [(asset, Decimal(0)) for asset in minima.keys() - {asset for asset, _ in rows}]
+    return sum(amount < minima[asset] for asset, amount in rows)
 
 
 def is_unpriced(balance: str | None, worth: str | None) -> bool:

@@ -1,6 +1,6 @@
 """What answers describe, such as assets: each once, however many targets describe it."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Container, Hashable, Mapping
 from types import MappingProxyType
 
 from exporter.metrics.lines import Lines
@@ -18,9 +18,10 @@ class Descriptions:
         self._holders: dict[Hashable, dict[Description, int]] = {}
         self._known: dict[Description, tuple[Description, Lines]] = {}
 
-    def __contains__(self, description: object) -> bool:
-        """Whether any target has this description."""
-        return description in self._known
+    @property
+    def known(self) -> Container[Description]:
+        """All that any target has."""
+        return self._known.keys()
 
     def exchange(
         self,

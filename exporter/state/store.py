@@ -152,7 +152,7 @@ class Store:
     @property
     def descriptions(self) -> Container[Description]:
         """All current descriptions."""
-        return self._descriptions
+        return self._descriptions.known
 
     def states(self) -> Iterable[TargetState]:
         """Return all states, in the order of the configuration."""

@@ -40,11 +40,11 @@ def test_every_digit_stays() -> None:
         available="-0.10",
         quote_price="65000",
     )
-    assert packed(answer).amounts() == [Amounts("USD", expected)]
+    assert packed(answer).amounts().rows() == [Amounts("USD", expected)]
 
 
 def test_what_the_api_left_out_is_none_and_never_zero() -> None:
-    (found,) = packed(vault_answer(row(pledged=None))).amounts()
+    (found,) = packed(vault_answer(row(pledged=None))).amounts().rows()
     assert dict(zip(FIELDS, found.values, strict=True)) == {
         **dict.fromkeys(FIELDS),
         **dict.fromkeys(("balance", "spot", "hold", "available"), "0"),
@@ -54,11 +54,11 @@ def test_what_the_api_left_out_is_none_and_never_zero() -> None:
 def test_each_row_has_its_own_quote_asset_or_that_of_the_answer() -> None:
     document = {"result": [row("BTC", quote_asset="EUR"), row("ETH")], "quote_asset": "GBP"}
     answer = vault_balances(document)
-    assert [found.quote_asset for found in packed(answer).amounts()] == ["EUR", "GBP"]
+    assert packed(answer).amounts().quote_assets == ["EUR", "GBP"]
 
 
 def test_an_empty_vault_has_no_amounts() -> None:
-    assert packed(vault_answer()).amounts() == []
+    assert packed(vault_answer()).amounts().rows() == []
 
 
 @given(st.lists(st.tuples(st.text(min_size=1, max_size=64), DECIMALS, st.none() | DECIMALS)))
@@ -75,7 +75,7 @@ def test_packing_is_lossless(
         for number, (quote_asset, balance, staked) in enumerate(rows)
     ]
     answer = vault_answer(*elements)
-    assert packed(answer).amounts() == [
+    assert packed(answer).amounts().rows() == [
         Amounts(entry.quote_asset or "USD", tuple(getattr(entry, field) for field in FIELDS))
         for entry in answer.rows
     ]
