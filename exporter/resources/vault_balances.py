@@ -525,6 +525,9 @@ def read_usual(body: bytearray) -> Steps[VaultBalances | None]:
     if has_too_many_values(body):
         return None
     try:
+        # msgspec does not look into what it leaves out, and a body with anything but UTF-8 is no JSON.
+        if not body.isascii():
+            body.decode()
         answer = _USUAL.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
