@@ -24,17 +24,27 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("any_machine"), max_examples=1000)
 settings.load_profile("any_machine")
 
+# To draw the traceback of one defect, as the library does by itself, takes longer than most tests.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
+
 
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:
     """Undo what a test configured of the log: pytest closes the stderr it saw, and the next test cannot write there."""
-    root = logging.getLogger()
+    root, before = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
     yield
-    if structlog.is_configured():
+    if structlog.get_config()["processors"] is not before["processors"]:
         root.handlers[:] = handlers
         root.setLevel(level)
-        structlog.reset_defaults()
+        structlog.configure(**before)
 
 
 @pytest.fixture

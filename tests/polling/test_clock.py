@@ -31,7 +31,6 @@ Clock = Callable[[], float]
 HOUR = 3600.0
 STEP_AT = 90.0
 FAILING_FROM, FAILING_UNTIL = 50, 210
-YEAR_2038 = 2.0**31
 YEAR_2100 = 4_102_444_800.0
 SUMMER_TIME_ENDS = 1_792_890_000.0
 """2026-10-25 01:00 UTC: in Berlin the hour from two to three begins again."""
@@ -46,9 +45,7 @@ def stepping(seconds: float, *, at: float = STEP_AT, beginning: float = BEGINNIN
 
 CLOCKS: dict[str, Clock] = {
     "an hour back": stepping(-HOUR),
-    "ten years back": stepping(-10 * 365 * 24 * HOUR),
     "to the beginning of Unix time": stepping(-BEGINNING - STEP_AT),
-    "2038": stepping(0, beginning=YEAR_2038 - STEP_AT),
     "2100": stepping(0, beginning=YEAR_2100 - STEP_AT),
 }
 SET_FORWARD: dict[str, Clock] = {
@@ -393,11 +390,10 @@ def test_daylight_saving_time_has_no_effect(change: float, steady: list[Second])
     assert before != after
     clock = stepping(0, beginning=change - STEP_AT - 5)
     assert history(clock) == steady
-    # The date that is answered is told before the change and lies after it, or the hour before.
-    for written in (imf, asctime):
-        assert pause_until(clock, written) == pytest.approx(20, abs=1.1)
-        an_hour_later = stepping(0, beginning=change - STEP_AT - 5 + HOUR)
-        assert pause_until(an_hour_later, written) == pytest.approx(20, abs=1.1)
+    # The date that is answered is told before the change and lies after it, or the hour before; it names no zone.
+    an_hour_later = stepping(0, beginning=change - STEP_AT - 5 + HOUR)
+    for told in (clock, an_hour_later):
+        assert pause_until(told, asctime) == pytest.approx(20, abs=1.1)
 
 
 def test_a_new_process_continues_with_larger_nonces_in_any_year() -> None:

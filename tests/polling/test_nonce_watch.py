@@ -107,8 +107,8 @@ def test_two_exporters_with_one_key_are_reported_once(wall_ahead: float) -> None
         played = stage(vaults=10, polling={"interval": "5s"}, jitter=lambda: chance.uniform(0, 0.5))
         await played.play(30)
         with capture_logs() as events:
-            polling = asyncio.create_task(poll(another(played, wall_ahead=wall_ahead), 120))
-            await played.play(120)
+            polling = asyncio.create_task(poll(another(played, wall_ahead=wall_ahead), 60))
+            await played.play(60)
             await polling
             await played.stop()
         return shared(events)
@@ -183,7 +183,7 @@ def test_requests_that_may_overtake_each_other_prove_nothing(
 
 def test_a_gateway_that_fails_and_hangs_is_not_taken_for_another_exporter() -> None:
     async def main() -> None:
-        played = stage(vaults=5, polling={"interval": "10s"}, api={"timeout": "2s"})
+        played = stage(vaults=4, polling={"interval": "30s"}, api={"timeout": "2s"})
         await played.play(30)
         for vault, mood in {
             "v0": moods.slow(3600),
