@@ -74,7 +74,8 @@ def test_a_runbook_has_all_sections_and_names_only_what_exists(path: Path) -> No
     assert set(ALERT.findall(text)) <= set(alerts())
     assert set(RECORDED.findall(text)) <= {rule.get("record") for rule in rules()}
     # Anything in backticks that has the form of an event and is none of these is a mistake.
-    others = {"min_available", "core_error", "max_in_flight", "quote_asset", "ledger_balance"}
+    settings = {"min_available", "max_in_flight", "pending_tasks"}
+    others = {"core_error", "quote_asset", "ledger_balance", *settings}
     words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text)) - others
     assert {word for word in words if not word.startswith("kraken")} <= log_events()
 
