@@ -240,6 +240,14 @@ def test_a_file_of_the_service_account_that_is_missing_is_named(
     assert problem(engine).lower().startswith(f"{account / file}: no such file".lower())
 
 
+def test_a_message_of_the_api_server_is_shown_in_one_line(
+    engine: KubernetesEngine, state: State, account: Path
+) -> None:
+    (account / "token").write_text("unknown")
+    state.refusal = "two\nlines\x1b[31m"
+    assert problem(engine).endswith(": two lines [31m")
+
+
 def test_the_token_is_in_no_message_and_no_repr(
     engine: KubernetesEngine, state: State, account: Path
 ) -> None:
