@@ -122,7 +122,7 @@ def _log_late_stop() -> None:
 
 
 def _shown(config_file: Path | None) -> str | None:
-    """Return where the configuration stands, also where a name has bytes that are no text."""
+    """Return where the configuration stands, even if a name has bytes that are no text."""
     if config_file is None:
         return None
     return os.fsencode(config_file.absolute()).decode(errors="replace")
@@ -193,7 +193,7 @@ async def probe(
 ) -> Probed:
     """Ask the API a few careful questions and report what it answered. directory: where the configuration is.
 
-    Raises SecretError and EnvironmentMistakeError, LeaseHeldError where another process polls, and
+    Raises SecretError and EnvironmentMistakeError, LeaseHeldError if another process polls, and
     asyncio.CancelledError where a signal ends it.
     """
     from exporter.probe.questions import QUESTIONS  # noqa: PLC0415 - likewise
@@ -236,7 +236,7 @@ async def poll_once(
 ) -> Once:
     """Poll every target once, and show the progress on `stderr` if it is a terminal.
 
-    Raises LeaseHeldError where another process polls, and asyncio.CancelledError where a signal ends it.
+    Raises LeaseHeldError if another process polls, and asyncio.CancelledError where a signal ends it.
     """
     return await _until_signal(signals, _poll_once(settings, stderr, environ))
 

@@ -123,7 +123,7 @@ class World:
     identity: str = field(default_factory=lambda: f"{socket.gethostname()}-{uuid4().hex[:8]}")
 
     def engine_of(self, settings: LeaseSettings) -> Engine:
-        """Return what keeps the record. Raises EnvironmentMistakeError where nothing can."""
+        """Return what keeps the record. Raises EnvironmentMistakeError if nothing can."""
         if self.engine is not None:
             return self.engine(settings)
         try:
@@ -261,7 +261,7 @@ class Exporter:
 
     @asynccontextmanager
     async def holding_lease(self) -> AsyncIterator[None]:
-        """Hold the lease, if there is one, while the block runs. Raises LeaseHeldError where somebody else does."""
+        """Hold the lease, if there is one, while the block runs. Raises LeaseHeldError if somebody else does."""
         async with self._coordinator.holding():
             yield
 
@@ -488,7 +488,7 @@ class Exporter:
     def poll_now(self, ids: Collection[str]) -> OnDemand | None:
         """Poll these targets as soon as may be, without `ids` all that are failing or paused.
 
-        Return what came of it, None where an id is not a target's. Spaces within an id do not count.
+        Return what came of it, None if an id is not a target's. Spaces within an id do not count.
         """
         sought = {_squeezed(id_) for id_ in ids}
         wanted = [it for it in self.plan.targets if _squeezed(it.id) in sought]

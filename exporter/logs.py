@@ -35,7 +35,7 @@ def hide_with(hide: Callable[[str], str]) -> None:
 
 
 def get_logger() -> FilteringBoundLogger:
-    """Return a logger; what `configure` says applies to it even where it is called later."""
+    """Return a logger; what `configure` says applies to it even if it is called later."""
     return cast("FilteringBoundLogger", structlog.get_logger())
 
 

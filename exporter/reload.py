@@ -57,7 +57,7 @@ class Loading:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with what is on disk, None where it holds, as far as it was read."""
+        """What is wrong with what is on disk, None if it holds, as far as it was read."""
         problems = [problem for problem in (self.error, self.web_error) if problem]
         # A failed reload has told what is wrong with the web configuration already.
         lines = dict.fromkeys("\n".join(problems).splitlines())

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def validator(schema: Any) -> "Validator":
-    """Return what validates documents; raises jsonschema.SchemaError where the schema is none."""
+    """Return what validates documents; raises jsonschema.SchemaError if the schema is none."""
     from jsonschema.validators import validator_for  # noqa: PLC0415 - see above
 
     kind = validator_for(schema)

@@ -118,7 +118,7 @@ class Running:
         return httpx.get(url, trust_env=False, timeout=DEADLINE_SECONDS)
 
     def stop(self, number: int) -> int:
-        """Send a signal and return the exit status; fail where the process does not end in time."""
+        """Send a signal and return the exit status; fail if the process does not end in time."""
         self.process.send_signal(number)
         return self.process.wait(timeout=5)
 

@@ -7,7 +7,7 @@ import pytest
 
 
 def program(name: str, *, package: str) -> str:
-    """Return the path of a program; without it the test is skipped, or fails where CI=true is set."""
+    """Return the path of a program; without it the test is skipped, or fails if CI=true is set."""
     if found := shutil.which(name):
         return found
     how = f"{name} is not installed: apt-get install {package}"

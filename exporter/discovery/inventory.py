@@ -42,7 +42,7 @@ class Unpolled(NamedTuple):
 class Vault:
     """A vault that is polled.
 
-    found: what a list says of it, None where no list has it. is_configured: whether it has an entry of its own.
+    found: what a list says of it, None if no list has it. is_configured: whether it has an entry of its own.
     """
 
     id: str
@@ -65,7 +65,7 @@ class VaultList(NamedTuple):
 class Organization:
     """An organization that is polled.
 
-    found: what a list says of it, None where no list has it. is_configured: whether it has an entry of its own.
+    found: what a list says of it, None if no list has it. is_configured: whether it has an entry of its own.
     is_here: whether what is its own, such as its total, is of this shard. has_vaults: whether the configuration has
     vaults of it. vault_labels: of the vaults that are polled by any shard, by id. lists: of its vaults, that of its own
     credential first; none without discovery. unpolled: vaults that were found and are not polled. collect: what is read
@@ -202,7 +202,7 @@ class _Candidate(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """An organization that is polled, without its vaults. entry: of the configuration, None where it was found only."""
+    """An organization that is polled, without its vaults. entry: of the configuration, None if it was found only."""
 
     id: str
     label: str
@@ -321,7 +321,7 @@ class _Search:
         return id_ in held
 
     def _verdicts(self, candidates: Iterable[_Candidates]) -> Steps[dict[str, Reason | None]]:
-        """Return why each vault that was found only is not polled, None where it is."""
+        """Return why each vault that was found only is not polled, None if it is."""
         admits = self._discovery.vaults.admits
         verdicts: dict[str, Reason | None] = {}
         for some in candidates:

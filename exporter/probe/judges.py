@@ -367,7 +367,7 @@ def vault_total(known: Known) -> Finding:
 
 
 def tasks(known: Known) -> Finding | None:
-    """Judge the tasks of an organization; None where they are not collected."""
+    """Judge the tasks of an organization; None if they are not collected."""
     if "pending_tasks" not in known.subject.collect:
         return None
     asked = [known.replies[it] for it in ("tasks", "tasks_again") if it in known.replies]
@@ -385,7 +385,7 @@ def tasks(known: Known) -> Finding | None:
 
 
 def whitelist(known: Known) -> Finding | None:
-    """Judge the whitelist of a vault; None where none is collected."""
+    """Judge the whitelist of a vault; None if none is collected."""
     if "whitelist" not in known.subject.collect:
         return None
     reply = known.replies.get("whitelist")

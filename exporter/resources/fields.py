@@ -159,7 +159,7 @@ Model = TypeVar("Model", bound=msgspec.Struct)
 
 
 class FieldProblem(NamedTuple):
-    """What is wrong with an object. field: empty where all of it is wrong."""
+    """What is wrong with an object. field: empty if all of it is wrong."""
 
     field: str
     problem: str
@@ -173,7 +173,7 @@ class UselessError(Exception):
 
 
 class InvalidRow(NamedTuple):
-    """A row that was left out. position: in the answer, from 0. field: empty where it is the whole row."""
+    """A row that was left out. position: in the answer, from 0. field: empty if it is the whole row."""
 
     position: int
     field: str
@@ -183,7 +183,7 @@ class InvalidRow(NamedTuple):
 class InvalidField(NamedTuple):
     """An optional field that could not be read, for the same reason in so many rows; they count without it.
 
-    position: of the first of them; None where the answer has no rows.
+    position: of the first of them; None if the answer has no rows.
     """
 
     field: str
@@ -201,7 +201,7 @@ class _Field(NamedTuple):
 def read_fields(model: type[Model], element: object) -> tuple[Model, Iterable[FieldProblem]]:
     """Return `element`, of a document as `parse_json` returns it, as `model`.
 
-    And what is wrong with those of its fields that may be missing; they are None. Raises UselessError where another one
+    And what is wrong with those of its fields that may be missing; they are None. Raises UselessError if another one
     is wrong.
     """
     if not isinstance(element, dict):

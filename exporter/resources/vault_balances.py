@@ -107,7 +107,7 @@ class AssetBalance(msgspec.Struct, frozen=True, gc=False):
 class BalanceMetric:
     """A metric with a sample for each row, of the field that is its source.
 
-    column: its title on the page, empty where it is not shown. is_quote: whether it is in units of the quote asset.
+    column: its title on the page, empty if it is not shown. is_quote: whether it is in units of the quote asset.
     """
 
     metric: Metric
@@ -467,7 +467,7 @@ def _some_lines(
 def read(document: object) -> Steps[VaultBalances]:
     """Return the rows of a vault from a bare array or an envelope `{"result": [...], "quote_asset": ...}`.
 
-    Raises InvalidAnswerError where it is neither. There is a stop after every ROWS_AT_ONCE rows.
+    Raises InvalidAnswerError if it is neither. There is a stop after every ROWS_AT_ONCE rows.
     """
     match document:
         case {"result": list(elements), **envelope}:

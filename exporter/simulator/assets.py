@@ -9,7 +9,7 @@ from decimal import Decimal
 class SimulatedAsset:
     """What an asset row says about the asset itself (Kraken: List vault asset balances).
 
-    `price` is the USD price around which the asset wanders, None where no rate exists;
+    `price` is the USD price around which the asset wanders, None if no rate exists;
     `volatility` from 0 to 1 says how far it wanders. `launch_time` is in Unix seconds.
     """
 

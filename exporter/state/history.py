@@ -31,7 +31,7 @@ class History:
     """The results of the last polls, at most MOST_RESULTS, the latest last.
 
     As objects, those of 20,000 targets would take 45 MB, and the garbage collector would visit them for 120 ms.
-    numbers: `at` and `seconds` of each. errors: the error of each. notes: the note of each, empty where there is none.
+    numbers: `at` and `seconds` of each. errors: the error of each. notes: the note of each, empty if there is none.
     """
 
     numbers: bytes = b""

@@ -1,4 +1,4 @@
-"""Hostile inputs by the hundred thousand for everything that outsiders reach; fails where any of them finds a defect.
+"""Hostile inputs by the hundred thousand for everything that outsiders reach; fails if any of them finds a defect.
 
 Within the process, but for a share that goes to a server over loopback. The same seed makes the same inputs.
 """

@@ -30,7 +30,7 @@ VAULTS: Final = ("VABCDEF234567A", "VW44KPQC4C62K6")
 
 @dataclass
 class Sent:
-    """One request. checked: when it was found that it may go; arrived, ended: None where it has not."""
+    """One request. checked: when it was found that it may go; arrived, ended: None if it has not."""
 
     process: str
     nonce: int
@@ -107,7 +107,7 @@ class Process:
             await asyncio.sleep(self.stopped_until - now())
 
     async def reach(self, until: Callable[[], float]) -> None:
-        """Return when what was sent arrives, never where that is cut off."""
+        """Return when what was sent arrives, never if that is cut off."""
         await asyncio.sleep(SECONDS_ON_THE_WAY)
         if now() < until():
             await asyncio.Event().wait()

@@ -151,7 +151,7 @@ def test_a_gateways_cookies_are_not_kept() -> None:
 
 
 def ask_in_turn(api: Api, *vaults: str) -> list[Reaction | None]:
-    """What each request asks of the poller; None where it succeeded."""
+    """What each request asks of the poller; None if it succeeded."""
 
     async def ask() -> list[Reaction | None]:
         client = make_client(api)

@@ -163,7 +163,7 @@ def test_a_proxy_that_answers_in_the_place_of_the_api_gets_nothing(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_refused_connection_has_the_message_of_the_system(host: str) -> None:
-    """Also where the name has several addresses, and all refuse."""
+    """Even if the name has several addresses, and all refuse."""
     error = failure(f"http://{host}:{closed_port()}")
     assert (error.type, error.message) == ("transport/connect", "Connection refused")
 

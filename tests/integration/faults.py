@@ -38,7 +38,7 @@ class Fault:
 class Oddity:
     """An answer that is not as it should be, and yet the poll succeeds.
 
-    balances: by asset, None where they are those before. rejected: position and field of rows. unread: optional
+    balances: by asset, None if they are those before. rejected: position and field of rows. unread: optional
     fields, each in one row. errors: types of requests that failed on the way.
     """
 

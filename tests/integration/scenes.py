@@ -50,7 +50,7 @@ class Scrape:
         ]
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Return the value of the one sample there is, None where there is none."""
+        """Return the value of the one sample there is, None if there is none."""
         found = self.samples(name, **labels)
         assert len(found) <= 1
         return found[0][1] if found else None

@@ -23,7 +23,7 @@ UNREADABLE = moods.body(b"<html>", "text/html")
 
 
 def sample(exporter: Running, name: str, **labels: str) -> float | None:
-    """Return the value of one series, None where it is not there."""
+    """Return the value of one series, None if it is not there."""
     for family in read_text(exporter.get("/metrics").text):
         for found in family.samples:
             if found.name == name and found.labels.items() >= labels.items():
@@ -176,7 +176,7 @@ SECRETS = (API_KEY, API_SECRET, "MARKER", OTP)
 
 @pytest.mark.parametrize("format_", ["json", "logfmt"])
 def test_no_secret_is_ever_shown(format_: str, tmp_path: Path) -> None:
-    """Not even where the API quotes the key that it refuses."""
+    """Not even if the API quotes the key that it refuses."""
     echo = f"key {API_KEY} with secret {API_SECRET} and password {OTP} is unknown"
     simulated = simulator(api_key=API_KEY, api_secret=API_SECRET, otp=OTP)
     # The last of the portfolio, so that others were read with that key before.

@@ -58,7 +58,7 @@ def exporting(directory: Path, document: dict[str, Any], *flags: str) -> Iterato
 
 
 def curl(exporter: Running, *options: str, path: str = "/metrics") -> tuple[int, str]:
-    """Ask with curl; return the status, 0 where there was no answer, and the body."""
+    """Ask with curl; return the status, 0 if there was no answer, and the body."""
     url = httpx.URL(exporter.wait_for("started")["metrics"]).join(path)
     command = [program("curl", package="curl"), "--silent", "--noproxy", "*", "--max-time", "20"]
     asked = subprocess.run(

@@ -55,7 +55,7 @@ def python(minor: int) -> str:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skip where no package index can be reached."""
+    """Skip if no package index can be reached."""
     probe = tmp_path_factory.mktemp("probe")
     asked = uv("pip", "install", "--dry-run", "--no-deps", "--target", probe, "hatchling")
     if asked.returncode:

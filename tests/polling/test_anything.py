@@ -162,7 +162,7 @@ def responses(answers: list[tuple[int, bytes, str]]) -> Iterator[Response]:
 
 
 def families(page: str) -> list[str]:
-    """Return the names of the families of a page in their order; fail where a sample is outside its own block."""
+    """Return the names of the families of a page in their order; fail if a sample is outside its own block."""
     names: list[str] = []
     for line in page.split("\n"):
         if line.startswith("# HELP "):

@@ -143,7 +143,7 @@ def described(polls: Iterable[tuple[Any, Answer]]) -> dict[Series, float]:
 
 
 def read_back(found: Iterable[Sample]) -> dict[Series, float]:
-    """Return the balances, thresholds and assets of a page that was parsed; fail where a series is there twice."""
+    """Return the balances, thresholds and assets of a page that was parsed; fail if a series is there twice."""
     by_series = [(series(sample.name, **sample.labels), sample.value) for sample in found]
     twice = [key for key, count in Counter(key for key, _ in by_series).items() if count > 1]
     assert twice == []

@@ -30,7 +30,7 @@ class Mutant:
 
     function: the qualified name of the outermost function it is in, or of the class, or empty. old, new: the line that
     differs. number: which of those with the same change. lines: of the original, that run where the change matters;
-    empty where they run at import. source: the whole module.
+    empty if they run at import. source: the whole module.
     """
 
     function: str

@@ -128,7 +128,7 @@ class _Chosen:
 def look(room: Path, tests: Path, without: str) -> Reached:
     """Return what the tests in the file `tests` reach of the modules in `room`.
 
-    without: what pytest's `-k` takes for those that are left out. Raises RuntimeError where one fails as it is.
+    without: what pytest's `-k` takes for those that are left out. Raises RuntimeError if one fails as it is.
     """
 
     def watched() -> int:
@@ -152,7 +152,7 @@ def look(room: Path, tests: Path, without: str) -> Reached:
 def start(path: Path, source: str, tests: Mapping[str, float]) -> int:
     """Start tests with `source` for the module at `path`; return the id of their process.
 
-    tests: usual seconds of processor time, by the test's id. Its status is 0 where no test noticed.
+    tests: usual seconds of processor time, by the test's id. Its status is 0 if no test noticed.
     """
 
     def mutated() -> int:

@@ -54,7 +54,7 @@ class Stranger:
 class _Check:
     """A password in the line.
 
-    came: the last turn but one when it came. is_match: None where all who asked have gone before its turn.
+    came: the last turn but one when it came. is_match: None if all who asked have gone before its turn.
     """
 
     user: str

@@ -129,7 +129,7 @@ class TlsServerConfig(Model):
     def problem_with(self, certificate: dict[str, Any] | None, now: float) -> str | None:
         """Return why a client with this certificate is refused, None if it is not.
 
-        certificate: as getpeercert returns it, empty where there is none. now: Unix seconds.
+        certificate: as getpeercert returns it, empty if there is none. now: Unix seconds.
         """
         if certificate is UNREADABLE:
             return _NOT_TEXT
