@@ -686,8 +686,8 @@ def test_the_page_of_tasks_has_what_waits_with_moments_from_now_and_the_same_as_
     text = text_of(page)
     assert "Tasks that wait for approval" in text
     assert (
-        "As the API returned them 40s ago ; there are more tasks than the newest 500, which are read: an older one "
-        "that waits is not counted. The same as JSON Type Vault Tasks Oldest Next expiry Missing approvals "
+        "As returned by the API 40s ago ; there are more tasks than the newest 500, which are read: an older one "
+        "that waits is not counted. Also as JSON Type Vault Tasks Oldest Next expiry Missing approvals "
         "request_withdrawal VBBBBBBBBBBBBA 1 1m ago 5s ago – "  # noqa: RUF001 - as pages have it
         "request_withdrawal hot 1,200 2h ago in 1h 3 "
         "invite_user – 0 – – 0 "  # noqa: RUF001 - as pages have it
@@ -700,7 +700,7 @@ def test_the_page_of_a_whitelist_has_its_counts_and_says_of_an_empty_one_that_it
     for answer, expected in (
         (
             full,
-            "since the exporter started: 3. The same as JSON Asset Class Addresses BTC currency 2",
+            "since the exporter started: 3. Also as JSON Asset Class Addresses BTC currency 2",
         ),
         (Whitelist({}, additions=0, rows=0), "Asset Class Addresses There is no address."),
     ):
