@@ -131,7 +131,7 @@ def _serve(asked: IO[bytes]) -> Mapping[str, Any] | None:
     """Fork for each request; return it in the child, and nothing in this process at the end."""
     for line in iter(asked.readline, b""):
         request = json.loads(line)
-        # A process of its own waits for each exporter; that it is nobody's child spares waiting for it here.
+        # A separate process waits for each exporter, so that it need not be reaped here.
         if os.fork():
             os.wait()
             continue

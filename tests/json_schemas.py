@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def validator(schema: Any) -> "Validator":
-    """Return what validates documents; raises jsonschema.SchemaError if the schema is none."""
+    """Return a validator; raises jsonschema.SchemaError if the schema is invalid."""
     from jsonschema.validators import validator_for  # noqa: PLC0415 - see above
 
     kind = validator_for(schema)
@@ -20,7 +20,7 @@ def validator(schema: Any) -> "Validator":
 
 
 def strict(schema: Any) -> Any:
-    """Return the schema as strict as a test wants it: what is told must be documented."""
+    """Return a stricter schema, in which undocumented members are not allowed."""
     if isinstance(schema, dict):
         closed = {"additionalProperties": False} if "properties" in schema else {}
         return {key: strict(value) for key, value in schema.items()} | closed

@@ -9,7 +9,7 @@ PAIR = re.compile(
 
 
 def read_line(line: str) -> dict[str, str]:
-    """Return the pairs of a line; fail if it is not made of pairs alone, or has a key twice."""
+    """Return the pairs of a line; fail if it has anything but pairs, or a key twice."""
     pairs: dict[str, str] = {}
     at = 0
     while at < len(line):

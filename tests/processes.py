@@ -93,7 +93,7 @@ class Running:
 
     def events(self, name: str = "") -> list[dict[str, Any]]:
         """Return what was logged so far, of one name where it is given."""
-        # Who waits for an event asks again and again: what was read of the log before is not read anew.
+        # Waiting for an event polls this: what was read of the log before is not read again.
         with self._reading, self._err.open("rb") as log:
             log.seek(self._read)
             whole_lines = log.read().rpartition(b"\n")[0]

@@ -20,7 +20,7 @@ class Prometheus:
 
     def ask(self, path: str, **parameters: str) -> Any:
         try:
-            # There is no TLS to verify, and getting ready for it would take most of the time.
+            # No TLS: loading certificates would take most of the time.
             answer = httpx.get(
                 f"{self._url}{path}", params=parameters, trust_env=False, verify=False
             )

@@ -491,7 +491,7 @@ def terminal() -> Iterator[tuple[int, list[bytes]]]:
     written: list[bytes] = []
 
     def read() -> None:
-        # Reading fails once nobody has the other end open.
+        # Reading fails once the other end is closed.
         try:
             while chunk := os.read(ours, 65536):
                 written.append(chunk)

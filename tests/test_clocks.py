@@ -1,4 +1,4 @@
-"""What looks at the clocks tell: tables of what the machine did between them."""
+"""Comparisons of the clocks: tables of what the machine did in between."""
 
 import time
 from itertools import pairwise

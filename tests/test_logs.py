@@ -138,7 +138,7 @@ def test_libraries_show_their_warnings_but_nothing_below_whatever_the_level(
 def test_a_librarys_message_is_shown_without_the_secrets_that_it_repeats(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """asyncio writes the `repr` of an exception that nobody waited for."""
+    """asyncio logs the `repr` of an exception that was never retrieved."""
     configure("info", "json")
     hide_with(lambda text: text.replace("MARKER", "<secret>"))
     logging.getLogger("asyncio").error("future: <Task exception=%r>", ValueError("MARKER"))

@@ -1,4 +1,4 @@
-"""What the API tells of people is nowhere to be seen: not in metrics, logs, pages, JSON or the shape of an answer."""
+"""Personal data from the API is never shown: not in metrics, logs, pages, JSON or the shape of an answer."""
 
 import json
 from collections.abc import Mapping, Sequence

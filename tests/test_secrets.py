@@ -186,7 +186,7 @@ def test_a_probe_shows_none_whatever_the_api_says(directory: Path) -> None:
 
     settings = settings_of(document("http://127.0.0.1:1"), directory, ENVIRON)
     for _ in range(8):
-        # Each time it goes on with another of its ways.
+        # Each time it continues with another variant.
         contact = made(app=api, document=settings).contact
         report = json_report(contact) + text_report(contact, console_for(io.StringIO(), {}))
         assert "<secret>" in report

@@ -1,4 +1,4 @@
-"""A secret file that every user of the machine can read works, and is told: at the start, a reload and a check."""
+"""A secret file that every user can read works, but is warned about: at a start, a reload and a check."""
 
 import asyncio
 import tempfile

@@ -8,7 +8,7 @@ from exporter.terminal import fit_for, without_controls
 
 
 class Terminal(io.StringIO):
-    """A stream at whose other end somebody looks."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""How soon vaults are found and read that nobody has configured, and what the daemon holds of them.
+"""How soon discovered vaults are found and read, and how much memory they take.
 
 The first is measured in virtual time, in which a request takes 10 ms and everything else none: what is left is what the
 budget allows. The second is a daemon over HTTP without a limit, after each vault was read once.
@@ -79,7 +79,7 @@ async def _found(vaults: int) -> Found:
 
 
 def _held(vaults: int) -> tuple[float, int]:
-    """Let a daemon find and read so many vaults; return its memory in MiB, and the series that it holds."""
+    """Let a daemon find and read a number of vaults; return its memory in MiB and its number of series."""
     simulator = Simulator(
         portfolio=large_portfolio(vaults, ASSETS),
         api_key=API_KEY,

@@ -1,4 +1,4 @@
-"""Hostile inputs by the hundred thousand for everything that outsiders reach; fails if any of them finds a defect.
+"""Hundreds of thousands of hostile inputs for every exposed surface; fails if any of them finds a defect.
 
 Within the process, but for a share that goes to a server over loopback. The same seed makes the same inputs.
 """
@@ -19,7 +19,7 @@ SHOWN: Final = 200
 
 
 def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one switch
-    """Print the table, and every defect; exits with 1 where there is one."""
+    """Print the table and every defect; exit with 1 if there is one."""
     configure("error", "logfmt")
     print(
         "| surface | inputs | outcomes | most frequent | worst input, processor | in all | defects |"

@@ -1,4 +1,4 @@
-"""Bodies of at most 4 MiB that cost whoever decodes them as they come a hundred times that, or seconds."""
+"""Bodies of at most 4 MiB that take a hundred times as much memory, or seconds, to decode naively."""
 
 import json
 from typing import Final

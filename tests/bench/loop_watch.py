@@ -59,5 +59,5 @@ def _waited(thread: Path) -> float:
     with contextlib.suppress(OSError):
         _, nanoseconds, _ = (thread / "schedstat").read_text().split()
         return int(nanoseconds) / 1e9
-    # The thread has ended, or the kernel does not tell.
+    # The thread has ended, or the kernel does not say.
     return 0.0

@@ -47,7 +47,7 @@ Sample = Mapping[str, float]
 VAULTS: Final = 60
 SAMPLES: Final = 40
 WARM_UP_POLLS: Final = 3000
-"""After so many each fault has been seen, and the 64 names that are shown of errors nobody foresaw."""
+"""Polls after which each fault and all 64 distinct names of unknown errors have occurred."""
 MEANT_TO_GROW: Final = ("polls", "requests", "virtual seconds", "failed requests")
 LONGEST_WARM_UP_SECONDS: Final = 15.0
 FLAT_WITHIN: Final = 0.03
@@ -146,7 +146,7 @@ class Faults:
         return f"{what} {next(self._number)}"
 
     def _rows(self) -> list[object]:
-        """Return a few rows of assets that others hold too, one that nobody ever held, and one that is invalid."""
+        """Return a few rows of common assets, one of a new asset, and an invalid one."""
         codes = [f"A{number}" for number in self._chance.sample(range(100), 4)]
         rows: list[object] = [self._row(code) for code in codes]
         rows.append(self._row(self._fresh("N")))

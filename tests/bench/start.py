@@ -123,7 +123,7 @@ def resident() -> float:
 
 
 def idle_share(seconds: float) -> float:
-    """Return which part of a core that daemon takes while nobody scrapes it."""
+    """Return the share of a core that a daemon takes while it is not scraped."""
     with _empty() as daemon:
         first_answer(daemon, time.perf_counter())
         return daemon.share_of_a_core(seconds)
@@ -161,7 +161,7 @@ def start_of_demo() -> float:
 
 
 def first_answer(daemon: Server, began: float) -> float:
-    """Scrape as soon as somebody listens, and return the seconds since `began`."""
+    """Scrape as soon as the port is open, and return the seconds since `began`."""
     while time.perf_counter() - began < DEADLINE_SECONDS:
         connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=DEADLINE_SECONDS)
         try:

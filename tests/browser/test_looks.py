@@ -1,4 +1,4 @@
-"""How the pages look: readable for everybody, at any width, in light and dark."""
+"""The look of the pages: accessible, at any width, in light and dark mode."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Mistakes between several values, told together with the mistakes of each."""
+"""Mistakes that involve several values, reported together with the mistakes of single values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Secrets: where they come from, what each must be, and that none of them ever shows."""
+"""Secrets: their sources, their form, and that none of them is ever shown."""
 
 import base64
 import copy

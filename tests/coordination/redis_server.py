@@ -1,4 +1,4 @@
-"""A real Redis or Valkey on loopback, started anew and stopped as a test says."""
+"""A real Redis or Valkey on loopback, which a test can restart and stop."""
 
 import contextlib
 import shutil

@@ -12,7 +12,7 @@ NOON = 1_790_000_000.0
 
 
 class Shelf:
-    """Keeps one record, and everything that was ever written. is_away: whether nobody can reach it."""
+    """Keeps one record, and everything that was ever written. is_away: whether it is unreachable."""
 
     def __init__(self) -> None:
         self.record: Record | None = None
@@ -92,7 +92,7 @@ class Process:
 
 
 def holder(shelf: Shelf, name: str = "a", **options: float) -> Process:
-    """Return a process that has taken the lease at 0 from nobody."""
+    """Return a process that has taken a free lease at 0."""
     process = Process(shelf, name, **options)  # type: ignore[arg-type]  # only numbers are given
     shelf.record = Record("", 0, 0, int(DURATION), 0.0)
     process.turn(0.0)

@@ -122,7 +122,7 @@ def covered(sent: Sent) -> bool:
 def test_whatever_happens_one_sends_at_a_time_and_the_budget_holds(
     number: int, ahead: float, mishaps: list[Mishap]
 ) -> None:
-    # An engine without its data and a holder that is gone leave nothing that tells of a clock that was ahead.
+    # If the engine has lost its data and the holder is gone, nothing shows that a clock was ahead.
     if any(it.kind == "engine loses" for it in mishaps):
         ahead = 0.0
 
@@ -136,7 +136,7 @@ def test_whatever_happens_one_sends_at_a_time_and_the_budget_holds(
                 await company.befall(mishap)
             await company.rest()
             check(company.api)
-            # Everything is well again: somebody polls, and one alone.
+            # Everything works again: exactly one process polls.
             await asyncio.sleep(2 * DURATION + 3.0 + 3 * GAP)
             assert sum(it.is_active for it in company.places) == 1
             assert [it for it in company.api.sent if it.arrived and it.arrived > now() - 10.0]

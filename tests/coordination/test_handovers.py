@@ -79,7 +79,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def hand_over(make: Make) -> None:
-    # Nobody has written the record yet: who finds none waits as long.
+    # No record exists yet: a process that finds none waits as long.
     holder = Process(0, make, Terms(duration=1.0, timeout=0.1))
     await until(holder.holds)
     for number in range(1, TAKEOVERS + 1):

@@ -167,7 +167,7 @@ def test_a_holder_that_was_cut_off_takes_up_its_own_record_at_once() -> None:
     assert not a.lease.holds(60.0)
     a.turn(60.0)
     assert a.lease.may_send(60.0)
-    # Though nobody else had it, whoever counts on what it did before is to know.
+    # Although no other process had it, what depends on its previous state must know.
     assert a.lease.acquisitions == 2
 
 
@@ -298,7 +298,7 @@ def test_a_renewal_in_flight_when_a_nonce_was_refused_says_nothing() -> None:
     assert a.lease.next_turn(8.0) == 9.0
 
 
-# An API that answers nobody here.
+# An API that does not answer.
 
 
 def cut_off(shelf: Shelf, since: float, until: float) -> Process:
@@ -450,7 +450,7 @@ def test_a_lost_lease_has_its_reason() -> None:
     shelf = Shelf()
     a = holder(shelf)
     shelf.record = Record("", 9, 0, 30, 0.0)
-    # Taken again at once, as nobody else has it.
+    # Taken again at once, because no other process has it.
     a.turn(1.0)
     assert (a.lease.loss, a.lease.holds(1.0)) == ("the record was emptied", True)
     found = shelf.found()

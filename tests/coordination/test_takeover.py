@@ -329,7 +329,7 @@ def test_a_virtual_machine_that_stood_still_and_knows_nothing_of_it_costs_one_re
             assert {it.process for it in refused} <= {"a"}
             assert len(refused) <= 1
             assert (a.is_active, b.is_active, a.targets()) == (False, True, 0)
-            # Nobody can have kept a slot free for it.
+            # No process can have reserved a slot for it.
             assert a.api.fullest_window() <= LIMIT + 1
 
     play(scene)

@@ -46,7 +46,7 @@ class Sent:
 
 
 class Api:
-    """Answers what has a larger nonce than everything before. refuses: how many others it refuses besides."""
+    """Answers requests with increasing nonces. refuses: number of other requests to refuse."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
@@ -191,7 +191,7 @@ class Wire(httpx.AsyncBaseTransport):
             if process.stops_before_sending:
                 process.stopped_until = now() + process.stops_before_sending
                 process.stops_before_sending = 0.0
-                # Whatever ends the request, the process sends it first when it goes on.
+                # Whatever ends the request, a process that continues sends it first.
                 arriving = asyncio.create_task(self._arrive(sent, request))
                 return await asyncio.shield(arriving)
             return await self._arrive(sent, request)

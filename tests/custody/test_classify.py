@@ -471,7 +471,7 @@ HTML = {"content-type": "text/html; charset=UTF-8"}
 @pytest.mark.parametrize(
     ("status", "headers", "document", "expected"),
     [
-        # Blocked: somebody in front of the API refused the request.
+        # Blocked: a gateway in front of the API refused the request.
         (403, HTML, CHALLENGE, Named("http/blocked", 403, SLOW_DOWN, "Just a moment...")),
         (403, {}, CHALLENGE, Named("http/blocked", 403, SLOW_DOWN, "Just a moment...")),
         (403, HTML, b"", Named("http/blocked", 403, SLOW_DOWN)),
@@ -540,7 +540,7 @@ HTML = {"content-type": "text/html; charset=UTF-8"}
         (403, {}, b"\xff\xfe\x00", Named("http/403", 403, SLOW_DOWN)),
         (401, HTML, b"<title>Log in</title>", Named("http/401", 401, PAUSE_CREDENTIAL, "Log in")),
         (302, HTML, b"<title>Maintenance</title>", Named("http/302", 302, SLOW_DOWN, MOVED)),
-        # Again, soon: whoever answered says so.
+        # Again, soon: the answer itself says so.
         (408, {}, b"", Named("http/408", 408, RETRY)),
         (421, HTML, b"<title>Misdirected</title>", Named("http/421", 421, RETRY, "Misdirected")),
         (425, {}, {"message": "Too early"}, Named("http/425", 425, RETRY, "Too early")),

@@ -370,7 +370,7 @@ def test_a_connection_that_breaks_within_the_body_is_a_failure_of_the_transport(
 
 
 class Punctual(httpx.AsyncBaseTransport):
-    """Sends after 3 seconds, and has an answer half a second later unless there is none."""
+    """Sends after 3 seconds, and gets an answer half a second later, or none."""
 
     def __init__(self, clock: Clock, response: httpx.Response | None = None) -> None:
         self.clock = clock

@@ -52,7 +52,7 @@ def chosen(base_url: str = API) -> str | None:
         ({"HTTPS_PROXY": PROXY, "NO_PROXY": "kraken.com:443"}, None),
         ({"HTTPS_PROXY": PROXY, "NO_PROXY": "kraken.com:8443"}, PROXY),
         ({"HTTPS_PROXY": PROXY, "NO_PROXY": "[::1],fd00::/8,10.0.0.0/8,localhost,.svc"}, PROXY),
-        # What other programs are told is no mistake here.
+        # Variables of other programs are no mistake here.
         ({"HTTP_PROXY": "ftp://nonsense", "HTTPS_PROXY": PROXY}, PROXY),
         ({"HTTPS_PROXY": "ftp://nonsense", "NO_PROXY": "*"}, None),
     ],
@@ -188,7 +188,7 @@ def test_a_file_for_tls_keys_that_does_not_answer_is_reported_by_its_path(
     monkeypatch.setattr(files, "ANSWER_SECONDS", 0.05)
     with pytest.raises(UnansweredError, match=r"keys: did not answer within 0\.05 s"):
         trust(None)
-    # Whoever still waits to write there goes on.
+    # A pending writer continues.
     keys.open("rb").close()
 
 

@@ -1,4 +1,4 @@
-"""Answers that nobody asked for, over every way to the API: no vault gets what is another's."""
+"""Unsolicited answers, over every kind of connection: no vault gets another's balances."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""A key goes to the configured host and to nobody else: not where an answer, a proxy or the environment points."""
+"""A key is sent only to the configured host, whatever an answer, a proxy or the environment says."""
 
 import asyncio
 import contextlib
@@ -141,7 +141,7 @@ def test_a_proxy_gets_its_own_password_and_nothing_of_the_key(
 def test_a_proxy_that_answers_in_the_place_of_the_api_gets_nothing(
     tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its certificate is for the right name, and signed by nobody who is trusted."""
+    """Its certificate is for the right name, but its issuer is not trusted."""
     false = make_certificate(tmp_path, name=f"DNS:{HOST}")
     heads: list[bytes] = []
 

@@ -81,7 +81,7 @@ async def encrypted_pair(certificate: Certificate, version: ssl.TLSVersion) -> t
     made = Wire()
     peer = Peer(made, context_of(certificate, version))
     await made.start_tls(trust(certificate.file), "127.0.0.1")
-    # What comes after the handshake: session tickets, which are not for whoever reads.
+    # After the handshake come session tickets, which are not data.
     await asyncio.sleep(0)
     assert made.unread == 0
     return made, peer

@@ -1,4 +1,4 @@
-"""What there is to poll: the configuration's own, whatever is found, and what is found besides."""
+"""The inventory: configured targets, whatever is found, and found ones in addition."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal

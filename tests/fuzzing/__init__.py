@@ -1,1 +1,1 @@
-"""Hostile inputs for everything that outsiders reach: made by a seeded chance, fed to the real code, and judged."""
+"""Hostile inputs for every exposed surface: generated from a seed, fed to the real code, and judged."""

@@ -252,7 +252,7 @@ def _exposed(answer: VaultBalances | OrganizationBalance) -> str:
 
 
 def _refused(error: CustodyError) -> str:
-    """Judge what is told of an answer that was refused."""
+    """Judge the error of a refused answer."""
     for text, length in ((error.type, NAME_LENGTH), (error.message, MESSAGE_LENGTH)):
         if len(text) > length or not text.isprintable():
             raise DefectError(f"cannot be shown: {text!r}")

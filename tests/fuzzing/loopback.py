@@ -1,4 +1,4 @@
-"""A server on loopback that hears nonsense over real connections, and goes on to answer scrapes."""
+"""A server on loopback that receives garbage over real connections, and keeps answering scrapes."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def make(chance: Random) -> bytes:
 
 
 def make_hello(chance: Random) -> bytes:
-    """Make a bad beginning of a TLS handshake, or a good one that goes on badly."""
+    """Make an invalid TLS handshake, from its beginning or from a later message on."""
     hello = _hello()
     match chance.randrange(4):
         case 0:

@@ -1,4 +1,4 @@
-"""Feeds a surface with so many inputs and says how it fared: outcomes, the slowest input, and every defect."""
+"""Feeds a surface with inputs and reports outcomes, the slowest input, and every defect."""
 
 import time
 from collections import Counter
@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 MOST_DEFECTS: Final = 20
-"""After so many a surface is given up: they have one cause or two."""
+"""Defects after which a surface is abandoned: they usually have one or two causes."""
 
 
 class DefectError(Exception):

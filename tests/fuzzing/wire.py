@@ -125,7 +125,7 @@ def outcome(answers: bytes) -> str:
     heads = list(HEAD.finditer(answers))
     if not heads or heads[0].start():
         raise DefectError(f"no HTTP: {answers[:80]!r}")
-    # `100 Continue` comes before an answer and is none.
+    # `100 Continue` precedes the answer.
     final = [head for head in heads if head[1] != b"100"]
     for head in final:
         _judge_headers(head[2])

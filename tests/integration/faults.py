@@ -230,7 +230,7 @@ FAILURES: Final = (
         says="polling.max_series is 30000",
     ),
 )
-"""Failures that the API's answers tell of."""
+"""Failures reported by the API's answers."""
 
 _SOME = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n["
 _BROKEN: Final[dict[str, Script]] = {

@@ -66,7 +66,7 @@ async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 @contextmanager
 def never_accepting(port: int) -> Iterator[None]:
-    """Listen on `port` with a full queue, so that nobody gets through any more."""
+    """Listen on `port` with a full backlog, so that no connection succeeds."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(socket.create_server(("127.0.0.1", port), backlog=0))
         while True:

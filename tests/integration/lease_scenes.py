@@ -130,7 +130,7 @@ class Scene:
         return self.simulated.guard.refusals[Refusal.INVALID_NONCE]
 
     def written(self) -> str:
-        """Return everything that the exporters have written and tell."""
+        """Return everything that the exporters have written and serve."""
         told = [
             it.exporter.get(path).text
             for it in self.processes
@@ -153,7 +153,7 @@ def wait(condition: Callable[[], object]) -> None:
 
 @contextmanager
 def scene(directory: Path) -> Iterator[Scene]:
-    """Lend a Redis that nobody uses yet, and an API that counts by real time."""
+    """Lend an unused Redis, and an API that counts in real time."""
     directory.mkdir()
     simulated = simulator(
         portfolio=portfolio(), limit=LIMIT, window=WINDOW, monotonic=time.monotonic

@@ -50,7 +50,7 @@ class Scrape:
         ]
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Return the value of the one sample there is, None if there is none."""
+        """Return the value of the only sample, None if there is none."""
         found = self.samples(name, **labels)
         assert len(found) <= 1
         return found[0][1] if found else None
@@ -190,7 +190,7 @@ def play_vaults(
                 )
             ]
 
-        # What is missing then, the rows tell, each for itself.
+        # The rows themselves then say what is missing.
         with contextlib.suppress(AssertionError):
             until(lambda: len(shown(1)) == len(faults), DEADLINE_SECONDS)
             clock.now += 6 * HOURS

@@ -532,12 +532,12 @@ def rights(tmp_path_factory: pytest.TempPathFactory) -> Rights:
             def have_listed(times: int) -> bool:
                 return min(asked.lists(it) for it in (API_KEY, OTHER, BLIND)) >= times
 
-            # Whoever listed it first polls it until the first in the file has.
+            # The key that listed it first polls it until the first key in the file lists it.
             until(lambda: have_listed(2), DEADLINE_SECONDS)
             asked.times.clear()
             until(lambda: have_listed(3), DEADLINE_SECONDS)
             first, at_first = scraped(exporter), Asked(asked.times)
-            # The first of the two is no longer a member.
+            # The first of the two keys is no longer a member.
             simulated.scopes[API_KEY] = {SHARED.id}
             until(lambda: OTHER in asked.keys(f"{both.id}/assets/balances"), DEADLINE_SECONDS)
             return Rights(exporter.events(), at_first, first, scraped(exporter))

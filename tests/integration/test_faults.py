@@ -184,7 +184,7 @@ def told(target: Scrape) -> dict[str, Any]:
 
 
 def expect_failure(seen: Record, vault: str, fault: Fault) -> None:
-    """Assert what holds for every failure: at its first poll, while it lasts, and, unless it pauses, afterwards."""
+    """Assert what every failure has in common: at its first poll, while it lasts, and, unless it pauses, afterwards."""
     requests = seen.named("request_failed", vault=vault)
     failing = seen.named("target_failing", vault=vault)
     until_failing = seen.events[: seen.events.index(failing[0])] if failing else []

@@ -1,4 +1,4 @@
-"""The exporter under load and among hostile clients: it goes on polling and serving, and takes little memory."""
+"""The exporter under load and with hostile clients: it keeps polling and serving, with little memory."""
 
 import gzip
 import re

@@ -21,7 +21,7 @@ from tests.web.access.files import write as write_web_config
 
 NOWHERE = "https://api.kraken.test"
 
-# What hangs, hangs for ever, and leaves a file that says so.
+# Hangs forever, and leaves a file that says so.
 HANG = """
 import threading
 from pathlib import Path

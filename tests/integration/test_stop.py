@@ -1,4 +1,4 @@
-"""How the exporter ends in every state, comes back after a crash, and lives with a log that nobody takes."""
+"""Stopping in every state, restarting after a crash, and running with a log that is not read."""
 
 import fcntl
 import json
@@ -222,7 +222,7 @@ def mute(directory: Path, stderr: int, *, closed: bool = False) -> Iterator[Mute
 
 @contextmanager
 def full_pipe() -> Iterator[int]:
-    """A pipe as small as they get, which nobody reads."""
+    """A pipe of minimal size without a reader."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     yield writer
@@ -252,7 +252,7 @@ def chatty() -> Simulator:
 
 
 def goes_on(exporter: Mute, simulated: Simulator, requests: int) -> None:
-    """Wait until so many more requests came, and be served all the while."""
+    """Wait until a number of further requests came, while scrapes are served."""
     enough = simulated.guard.arrivals + requests
     until(lambda: exporter.scrape() and simulated.guard.arrivals >= enough)
     assert exporter.is_healthy()

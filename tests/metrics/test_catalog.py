@@ -1,4 +1,4 @@
-"""What holds for every metric of the catalogue, as Prometheus's own naming rules and the contract want it."""
+"""Properties of every metric of the catalogue, from Prometheus's naming rules and the contract."""
 
 import re
 

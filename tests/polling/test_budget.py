@@ -16,7 +16,7 @@ WINDOW = 30.0
 
 
 def fresh(requests: int = 100, *, in_flight: int = 0) -> Budget:
-    """Return a budget that nobody used before, at time 0."""
+    """Return an unused budget, at time 0."""
     return Budget(requests, WINDOW, in_flight=in_flight, now=0.0)
 
 

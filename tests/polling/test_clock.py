@@ -1,4 +1,4 @@
-"""The wall clock may step, be far in the future, or live anywhere: only what tells the time notices."""
+"""The wall clock may step, be far in the future, or in any time zone: only reported times change."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -119,7 +119,7 @@ def history(clock: Clock) -> list[Second]:
 
 @pytest.fixture(scope="module")
 def steady() -> list[Second]:
-    """What happens under a clock that simply goes on."""
+    """The reference run, with a clock that runs undisturbed."""
     return history(stepping(0))
 
 
@@ -350,7 +350,7 @@ def test_a_step_during_a_pause_neither_shortens_nor_prolongs_it(step: float) -> 
 
 
 class Dated(Wire):
-    """Has each answer carry the API's own time, which nobody sets."""
+    """Adds the API's own time, which is never set, to each answer."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await super().handle_async_request(request)

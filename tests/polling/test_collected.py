@@ -1,4 +1,4 @@
-"""What `collect` asks for besides balances: it is polled, fails and becomes stale for itself."""
+"""Resources that `collect` adds: each is polled, fails and becomes stale separately."""
 
 import pytest
 

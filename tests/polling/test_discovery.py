@@ -266,7 +266,7 @@ def test_a_page_is_tried_again_and_one_that_fails_for_good_discards_the_list() -
         failure = played.exporter.store[list_of(played)].failure
         assert failure is not None
         assert failure.type == "http/502"
-        # Nothing leaves by lists that nobody has read to their ends.
+        # Incomplete lists remove nothing.
         assert len(labels(played)) == 250
         await played.stop()
 

@@ -101,7 +101,7 @@ def named(step: Step) -> set[str]:
 
 
 def check_balances(played: Stage) -> None:
-    """Check that every exposition can be read, and has each vault's own balance and nobody else's."""
+    """Check that every exposition can be parsed, and has each vault's own balance and no other."""
     page = b"".join(played.exporter.exposition().plain(Format.TEXT_0_0_4)).decode()
     seen = set()
     for family in read_text(page):

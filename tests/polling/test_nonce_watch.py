@@ -1,4 +1,4 @@
-"""What refused nonces say about who else uses a key: as arithmetic, and in a world where somebody does."""
+"""What refused nonces say about other users of a key: as arithmetic, and in virtual time with another user."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ HOUR = EPISODE_SECONDS
 
 
 def told_at(refused_at: list[float]) -> list[float]:
-    """When it is told, of a key whose nonces were accepted at first and then refused at these times."""
+    """When it is reported, for a key whose nonces were accepted at first and then refused at these times."""
     watch = NonceWatch()
     watch.accepted()
     return [moment for moment in refused_at if watch.refused(moment)]
@@ -83,7 +83,7 @@ def test_a_key_is_reported_as_shared_until_an_hour_has_passed_without_a_refusal(
 
 
 def another(played: Stage, *, wall_ahead: float = 0.0) -> Exporter:
-    """A second exporter of the same configuration, on a machine whose clock is so many seconds ahead."""
+    """A second exporter with the same configuration, on a machine whose clock is some seconds ahead."""
     text = yaml.safe_dump(dict(played.document))
     around = world(played.wire, wall_ns=lambda: int((BEGINNING + wall_ahead + now()) * 1e9))
     return Exporter(parse(text, directory=Path(), environ=played.environ), around)
@@ -128,7 +128,7 @@ def test_two_exporters_with_one_key_are_reported_once(wall_ahead: float) -> None
 
 
 def test_one_that_starts_with_too_small_nonces_is_not_taken_for_two() -> None:
-    """It ran before with finer nonces, or with a clock that was ahead; the API cannot tell that from another."""
+    """It ran before with finer nonces, or with a clock that was ahead; to the API that looks like another program."""
 
     async def main() -> None:
         played = stage(credentials={"main": {"nonce": "milliseconds"}})

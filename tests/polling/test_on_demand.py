@@ -1,4 +1,4 @@
-"""Polls that somebody asks for: what goes at once, and what no operator may shorten."""
+"""Polls on demand: what is sent at once, and what no operator may shorten."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,6 @@
-"""When a failure shows while the API answers nobody, or may not be asked: in virtual time, against the simulator."""
+"""When a failure becomes visible while the API does not answer or may not be called: in virtual time, against the
+simulator.
+"""
 
 import asyncio
 import re
@@ -97,7 +99,7 @@ def test_while_nothing_is_answered_targets_are_tried_one_after_the_other_once_ea
         played.simulator.default_mood = HANGING
         await played.play(130)
         tried = [len(played.times(f"v{number}")) - 1 for number in range(10)]
-        # And a retry of the first that failed, when nobody knew; one more round may have begun.
+        # And a retry of the first that failed, before the outage was detected; one more round may have begun.
         assert sum(tried) <= 10 + 2
         assert min(tried) >= 1
         sent = [moment for moment, _ in played.wire.sent if moment > 90]

@@ -179,7 +179,7 @@ def test_a_pause_is_logged_with_its_length_age_cause_and_organizations() -> None
     assert logs == [refused | {"log_level": "warning"}]
     room.credential.pause.forget()
     room.try_both()
-    # The same cause is no news.
+    # The same cause is not reported again.
     with capture_logs() as logs:
         room.fail(error)
     assert logs == [

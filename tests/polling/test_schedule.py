@@ -30,7 +30,7 @@ def poll_of() -> Poll:
 
 
 def poll(made_schedule: Schedule, now: float) -> str | None:
-    """Poll whoever goes next at `now`, and return its name."""
+    """Poll the next target at `now`, and return its name."""
     entry, _ = made_schedule.next(now, FREE)
     if entry is None:
         return None
@@ -355,7 +355,7 @@ def test_a_restart_makes_every_target_due_as_if_it_was_never_polled() -> None:
 
 
 def after_part(made_schedule: Schedule, now: float) -> str:
-    """Read a part of the answer of whoever goes next."""
+    """Read a part of the answer of the next target."""
     entry, _ = made_schedule.next(now, FREE)
     assert entry
     entry.move(entry.place.begun(poll_of, now))

@@ -20,7 +20,7 @@ from exporter.resources.target import Target, changes_between
 from exporter.turns import at_once
 
 KEYS = ("first", "second")
-# Sums of these are exact, so that whoever is due alike is due alike.
+# Sums of these are exact, so that equal due times compare as equal.
 SECONDS = st.integers(0, 400).map(lambda quarters: quarters / 4)
 INTERVALS = st.sampled_from((1.0, 10.0, 64.0, 3600.0))
 TARGETS = st.lists(

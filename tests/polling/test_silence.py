@@ -1,4 +1,4 @@
-"""When a credential's requests tell that the API answers nobody."""
+"""When a credential's requests show that the API does not answer."""
 
 from exporter.polling.pause import Cause
 from exporter.polling.silence import Silence

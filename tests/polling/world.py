@@ -88,7 +88,7 @@ def now() -> float:
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """Carries requests to the simulator within the process, and tells when they leave.
+    """Carries requests to the simulator within the process, and reports when they are sent.
 
     sent: every request, as (monotonic time, path). broken: a path's exception, raised once the request has left.
     """
@@ -107,7 +107,7 @@ class Wire(httpx.AsyncBaseTransport):
 
 
 def world(transport: httpx.AsyncBaseTransport, **others: Any) -> World:
-    """Return a world in virtual time, which trusts nobody. others: what in it is another."""
+    """Return a world in virtual time, without trusted certificates. others: replacements of its parts."""
     usual = {
         "monotonic": now,
         "boottime": now,
@@ -242,7 +242,7 @@ def _organization(
 ) -> Mapping[str, object]:
     (known,) = portfolio.organizations
     return {
-        # The simulator knows one organization; another one's total is refused, which no test here minds.
+        # The simulator knows one organization; another one's total is refused, which does not matter here.
         "id": known.id if number == 0 else f"AAAA BBBB CCCC {number:04}",
         "name": f"org-{credential}",
         "interval": "1d",

@@ -27,7 +27,7 @@ LOCAL = Network("127.0.0.1", addresses=("127.0.0.1",), is_encrypted=False)
 
 
 class Time:
-    """A clock that goes on only while somebody sleeps or waits for an answer."""
+    """A clock that advances only during a sleep or while waiting for an answer."""
 
     def __init__(self) -> None:
         self.now = 0.0

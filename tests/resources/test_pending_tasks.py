@@ -224,7 +224,7 @@ def test_an_unreadable_task_is_left_out_and_reported_without_its_content(
     read = tasks([task(2), row])
     assert [it.tasks for it in read.tasks.groups.values()] == [1]
     assert read.rows.rejected == (InvalidRow(1, field, problem),)
-    # That none waits is said by nobody where none can be read.
+    # That no task is readable does not mean that none waits.
     with pytest.raises(
         InvalidAnswerError, match=f"has no task that can be read: {field} {problem}"
     ):

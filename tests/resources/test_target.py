@@ -94,7 +94,7 @@ def test_targets_that_exchange_their_names_do_so_at_once() -> None:
     shifted = [replace(it, vault=f"v{number + 1}") for number, it in enumerate(many)]
     ((together, _),) = (it for it in parts_of(many, shifted) if any(it))
     assert len(together) == len(many)
-    # Nobody has any of these names yet.
+    # None of these names is in use yet.
     others = [replace(it, organization="new") for it in many]
     sizes = [len(changed) for changed, _ in parts_of(many, others)]
     assert sizes == [0, AT_ONCE, AT_ONCE, 1]

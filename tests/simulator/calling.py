@@ -66,7 +66,7 @@ class Caller:
         method: str = "GET",
         content: bytes | None = None,
     ) -> httpx.Response:
-        """Ask for `target`, signed unless there are headers; one that is None is not sent."""
+        """Request `target`, signed unless headers are given; a header that is None is not sent."""
         transport = httpx.ASGITransport(self.simulator.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://custody") as client:
             request = client.build_request(method, target, content=content)

@@ -83,7 +83,7 @@ def test_a_slow_answer_ends_with_the_client_that_waits_for_it() -> None:
         return messages.pop(0) if len(messages) > 1 else messages[0]
 
     async def send(_message: Message) -> None:
-        """Nobody listens any more."""
+        """The client is gone."""
 
     scope = {
         "type": "http",

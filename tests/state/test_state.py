@@ -1,4 +1,4 @@
-"""The lines that tell how a target is, in each state it can be in, and what is kept of an answer."""
+"""The samples of a target in each of its states, and what is kept of an answer."""
 
 import re
 from dataclasses import replace

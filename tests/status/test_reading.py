@@ -293,7 +293,7 @@ def test_a_stuck_poller_is_reported() -> None:
 
 
 def test_a_clock_that_was_set_moves_every_moment_with_it() -> None:
-    """What is planned by the monotonic clock is told by the wall clock as it is now."""
+    """Plans by the monotonic clock are shown by the current wall clock."""
 
     async def main() -> Status:
         ahead = [0.0]

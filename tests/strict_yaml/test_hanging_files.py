@@ -1,4 +1,4 @@
-"""A file that does not answer, as on a mount whose server is gone: whoever asks gives up, and says which file it is."""
+"""A file whose reading hangs, as on a mount whose server is gone: reading times out, and names the file."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What is shipped besides our own code: pinned packages, their bill of materials, licences and known flaws."""
+"""The dependencies that are shipped: pins, bill of materials, licences and known vulnerabilities."""

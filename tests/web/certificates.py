@@ -64,7 +64,7 @@ class Authority:
 
 
 def write_at_once(file: Path, content: bytes) -> None:
-    """Write a file as careful programs do, so that nobody sees half of it."""
+    """Write a file atomically."""
     beside = file.with_name(f".{file.name}")
     beside.write_bytes(content)
     beside.replace(file)

@@ -36,7 +36,7 @@ Address = tuple[str, int]
 
 
 class Clock:
-    """What the servers of these tests go by: the time that passes really, and what a test lets pass besides."""
+    """The clock of the servers in these tests: real time, plus what a test adds."""
 
     def __init__(self) -> None:
         self._passed = 0.0

@@ -1,4 +1,4 @@
-"""Where to listen: how it is written, what it means, and what is said where it cannot be had."""
+"""Listen addresses: their form, their meaning, and the message if one is not available."""
 
 import socket
 

@@ -61,7 +61,7 @@ def found(id_: str, name: str, status: str = "created", missed: int = 0) -> Foun
 
 
 def inventory(*unpolled: Unpolled, kept: frozenset[str] = frozenset()) -> Inventory:
-    """Return what there is where one of two vaults is configured."""
+    """Return an inventory in which one of two vaults is configured."""
     hot = Vault("VABCDEF234567A", "hot", 60.0, "treasury", found("VABCDEF234567A", "hot"))
     acme = found("ABCD EFGH IJKL MNOP", "acme")
     return Inventory(
@@ -578,7 +578,7 @@ def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
     assert '<data value="65000.00" data-pad="00">65,000.00</data>' in page
     assert '<data value="10000.0000" data-pad="0000">10,000.0000</data>' in page
     assert "Worth 107,500.00 USD As returned by the API" in text_of(page)
-    # Balances first: whoever answers for the money does not look for polls.
+    # Balances first: people responsible for the money do not look for polls.
     assert page.index("balances-title") < page.index("facts-title") < page.index("polls-title")
 
 

@@ -291,7 +291,7 @@ def gets_in(address: Address) -> bool:
     "limits", [{"requests": 4, "connections": 20}, {"requests": 0, "connections": 3}]
 )
 def test_any_number_of_clients_that_do_not_read_keep_nobody_out(limits: dict[str, Any]) -> None:
-    """Nobody gets in while theirs are written as fast as others are read: until the kernel's buffers are full."""
+    """No client gets in while theirs are written as fast as others are read: until the kernel's buffers are full."""
     with served(Pages().app, **limits) as address, ExitStack() as clients:
         for _ in range(30):
             clients.enter_context(connected(address, 4096)).sendall(GET_LARGE)

@@ -36,7 +36,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8; escap
 
 @dataclass
 class Clock:
-    """The event loop's clock, which can be told that time has passed."""
+    """The event loop's clock, which can be advanced."""
 
     passed: float = 0.0
 

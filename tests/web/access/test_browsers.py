@@ -1,4 +1,4 @@
-"""What browsers say of where a request comes from."""
+"""The headers by which browsers report the origin of a request."""
 
 import pytest
 from starlette.datastructures import Headers

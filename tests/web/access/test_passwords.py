@@ -1,4 +1,4 @@
-"""How often a hash is computed, and that nobody learns from it who there is."""
+"""How often a hash is computed, and that timing does not reveal which users exist."""
 
 import asyncio
 import gc
@@ -102,7 +102,7 @@ def test_a_wrong_password_costs_one_hash_whoever_is_named(user: str) -> None:
 
 
 def test_a_name_that_nobody_has_costs_what_somebody_elses_does() -> None:
-    """Always the same one's, or it would be told by its changing costs."""
+    """Always the same user's hash, because changing costs would reveal it."""
     check = Counted()
     ask(Passwords(check), *[("carol", b"%d" % number) for number in range(20)])
     assert len(set(check.hashes)) == 1
