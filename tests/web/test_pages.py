@@ -437,7 +437,7 @@ def test_each_organization_has_a_line_with_its_worth_and_what_that_lacks() -> No
     assert rows_of(table, "<tr><th.*?</tr>")[1:] == [
         (
             "acme | 12,345.6789 USD without 2 amounts | 10,000.0000 USD | 1,500.0000 USD | 845.6789 USD | "
-            "1 of 3 | 1 (1 unread) | 2 | 4"
+            "1 of 3 | 1 (1 unread) | 2 (1 unread) | 4"
         ),
         "beta | - not read | - | - | - | 0 of 0 | 0 | 0 | 1",
     ]
