@@ -169,27 +169,24 @@ def test_krakens_example_of_an_organization_is_read_field_by_field() -> None:
     )
 
 
-@pytest.mark.parametrize("field", OPTIONAL_AMOUNTS)
 @pytest.mark.parametrize(
     ("value", "amount"),
     [(MISSING, None), (None, None), ("0", "0"), ("0.00", "0.00"), (0, "0")],
     ids=["absent", "null", "zero", "zero with places", "the number zero"],
 )
-def test_absent_and_null_are_none_and_zero_is_zero(
-    field: str, value: object, amount: str | None
-) -> None:
-    assert getattr(read_row(**{field: value}), field) == amount
+def test_absent_and_null_are_none_and_zero_is_zero(value: object, amount: str | None) -> None:
+    for field in OPTIONAL_AMOUNTS:
+        assert getattr(read_row(**{field: value}), field) == amount
 
 
-@pytest.mark.parametrize("field", REQUIRED)
 @pytest.mark.parametrize("value", [MISSING, None, True, [], {}, {"amount": "1"}], ids=repr)
-def test_a_row_without_a_required_field_is_invalid(field: str, value: object) -> None:
-    wrong_type = NOT_FINITE if field in REQUIRED_AMOUNTS else "is not a text"
-    problem = "is missing" if value is MISSING else wrong_type
-    assert refused(row(**{field: value})) == (InvalidRow(0, field, problem),)
+def test_a_row_without_a_required_field_is_invalid(value: object) -> None:
+    for field in REQUIRED:
+        wrong_type = NOT_FINITE if field in REQUIRED_AMOUNTS else "is not a text"
+        problem = "is missing" if value is MISSING else wrong_type
+        assert refused(row(**{field: value})) == (InvalidRow(0, field, problem),)
 
 
-@pytest.mark.parametrize("field", [*REQUIRED_AMOUNTS, *OPTIONAL_AMOUNTS])
 @pytest.mark.parametrize(
     "literal",
     [
@@ -209,10 +206,11 @@ def test_a_row_without_a_required_field_is_invalid(field: str, value: object) ->
         '"' + "9" * 60 + '"',
     ],
 )
-def test_an_amount_keeps_each_digit_as_a_number_and_as_a_text(field: str, literal: str) -> None:
-    answer = raw(field, literal)
-    assert answer.invalid == ()
-    assert getattr(answer.rows[0], field) == literal.strip('"')
+def test_an_amount_keeps_each_digit_as_a_number_and_as_a_text(literal: str) -> None:
+    for field in [*REQUIRED_AMOUNTS, *OPTIONAL_AMOUNTS]:
+        answer = raw(field, literal)
+        assert answer.invalid == ()
+        assert getattr(answer.rows[0], field) == literal.strip('"')
 
 
 NO_DECIMALS = pytest.mark.parametrize(
@@ -257,23 +255,21 @@ NO_DECIMALS = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("field", REQUIRED_AMOUNTS)
 @NO_DECIMALS
-def test_what_is_not_a_finite_decimal_makes_the_row_invalid(field: str, literal: str) -> None:
-    answer = raw(field, literal)
-    assert (answer.rows, answer.invalid_fields) == ((), ())
-    assert answer.invalid == (InvalidRow(0, field, NOT_FINITE),)
+def test_what_is_not_a_finite_decimal_makes_the_row_invalid(literal: str) -> None:
+    for field in REQUIRED_AMOUNTS:
+        answer = raw(field, literal)
+        assert (answer.rows, answer.invalid_fields) == ((), ())
+        assert answer.invalid == (InvalidRow(0, field, NOT_FINITE),)
 
 
-@pytest.mark.parametrize("field", OPTIONAL_AMOUNTS)
 @NO_DECIMALS
-def test_an_optional_amount_that_cannot_be_read_is_none_and_its_row_counts(
-    field: str, literal: str
-) -> None:
-    answer = raw(field, literal)
-    assert answer.invalid == ()
-    assert answer.rows == vault_balances(document([row(**{field: MISSING})])).rows
-    assert answer.invalid_fields == (InvalidField(field, NOT_FINITE, rows=1, position=0),)
+def test_an_optional_amount_that_cannot_be_read_is_none_and_its_row_counts(literal: str) -> None:
+    for field in OPTIONAL_AMOUNTS:
+        answer = raw(field, literal)
+        assert answer.invalid == ()
+        assert answer.rows == vault_balances(document([row(**{field: MISSING})])).rows
+        assert answer.invalid_fields == (InvalidField(field, NOT_FINITE, rows=1, position=0),)
 
 
 def test_a_field_that_cannot_be_read_is_reported_once_for_all_rows_of_the_same_reason() -> None:
@@ -318,10 +314,10 @@ def test_a_description_that_cannot_be_read_is_none_and_reported(
     assert answer.invalid_fields == (InvalidField(field, problem, rows=1, position=0),)
 
 
-@pytest.mark.parametrize("field", [*OPTIONAL_AMOUNTS, *DESCRIPTIONS, "quote_asset"])
 @pytest.mark.parametrize("value", [MISSING, None], ids=repr)
-def test_a_field_that_is_missing_is_not_one_that_cannot_be_read(field: str, value: object) -> None:
-    assert vault_balances(document([row(**{field: value})])).invalid_fields == ()
+def test_a_field_that_is_missing_is_not_one_that_cannot_be_read(value: object) -> None:
+    for field in [*OPTIONAL_AMOUNTS, *DESCRIPTIONS, "quote_asset"]:
+        assert vault_balances(document([row(**{field: value})])).invalid_fields == ()
 
 
 @pytest.mark.parametrize("field", TEXTS)
@@ -397,14 +393,14 @@ def test_an_invalid_row_does_not_take_the_place_of_a_valid_one() -> None:
     assert answer.invalid == (InvalidRow(0, "hold", NOT_FINITE),)
 
 
-@pytest.mark.parametrize("field", DESCRIPTIONS)
 @pytest.mark.parametrize(
     "value", [MISSING, None, "", {}, [], [True], {"text": "Bitcoin"}, "\ud83d"], ids=repr
 )
-def test_an_unusable_description_is_none_and_withholds_nothing(field: str, value: object) -> None:
-    read = read_row(**{field: value})
-    assert getattr(read, field) is None
-    assert read.balance == "1.50000000"
+def test_an_unusable_description_is_none_and_withholds_nothing(value: object) -> None:
+    for field in DESCRIPTIONS:
+        read = read_row(**{field: value})
+        assert getattr(read, field) is None
+        assert read.balance == "1.50000000"
 
 
 @pytest.mark.parametrize("field", ["min_lot", "launch_time"])
@@ -413,7 +409,6 @@ def test_an_invalid_descriptive_number_withholds_nothing(field: str, literal: st
     assert getattr(raw(field, literal).rows[0], field) is None
 
 
-@pytest.mark.parametrize("field", PLACES)
 @pytest.mark.parametrize(
     ("literal", "places"),
     [
@@ -430,16 +425,17 @@ def test_an_invalid_descriptive_number_withholds_nothing(field: str, literal: st
         ("1e9999", None),
     ],
 )
-def test_places_are_a_small_whole_number(field: str, literal: str, places: int | None) -> None:
-    assert getattr(raw(field, literal).rows[0], field) == places
+def test_places_are_a_small_whole_number(literal: str, places: int | None) -> None:
+    for field in PLACES:
+        assert getattr(raw(field, literal).rows[0], field) == places
 
 
-@pytest.mark.parametrize("field", FLAGS)
 @pytest.mark.parametrize(
     ("value", "flag"), [(True, True), (False, False), ("true", None), (1, None), (0, None)]
 )
-def test_a_flag_is_exactly_true_or_false(field: str, value: object, flag: object) -> None:
-    assert getattr(read_row(**{field: value}), field) is flag
+def test_a_flag_is_exactly_true_or_false(value: object, flag: object) -> None:
+    for field in FLAGS:
+        assert getattr(read_row(**{field: value}), field) is flag
 
 
 @pytest.mark.parametrize("field", TEXTS)
@@ -511,16 +507,14 @@ def organization(**parts: object) -> object:
     return document({"balance": kept, "quote_asset": "USD"})
 
 
-@pytest.mark.parametrize("part", ["spot", "staked", "pledged"])
 @pytest.mark.parametrize(
     ("value", "amount"),
     [(MISSING, None), (None, None), ("0", Decimal(0)), (0.5, Decimal("0.5"))],
     ids=["absent", "null", "zero", "a number"],
 )
-def test_a_part_of_the_total_may_be_missing(
-    part: str, value: object, amount: Decimal | None
-) -> None:
-    assert getattr(organization_balance(organization(**{part: value})), part) == amount
+def test_a_part_of_the_total_may_be_missing(value: object, amount: Decimal | None) -> None:
+    for part in ["spot", "staked", "pledged"]:
+        assert getattr(organization_balance(organization(**{part: value})), part) == amount
 
 
 @pytest.mark.parametrize(
@@ -538,12 +532,12 @@ def test_a_total_that_cannot_be_right_is_invalid(parts: dict[str, object], probl
     assert str(caught.value) == problem
 
 
-@pytest.mark.parametrize("part", ["spot", "staked", "pledged"])
 @pytest.mark.parametrize("value", ["1e999", "", {}, True], ids=repr)
-def test_a_part_that_cannot_be_read_does_not_withhold_the_total(part: str, value: object) -> None:
-    balance = organization_balance(organization(**{part: value}))
-    assert (balance.total, getattr(balance, part)) == (Decimal("12345.6789"), None)
-    assert balance.invalid_fields == (InvalidField(part, NOT_FINITE, rows=1, position=None),)
+def test_a_part_that_cannot_be_read_does_not_withhold_the_total(value: object) -> None:
+    for part in ["spot", "staked", "pledged"]:
+        balance = organization_balance(organization(**{part: value}))
+        assert (balance.total, getattr(balance, part)) == (Decimal("12345.6789"), None)
+        assert balance.invalid_fields == (InvalidField(part, NOT_FINITE, rows=1, position=None),)
 
 
 def test_an_answer_cannot_set_invalid_fields_itself() -> None:
