@@ -128,16 +128,14 @@ def test_the_manual_page_can_be_set() -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"\bkraken_custody_\w+", PRODUCT))))
-def test_every_metric_that_is_mentioned_exists(name: str) -> None:
-    assert name in {metric.name for metric in all_metrics()}
+def test_every_metric_that_is_mentioned_exists() -> None:
+    mentioned = set(re.findall(r"\bkraken_custody_\w+", PRODUCT))
+    assert mentioned - {metric.name for metric in all_metrics()} == set()
 
 
-@pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"`((?:exporter|tests|tools|deploy)/[\w/.-]*)`", PRODUCT)))
-)
-def test_every_file_that_is_mentioned_exists(path: str) -> None:
-    assert (ROOT / path).exists()
+def test_every_file_that_is_mentioned_exists() -> None:
+    mentioned = set(re.findall(r"`((?:exporter|tests|tools|deploy)/[\w/.-]*)`", PRODUCT))
+    assert {path for path in mentioned if not (ROOT / path).exists()} == set()
 
 
 @pytest.mark.parametrize(

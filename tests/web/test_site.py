@@ -206,11 +206,11 @@ def test_each_path_answers_get_and_head_and_nothing_else(site: Site, path: str) 
         assert ask(site, path, method).status_code == 405
 
 
-@pytest.mark.parametrize("path", ["/", VAULT_PAGE, "/none", *STATIC_FILES, "/metrics"])
 @pytest.mark.parametrize("host", ["[]", "[x", "%", "a:b:c", "\\", ""])
-def test_no_answer_depends_on_the_host_header(site: Site, path: str, host: str) -> None:
+def test_no_answer_depends_on_the_host_header(site: Site, host: str) -> None:
     """A URL cannot be built of each of these; they are refused before, but the site itself must not need that."""
-    assert ask(site, path, headers={"host": host}).status_code == ask(site, path).status_code
+    for path in ["/", VAULT_PAGE, "/none", *STATIC_FILES, "/metrics"]:
+        assert ask(site, path, headers={"host": host}).status_code == ask(site, path).status_code
 
 
 @pytest.mark.parametrize(
