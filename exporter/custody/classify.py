@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from exporter.custody.errors import (
@@ -109,8 +110,8 @@ class Answer:
         # Cloudflare marks its challenges with this header.
         if "cf-mitigated" in self.headers:
             return True
-        is_somebody_elses = not isinstance(self.document, Unreadable) and not self.is_from_api
-        return self.status == 403 and (self.is_html or is_somebody_elses)
+        is_readable = not isinstance(self.document, Unreadable)
+        return self.status == 403 and (not self.is_from_api if is_readable else self.is_html)
 
     @property
     def text(self) -> str:
@@ -333,6 +334,8 @@ def _retry_after(answer: Answer) -> float | None:
     return None
 
 
+# Several answers a second have the same date.
+@lru_cache(maxsize=8)
 def unix_time(date: str) -> float | None:
     """Return the Unix seconds of an HTTP date (RFC 9110, 5.6.7), None for anything else."""
     try:

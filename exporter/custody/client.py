@@ -246,20 +246,20 @@ class CustodyClient:
         return f"{base}{request.path}{request.query}".format(id=quote(written))
 
     async def _ask(self, request: Request[Result], then: Then[Result]) -> Result:
-        exchange: Exchange | None = Exchange(request.endpoint, request.about)
         with self._shared.reading.room.place() as take:
             try:
                 answer, seconds = await self._exchange(request, take)
-                exchange = Exchange(
-                    request.endpoint, request.about, answer.status, seconds, _clock_skew(answer)
-                )
             except MayNotSendError:
                 # Nothing was sent.
-                exchange = None
                 raise
-            finally:
-                if exchange is not None:
-                    self._shared.observe(exchange)
+            except BaseException:
+                self._shared.observe(Exchange(request.endpoint, request.about))
+                raise
+            self._shared.observe(
+                Exchange(
+                    request.endpoint, request.about, answer.status, seconds, _clock_skew(answer)
+                )
+            )
             async with self._shared.reading.alone:
                 result = await self._usual(answer, request)
                 if result is None:
@@ -325,12 +325,13 @@ class CustodyClient:
         if request.is_signed:
             self._auth.sign(sent)
         try:
-            async with (
-                asyncio.timeout(self._shared.timeout),
-                self._api.answer(sent) as response,
-            ):
-                received_at = self._shared.wall()
-                body = await _read(response, take)
+            async with asyncio.timeout(self._shared.timeout):
+                response = await self._api.send(sent)
+                try:
+                    received_at = self._shared.wall()
+                    body = await _read(response, take)
+                finally:
+                    await response.aclose()
         except TimeoutError:
             delivery = departure.delivery()
             names = unresolved() if delivery is Delivery.NEVER_SENT else ()

@@ -1,9 +1,7 @@
 """The way to the API by settings and environment, and the requests that take it."""
 
-import contextlib
 import functools
 import ssl
-from collections.abc import AsyncIterator
 from typing import Final
 
 import httpx
@@ -59,14 +57,9 @@ class HttpApi:
         url = _url(self._origin + target)
         return httpx.Request("GET", url, headers=self._headers, extensions=extensions)
 
-    @contextlib.asynccontextmanager
-    async def answer(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
-        """Send `request`; yield its response with an unread body, and close that on exit. Raises httpx.HTTPError."""
-        response = await self._transport.handle_async_request(request)
-        try:
-            yield response
-        finally:
-            await response.aclose()
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """Send `request`; return its response with an unread body, to be closed. Raises httpx.HTTPError."""
+        return await self._transport.handle_async_request(request)
 
     async def close(self) -> None:
         """Close the connections, each as soon as it has no request in flight."""

@@ -75,7 +75,8 @@ class Wire(asyncio.Protocol):
 
     async def read(self, most: int = PIECE_BYTES) -> bytes:
         """Return the next bytes, at most `most`; b"" at the end. Raises httpx.ReadError."""
-        if self._received:
+        # What is read in long pieces takes next to no time, and there is little of it.
+        if self._received and most <= PIECE_BYTES:
             await asyncio.sleep(0)
         while not self._received:
             if self._error:

@@ -74,10 +74,16 @@ class Place:
 
     def begun(self, poll: Callable[[], Poll], now: float) -> "Place":
         """Return the place after a request is sent: the first of a new poll, or the next of the poll in progress."""
-        sending = replace(self, is_sending=True, is_retrying=False, is_between_parts=False)
-        if self.poll is not None:
-            return sending
-        return replace(sending, poll=poll(), previous_start=self.started_at, started_at=now)
+        is_new = self.poll is None
+        return replace(
+            self,
+            is_sending=True,
+            is_retrying=False,
+            is_between_parts=False,
+            poll=self.poll or poll(),
+            previous_start=self.started_at if is_new else self.previous_start,
+            started_at=now if is_new else self.started_at,
+        )
 
     def retried(self, at: float) -> "Place":
         """Return the place while the poll waits for a retry at `at`."""
@@ -91,6 +97,7 @@ class Place:
         self,
         *,
         failed: bool = False,
+        silent: bool = False,
         refusals: int = 0,
         no_earlier_than: float = -math.inf,
         no_later_than: float = math.inf,
@@ -113,6 +120,8 @@ class Place:
             is_retrying=False,
             is_polled=True,
             is_failing=failed,
+            is_silent=silent,
+            is_slow=failed and self.is_slow,
             poll=None,
             refusals=refusals,
         )

@@ -197,7 +197,7 @@ class Requests:
 
     def _succeeded(self, entry: Entry) -> None:
         """End a poll that succeeded."""
-        entry.move(replace(entry.place, is_slow=False, is_silent=False).finished())
+        entry.move(entry.place.finished())
         self._retire(entry)
         if entry in self._doubtful:
             entry.move(entry.place.first(self._parts.monotonic()))
@@ -251,8 +251,9 @@ class Requests:
         # A poll that caused a pause is retried after it, even if its interval is a day.
         pause_ends = max(self._parts.pause_of_all.ends_at(), credential.pause.ends_at())
         earliest, latest = asked_for(error, now, was_failing=entry.place.is_failing)
-        ended = replace(entry.place, is_silent=is_unanswered).finished(
+        ended = entry.place.finished(
             failed=True,
+            silent=is_unanswered,
             refusals=refusals_after(error, entry.place.refusals),
             no_earlier_than=earliest,
             no_later_than=min(latest, pause_ends if pause_ends > now else math.inf),

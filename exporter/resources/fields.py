@@ -24,9 +24,9 @@ DEFAULT_QUOTE_ASSET: Final = "USD"
 
 _LONGEST_DESCRIPTION: Final = 128
 _MOST_DIGITS: Final = 60
-PLAIN_AMOUNT: Final = rf"[+-]?[0-9]{{1,{_MOST_DIGITS}}}(?:\.[0-9]{{0,{_MOST_DIGITS}}})?"
-"""A regular expression for decimals that any float can hold."""
-_DECIMAL: Final = re.compile(rf"{PLAIN_AMOUNT}(?:[eE][+-]?[0-9]{{1,4}})?")
+_DECIMAL: Final = re.compile(
+    rf"[+-]?[0-9]{{1,{_MOST_DIGITS}}}(\.[0-9]{{0,{_MOST_DIGITS}}})?([eE][+-]?[0-9]{{1,4}})?"
+)
 _MOST: Final = 10**9
 _MOST_PLACES: Final = 1000
 _NOT_AN_AMOUNT: Final = "is not a finite decimal"
@@ -147,8 +147,8 @@ GivenName = Annotated[str, Reader(_name)] | None
 Flag = Annotated[bool, Reader(_flag)] | None
 Elements = Annotated[list[Any], Reader(_list)]
 Amount = Annotated[Decimal, Reader(_amount)]
-Digits = Annotated[str, Meta(min_length=1), Reader(_digits)]
-"""An amount as it is written. Whoever decodes it with msgspec compares it with PLAIN_AMOUNT."""
+Digits = Annotated[str, Meta(min_length=1, max_length=_MOST_DIGITS), Reader(_digits)]
+"""An amount as it is written. Whoever decodes it with msgspec has to see whether it is one."""
 Places = Annotated[int, Meta(ge=0, lt=_MOST_PLACES), Reader(_places)] | None
 Count = Annotated[int, Reader(_count)] | None
 Moment = Annotated[Decimal, Reader(moment)] | None

@@ -104,9 +104,15 @@ TARGETS: Final = Group(
 
 
 class _TargetPage(Page):
-    def add(self, target: Target, metric: Metric, value: float | None, **more: str) -> None:
-        """Add a sample of `target`, if there is a value; `more` are labels in addition to those of every target."""
-        labels = {**target.labels, **more}
+    """The samples of `target`."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self._labels = target.labels
+
+    def add(self, metric: Metric, value: float | None, **more: str) -> None:
+        """Add a sample, if there is a value; `more` are labels in addition to those of every target."""
+        labels = {**self._labels, **more}
         self.labelled(metric, tuple(labels), tuple(labels.values()), value)
 
 
@@ -120,8 +126,8 @@ class OwnLines(NamedTuple):
     @classmethod
     def of(cls, target: Target) -> "OwnLines":
         """Return them for `target`."""
-        page = _TargetPage()
-        page.add(target, TARGET_INFO, 1, id=target.id, credential=target.credential)
+        page = _TargetPage(target)
+        page.add(TARGET_INFO, 1, id=target.id, credential=target.credential)
         labels = label_set(tuple(target.labels), tuple(target.labels.values()))
         paused = f"{TARGET_PAUSED.name}{{{labels}}} "
         return cls(target.credential, page.done()[TARGET_INFO.name], paused.encode())
@@ -144,16 +150,16 @@ def paused_lines(targets: Iterable[OwnLines], credentials: Container[str]) -> Li
 
 def target_lines(state: TargetState) -> Lines:
     """Return the samples of a target's state."""
-    page, target = _TargetPage(), state.target
-    if not RESOURCES[target.kind].is_list:
-        page.add(target, TARGET_STALE, int(state.is_stale))
+    page = _TargetPage(state.target)
+    if not RESOURCES[state.target.kind].is_list:
+        page.add(TARGET_STALE, int(state.is_stale))
     if state.polls or state.failure:
-        page.add(target, TARGET_UP, int(state.is_up))
-    page.add(target, TARGET_LAST_SUCCESS, state.last_success)
-    page.add(target, TARGET_REFRESH_INTERVAL, state.refresh_interval)
-    page.add(target, TARGET_ROWS, state.rows)
-    page.add(target, TARGET_INVALID_ROWS, state.invalid_rows)
-    page.add(target, TARGET_INVALID_FIELDS, state.invalid_fields)
+        page.add(TARGET_UP, int(state.is_up))
+    page.add(TARGET_LAST_SUCCESS, state.last_success)
+    page.add(TARGET_REFRESH_INTERVAL, state.refresh_interval)
+    page.add(TARGET_ROWS, state.rows)
+    page.add(TARGET_INVALID_ROWS, state.invalid_rows)
+    page.add(TARGET_INVALID_FIELDS, state.invalid_fields)
     if state.failure is not None:
-        page.add(target, TARGET_ERROR, 1, type=state.failure.type)
+        page.add(TARGET_ERROR, 1, type=state.failure.type)
     return page.done()

@@ -7,7 +7,7 @@ import pytest
 
 from exporter import __version__
 from exporter.custody.connections import HttpApi, way_to
-from tests.custody.asking import BASE_URL, NO_TRUST, Body
+from tests.custody.asking import BASE_URL, NO_TRUST
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,8 @@ def asked(*answers: httpx.Response) -> tuple[list[httpx.Request], list[httpx.Res
 
     async def use() -> list[httpx.Response]:
         api = HttpApi(BASE_URL, httpx.MockTransport(handle))
-        came = []
-        for _ in answers:
-            async with api.answer(api.request("/v0?limit=1", {"for": "a test"})) as response:
-                came.append(response)
+        requests = [api.request("/v0?limit=1", {"for": "a test"}) for _ in answers]
+        came = [await api.send(request) for request in requests]
         await api.close()
         return came
 
@@ -98,20 +96,6 @@ def test_a_redirect_is_not_followed(location: str) -> None:
     sent, (response,) = asked(httpx.Response(302, headers={"location": location}))
     assert len(sent) == 1
     assert (response.status_code, response.headers["location"]) == (302, location)
-
-
-def test_an_answer_is_closed_whatever_becomes_of_it() -> None:
-    body = Body(b"unread")
-
-    async def use() -> httpx.Response:
-        network = httpx.MockTransport(lambda _: httpx.Response(200, stream=body))
-        api = HttpApi(BASE_URL, network)
-        with pytest.raises(RuntimeError, match="a defect"):
-            async with api.answer(api.request("/v0", {})) as response:
-                raise RuntimeError("a defect")
-        return response
-
-    assert asyncio.run(use()).is_closed
 
 
 def test_nothing_of_the_environment_is_for_the_api(monkeypatch: pytest.MonkeyPatch) -> None:

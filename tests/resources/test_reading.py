@@ -637,6 +637,8 @@ def test_the_fast_way_reads_what_is_as_usual(written: object) -> None:
         [row(balance="1\n2")],
         [row(balance="1\n")],
         [row(balance="NaN")],
+        [row(balance="-Infinity")],
+        [row(balance="1.7" + "0" * 58)],
         [row(quote_price="1e5")],
         [row(min_lot="1_0")],
         [row(launch_time="1_0")],
