@@ -485,7 +485,7 @@ class Exporter:
     def _may_send(self) -> bool:
         return self._coordinator.may_send() and not self._is_changing
 
-    def poll_now(self, ids: Collection[str]) -> OnDemand | None:
+    async def poll_now(self, ids: Collection[str]) -> OnDemand | None:
         """Poll these targets as soon as may be, without `ids` all that are failing or paused.
 
         Return what came of it, None if an id is not a target's. Spaces within an id do not count.
@@ -498,7 +498,7 @@ class Exporter:
             why = "this process is a standby", None
             return OnDemand(paused={why: len(wanted or self.plan.targets)})
         trouble = {state.target.key for state in self.store.states() if self._is_troubled(state)}
-        return self.poller.poll_now({it.key for it in wanted} or trouble)
+        return await self.poller.poll_now({it.key for it in wanted} or trouble)
 
     def _is_troubled(self, state: TargetState) -> bool:
         pauses = self.parts.pause_of_all, self._credentials[state.target.credential].pause

@@ -9,9 +9,10 @@ from typing import Final
 from exporter.clocks import Moment
 from exporter.polling.credential import Credential
 from exporter.polling.pause import Pause
-from exporter.polling.schedule import Entry
+from exporter.polling.schedule import AT_ONCE, Entry
 from exporter.resources import RESOURCES
 from exporter.resources.target import Target
+from exporter.turns import Steps
 
 MOST_NAMED: Final = 10
 
@@ -57,7 +58,7 @@ class OnDemand:
 
 def poll_on_demand(
     entries: Iterable[Entry], credentials: Mapping[str, Credential], pause_of_all: Pause, at: Moment
-) -> OnDemand:
+) -> Steps[OnDemand]:
     """Poll `entries` before all others, despite their back-off and the pause of a refused credential.
 
     That pause ends early, for one trial request. A pause of everything and a lockout continue: the API asked for them.
@@ -66,7 +67,11 @@ def poll_on_demand(
     now = at.monotonic
     asked = OnDemand(to_wall=at.wall - now)
     ended: dict[str, bool] = {}
-    for entry in entries:
+    for number, entry in enumerate(entries, 1):
+        if number % AT_ONCE == 0:
+            yield
+        if entry.is_dropped:
+            continue
         name = entry.target.credential
         pause = credentials[name].pause
         if not pause_of_all.is_active and name not in ended:

@@ -16,6 +16,7 @@ from exporter.polling.parts import Parts
 from exporter.polling.request import Requests
 from exporter.polling.schedule import Turn
 from exporter.resources.target import Key
+from exporter.turns import in_turns
 
 log = get_logger()
 
@@ -92,11 +93,13 @@ class Poller:
             return "a pause waits for a request that is never sent"
         return None
 
-    def poll_now(self, keys: Container[Key]) -> OnDemand:
+    async def poll_now(self, keys: Container[Key]) -> OnDemand:
         """Poll the targets with these keys as soon as possible; return which are polled and why others are not."""
         parts = self._parts
         entries = [entry for entry in parts.schedule.entries if entry.target.key in keys]
-        asked = poll_on_demand(entries, parts.credentials, parts.pause_of_all, parts.moment())
+        asked = await in_turns(
+            poll_on_demand(entries, parts.credentials, parts.pause_of_all, parts.moment())
+        )
         if asked.polled:
             log.info("poll_requested", targets=len(asked.polled))
         self.reconsider()

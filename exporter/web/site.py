@@ -77,7 +77,7 @@ class Exporter(Protocol):
     def look(self) -> Callable[[], Status]:
         """Take a snapshot; return a function that builds the status from it, in any thread."""
 
-    def poll_now(self, ids: Collection[str]) -> PollRequest | None:
+    async def poll_now(self, ids: Collection[str]) -> PollRequest | None:
         """Poll these targets as soon as possible, or all that need it if `ids` is empty; None for an unknown id."""
 
 
@@ -239,7 +239,7 @@ class Site:
             text = "Polling on demand is disabled: start with --web.enable-lifecycle.\n"
             return PlainTextResponse(text, 403)
         ids = request.query_params.getlist("target")
-        requested = self._exporter.poll_now(ids)
+        requested = await self._exporter.poll_now(ids)
         if requested is None:
             text = "No target has this id; /api/v1/targets lists all.\n"
             return PlainTextResponse(text, 404)

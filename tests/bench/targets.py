@@ -172,6 +172,7 @@ async def _of(size: int) -> Mapping[str, str]:
     measured["a wall clock that was corrected"] = await _held(lambda: _hurry(exporter))
     measured["a refused key, all targets due"] = await _held(lambda: _pause(exporter))
     measured["a look while it is refused"] = _look(exporter)
+    measured["`POST /-/poll` of all that fails"] = await _held(lambda: exporter.poll_now(()))
     measured["memory"] = f"{_resident():.0f} MiB"
     return measured
 

@@ -137,7 +137,7 @@ def test_a_standby_is_ready_and_healthy_and_says_that_it_waits() -> None:
 def test_a_poll_on_demand_at_a_standby_says_that_it_is_one() -> None:
     async def scene() -> None:
         async with company("a", "b") as (_, b):
-            asked = b.exporter.poll_now([])
+            asked = await b.exporter.poll_now([])
             assert asked
             assert asked.is_in_vain
             assert list(asked.lines()) == ["Not polled, this process is a standby: 3 targets."]

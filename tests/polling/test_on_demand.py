@@ -5,15 +5,17 @@ from collections.abc import Iterable
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.polling.on_demand import OnDemand
+from exporter.polling.on_demand import OnDemand, poll_on_demand
+from exporter.polling.schedule import AT_ONCE
 from exporter.simulator import moods
 from exporter.simulator.guard import Refusal
+from exporter.turns import at_once
 from tests.polling.world import Stage, now, run, stage
 
 
-def ask(played: Stage, *vaults: str) -> list[str]:
+async def ask(played: Stage, *vaults: str) -> list[str]:
     """Ask for these vaults, or for whatever is in trouble; return what the operator reads."""
-    asked = played.exporter.poll_now([played.vault_id(vault) for vault in vaults])
+    asked = await played.exporter.poll_now([played.vault_id(vault) for vault in vaults])
     assert asked is not None
     return list(asked.lines())
 
@@ -29,7 +31,7 @@ def test_a_target_that_backs_off_is_polled_at_once_and_backs_off_further() -> No
         await played.play(300)
         before = len(played.times("v1"))
         asked_at = now()
-        assert ask(played, "v1") == [
+        assert await ask(played, "v1") == [
             f"Will be polled as soon as the budget allows: {names(['v1'])}."
         ]
         await played.play(2)
@@ -46,13 +48,13 @@ def test_a_target_is_polled_on_demand_once_a_minute() -> None:
     async def main() -> None:
         played = stage(polling={"interval": "1h"})
         await played.play(30)
-        ask(played, "v1")
+        await ask(played, "v1")
         await played.play(5)
-        assert ask(played, "v1") == [
+        assert await ask(played, "v1") == [
             f"Not polled, requested less than a minute ago: {names(['v1'])}."
         ]
         await played.play(55)
-        assert ask(played, "v1") == [
+        assert await ask(played, "v1") == [
             f"Will be polled as soon as the budget allows: {names(['v1'])}."
         ]
         await played.play(5)
@@ -70,7 +72,7 @@ def test_without_a_target_all_that_fail_are_polled_and_no_others() -> None:
         await played.play(30)
         before = {vault: len(played.times(vault)) for vault in ("v0", "v1", "v2")}
         with capture_logs() as logs:
-            assert ask(played) == [
+            assert await ask(played) == [
                 f"Will be polled as soon as the budget allows: {names(['v0', 'v2'])}."
             ]
         assert logs == [{"event": "poll_requested", "log_level": "info", "targets": 2}]
@@ -87,7 +89,7 @@ def test_if_nothing_fails_nothing_is_polled() -> None:
         played = stage()
         await played.play(30)
         with capture_logs() as logs:
-            assert ask(played) == ["Nothing is failing or paused."]
+            assert await ask(played) == ["Nothing is failing or paused."]
         assert not logs
         await played.stop()
 
@@ -99,7 +101,7 @@ def test_a_requested_poll_goes_before_all_that_is_overdue() -> None:
         played = stage(vaults=200, polling={"interval": "10s"})
         await played.play(120)
         asked_at = now()
-        ask(played, "v150")
+        await ask(played, "v150")
         await played.play(2)
         await played.stop()
         # The first may have been chosen before.
@@ -118,11 +120,11 @@ def test_the_pause_of_a_refused_key_ends_for_one_request_once_a_minute() -> None
             played.simulator.moods[played.vault_id(vault)] = moods.problem(401, "InvalidKey")
         await played.play(120)
         sent = len(played.wire.sent)
-        (line,) = ask(played)
+        (line,) = await ask(played)
         assert line.startswith("Will be polled as soon as the budget allows: ")
         await played.play(10)
         assert len(played.wire.sent) == sent + 1
-        (line,) = ask(played, "v1")
+        (line,) = await ask(played, "v1")
         assert line.startswith(
             "Not polled, credential 'main' is paused and was tried less than a minute ago until"
         )
@@ -143,7 +145,7 @@ def test_a_key_repaired_at_the_api_works_as_soon_as_a_poll_is_requested() -> Non
             played.simulator.moods[played.vault_id(vault)] = moods.problem(401, "InvalidKey")
         await played.play(120)
         played.simulator.moods.clear()
-        ask(played)
+        await ask(played)
         await played.play(5)
         await played.stop()
         assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
@@ -173,7 +175,7 @@ def test_a_pause_requested_by_the_api_continues_despite_polls_on_demand(
             played.simulator.moods[played.vault_id(vault)] = mood
         await played.play(120)
         sent = len(played.wire.sent)
-        (line,) = ask(played)
+        (line,) = await ask(played)
         assert line.startswith(f"Not polled, {why}")
         assert line.endswith("UTC: 4 targets.")
         await played.play(120)
@@ -187,10 +189,24 @@ def test_an_unknown_id_is_reported_and_spaces_in_a_known_one_do_not_count() -> N
     async def main() -> None:
         played = stage()
         organization = played.exporter.plan.targets[0].id
-        assert played.exporter.poll_now(["VAAAAAAAAAAAAA"]) is None
-        assert played.exporter.poll_now([played.vault_id("v0"), "nonsense"]) is None
+        assert await played.exporter.poll_now(["VAAAAAAAAAAAAA"]) is None
+        assert await played.exporter.poll_now([played.vault_id("v0"), "nonsense"]) is None
         for written in (organization, organization.replace(" ", "")):
-            assert played.exporter.poll_now([written]) is not None
+            assert await played.exporter.poll_now([written]) is not None
+
+    run(main())
+
+
+def test_thousands_are_asked_for_some_at_a_time_and_none_that_has_left_meanwhile() -> None:
+    async def main() -> None:
+        parts = stage(vaults=2 * AT_ONCE).exporter.parts
+        entries = parts.schedule.entries
+        steps = poll_on_demand(entries, parts.credentials, parts.pause_of_all, parts.moment())
+        next(steps)
+        parts.schedule.change((), [entries[-1].target], now())
+        assert at_once(steps).polled == [entry.target for entry in entries[:-1]]
+        asked = poll_on_demand(entries, parts.credentials, parts.pause_of_all, parts.moment())
+        assert len(list(asked)) == 2
 
     run(main())
 
@@ -198,7 +214,9 @@ def test_an_unknown_id_is_reported_and_spaces_in_a_known_one_do_not_count() -> N
 def test_many_targets_are_named_in_a_line_that_can_be_read() -> None:
     async def main() -> None:
         played = stage(vaults=30)
-        asked = played.exporter.poll_now([played.vault_id(f"v{number}") for number in range(30)])
+        asked = await played.exporter.poll_now(
+            [played.vault_id(f"v{number}") for number in range(30)]
+        )
         assert asked is not None
         (line,) = asked.lines()
         assert line.endswith(" and 20 more.")
@@ -225,7 +243,7 @@ def test_the_refusals_of_a_key_are_not_multiplied_by_asking() -> None:
         played = stage(credentials={"main": {"api_key_env": "WRONG"}}, environ={"WRONG": "wrong"})
         await played.play(5)
         for _ in range(600):
-            ask(played)
+            await ask(played)
             await played.play(1)
         await played.stop()
         # One a minute at the most.

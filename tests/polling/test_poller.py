@@ -854,7 +854,7 @@ def test_targets_refused_with_the_old_key_are_tried_at_once_with_the_new_one(
         file.write_text(f"{API_KEY}\n")
         played.simulator.moods[played.vault_id("v0")] = moods.times(1, denied)
         played.simulator.moods.pop(played.vault_id("v1"))
-        played.exporter.poll_now([played.vault_id("v0")])
+        await played.exporter.poll_now([played.vault_id("v0")])
         await played.play(5)
         await played.stop()
         assert all(played.state(vault).failure is None for vault in ("v0", "v1", "v2"))
