@@ -201,7 +201,7 @@ class Exporter:
         self._coordinator = coordinator_of(
             settings, world, self._connector.nonces.bounds, self._look_at_lease
         )
-        self._tenure = self._coordinator.tenure
+        self._tenure = self._begun_tenure = self._coordinator.tenure
         # By credential, why and until when there was a pause when this process last polled.
         self._set_aside: dict[str, tuple[Cause, float]] = {}
         now = world.monotonic()
@@ -212,6 +212,7 @@ class Exporter:
         self._budget = _budget(settings.api.rate_limit, in_flight, now)
         self.parts = Parts(
             may_send=self._may_send,
+            caught_up=self._begin_tenure,
             nonce_refused=self._coordinator.nonce_refused,
             schedule=Schedule(self.plan.targets, now),
             credentials=self._credentials,
@@ -272,7 +273,8 @@ class Exporter:
 
     def snapshot(self) -> Snapshot:
         """Return what is exposed of targets: a standby knows of none."""
-        return self.store.snapshot() if self._tenure else Snapshot(())
+        has_begun = self._begun_tenure == self._tenure
+        return self.store.snapshot() if self._tenure and has_begun else Snapshot(())
 
     def _bring_up_to_date(self) -> None:
         self._follow_lease()
@@ -293,8 +295,15 @@ class Exporter:
             if credential.own_budget:
                 credential.own_budget.follow(credential.settings.max_in_flight, now)
         self._budget.follow(in_flight, now)
-        self.parts.schedule.restart(now)
-        self.store.forget()
+        self.poller.reconsider()
+
+    async def _begin_tenure(self) -> None:
+        """Forget what was polled until the lease began or ended, some targets at a time."""
+        while (tenure := self._tenure) != self._begun_tenure:
+            async with self._changing:
+                await in_turns(self.parts.schedule.restart(self._world.monotonic()))
+                await in_turns(self.store.forget())
+            self._begun_tenure = tenure
 
     def _set_pauses_aside(self, now: float, *, was_active: bool) -> None:
         """Go on without pauses, but for those of this process's own where no other has polled since."""
@@ -483,7 +492,8 @@ class Exporter:
             self.poller.reconsider()
 
     def _may_send(self) -> bool:
-        return self._coordinator.may_send() and not self._is_changing
+        has_begun = self._begun_tenure == self._tenure
+        return self._coordinator.may_send() and has_begun and not self._is_changing
 
     async def poll_now(self, ids: Collection[str]) -> OnDemand | None:
         """Poll these targets as soon as may be, without `ids` all that are failing or paused.

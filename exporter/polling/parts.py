@@ -17,6 +17,7 @@ class Parts:
     """The parts of a poller.
 
     may_send: returns whether this process, rather than another, may send requests now.
+    caught_up: called before each round; returns once what is polled is as whether this process may send has it.
     nonce_refused: called when the API has seen a larger nonce.
     credentials: by name.
     asking: by the kind of target.
@@ -31,6 +32,7 @@ class Parts:
     """
 
     may_send: Callable[[], bool]
+    caught_up: Callable[[], Awaitable[None]]
     nonce_refused: Callable[[], None]
     schedule: Schedule
     credentials: Mapping[str, Credential]

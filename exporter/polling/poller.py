@@ -151,6 +151,7 @@ class Poller:
 
     async def _step(self) -> None:
         """Send what may be sent now, then wait until something else may."""
+        await self._parts.caught_up()
         self._heartbeat = now = self._parts.monotonic()
         self._parts.usage.note(self._parts.budget.used(now), now)
         if self._has_more_to_show or now - self._looked_at >= HEARTBEAT_SECONDS:

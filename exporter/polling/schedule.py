@@ -148,10 +148,13 @@ class Schedule:
         """Add or replace the targets in `changes` and remove those in `gone`."""
         self._organizations = None
         for target in gone:
-            self._drop(self._by_key.pop(target.key))
+            entry = self._by_key.pop(target.key)
+            if entry.position is not None:
+                del self._entries[entry.position]
+            self._drop(entry)
         for target, old in changes:
             if old is None:
-                self._add(self._new(target, now))
+                self._add(self._new(target, now), self._next_position)
             else:
                 entry = self._by_key[old.key]
                 entry.move(entry.place.kept(target, now, is_renewed=False))
@@ -163,12 +166,14 @@ class Schedule:
         if keys != list(self._by_key):
             self._arrange([self._by_key[key] for key in keys])
 
-    def restart(self, now: float) -> None:
+    def restart(self, now: float) -> Steps[None]:
         """Start again; requests in flight no longer matter."""
-        entries = self.entries
-        for entry in entries:
-            self._drop(entry)
-        self._arrange([self._new(entry.target, now) for entry in entries])
+        for number, old in enumerate(self.entries, 1):
+            if (position := old.position) is not None:
+                self._drop(old)
+                self._add(self._new(old.target, now), position)
+            if number % AT_ONCE == 0:
+                yield
 
     def renew(self, credentials: Container[str], now: float) -> Steps[None]:
         """Retry at once what failed with credentials whose secrets, or whose way to the API, have changed."""
@@ -263,22 +268,23 @@ class Schedule:
         self._by_key, self._entries, self._next_position = {}, {}, 0
         for entry in entries:
             entry.filed = None
-            self._add(entry, list.append)
+            self._add(entry, self._next_position, list.append)
         for queue in self._queues.values():
             queue.waiting.sort()
         self._moved = None
 
-    def _add(self, entry: Entry, put: Callable[[list[_Item], _Item], None] = insort) -> None:
-        """Give an entry the last position, and a place in a queue."""
-        entry.position, self._next_position = self._next_position, self._next_position + 1
-        self._by_key[entry.target.key] = self._entries[entry.position] = entry
+    def _add(
+        self, entry: Entry, position: int, put: Callable[[list[_Item], _Item], None] = insort
+    ) -> None:
+        """Give an entry a position, and a place in a queue."""
+        self._next_position = max(self._next_position, position + 1)
+        entry.position = position
+        self._by_key[entry.target.key] = self._entries[position] = entry
         self._organizations = None
         self._file(entry, put)
 
     def _drop(self, entry: Entry) -> None:
         self._unfile(entry)
-        if entry.position is not None:
-            del self._entries[entry.position]
         entry.position = None
         entry.drop()
 

@@ -16,7 +16,7 @@ from exporter.custody.errors import SERIES_LIMIT_TYPE, CustodyError
 from exporter.metrics.lines import Lines, Snapshot
 from exporter.resources import RESOURCES
 from exporter.resources.resource import Description, Exposed
-from exporter.resources.target import Key, Target, TargetChange
+from exporter.resources.target import AT_ONCE, Key, Target, TargetChange
 from exporter.state.descriptions import Descriptions
 from exporter.state.lines import TARGETS, OwnLines, info_lines, paused_lines, target_lines
 from exporter.state.state import TargetState, exposed_again, withdrawn
@@ -192,10 +192,12 @@ class Store:
         shared = self._descriptions.exchange(held, state.balances.described, state.balances.new)
         return replace(state, balances=replace(state.balances, described=shared, new={}))
 
-    def forget(self) -> None:
-        """Reset every target to its initial state."""
-        for state in list(self.states()):
+    def forget(self) -> Steps[None]:
+        """Reset every target to its initial state; yields wherever other tasks have waited long enough."""
+        for number, state in enumerate(list(self.states()), 1):
             self.put(TargetState(state.target))
+            if number % AT_ONCE == 0:
+                yield
 
     def show_paused(self, credentials: frozenset[str]) -> None:
         """Show the targets of these credentials, and no others, as paused."""

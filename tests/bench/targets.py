@@ -173,6 +173,7 @@ async def _of(size: int) -> Mapping[str, str]:
     measured["a refused key, all targets due"] = await _held(lambda: _pause(exporter))
     measured["a look while it is refused"] = _look(exporter)
     measured["`POST /-/poll` of all that fails"] = await _held(lambda: exporter.poll_now(()))
+    measured["another process takes over"] = await _held(lambda: _forget(exporter))
     measured["memory"] = f"{_resident():.0f} MiB"
     return measured
 
@@ -223,6 +224,12 @@ def _look(exporter: Exporter) -> str:
 async def _hurry(exporter: Exporter) -> None:
     """Make every target due, as after a jump of the wall clock."""
     await in_turns(exporter.parts.schedule.hurry(exporter.parts.monotonic()))
+
+
+async def _forget(exporter: Exporter) -> None:
+    """Forget everything, as a process does that loses its lease."""
+    await in_turns(exporter.parts.schedule.restart(exporter.parts.monotonic()))
+    await in_turns(exporter.store.forget())
 
 
 async def _pause(exporter: Exporter) -> None:

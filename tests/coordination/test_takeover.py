@@ -14,7 +14,9 @@ from exporter.config import ConfigError
 from exporter.coordination.coordinator import LeaseView
 from exporter.coordination.engine import Found, Record
 from exporter.coordination.keeper import LeaseHeldError
+from exporter.polling import schedule
 from exporter.polling.pause import Cause
+from exporter.state import store
 from exporter.web.site import Site
 from exporter.web.targets_json import targets_json
 from exporter.web.view import View
@@ -348,6 +350,34 @@ def test_who_has_lost_the_lease_and_taken_it_again_unawares_begins_as_after_a_re
             await until(a.exporter.parts.may_send, 20.0)
             assert a.exporter._tenure != before
             await asyncio.sleep(60.0)
+            is_orderly(a.api)
+
+    play(scene)
+
+
+def test_nothing_of_before_is_shown_or_sent_while_a_process_forgets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (schedule, store):
+        monkeypatch.setattr(module, "AT_ONCE", 1)
+
+    async def scene() -> None:
+        async with company("a", "b") as (a, b):
+            await asyncio.sleep(20.0)
+            assert a.targets() == 3
+            a.cut_from_engine_until = now() + 60.0
+            await until(lambda: not a.is_active, BOUND)
+            # The first look makes it forget, one target in each round.
+            assert a.targets() == 0
+            assert any(state.polls for state in a.exporter.store.states())
+            for _ in range(10):
+                await asyncio.sleep(0)
+                assert a.targets() == 0
+            assert not any(state.polls for state in a.exporter.store.states())
+            await until(lambda: b.is_active, BOUND)
+            await asyncio.sleep(40.0)
+            await b.stop()
+            await until(lambda: a.targets() == 3, 20.0)
             is_orderly(a.api)
 
     play(scene)

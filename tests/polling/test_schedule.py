@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from exporter.polling.place import Place
 from exporter.polling.retry import Poll
-from exporter.polling.schedule import Entry, Schedule, Turn
+from exporter.polling.schedule import AT_ONCE, Entry, Schedule, Turn
 from exporter.resources.target import Target, TargetChange
 from exporter.turns import at_once
 
@@ -341,12 +342,34 @@ def test_after_a_reload_new_targets_are_due_at_once_and_those_that_left_are_drop
     assert [entry.is_dropped for entry in (fresh, stays, leaves)] == [False, False, True]
 
 
+@pytest.mark.parametrize("move", ["hurry", "renew", "restart"])
+def test_thousands_are_moved_some_at_a_time_but_for_those_that_have_left_meanwhile(
+    move: str,
+) -> None:
+    polls = Schedule([target(f"v{number}") for number in range(3 * AT_ONCE)], now=0.0)
+    for entry in polls.entries:
+        entry.move(replace(entry.place, due=100.0, ready_at=100.0, is_failing=True, started_at=0.0))
+    *others, last = polls.entries
+    steps: Iterator[None] = {
+        "hurry": lambda: polls.hurry(50.0),
+        "renew": lambda: polls.renew({"key"}, 50.0),
+        "restart": lambda: polls.restart(50.0),
+    }[move]()
+    next(steps)
+    assert Counter(it.place.due for it in polls.entries) == {50.0: AT_ONCE, 100.0: 2 * AT_ONCE}
+    polls.change((), [last.target], 50.0)
+    assert len(list(steps)) == 2
+    assert {it.place.due for it in polls.entries} == {50.0}
+    assert [it.target for it in polls.entries] == [it.target for it in others]
+    assert last.place.due == 100.0
+
+
 def test_a_restart_makes_every_target_due_as_if_it_was_never_polled() -> None:
     schedule = made(a=60.0, b=30.0)
     poll(schedule, 0.0)
     before = schedule.entries
     before[1].move(before[1].place.begun(poll_of, 1.0))
-    schedule.restart(50.0)
+    at_once(schedule.restart(50.0))
     assert all(entry.is_dropped for entry in before)
     assert [entry.target for entry in schedule.entries] == [entry.target for entry in before]
     assert [entry.place for entry in schedule.entries] == [

@@ -208,7 +208,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.dropped += self.schedule.entries
-        self.schedule.restart(self.now)
+        at_once(self.schedule.restart(self.now))
         assert [entry.target for entry in self.schedule.entries] == self.targets
         assert not any(entry.place.is_sending for entry in self.schedule.entries)
 

@@ -431,7 +431,7 @@ def test_a_store_that_forgets_is_as_before_the_first_poll() -> None:
     store = make_store(HOT, stale_after=300.0)
     before = page(store)
     put(store, HOT, vault_answer(row("BTC")), read_at=0.0)
-    store.forget()
+    at_once(store.forget())
     assert (page(store), store.series) == (before, 0)
     assert store.withdraw_stale(10_000.0, lead=LEAD) == []
 
