@@ -500,15 +500,20 @@ class Exporter:
 
         Return what came of it, None if an id is not a target's. Spaces within an id do not count.
         """
-        sought = {_squeezed(id_) for id_ in ids}
-        wanted = [it for it in self.plan.targets if _squeezed(it.id) in sought]
-        if sought != {_squeezed(it.id) for it in wanted}:
+        sought, states = {_squeezed(id_) for id_ in ids}, list(self.store.states())
+        known = {_squeezed(state.target.id) for state in states} if sought else set()
+        if not sought <= known:
             return None
+
+        def is_wanted(state: TargetState) -> bool:
+            return _squeezed(state.target.id) in sought if sought else self._is_troubled(state)
+
+        # Of thousands that takes longer than the loop may be held.
+        wanted = await asyncio.to_thread(lambda: [it.target.key for it in states if is_wanted(it)])
         if not self.is_active:
             why = "this process is a standby", None
-            return OnDemand(paused={why: len(wanted or self.plan.targets)})
-        trouble = {state.target.key for state in self.store.states() if self._is_troubled(state)}
-        return await self.poller.poll_now({it.key for it in wanted} or trouble)
+            return OnDemand(paused={why: len(wanted if sought else states)})
+        return await self.poller.poll_now(wanted)
 
     def _is_troubled(self, state: TargetState) -> bool:
         pauses = self.parts.pause_of_all, self._credentials[state.target.credential].pause

@@ -5,7 +5,7 @@ The parts take every decision; the loop asks them and reports to them what happe
 
 import asyncio
 import math
-from collections.abc import Callable, Container, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final
 
 from exporter.clocks import BELIEVED_AFTER_TIMEOUTS
@@ -93,10 +93,10 @@ class Poller:
             return "a pause waits for a request that is never sent"
         return None
 
-    async def poll_now(self, keys: Container[Key]) -> OnDemand:
+    async def poll_now(self, keys: Iterable[Key]) -> OnDemand:
         """Poll the targets with these keys as soon as possible; return which are polled and why others are not."""
         parts = self._parts
-        entries = [entry for entry in parts.schedule.entries if entry.target.key in keys]
+        entries = [entry for key in keys if (entry := parts.schedule.get(key))]
         asked = await in_turns(
             poll_on_demand(entries, parts.credentials, parts.pause_of_all, parts.moment())
         )

@@ -76,6 +76,8 @@ async def _reload(exporter: Exporter, text: str) -> None:
         raise RuntimeError(problem)
     running.cancel()
     await asyncio.wait({running})
+    # What the next round of the poller does.
+    exporter.poller.bring_up_to_date()
 
 
 async def _get(site: ASGIApp, path: str, query: str) -> None:
