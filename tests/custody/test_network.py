@@ -313,12 +313,15 @@ def test_no_proxy_is_used_for_this_machine(variable: str, monkeypatch: pytest.Mo
     asyncio.run(ask())
 
 
-def test_a_proxy_is_used_for_the_api_and_may_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("refusal", ["300 Multiple Choices", "403 Forbidden", "502 Bad Gateway"])
+def test_a_proxy_is_used_for_the_api_and_may_refuse(
+    refusal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
-        writer.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+        writer.write(f"HTTP/1.1 {refusal}\r\ncontent-length: 0\r\n\r\n".encode())
         await writer.drain()
 
     async def ask() -> CustodyError:
@@ -330,6 +333,6 @@ def test_a_proxy_is_used_for_the_api_and_may_refuse(monkeypatch: pytest.MonkeyPa
             return error
 
     error = asyncio.run(ask())
-    assert (error.type, error.reaction) == ("transport/connect", Reaction.RETRY)
-    assert error.delivery is Delivery.NEVER_SENT
+    assert summary(error) == ("transport/connect", Reaction.RETRY, Delivery.NEVER_SENT)
+    assert error.message == refusal
     assert asked == [b"CONNECT api.kraken.test:443 HTTP/1.1"]

@@ -183,6 +183,13 @@ def test_with_a_proxy_configured_nothing_bypasses_it(monkeypatch: pytest.MonkeyP
     assert error.message == "Connection refused"
 
 
+def test_a_proxy_is_looked_for_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"http://nowhere.invalid:{closed_port()}")
+    error = failure(f"https://{HOST}")
+    assert error.type == "transport/connect"
+    assert "name" in error.message.lower()
+
+
 def test_a_password_in_netrc_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".netrc").write_text("default login user password MARKER\n")
     monkeypatch.setenv("HOME", str(tmp_path))
