@@ -139,6 +139,19 @@ def test_what_tls_has_decrypted_shows(certificate: Certificate, version: ssl.TLS
     asyncio.run(use())
 
 
+def test_the_certificate_of_the_peer_is_known_and_none_without_tls(
+    certificate: Certificate,
+) -> None:
+    async def main() -> None:
+        made, _ = await encrypted_pair(certificate, ssl.TLSVersion.TLSv1_3)
+        der = ssl.PEM_cert_to_DER_cert(certificate.file.read_text())
+        assert made.certificate_der == der
+        assert made.certificate["subjectAltName"] == (("IP Address", "127.0.0.1"),)
+        assert (Wire().certificate, Wire().certificate_der) == ({}, b"")
+
+    asyncio.run(main())
+
+
 def test_an_incomplete_record_calls_nothing(certificate: Certificate) -> None:
     """It may be a session ticket's."""
 
