@@ -120,8 +120,8 @@ class KeyAuth:
         secret = self._secrets.api_secret.get_secret_value()
         request.headers["api-key"] = self._secrets.api_key.get_secret_value()
         request.headers["api-nonce"] = nonce
-        request.headers["api-sign"] = sign(secret, request.url.raw_path, nonce)
-        self._sent_of_late.append(request.headers["api-sign"])
+        request.headers["api-sign"] = signature = sign(secret, request.url.raw_path, nonce)
+        self._sent_of_late.append(signature)
         if otp := self._one_time_password():
             request.headers["api-otp"] = otp
             self._sent_of_late.append(otp)

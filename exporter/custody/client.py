@@ -243,7 +243,8 @@ class CustodyClient:
         is_compact = self._shared.id_format == "compact"
         written = request.id.replace(" ", "") if is_compact else request.id
         base = "" if request.path.startswith("/") else BASE_PATH
-        return f"{base}{request.path}{request.query}".format(id=quote(written))
+        id_ = written if written.isascii() and written.isalnum() else quote(written)
+        return f"{base}{request.path}{request.query}".format(id=id_)
 
     async def _ask(self, request: Request[Result], then: Then[Result]) -> Result:
         with self._shared.reading.room.place() as take:

@@ -118,10 +118,11 @@ class _Connection:
         self.has_chunks = any(name == b"transfer-encoding" for name, _ in response.headers)
         return response
 
-    async def body(self) -> AsyncIterator[bytes]:
+    async def piece(self) -> bytes | None:
+        """Return the next bytes of the response's body, None at its end. Raises httpx.TransportError."""
         most = PIECE_BYTES if self.has_chunks else LONG_PIECE_BYTES
-        while isinstance(event := await _next_event(self.wire, self.parser, most), h11.Data):
-            yield bytes(event.data)
+        event = await _next_event(self.wire, self.parser, most)
+        return bytes(event.data) if isinstance(event, h11.Data) else None
 
     @property
     def is_ready(self) -> bool:
@@ -287,11 +288,15 @@ class _Body(httpx.AsyncByteStream):
         self._read = read
         self._is_over = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._connection.body():
-            yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if (piece := await self._connection.piece()) is not None:
+            return piece
         await self._read(self._connection)
         self._is_over = True
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         if not self._is_over:

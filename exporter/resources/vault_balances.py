@@ -7,7 +7,6 @@ Source: Kraken, "List vault asset balances", in all revisions seen in 2026.
 """
 
 import functools
-import json
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -307,11 +306,12 @@ class Columns(NamedTuple):
             "list[Sequence[str]]", [self.columns[_BALANCE], self.columns[_AVAILABLE]]
         )
         worths = self.columns[_WORTH]
+        unpriced = [it for it, worth in zip(balances, worths, strict=True) if worth is None]
         priced = map(Decimal, filter(None, worths))
         held = zip([asset.asset for asset in assets], available, strict=True)
         return Worth(
             total=sums(zip(priced, compress(self.quote_assets, worths), strict=True)),
-            unpriced=sum(map(is_unpriced, balances, worths)),
+            unpriced=sum(map(bool, map(Decimal, unpriced))),
             short=shortages(held, target.min_available, is_whole=is_whole),
         )
 
@@ -369,14 +369,14 @@ class Packed:
     def of(cls, amounts: Columns) -> "Packed":
         """Pack the amounts of rows."""
         # Codes may hold anything, so JSON escapes them; a decimal has neither a tab nor a line feed.
-        lines = [json.dumps(amounts.quote_assets)]
+        lines = [msgspec.json.encode(amounts.quote_assets).decode()]
         lines += ["\t".join([value or "" for value in column]) for column in amounts.columns]
         return cls(isal_zlib.compress("\n".join(lines).encode(), _FASTEST_USEFUL))
 
     def amounts(self) -> Columns:
         """Return what was packed, in its order."""
         written, *lines = isal_zlib.decompress(self.data).decode().split("\n")
-        quote_assets: list[str] = json.loads(written)
+        quote_assets = msgspec.json.decode(written, type=list[str])
         if not quote_assets:
             return Columns((), _NO_COLUMNS)
         return Columns(quote_assets, [[it or None for it in line.split("\t")] for line in lines])
@@ -575,34 +575,33 @@ class Asking:
     def __call__(self, target: Target) -> Request[Answer]:
         """Return the next request for a vault."""
         query = self.query(target.id)
-
-        def read_and_remember(document: object) -> Steps[VaultBalances]:
-            answer = yield from read(document)
-            self.accepted(query)
-            return answer
-
-        def read_usual_and_remember(body: bytearray) -> Steps[VaultBalances | None]:
-            answer = yield from read_usual(body)
-            if answer is not None:
-                self.accepted(query)
-            return answer
-
-        def reaction(error: CustodyError) -> Reaction:
-            is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
-            if is_about_the_query and self.refused(target.id, query):
-                return Reaction.AGAIN
-            return error.reaction
-
         return Request(
             endpoint=ENDPOINT,
             about=target.key,
             path="vaults/{id}/assets/balances",
             id=target.id,
             query=query,
-            read=read_and_remember,
-            read_usual=read_usual_and_remember,
-            reaction=reaction,
+            read=functools.partial(self._read, query),
+            read_usual=functools.partial(self._read_usual, query),
+            reaction=functools.partial(self._reaction, target.id, query),
         )
+
+    def _read(self, query: str, document: object) -> Steps[VaultBalances]:
+        answer = yield from read(document)
+        self.accepted(query)
+        return answer
+
+    def _read_usual(self, query: str, body: bytearray) -> Steps[VaultBalances | None]:
+        answer = yield from read_usual(body)
+        if answer is not None:
+            self.accepted(query)
+        return answer
+
+    def _reaction(self, vault_id: str, query: str, error: CustodyError) -> Reaction:
+        is_about_the_query = error.type == "BadRequest" and error.reaction is Reaction.BACK_OFF
+        if is_about_the_query and self.refused(vault_id, query):
+            return Reaction.AGAIN
+        return error.reaction
 
     def query(self, vault_id: str) -> str:
         """Return the query (with its `?`) for the next request for `vault_id`."""
