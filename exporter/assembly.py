@@ -216,12 +216,12 @@ class Exporter:
             nonce_refused=self._coordinator.nonce_refused,
             schedule=Schedule(self.plan.targets, now),
             credentials=self._credentials,
-            asking={kind: resource.asking() for kind, resource in RESOURCES.items()},
+            requesters={kind: resource.requester() for kind, resource in RESOURCES.items()},
             budget=self._budget,
             pause_of_all=_rate_limit_pause(settings.api.rate_limit),
             usage=Usage(),
             results=self._results,
-            heard=self._heard,
+            on_answer=self._on_answer,
             waited=self._telemetry.waited,
             monotonic=world.monotonic,
             moment=world.moment,
@@ -394,7 +394,7 @@ class Exporter:
         self._inventory = inventory
         self._known = {source: known[source] for source in inventory.sources if source in known}
 
-    async def _heard(self, answer: Exposable, is_current: Callable[[], bool]) -> bool:
+    async def _on_answer(self, answer: Exposable, is_current: Callable[[], bool]) -> bool:
         """Go on with what a list has found, once everything else that changes what is polled is done.
 
         is_current: whether a reload has left alone what the answer is of. Return whether that is so.
@@ -405,7 +405,7 @@ class Exporter:
             if not is_current():
                 return False
             if answer.source in self._inventory.sources:
-                known = await in_turns(answer.heard(self._known, self._world.wall()))
+                known = await in_turns(answer.merged_into(self._known, self._world.wall()))
                 if known is not self._known:
                     await self._find(known)
         return True
@@ -580,8 +580,8 @@ class Exporter:
 
     def _found(self, credential: str, find: Find) -> None:
         self._results.unasked_answer(credential, find)
-        for key in find.doubtful:
-            self.poller.doubt(key)
+        for key in find.suspects:
+            self.poller.suspect(key)
 
     def _lease_up(self) -> dict[str, float]:
         lease = self._coordinator.view()

@@ -120,7 +120,7 @@ class Coordinator:
     def nonce_refused(self) -> None:
         """Send nothing until the record is read again: another process may hold the lease by now."""
         if self._keeper is not None:
-            self._keeper.lease.doubt(self._around.boottime())
+            self._keeper.lease.require_read(self._around.boottime())
             self._keeper.look_again()
 
     def trouble(self) -> str | None:

@@ -75,7 +75,7 @@ class Lease:
         # Since when the record has not changed, and whether it may be older than a previous one.
         self._unchanged_since = math.inf
         self._is_wary = False
-        self._doubted_at = -math.inf
+        self._read_required_at = -math.inf
         self._silent_since = math.inf
         self._gives_up_at = math.inf
         self._gave_up_at = -math.inf
@@ -86,12 +86,12 @@ class Lease:
 
     def may_send(self, now: float) -> bool:
         """Whether a request may be sent now; it must end within `timeout`."""
-        is_certain = self._doubted_at == -math.inf and self._gives_up_at == math.inf
+        is_certain = self._read_required_at == -math.inf and self._gives_up_at == math.inf
         return is_certain and now < self._ends - self.terms.timeout
 
     def next_turn(self, now: float) -> float:
         """Return when to read the record again, whatever the last outcome."""
-        if not self.holds(now) or self._doubted_at > -math.inf:
+        if not self.holds(now) or self._read_required_at > -math.inf:
             return now + STANDBY_SECONDS
         soon = self._renew_at if self._renew_at > now else now + STANDBY_SECONDS
         return min(soon, self._ends, max(self._gives_up_at, now))
@@ -142,8 +142,8 @@ class Lease:
             self.up_to, self._acquired = record.ceiling, record.acquired
             self._ends = sent_at + record.duration * (1 - DRIFT)
             self._renew_at = sent_at + record.duration / RENEWALS
-            if sent_at >= self._doubted_at:
-                self._doubted_at = -math.inf
+            if sent_at >= self._read_required_at:
+                self._read_required_at = -math.inf
         else:
             self.released(now)
 
@@ -167,9 +167,9 @@ class Lease:
         self._ceiling = max(self._ceiling, record.ceiling)
         return self._given_up()
 
-    def doubt(self, now: float) -> None:
+    def require_read(self, now: float) -> None:
         """Send nothing until the record is read again: the API has seen a larger nonce."""
-        self._doubted_at = now
+        self._read_required_at = now
 
     def answered(self) -> None:
         """Record a response of the API."""

@@ -41,7 +41,7 @@ from exporter.custody.errors import (
     Reaction,
 )
 from exporter.custody.shape import IsPrivate, shape_of
-from exporter.custody.transport import ASKED_FOR, ON_SEND, UnaskedAnswerError
+from exporter.custody.transport import ON_SEND, REQUEST_TAG, UnsolicitedAnswerError
 from exporter.threads import unresolved
 from exporter.turns import Steps, in_turns
 
@@ -49,7 +49,7 @@ MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_BODIES_BYTES: Final = 8 * 1024 * 1024
 """Maximum size of all bodies in flight together."""
 LONG_BODY_BYTES: Final = 64 * 1024
-LONGEST_TEXT_HEARD: Final = 2 * LONGEST_TEXT
+LONGEST_TEXT_CLEANED: Final = 2 * LONGEST_TEXT
 LONGEST_FORM_SENT: Final = 100 * LONGEST_FORM
 """A signature has 88 characters, each of which may be escaped."""
 
@@ -82,7 +82,7 @@ class Request(Generic[Result_co]):
     """A request.
 
     endpoint: the value of label `endpoint`.
-    about: what it is for, passed to observers of requests and of unrequested answers.
+    tag: what it is for, passed to observers of requests and of unrequested answers.
     path: relative to the API's, or absolute if it begins with a slash; `{id}` is replaced by `id` in the API's format.
     query: with its `?`; `{id}` is replaced likewise.
     read: returns the content of the answer's JSON, or raises InvalidAnswerError.
@@ -94,7 +94,7 @@ class Request(Generic[Result_co]):
     """
 
     endpoint: str
-    about: Hashable
+    tag: Hashable
     path: str
     read: Callable[[object], Steps[Result_co]]
     id: str = ""
@@ -115,14 +115,14 @@ async def nothing_more(result: object) -> None:
 class Exchange:
     """The record of one request, whatever its outcome.
 
-    about: what it was for.
+    tag: what it was for.
     status: None if there was no response, or its connection broke.
     seconds: from send to last byte, None likewise.
     clock_skew: seconds by which this machine's clock is ahead of the API's, None without a date.
     """
 
     endpoint: str
-    about: Hashable
+    tag: Hashable
     status: int | None = None
     seconds: float | None = None
     clock_skew: float | None = None
@@ -153,7 +153,7 @@ class Surroundings:
     id_format: how ids of organizations are written in paths.
     observe: called with every request when it ends.
     reading: bounds the memory of all answers that are being read.
-    heard: called with every answer once it is decoded.
+    on_answer: called with every answer once it is decoded.
     may_send: returns whether a request may be sent now; called before a nonce is taken, and again once connected.
     """
 
@@ -164,7 +164,7 @@ class Surroundings:
     reading: Reading
     monotonic: Callable[[], float]
     wall: Callable[[], float]
-    heard: Callable[[Answer], None] = no_one
+    on_answer: Callable[[Answer], None] = no_one
     may_send: Callable[[], bool] = _always
 
 
@@ -233,11 +233,11 @@ class CustodyClient:
     def clean(self, text: str, length: int) -> str:
         """Return text from outside, made safe to show: without secrets, in at most `length` characters."""
         # Searching all of a long answer would block the event loop.
-        heard = self._auth.without_sent(text[:LONGEST_TEXT_HEARD])
-        if len(text) > LONGEST_TEXT_HEARD:
+        cleaned = self._auth.without_sent(text[:LONGEST_TEXT_CLEANED])
+        if len(text) > LONGEST_TEXT_CLEANED:
             # It may end within something that was sent.
-            heard = heard[:-LONGEST_FORM_SENT]
-        return self._without_secrets(heard, length)
+            cleaned = cleaned[:-LONGEST_FORM_SENT]
+        return self._without_secrets(cleaned, length)
 
     def _path(self, request: Request[object]) -> str:
         is_compact = self._shared.id_format == "compact"
@@ -254,18 +254,16 @@ class CustodyClient:
                 # Nothing was sent.
                 raise
             except BaseException:
-                self._shared.observe(Exchange(request.endpoint, request.about))
+                self._shared.observe(Exchange(request.endpoint, request.tag))
                 raise
             self._shared.observe(
-                Exchange(
-                    request.endpoint, request.about, answer.status, seconds, _clock_skew(answer)
-                )
+                Exchange(request.endpoint, request.tag, answer.status, seconds, _clock_skew(answer))
             )
             async with self._shared.reading.alone:
                 result = await self._usual(answer, request)
                 if result is None:
                     answer = await in_turns(_decoded(answer))
-                    self._shared.heard(answer)
+                    self._shared.on_answer(answer)
                     result = await self._result(answer, request)
                 # Its use takes memory too, as much as ten thousand rows need.
                 await then(result)
@@ -277,7 +275,7 @@ class CustodyClient:
         if not isinstance(body, bytearray) or answer.status != 200 or answer.is_blocked:
             return None
         # Who hears answers hears documents.
-        if self._shared.heard is not no_one:
+        if self._shared.on_answer is not no_one:
             return None
         return await in_turns(request.read_usual(body))
 
@@ -321,7 +319,7 @@ class CustodyClient:
         if not self._shared.may_send():
             raise MayNotSendError
         departure = _Departure(self._shared.monotonic, self._shared.may_send)
-        extensions = {ON_SEND: departure.leave, ASKED_FOR: request.about}
+        extensions = {ON_SEND: departure.leave, REQUEST_TAG: request.tag}
         sent = self._api.request(self._path(request), extensions)
         if request.is_signed:
             self._auth.sign(sent)
@@ -360,7 +358,7 @@ class CustodyClient:
         if _is_tls_failure(error):
             # A bad certificate does not change within seconds.
             type_, reaction = "transport/tls", Reaction.WAIT
-        elif isinstance(error, UnaskedAnswerError):
+        elif isinstance(error, UnsolicitedAnswerError):
             reaction, delivery = Reaction.AGAIN, Delivery.ANSWERED
         elif isinstance(error, httpx.TimeoutException):
             type_ = "transport/timeout"

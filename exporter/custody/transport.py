@@ -27,7 +27,7 @@ OUT_OF_STEP_SECONDS: Final = 10.0
 
 ON_SEND: Final = "on_send"
 """Extension of a request: called when it is about to be sent to the API."""
-ASKED_FOR: Final = "asked_for"
+REQUEST_TAG: Final = "request_tag"
 """Extension of a request: what it is for."""
 
 
@@ -36,18 +36,18 @@ class Find:
     """Unrequested bytes on a connection.
 
     after: what the last request was for.
-    doubtful: what the requests were for whose answers may belong to others.
+    suspects: what the requests were for whose answers may belong to others.
     size: number of bytes that had arrived.
     status: of the response that they begin with, None if they begin with something else or are still encrypted.
     """
 
     after: Hashable
-    doubtful: tuple[Hashable, ...]
+    suspects: tuple[Hashable, ...]
     size: int
     status: int | None
 
 
-class UnaskedAnswerError(httpx.RemoteProtocolError):
+class UnsolicitedAnswerError(httpx.RemoteProtocolError):
     """More than one response arrived, so it is unknown which one answers the request."""
 
 
@@ -90,7 +90,7 @@ class _Connection:
 
     made_at: in seconds of the transport's clock, as all times.
     is_for_one: whether it carries only one request.
-    asked_for: what the last request was for.
+    tag: what the last request was for.
     status, has_chunks: of the last response.
     given: what delivered answers were for, and when.
     kept_until: the end of its idle time; `expiry` alone would stop while the machine sleeps.
@@ -99,7 +99,7 @@ class _Connection:
     wire: Wire
     made_at: float
     is_for_one: bool
-    asked_for: Hashable = None
+    tag: Hashable = None
     given: list[tuple[float, Hashable]] = field(default_factory=list)
     status: int = 0
     has_chunks: bool = False
@@ -110,7 +110,7 @@ class _Connection:
     async def ask(self, request: httpx.Request) -> h11.Response:
         """Send `request`; return the head of its response. Raises httpx.TransportError."""
         self.parser = _parser()
-        self.asked_for = request.extensions.get(ASKED_FOR)
+        self.tag = request.extensions.get(REQUEST_TAG)
         response = await _ask(
             self.wire, self.parser, request.method, request.url.raw_path, request.headers.raw
         )
@@ -130,7 +130,7 @@ class _Connection:
         done = self.parser.our_state is h11.DONE and self.parser.their_state is h11.DONE
         return done and not self.wire.has_ended
 
-    def unasked(self, now: float) -> Find | None:
+    def unsolicited(self, now: float) -> Find | None:
         """Return unrequested bytes that have arrived, or None."""
         rest, _ = self.parser.trailing_data
         size = len(rest) + self.wire.unread
@@ -138,8 +138,8 @@ class _Connection:
             return None
         status = STATUS_LINE.match(rest + self.wire.beginning)
         since = min(now - OUT_OF_STEP_SECONDS, self.given[-1][0] if self.given else now)
-        doubtful = tuple(about for at, about in self.given if at >= since)
-        return Find(self.asked_for, doubtful, size, int(status[1]) if status else None)
+        suspects = tuple(tag for at, tag in self.given if at >= since)
+        return Find(self.tag, suspects, size, int(status[1]) if status else None)
 
     def wait(self, seconds: float, leave: Callable[["_Connection"], None]) -> None:
         """Be idle; call `leave` after `seconds`, or as soon as something arrives or the connection ends."""
@@ -179,17 +179,17 @@ class Transport(httpx.AsyncBaseTransport):
         self._trust = Trust()
         self._idle: list[_Connection] = []
         # What recent answers in doubt were for: the next requests for these use a new connection.
-        self._doubtful: set[Hashable] = set()
+        self._suspects: set[Hashable] = set()
         self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; return its response with an unread body. Raises httpx.TransportError."""
-        asked_for = request.extensions.get(ASKED_FOR)
+        tag = request.extensions.get(REQUEST_TAG)
         connection = None
-        if asked_for not in self._doubtful:
+        if tag not in self._suspects:
             connection = await self._kept()
         if connection is None:
-            connection = await self._new(is_for_one=asked_for in self._doubtful)
+            connection = await self._new(is_for_one=tag in self._suspects)
         try:
             request.extensions.get(ON_SEND, _nothing)()
             response = await connection.ask(request)
@@ -219,7 +219,7 @@ class Transport(httpx.AsyncBaseTransport):
                 connection.close()
                 raise
             now = self._clock()
-            find = connection.unasked(now)
+            find = connection.unsolicited(now)
             if not find and connection.is_ready and now < connection.kept_until:
                 return connection
             connection.close()
@@ -236,18 +236,18 @@ class Transport(httpx.AsyncBaseTransport):
         return _Connection(connected, now, is_for_one or not self._trust.keeps(now))
 
     async def _read(self, connection: _Connection) -> None:
-        """Keep or close a connection whose response was read to its end. Raises UnaskedAnswerError."""
+        """Keep or close a connection whose response was read to its end. Raises UnsolicitedAnswerError."""
         if connection.is_for_one:
-            self._doubtful.discard(connection.asked_for)
+            self._suspects.discard(connection.tag)
             connection.close()
             return
         await connection.wire.settle()
         now = self._clock()
-        if find := connection.unasked(now):
+        if find := connection.unsolicited(now):
             connection.close()
             self._report(find)
-            raise UnaskedAnswerError("the server sent more than its answer")
-        connection.given.append((now, connection.asked_for))
+            raise UnsolicitedAnswerError("the server sent more than its answer")
+        connection.given.append((now, connection.tag))
         seconds = idle_seconds(connection.made_at, connection.status, now)
         is_wanted = seconds and self._trust.keeps(now) and not self._is_closed
         if not (is_wanted and connection.is_ready):
@@ -261,7 +261,7 @@ class Transport(httpx.AsyncBaseTransport):
         """Close an idle connection that has expired or ended, or on which something arrives."""
         self._idle.remove(connection)
         connection.close()
-        if find := connection.unasked(self._clock()):
+        if find := connection.unsolicited(self._clock()):
             self._report(find)
 
     def _report(self, find: Find) -> None:
@@ -269,7 +269,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._trust.found(now)
         if not self._trust.keeps(now):
             self._close_idle()
-        self._doubtful.update((find.after, *find.doubtful))
+        self._suspects.update((find.after, *find.suspects))
         self._found(find)
 
     def _close_idle(self) -> None:

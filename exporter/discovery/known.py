@@ -52,7 +52,7 @@ Known = Mapping[Source, Finds]
 """What each source has listed: no entry before a source's first list, an empty one after an empty list."""
 
 
-def heard(
+def with_list(
     known: Known, source: Source, rows: Sequence[Listed], at: float, *, is_readable: bool = True
 ) -> Steps[Known]:
     """Return what is known after `source` listed `rows`, whose ids are distinct; `known` itself if nothing changed.
@@ -60,11 +60,11 @@ def heard(
     is_readable: whether all rows of the list could be read; otherwise what is missing may be in the others, and stays.
     """
     before = known.get(source)
-    after = yield from _heard(before or {}, rows, at, is_readable=is_readable)
+    after = yield from _with_list(before or {}, rows, at, is_readable=is_readable)
     return known if after == before else {**known, source: after}
 
 
-def _heard(
+def _with_list(
     before: Finds, rows: Sequence[Listed], at: float, *, is_readable: bool
 ) -> Steps[dict[str, Found]]:
     after = {}

@@ -9,7 +9,7 @@ from exporter.polling.credential import Credential
 from exporter.polling.pause import Pause
 from exporter.polling.results import Results
 from exporter.polling.schedule import Schedule
-from exporter.resources.resource import Ask, Exposable
+from exporter.resources.resource import Exposable, MakeRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Parts:
     caught_up: called before each round; returns once what is polled is as whether this process may send has it.
     nonce_refused: called when the API has seen a larger nonce.
     credentials: by name.
-    asking: by the kind of target.
+    requesters: by the kind of target.
     pause_of_all: the pause of every credential at once.
     waited: called with the seconds that a request waited for the budget alone.
-    heard: called with each answer once it is published, as it may list further targets, and with what tells whether
+    on_answer: called with each answer once it is published, as it may list further targets, and with what tells whether
         its target is still polled from the same origin (see `Credential.origin`); returns whether it was.
     monotonic: the event loop's clock, in seconds.
     moment: reads all clocks.
@@ -36,12 +36,12 @@ class Parts:
     nonce_refused: Callable[[], None]
     schedule: Schedule
     credentials: Mapping[str, Credential]
-    asking: Mapping[str, Ask]
+    requesters: Mapping[str, MakeRequest]
     budget: Budget
     pause_of_all: Pause
     usage: Usage
     results: Results
-    heard: Callable[[Exposable, Callable[[], bool]], Awaitable[bool]]
+    on_answer: Callable[[Exposable, Callable[[], bool]], Awaitable[bool]]
     waited: Callable[[float], None]
     monotonic: Callable[[], float]
     moment: Callable[[], Moment]

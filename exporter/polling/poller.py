@@ -41,7 +41,7 @@ class Poller:
         self._blocked = BlockedTargets(parts)
         self._has_more_to_show = False
         # Makes all targets due, some in each round.
-        self._hurrying: Iterator[None] = iter(())
+        self._making_due: Iterator[None] = iter(())
 
     async def run(self) -> None:
         """Poll until cancelled. Unexpected exceptions are logged, and polling continues."""
@@ -109,9 +109,9 @@ class Poller:
         """Check again what may be sent, after a change to the parts."""
         self._changed.set()
 
-    def doubt(self, key: Hashable) -> None:
+    def suspect(self, key: Hashable) -> None:
         """Poll a target again at once, because its last answer may belong to another; withdraw it if that fails."""
-        self._requests.doubt(key)
+        self._requests.suspect(key)
         self.reconsider()
 
     def bring_up_to_date(self) -> None:
@@ -121,7 +121,7 @@ class Poller:
         """
         self._looked_at = now = self._parts.monotonic()
         self._look_at_clocks()
-        self._requests.withdraw_doubtful(now)
+        self._requests.withdraw_suspects(now)
         self._parts.results.show_overdue_tries(now - self._patience())
         # A standby that does not poll has not failed.
         self._has_more_to_show = self._parts.may_send() and self._blocked.show(
@@ -137,7 +137,7 @@ class Poller:
             if jump.stepped:
                 log.warning("wall_clock_stepped", seconds=round(jump.stepped))
             if not self._requests.is_single_round:
-                self._hurrying = self._parts.schedule.hurry(now.monotonic)
+                self._making_due = self._parts.schedule.make_all_due(now.monotonic)
         self._parts.results.withdraw_stale(now.boottime, clocks.believed_lead)
 
     def _patience(self) -> float:
@@ -156,9 +156,9 @@ class Poller:
         self._parts.usage.note(self._parts.budget.used(now), now)
         if self._has_more_to_show or now - self._looked_at >= HEARTBEAT_SECONDS:
             self.bring_up_to_date()
-        has_more_to_hurry = next(self._hurrying, True) is None
+        has_more_to_make_due = next(self._making_due, True) is None
         self._changed.clear()
-        longest = 0.0 if self._has_more_to_show or has_more_to_hurry else HEARTBEAT_SECONDS
+        longest = 0.0 if self._has_more_to_show or has_more_to_make_due else HEARTBEAT_SECONDS
         patience = min(self._send_ready(now) - now, longest)
         # A timeout would cancel this task and catch that, which takes ten times as long.
         wake = asyncio.get_running_loop().call_later(patience, self._changed.set)

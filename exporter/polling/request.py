@@ -11,7 +11,7 @@ from exporter.polling.budget import Budget
 from exporter.polling.credential import Credential
 from exporter.polling.parts import Parts
 from exporter.polling.pausing import Pauses, cause_of
-from exporter.polling.retry import Poll, asked_for, refusals_after
+from exporter.polling.retry import Poll, refusals_after, retry_bounds
 from exporter.polling.schedule import Entry
 from exporter.resources.resource import Answer, Part
 from exporter.turns import in_turns
@@ -32,14 +32,14 @@ class Requests:
         self.is_single_round = False
         self._deadlines: dict[asyncio.Task[None], float] = {}
         # Targets whose balances may belong to another, and until when they are still shown.
-        self._doubtful: dict[Entry, float] = {}
+        self._suspects: dict[Entry, float] = {}
         self._pauses = Pauses(parts)
 
     def next_deadline(self) -> float | None:
         """Return the earliest deadline of the requests in flight, or None."""
         return min(self._deadlines.values(), default=None)
 
-    def doubt(self, key: Hashable) -> None:
+    def suspect(self, key: Hashable) -> None:
         """Poll a target again at once, because its last answer may belong to another; withdraw it if that fails."""
         now, entry = self._parts.monotonic(), self._parts.schedule.get(key)
         if entry is None:
@@ -49,15 +49,15 @@ class Requests:
             entry.place.poll.begin_anew()
         # After a failed poll, what is shown is from an earlier answer.
         if not entry.place.is_failing:
-            self._doubtful[entry] = now + self._credential(entry).client.timeout
+            self._suspects[entry] = now + self._credential(entry).client.timeout
 
-    def withdraw_doubtful(self, now: float) -> None:
+    def withdraw_suspects(self, now: float) -> None:
         """Withdraw the balances that have been in doubt for too long."""
-        for entry in [entry for entry, until in self._doubtful.items() if now >= until]:
-            self._withdraw_doubtful(entry)
+        for entry in [entry for entry, until in self._suspects.items() if now >= until]:
+            self._withdraw_suspect(entry)
 
-    def _withdraw_doubtful(self, entry: Entry) -> None:
-        if self._doubtful.pop(entry, None) is not None and not entry.is_dropped:
+    def _withdraw_suspect(self, entry: Entry) -> None:
+        if self._suspects.pop(entry, None) is not None and not entry.is_dropped:
             self._parts.results.withdraw(entry.target)
 
     def _credential(self, entry: Entry) -> Credential:
@@ -125,7 +125,7 @@ class Requests:
         parts = self._parts
         if credential.pause.is_active:
             await self._read_secrets_again(credential)
-        doubt = self._doubtful.get(entry)
+        suspected_until = self._suspects.get(entry)
         origin, generation, nonce_watch, silence = (
             credential.origin,
             credential.generation,
@@ -139,16 +139,16 @@ class Requests:
             self._pauses.answered(credential, sent_at)
             await self._publish(entry, answer)
 
-        ask, poll = parts.asking[entry.target.kind], entry.place.poll
+        ask, poll = parts.requesters[entry.target.kind], entry.place.poll
         assert poll is not None  # noqa: S101 - a request is sent in a poll
         request = poll.request(lambda: ask(entry.target), origin)
         try:
             answer = await credential.client.ask(request, succeeded)
             # A doubt that arose meanwhile may concern this very answer.
-            if self._doubtful.get(entry) == doubt:
-                self._doubtful.pop(entry, None)
+            if self._suspects.get(entry) == suspected_until:
+                self._suspects.pop(entry, None)
         except CustodyError as error:
-            self._withdraw_doubtful(entry)
+            self._withdraw_suspect(entry)
             parts.results.request_failed(entry.target, error)
             if error.may_be_mended_by_secrets and credential.generation == generation:
                 await self._read_secrets_again(credential)
@@ -178,7 +178,7 @@ class Requests:
         if isinstance(answer, Part):
             poll.go_on(answer.next, origin)
             self._go_on(entry)
-        elif await self._parts.heard(answer, lambda: self._is_from(entry, origin)):
+        elif await self._parts.on_answer(answer, lambda: self._is_from(entry, origin)):
             self._succeeded(entry)
         else:
             entry.move(entry.place.retried(self._parts.monotonic()))
@@ -199,7 +199,7 @@ class Requests:
         """End a poll that succeeded."""
         entry.move(entry.place.finished())
         self._retire(entry)
-        if entry in self._doubtful:
+        if entry in self._suspects:
             entry.move(entry.place.first(self._parts.monotonic()))
 
     async def _read_secrets_again(self, credential: Credential) -> None:
@@ -250,7 +250,7 @@ class Requests:
             return
         # A poll that caused a pause is retried after it, even if its interval is a day.
         pause_ends = max(self._parts.pause_of_all.ends_at(), credential.pause.ends_at())
-        earliest, latest = asked_for(error, now, was_failing=entry.place.is_failing)
+        earliest, latest = retry_bounds(error, now, was_failing=entry.place.is_failing)
         ended = entry.place.finished(
             failed=True,
             silent=is_unanswered,

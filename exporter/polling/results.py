@@ -44,7 +44,7 @@ class Results:
         self._telemetry.requested(exchange.endpoint, exchange.status, exchange.seconds)
         if exchange.clock_skew is not None:
             self._telemetry.skewed(exchange.clock_skew)
-        self._seconds[exchange.about] = exchange.seconds
+        self._seconds[exchange.tag] = exchange.seconds
 
     def request_failed(self, target: Target, error: CustodyError) -> None:
         """Record one failed request, whether or not it is retried."""
@@ -173,7 +173,7 @@ class Results:
             **{"credential": credential, **(_names(state.target) if state else {})},
             bytes=find.size,
             **({"status": find.status} if find.status else {}),
-            doubtful=len(find.doubtful),
+            doubtful=len(find.suspects),
             problem="an unsolicited answer arrived, so answers on its connection may have been mixed up: the doubtful "
             "targets are read again on new connections; look for a proxy or gateway that repeats or delays answers",
         )

@@ -81,7 +81,7 @@ def back_off(interval: float, refusals: int) -> float:
     return max(interval, min(interval * 2.0**doublings, LONGEST_BACK_OFF_SECONDS))
 
 
-def asked_for(error: CustodyError, now: float, *, was_failing: bool) -> tuple[float, float]:
+def retry_bounds(error: CustodyError, now: float, *, was_failing: bool) -> tuple[float, float]:
     """Return the earliest and the latest moment for the next poll that the API asked for in `error`, as of `now`.
 
     If the API says when to retry, that may bring the next poll forward once; from the second failed poll in a row it

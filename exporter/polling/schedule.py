@@ -210,7 +210,7 @@ class Schedule:
             if queue.first_retired() or any(queue.ready.values())
         ]
 
-    def hurry(self, now: float) -> Steps[None]:
+    def make_all_due(self, now: float) -> Steps[None]:
         """Make every target due at once, except those whose poll is in progress."""
         return self._move_all(lambda place: place.due_by(now))
 

@@ -186,7 +186,7 @@ class FirstContact:
 
         def asker(name: str) -> Asker:
             def connect(
-                observe: Callable[[Exchange], None], heard: Callable[[Answer], None]
+                observe: Callable[[Exchange], None], on_answer: Callable[[Answer], None]
             ) -> CustodyClient:
                 surroundings = Surroundings(
                     timeout=api.timeout,
@@ -196,7 +196,7 @@ class FirstContact:
                     reading=reading,
                     monotonic=means.monotonic,
                     wall=means.wall,
-                    heard=heard,
+                    on_answer=on_answer,
                     may_send=means.may_send,
                 )
                 return connector.client(

@@ -282,7 +282,7 @@ class Known:
             ]
         for source, question in sources:
             if listing := self.listing(question):
-                lists = at_once(discovered.heard(lists, source, listing.found, 0.0))
+                lists = at_once(discovered.with_list(lists, source, listing.found, 0.0))
         return lists
 
 

@@ -61,7 +61,7 @@ def _request(
 ) -> Request[object]:
     return Request(
         endpoint=name,
-        about=name,
+        tag=name,
         path=path,
         read=read,
         query=f"?{urlencode(query, quote_via=quote)}" if query else "",
@@ -151,7 +151,7 @@ def _vault_again(known: Known) -> Request[object] | Omitted:
 def _assets(vault: Listed, query: str) -> Request[object]:
     return Request(
         endpoint=vault_balances.ENDPOINT,
-        about=vault.id,
+        tag=vault.id,
         path="vaults/{id}/assets/balances",
         id=vault.id,
         query=query,

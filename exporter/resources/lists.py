@@ -14,7 +14,7 @@ import msgspec
 from exporter.config import ProblemError
 from exporter.custody.document import InvalidAnswerError
 from exporter.custody.errors import CustodyError
-from exporter.discovery.known import Known, Listed, Source, heard
+from exporter.discovery.known import Known, Listed, Source, with_list
 from exporter.metrics.lines import Lines
 from exporter.resources.fields import (
     Code,
@@ -134,10 +134,10 @@ class Listing:
             return "the list is empty: make the API user a member of the vaults that it is to see"
         return "the list is empty: check the API user's organization and rights"
 
-    def heard(self, known: Known, at: float) -> Steps[Known]:
+    def merged_into(self, known: Known, at: float) -> Steps[Known]:
         """Return what is known with this list, read at `at` (Unix seconds); `known` itself if it is no news."""
         rows = self.rows
-        return heard(known, self.source, rows.listed, at, is_readable=not rows.rejected)
+        return with_list(known, self.source, rows.listed, at, is_readable=not rows.rejected)
 
 
 @dataclass(frozen=True, slots=True)

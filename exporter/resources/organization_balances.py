@@ -26,10 +26,10 @@ from exporter.resources.organizations import info_lines
 from exporter.resources.resource import (
     CACHED,
     Answer,
-    Ask,
     Column,
     Description,
     Exposed,
+    MakeRequest,
     Resource,
     Table,
     TableRow,
@@ -144,7 +144,7 @@ def request(target: Target) -> Request[Answer]:
     """Return the request for an organization's total in USD."""
     return Request(
         endpoint=ENDPOINT,
-        about=target.key,
+        tag=target.key,
         path="organizations/{id}/balances",
         id=target.id,
         query="?quote_asset=USD",
@@ -152,7 +152,7 @@ def request(target: Target) -> Request[Answer]:
     )
 
 
-def _asking() -> Ask:
+def _requester() -> MakeRequest:
     return request
 
 
@@ -181,7 +181,7 @@ ORGANIZATION_BALANCES: Final = Resource(
     metrics=(TOTAL, COMPONENT),
     targets=_targets,
     name=lambda _: "(total)",
-    asking=_asking,
+    requester=_requester,
     heading="Balances",
     worth="total",
     columns=tuple(Column(name, name.capitalize()) for name in ("total", *COMPONENTS)),

@@ -14,7 +14,7 @@ from exporter.discovery.known import Source
 from exporter.metrics.lines import Lines, Page
 from exporter.metrics.metric import Metric
 from exporter.resources.lists import NO_ROWS, Listing, Rows, excuse, read_rows
-from exporter.resources.resource import Answer, Ask, Resource
+from exporter.resources.resource import Answer, MakeRequest, Resource
 from exporter.resources.target import Target
 from exporter.turns import Steps
 
@@ -64,14 +64,14 @@ def request(target: Target) -> Request[Answer]:
 
     return Request(
         endpoint=ENDPOINT,
-        about=target.key,
+        tag=target.key,
         path=ENDPOINT,
         read=read,
         excuse=excuse(target, "organizations"),
     )
 
 
-def _asking() -> Ask:
+def _requester() -> MakeRequest:
     return request
 
 
@@ -98,7 +98,7 @@ ORGANIZATIONS: Final = Resource(
     facts=(INFO,),
     targets=_targets,
     name=lambda _: "(organizations)",
-    asking=_asking,
+    requester=_requester,
     is_list=True,
     heading="List",
 )

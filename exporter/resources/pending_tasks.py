@@ -36,11 +36,11 @@ from exporter.resources.organization_parameter import OrganizationParameter
 from exporter.resources.resource import (
     CACHED,
     Answer,
-    Ask,
     Column,
     Counts,
     Description,
     Exposed,
+    MakeRequest,
     Part,
     Resource,
 )
@@ -348,7 +348,7 @@ class TaskList:
         )
 
 
-class Asking:
+class Requester:
     """Requests the tasks of organizations.
 
     It remembers the API's name for an organization in a query, and each group that had a task since the start: its
@@ -384,7 +384,7 @@ class Asking:
 
         return Request(
             endpoint=ENDPOINT,
-            about=target.key,
+            tag=target.key,
             path=ENDPOINT,
             id=target.id,
             query=f"?{parameter}={{id}}&limit={PAGE_ROWS}&offset={before.count}",
@@ -413,8 +413,8 @@ def _is_whole(rows: Rows, last: int, total: int | None, pages: int) -> bool:
     return rows.count >= total
 
 
-def _asking() -> Ask:
-    return Asking()
+def _requester() -> MakeRequest:
+    return Requester()
 
 
 def _targets(inventory: Inventory) -> Iterable[Target]:
@@ -454,7 +454,7 @@ PENDING_TASKS: Final = Resource(
         Column("nextExpiry", "Next expiry", "moment"),
         Column("missingApprovals", "Missing approvals"),
     ),
-    asking=_asking,
+    requester=_requester,
     cost=f"a list of pending tasks is counted as {MOST_PAGES} requests, one for every {PAGE_ROWS} tasks, which is the "
     "most that it takes",
 )

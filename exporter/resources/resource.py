@@ -175,7 +175,7 @@ class Part:
 
 Answer = Exposable | Part
 
-Ask = Callable[[Target], Request[Answer]]
+MakeRequest = Callable[[Target], Request[Answer]]
 """Returns the first request for a target. It remembers which parameters the API accepted and refused before."""
 
 
@@ -192,7 +192,7 @@ class Resource:
     foreseen: expected failures of its requests as (HTTP status, type), whose counters start at 0.
     targets: returns its targets.
     name: returns the name of a target within its organization.
-    asking: creates the source of its requests, once for each exporter.
+    requester: creates the source of its requests, once for each exporter.
     is_list: whether its answers list what to poll: they have no samples, and stay valid until the next one.
     has_own_interval: whether it has its own polling interval, so that `polling.stale_after` does not apply.
     cost: the plan's remark on the requests that a poll takes, empty if it is one.
@@ -208,7 +208,7 @@ class Resource:
     metrics: tuple[Metric, ...]
     targets: Callable[[Inventory], Iterable[Target]]
     name: Callable[[Target], str]
-    asking: Callable[[], Ask]
+    requester: Callable[[], MakeRequest]
     facts: tuple[Metric, ...] = ()
     described: Group | None = None
     foreseen: Collection[tuple[int | None, str]] = FORESEEN

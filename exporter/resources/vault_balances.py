@@ -43,9 +43,9 @@ from exporter.resources.fields import (
 from exporter.resources.resource import (
     CACHED,
     Answer,
-    Ask,
     Column,
     Exposed,
+    MakeRequest,
     Resource,
     Table,
     TableRow,
@@ -560,7 +560,7 @@ def _are_plain(rows: Sequence[AssetBalance]) -> bool:
     return True
 
 
-class Asking:
+class Requester:
     """Finds out with which query the API takes requests for a vault's balances, and remembers it.
 
     The API's first documented revision has the parameters `quote` and `full_precision`; later ones renamed the one,
@@ -577,7 +577,7 @@ class Asking:
         query = self.query(target.id)
         return Request(
             endpoint=ENDPOINT,
-            about=target.key,
+            tag=target.key,
             path="vaults/{id}/assets/balances",
             id=target.id,
             query=query,
@@ -632,8 +632,8 @@ class Asking:
         return True
 
 
-def _asking() -> Ask:
-    return Asking()
+def _requester() -> MakeRequest:
+    return Requester()
 
 
 def _targets(inventory: Inventory) -> Iterable[Target]:
@@ -678,7 +678,7 @@ VAULT_BALANCES: Final = Resource(
     ),
     targets=_targets,
     name=lambda target: target.vault,
-    asking=_asking,
+    requester=_requester,
     heading="Balances",
     worth="part",
     columns=COLUMNS,

@@ -154,7 +154,7 @@ def _shown(total: int | None) -> str:
     return "nothing" if total is None else str(total)
 
 
-class Asking:
+class Requester:
     """Requests the vaults of organizations, and remembers the API's name for an organization in a query."""
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class Asking:
 
         return Request(
             endpoint=ENDPOINT,
-            about=target.key,
+            tag=target.key,
             path=ENDPOINT,
             id=target.id,
             query=f"?{parameter}={{id}}&limit={PAGE_ROWS}&offset={before.rows.count}",
@@ -217,7 +217,7 @@ VAULTS: Final = Resource(
     facts=(INFO, MISSING_RATES, DISCOVERED),
     targets=_targets,
     name=_name,
-    asking=Asking,
+    requester=Requester,
     is_list=True,
     heading="List",
 )

@@ -24,11 +24,11 @@ from exporter.resources.fields import Code, InvalidRow, Text, UselessError, read
 from exporter.resources.resource import (
     CACHED,
     Answer,
-    Ask,
     Column,
     Counts,
     Description,
     Exposed,
+    MakeRequest,
     Resource,
 )
 from exporter.resources.target import Key, Target
@@ -180,7 +180,7 @@ class _Seen:
     additions: int = 0
 
 
-class Asking:
+class Requester:
     """Requests the whitelists of vaults, and remembers what it needs to detect additions."""
 
     def __init__(self) -> None:
@@ -196,7 +196,7 @@ class Asking:
 
         return Request(
             endpoint=ENDPOINT,
-            about=target.key,
+            tag=target.key,
             path="vaults/{id}/whitelist/addresses",
             id=target.id,
             read=read_and_compare,
@@ -218,8 +218,8 @@ class Asking:
         return Whitelist(counts, seen.additions, addresses.rows, addresses.rejected)
 
 
-def _asking() -> Ask:
-    return Asking()
+def _requester() -> MakeRequest:
+    return Requester()
 
 
 def _targets(inventory: Inventory) -> Iterable[Target]:
@@ -247,7 +247,7 @@ WHITELIST: Final = Resource(
     metrics=(ADDRESSES, ADDITIONS),
     targets=_targets,
     name=lambda target: f"{target.vault} (whitelist)",
-    asking=_asking,
+    requester=_requester,
     has_own_interval=True,
     heading="Addresses to which the vault may send",
     columns=(

@@ -225,7 +225,7 @@ def _look(exporter: Exporter) -> str:
 
 async def _hurry(exporter: Exporter) -> None:
     """Make every target due, as after a jump of the wall clock."""
-    await in_turns(exporter.parts.schedule.hurry(exporter.parts.monotonic()))
+    await in_turns(exporter.parts.schedule.make_all_due(exporter.parts.monotonic()))
 
 
 async def _forget(exporter: Exporter) -> None:

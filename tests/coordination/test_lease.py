@@ -280,7 +280,7 @@ def test_a_standby_writes_the_highest_ceiling_it_has_seen_into_an_older_record()
 def test_after_a_refused_nonce_nothing_is_sent_until_the_record_was_read_again() -> None:
     shelf = Shelf()
     a = holder(shelf)
-    a.lease.doubt(1.0)
+    a.lease.require_read(1.0)
     assert not a.lease.may_send(1.0)
     assert a.lease.holds(1.0)
     a.turn(1.5)
@@ -292,7 +292,7 @@ def test_a_renewal_in_flight_when_a_nonce_was_refused_says_nothing() -> None:
     a = holder(shelf)
     record = a.lease.decide(shelf.found(), 6.0, NOON, 0)
     assert record
-    a.lease.doubt(7.0)
+    a.lease.require_read(7.0)
     a.lease.wrote(Found(record), 8.0, 6.0)
     assert not a.lease.may_send(8.0)
     assert a.lease.next_turn(8.0) == 9.0

@@ -20,7 +20,7 @@ from exporter.custody.errors import Cleaner, CustodyError
 from exporter.custody.transport import Transport
 from exporter.resources.organization_balances import OrganizationBalance, request
 from exporter.resources.target import Target
-from exporter.resources.vault_balances import Asking, VaultBalances
+from exporter.resources.vault_balances import Requester, VaultBalances
 from tests.simulator.calling import NOON, Clock
 
 Returned = TypeVar("Returned")
@@ -94,10 +94,10 @@ class Client(CustodyClient):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self._asking = Asking()
+        self._requester = Requester()
 
     async def vault_asset_balances(self, vault_id: str) -> VaultBalances:
-        return cast("VaultBalances", await self.ask(self._asking(target("vault", vault_id))))
+        return cast("VaultBalances", await self.ask(self._requester(target("vault", vault_id))))
 
     async def organization_balances(self, organization_id: str) -> OrganizationBalance:
         asked = request(target("organization", organization_id))

@@ -106,7 +106,7 @@ def nothing_read(document: object) -> Steps[None]:
 def test_observers_get_every_answer_once_it_is_decoded(status: int) -> None:
     heard: list[Answer] = []
     with contextlib.suppress(CustodyError):
-        ask_vault(Api(answer([], status, {"x-limit": "1"})), heard=heard.append)
+        ask_vault(Api(answer([], status, {"x-limit": "1"})), on_answer=heard.append)
     ((document, header),) = [(it.document, it.headers["x-limit"]) for it in heard]
     assert (document, header) == ([], "1")
 
@@ -433,7 +433,7 @@ def test_an_organization_is_observed_as_its_endpoint() -> None:
     exchanges: list[Exchange] = []
     client = make_client(Api(answer(TOTAL)), observe=exchanges.append)
     run(client, lambda it: it.organization_balances(ORGANIZATION_ID))
-    assert [(exchange.endpoint, exchange.about) for exchange in exchanges] == [
+    assert [(exchange.endpoint, exchange.tag) for exchange in exchanges] == [
         ("organization_balances", ("organization", ORGANIZATION_ID))
     ]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from exporter.discovery.known import Finds, Found, Known, Listed, Source, heard
+from exporter.discovery.known import Finds, Found, Known, Listed, Source, with_list
 from exporter.turns import at_once
 from tests.discovery.finds import finds, found
 
@@ -15,7 +15,7 @@ def after(
     before: Finds | None, rows: Sequence[Listed], at: float = 9.0, *, is_readable: bool = True
 ) -> Known:
     known = {ELSEWHERE: finds(found("Z"))} | ({} if before is None else {HERE: before})
-    return at_once(heard(known, HERE, rows, at, is_readable=is_readable))
+    return at_once(with_list(known, HERE, rows, at, is_readable=is_readable))
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_a_list_with_an_unreadable_row_removes_nothing(missed: int) -> None:
 
 def test_an_unchanged_list_returns_the_very_same_value() -> None:
     known = {HERE: finds(found("A", "hot"), found("B"))}
-    assert at_once(heard(known, HERE, [Listed("B"), Listed("A", "hot")], 9.0)) is known
+    assert at_once(with_list(known, HERE, [Listed("B"), Listed("A", "hot")], 9.0)) is known
 
 
 def test_the_first_empty_list_changes_what_is_known() -> None:
-    assert at_once(heard({}, HERE, [], 9.0)) == {HERE: {}}
+    assert at_once(with_list({}, HERE, [], 9.0)) == {HERE: {}}
 
 
 def test_a_long_list_is_processed_in_steps() -> None:
     rows = [Listed(f"V{number}") for number in range(20_000)]
-    assert sum(1 for _ in heard({}, HERE, rows, 9.0)) == 20
+    assert sum(1 for _ in with_list({}, HERE, rows, 9.0)) == 20

@@ -587,13 +587,13 @@ def test_a_list_in_doubt_restarts_and_is_not_withdrawn() -> None:
         played = finding(map("v{}".format, range(250)), polling={"interval": "1h"})
         while len(listings(played)) < 3:
             await played.play(0.1)
-        played.exporter.poller.doubt(list_of(played).key)
+        played.exporter.poller.suspect(list_of(played).key)
         await played.play(10)
         # One with the other parameter, two pages in vain, and all three.
         assert len(listings(played)) == 1 + 2 + 3
         assert len(labels(played)) == 250
         played.simulator.moods["vaults"] = moods.html(502)
-        played.exporter.poller.doubt(list_of(played).key)
+        played.exporter.poller.suspect(list_of(played).key)
         await played.play(60)
         assert value(played, "kraken_custody_target_up", kind="vaults") == 0
         stale = [

@@ -12,7 +12,7 @@ from tests.polling.world import Stage, now, run, stage
 
 def doubt(played: Stage, vault: str) -> float:
     """Doubt a vault; return when."""
-    played.exporter.poller.doubt(played.target(vault).key)
+    played.exporter.poller.suspect(played.target(vault).key)
     return now()
 
 

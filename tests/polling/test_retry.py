@@ -5,7 +5,7 @@ import math
 import pytest
 
 from exporter.custody.errors import CustodyError, Reaction
-from exporter.polling.retry import Poll, asked_for, back_off, refusals_after
+from exporter.polling.retry import Poll, back_off, refusals_after, retry_bounds
 from exporter.resources.target import Target
 from exporter.resources.vaults import VAULTS
 
@@ -96,7 +96,7 @@ def test_the_api_may_say_when_the_next_poll_is(
     between: tuple[float, float],
 ) -> None:
     error = CustodyError("x", reaction=reaction, retry_after=retry_after)
-    assert asked_for(error, 100.0, was_failing=was_failing) == between
+    assert retry_bounds(error, 100.0, was_failing=was_failing) == between
 
 
 def test_no_retry_is_sent_before_the_apis_retry_after() -> None:
@@ -122,7 +122,7 @@ def test_back_off_doubles_the_interval_up_to_a_quarter_of_an_hour_and_never_shor
 
 
 FIRST, SECOND, THIRD = (
-    VAULTS.asking()(Target("vaults", name, name, "", 600.0, "one"))
+    VAULTS.requester()(Target("vaults", name, name, "", 600.0, "one"))
     for name in ("first", "second", "third")
 )
 

@@ -40,7 +40,7 @@ def poll(made_schedule: Schedule, now: float) -> str | None:
     return entry.target.vault
 
 
-def hurry(entry: Entry, now: float) -> None:
+def request_poll(entry: Entry, now: float) -> None:
     hurried = entry.place.hurried(now)
     assert hurried
     entry.move(hurried)
@@ -217,13 +217,13 @@ def test_a_requested_poll_goes_before_all_others_once_a_minute() -> None:
         poll(polls, now)
     overdue, asked = polls.entries
     asked.move(replace(asked.place, is_slow=True))
-    hurry(asked, 10.0)
+    request_poll(asked, 10.0)
     assert polls.next(10.0, {"key": Turn(0.0, slow_turn_at=99.0)})[0] is asked
     asked.move(asked.place.begun(poll_of, 10.0))
     asked.move(asked.place.finished())
     assert asked.place.hurried(69.9) is None
     assert polls.next(69.9, FREE)[0] is overdue
-    hurry(asked, 70.0)
+    request_poll(asked, 70.0)
     assert polls.next(70.0, FREE)[0] is asked
 
 
@@ -234,7 +234,7 @@ def test_make_all_due_makes_due_all_targets_without_a_poll_in_progress() -> None
     waiting, retrying, overdue = polls.entries
     retrying.move(retrying.place.begun(poll_of, 60.0))
     retrying.move(retrying.place.retried(90.0))
-    at_once(polls.hurry(50.0))
+    at_once(polls.make_all_due(50.0))
     assert (waiting.place.due, waiting.place.ready_at) == (50.0, 50.0)
     assert (retrying.place.due, retrying.place.ready_at) == (60.0, 90.0)
     # It is not made to wait either.
@@ -351,7 +351,7 @@ def test_thousands_are_moved_some_at_a_time_but_for_those_that_have_left_meanwhi
         entry.move(replace(entry.place, due=100.0, ready_at=100.0, is_failing=True, started_at=0.0))
     *others, last = polls.entries
     steps: Iterator[None] = {
-        "hurry": lambda: polls.hurry(50.0),
+        "hurry": lambda: polls.make_all_due(50.0),
         "renew": lambda: polls.renew({"key"}, 50.0),
         "restart": lambda: polls.restart(50.0),
     }[move]()
@@ -416,7 +416,7 @@ def test_a_requested_poll_waits_for_no_list() -> None:
     after_part(polls, 0.0)
     poll(polls, 1.0)
     polls.change([TargetChange(target("found"))], (), 2.0)
-    hurry(polls.entries[2], 3.0)
+    request_poll(polls.entries[2], 3.0)
     assert [poll(polls, 3.0), poll(polls, 3.0)] == ["found", "long"]
 
 

@@ -156,7 +156,7 @@ class AnySequence(RuleBasedStateMachine):
             entry.move(entry.place.first(self.now))
 
     @rule(data=st.data())
-    def hurry_one(self, data: st.DataObject) -> None:
+    def make_one_due(self, data: st.DataObject) -> None:
         entry = self.any_of(data, is_sending=False)
         if entry and (hurried := entry.place.hurried(self.now)):
             entry.move(hurried)
@@ -172,8 +172,8 @@ class AnySequence(RuleBasedStateMachine):
             entry.move(entry.place.kept(entry.target, self.now, is_renewed=True))
 
     @rule()
-    def hurry_all(self) -> None:
-        at_once(self.schedule.hurry(self.now))
+    def make_all_due(self) -> None:
+        at_once(self.schedule.make_all_due(self.now))
 
     @rule(polled=TARGETS, renewed=st.sets(st.sampled_from(KEYS)))
     def reload(self, polled: list[Target], renewed: set[str]) -> None:

@@ -47,7 +47,7 @@ def listing(read: Answer) -> Listing:
 
 
 def organizations(document: object) -> Listing:
-    return listing(answer(ORGANIZATIONS.asking()(OF_CREDENTIAL), document))
+    return listing(answer(ORGANIZATIONS.requester()(OF_CREDENTIAL), document))
 
 
 ROW = {"status": "active", "name": "acme"}
@@ -84,7 +84,7 @@ def vault(number: int, **fields: object) -> dict[str, object]:
 
 def pages(*documents: object) -> Answer:
     """Return what becomes of a list whose pages are these; it asks for no more of them than it needs."""
-    request, read = VAULTS.asking()(OF_ACME), None
+    request, read = VAULTS.requester()(OF_ACME), None
     for document in documents:
         read = answer(request, document)
         if isinstance(read, Part):
@@ -236,7 +236,7 @@ def test_a_list_is_believed_only_as_a_whole(documents: list[object], problem: st
 
 
 def test_a_list_that_does_not_end_is_given_up_after_two_hundred_pages() -> None:
-    request = VAULTS.asking()(OF_ACME)
+    request = VAULTS.requester()(OF_ACME)
     for number in range(199):
         read = answer(request, page(range(number * 100, number * 100 + 100)))
         assert isinstance(read, Part)
@@ -246,7 +246,7 @@ def test_a_list_that_does_not_end_is_given_up_after_two_hundred_pages() -> None:
 
 
 def test_a_page_that_is_requested_again_counts_once() -> None:
-    first = VAULTS.asking()(OF_ACME)
+    first = VAULTS.requester()(OF_ACME)
     part = answer(first, page(HUNDRED, 150))
     assert isinstance(part, Part)
     for _ in range(2):
@@ -260,7 +260,7 @@ def refused(request: Request[Answer], status: int, type_: str) -> CustodyError:
 
 
 def test_an_api_that_refuses_the_query_is_asked_with_the_other_name_of_organizations() -> None:
-    asking = VAULTS.asking()
+    asking = VAULTS.requester()
     queries = []
     for _ in range(3):
         request = asking(OF_ACME)
@@ -270,7 +270,7 @@ def test_an_api_that_refuses_the_query_is_asked_with_the_other_name_of_organizat
 
 
 def test_a_page_after_the_first_that_is_refused_changes_no_names() -> None:
-    asking = VAULTS.asking()
+    asking = VAULTS.requester()
     part = answer(asking(OF_ACME), page(HUNDRED))
     assert isinstance(part, Part)
     assert refused(part.next, 400, "BadRequest").reaction is Reaction.BACK_OFF
@@ -292,7 +292,7 @@ def test_a_key_that_may_not_list_does_not_fail_if_the_configuration_has_some(
     *, resource: Any, is_optional: bool, status: int, type_: str, is_excused: bool
 ) -> None:
     target = Target(resource.kind, ACME, "acme", "", 600.0, "one", is_optional=is_optional)
-    request = resource.asking()(target)
+    request = resource.requester()(target)
     excuse = request.excuse(refused(request, status, type_))
     assert (excuse is not None) == is_excused
     if excuse:
@@ -318,9 +318,9 @@ def test_what_a_list_omits_is_missing_unless_it_may_be_in_a_rejected_row(
 ) -> None:
     source = Source("one", ACME)
     first, other = Listed(invented_vault_id(1), "vault 1"), Listed(invented_vault_id(2), "vault 2")
-    known = at_once(listing(pages({"vaults": [vault(1)]})).heard({Source("two"): {}}, 100.0))
+    known = at_once(listing(pages({"vaults": [vault(1)]})).merged_into({Source("two"): {}}, 100.0))
     assert known == {Source("two"): {}, source: {first.id: Found(first, 100.0, 100.0)}}
-    known = at_once(listing(pages({"vaults": rows})).heard(known, 200.0))
+    known = at_once(listing(pages({"vaults": rows})).merged_into(known, 200.0))
     assert known[source] == {
         first.id: Found(first, 100.0, 100.0, missed),
         other.id: Found(other, 200.0, 200.0),

@@ -23,7 +23,7 @@ from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, count_series
 from exporter.metrics.metric import Metric
 from exporter.resources import RESOURCES
-from exporter.resources.resource import CACHED, Answer, Ask, Description, Exposed, Resource
+from exporter.resources.resource import CACHED, Answer, Description, Exposed, MakeRequest, Resource
 from exporter.resources.target import Target
 from exporter.turns import Steps
 from exporter.web.site import Site
@@ -76,7 +76,7 @@ class Bells:
         del target, described, is_whole
 
 
-def asking() -> Ask:
+def requester() -> MakeRequest:
     rung = 0
 
     def read(document: object) -> Steps[Bells]:
@@ -89,7 +89,7 @@ def asking() -> Ask:
         raise InvalidAnswerError("has no bells")
 
     def ask(target: Target) -> Request[Answer]:
-        return Request(endpoint="bells", about=target.key, path="bells", read=read)
+        return Request(endpoint="bells", tag=target.key, path="bells", read=read)
 
     return ask
 
@@ -108,7 +108,7 @@ BELLS: Final = Resource(
     metrics=(RINGING, RUNG),
     targets=targets,
     name=lambda _: "(bells)",
-    asking=asking,
+    requester=requester,
     foreseen=((418, "Teapot"),),
 )
 

@@ -21,11 +21,11 @@ ACME = "ABCD EFGH IJKL MNOP"
 
 def test_the_total_is_requested_in_dollars() -> None:
     asked = request(ORGANIZATION)
-    assert (asked.endpoint, asked.about) == ("organization_balances", ORGANIZATION.key)
+    assert (asked.endpoint, asked.tag) == ("organization_balances", ORGANIZATION.key)
     assert (asked.path, asked.id) == ("organizations/{id}/balances", ORGANIZATION.id)
     assert asked.query == "?quote_asset=USD"
     assert ORGANIZATION_BALANCES.endpoint == asked.endpoint
-    assert ORGANIZATION_BALANCES.asking()(ORGANIZATION).read is asked.read
+    assert ORGANIZATION_BALANCES.requester()(ORGANIZATION).read is asked.read
 
 
 def test_each_organization_is_a_target_marked_if_only_discovered() -> None:

@@ -25,7 +25,7 @@ from exporter.resources.pending_tasks import (
     TaskList,
     Waiting,
 )
-from exporter.resources.resource import Answer, Ask, Part
+from exporter.resources.resource import Answer, MakeRequest, Part
 from exporter.resources.target import Target
 from exporter.simulator.approvals import ADDRESS_OF_INITIATOR, MARKER, tasks_of
 from exporter.simulator.portfolio import invented_vault_id
@@ -63,9 +63,9 @@ def asked(request: Request[Answer], document: object) -> Answer:
     return at_once(request.read(parse_json(json.dumps(document).encode())))
 
 
-def tasks(*documents: object, ask: Ask | None = None) -> TaskList:
+def tasks(*documents: object, ask: MakeRequest | None = None) -> TaskList:
     """Return what is read of tasks whose pages are these, all of which are asked for."""
-    request, last = (ask or PENDING_TASKS.asking())(TARGET), None
+    request, last = (ask or PENDING_TASKS.requester())(TARGET), None
     for document in documents:
         assert last is None or isinstance(last, Part)
         last = asked(request, document)
@@ -177,7 +177,7 @@ def test_a_vault_that_is_not_polled_is_called_by_its_id_and_a_renamed_one_by_its
 
 
 def test_a_type_that_was_seen_once_stays_at_zero() -> None:
-    ask = PENDING_TASKS.asking()
+    ask = PENDING_TASKS.requester()
     tasks([task(1)], ask=ask)
     lines = lines_of(TARGET, tasks([], ask=ask))
     group = (
@@ -249,7 +249,7 @@ def counted(read: TaskList) -> int:
 
 
 def test_pages_are_requested_from_the_newest_to_the_last() -> None:
-    request = PENDING_TASKS.asking()(TARGET)
+    request = PENDING_TASKS.requester()(TARGET)
     assert request.query == "?org_iiban={id}&limit=100&offset=0"
     first = asked(request, {"result": full(0), "total": 150})
     assert isinstance(first, Part)
@@ -300,7 +300,7 @@ def bad_request() -> CustodyError:
 
 
 def test_a_refused_offset_leaves_what_was_read() -> None:
-    first = asked(PENDING_TASKS.asking()(TARGET), full(0))
+    first = asked(PENDING_TASKS.requester()(TARGET), full(0))
     assert isinstance(first, Part)
     excused = first.next.excuse(bad_request())
     assert isinstance(excused, TaskList)
@@ -310,20 +310,20 @@ def test_a_refused_offset_leaves_what_was_read() -> None:
 
 
 def test_the_query_names_an_organization_as_the_api_accepts_it() -> None:
-    ask = PENDING_TASKS.asking()
+    ask = PENDING_TASKS.requester()
     assert ask(TARGET).reaction(bad_request()) is Reaction.AGAIN
     assert ask(TARGET).query.startswith("?org_id={id}&")
 
 
 def test_others_may_come_between_a_hundred_tasks() -> None:
     rows = [task(number, vault_info={"id": invented_vault_id(number)}) for number in range(201)]
-    assert sum(1 for _ in PENDING_TASKS.asking()(TARGET).read(rows)) == 3
+    assert sum(1 for _ in PENDING_TASKS.requester()(TARGET).read(rows)) == 3
     assert sum(1 for _ in tasks({"result": rows, "total": 201}).tasks.lines(TARGET)) == 3
 
 
 def test_tasks_are_asked_for_by_their_organization_and_are_personal() -> None:
-    asked = PENDING_TASKS.asking()(TARGET)
-    assert (asked.endpoint, asked.about) == ("tasks", TARGET.key)
+    asked = PENDING_TASKS.requester()(TARGET)
+    assert (asked.endpoint, asked.tag) == ("tasks", TARGET.key)
     assert (asked.path, asked.id) == ("tasks", "ABCD EFGH IJKL MNOP")
     assert (asked.is_signed, asked.is_personal) == (True, True)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exporter.custody.document import InvalidAnswerError, TooManyRowsError, parse_json
 from exporter.discovery.inventory import Inventory, Organization, Vault
 from exporter.resources.fields import InvalidRow
-from exporter.resources.resource import Ask
+from exporter.resources.resource import MakeRequest
 from exporter.resources.target import Target
 from exporter.resources.whitelist import WHITELIST, Asset, Whitelist
 from exporter.simulator.approvals import MARKER
@@ -34,8 +34,8 @@ def address(number: int, asset: str | None = "BTC", **fields: Any) -> dict[str, 
     } | fields
 
 
-def whitelist(document: object, ask: Ask | None = None) -> Whitelist:
-    request = (ask or WHITELIST.asking())(TARGET)
+def whitelist(document: object, ask: MakeRequest | None = None) -> Whitelist:
+    request = (ask or WHITELIST.requester())(TARGET)
     read = at_once(request.read(parse_json(json.dumps(document).encode())))
     assert isinstance(read, Whitelist)
     return read
@@ -43,12 +43,12 @@ def whitelist(document: object, ask: Ask | None = None) -> Whitelist:
 
 def readings(*documents: object) -> list[int]:
     """Return the additions after each of these readings."""
-    ask = WHITELIST.asking()
+    ask = WHITELIST.requester()
     return [whitelist(document, ask).additions for document in documents]
 
 
 def test_a_whitelist_is_exposed_as_documented() -> None:
-    ask, store = WHITELIST.asking(), make_store(TARGET)
+    ask, store = WHITELIST.requester(), make_store(TARGET)
     whitelist([address(1), address(2, "SOL")], ask)
     put(store, TARGET, whitelist([address(1), address(3), address(4, "ETH")], ask))
     assert page(store) == (EXPECTED / "whitelist.prom").read_text()
@@ -78,13 +78,13 @@ def test_a_whitelist_with_too_many_rows_is_too_large() -> None:
 
 def test_others_may_come_between_a_hundred_addresses() -> None:
     rows = [address(number, f"A{number}") for number in range(201)]
-    assert sum(1 for _ in WHITELIST.asking()(TARGET).read(rows)) == 3
+    assert sum(1 for _ in WHITELIST.requester()(TARGET).read(rows)) == 3
     assert sum(1 for _ in whitelist(rows).lines(TARGET)) == 3
 
 
 def test_a_whitelist_is_asked_for_by_its_vault_and_is_personal() -> None:
-    asked = WHITELIST.asking()(TARGET)
-    assert (asked.endpoint, asked.about) == ("whitelist_addresses", TARGET.key)
+    asked = WHITELIST.requester()(TARGET)
+    assert (asked.endpoint, asked.tag) == ("whitelist_addresses", TARGET.key)
     assert (asked.path, asked.id, asked.query) == (
         "vaults/{id}/whitelist/addresses",
         "VABCDEF234567A",
@@ -146,7 +146,7 @@ def test_an_unreadable_address_is_no_addition_once_it_is_readable_again() -> Non
 
 
 def test_each_vault_is_compared_with_itself() -> None:
-    ask = WHITELIST.asking()
+    ask = WHITELIST.requester()
     whitelist([ONE], ask)
     other = ask(replace(TARGET, id="VBBBBBBBBBBBBA"))
     read = at_once(other.read([TWO]))

@@ -2,19 +2,19 @@
 
 import pytest
 
-from exporter.resources.vault_balances import WITH_PARAMETERS, WITHOUT, Asking
+from exporter.resources.vault_balances import WITH_PARAMETERS, WITHOUT, Requester
 
 GOOD, OTHER, BAD = "VABCDEF234567A", "VW44KPQC4C62K6", "VN2F7NJJWKJHI2"
 
 
-def knowing(query: str) -> Asking:
-    found = Asking()
+def knowing(query: str) -> Requester:
+    found = Requester()
     found.accepted(query)
     return found
 
 
 def test_full_precision_is_requested_first() -> None:
-    assert Asking().query(GOOD) == "?quote=USD&full_precision=true"
+    assert Requester().query(GOOD) == "?quote=USD&full_precision=true"
 
 
 @pytest.mark.parametrize("query", [WITH_PARAMETERS, WITHOUT])
@@ -23,14 +23,14 @@ def test_a_query_accepted_for_one_vault_is_used_for_all(query: str) -> None:
 
 
 def test_a_refused_vault_is_requested_again_without_parameters() -> None:
-    found = Asking()
+    found = Requester()
     assert found.refused(GOOD, WITH_PARAMETERS)
     assert found.query(GOOD) == WITHOUT
     assert found.query(OTHER) == WITH_PARAMETERS, "nothing is known of the others"
 
 
 def test_a_vault_refused_either_way_starts_over() -> None:
-    found = Asking()
+    found = Requester()
     found.refused(BAD, WITH_PARAMETERS)
     assert not found.refused(BAD, WITHOUT)
     assert found.query(BAD) == WITH_PARAMETERS
@@ -45,7 +45,7 @@ def test_a_bad_vault_among_good_ones_does_not_cost_them_their_precision() -> Non
 
 
 def test_an_old_refusal_is_forgotten_once_a_query_is_accepted() -> None:
-    found = Asking()
+    found = Requester()
     found.refused(GOOD, WITH_PARAMETERS)
     found.accepted(WITH_PARAMETERS)
     found.refused(BAD, WITH_PARAMETERS)

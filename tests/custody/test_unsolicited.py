@@ -163,7 +163,7 @@ def test_an_answer_with_more_after_it_is_discarded_and_requested_again_elsewhere
             assert (error.type, error.reaction) == ("transport/protocol", Reaction.AGAIN)
             assert error.delivery is Delivery.ANSWERED
             (find,) = caller.finds
-            assert (find.after, find.doubtful) == about(SECOND, FIRST)
+            assert (find.after, find.suspects) == about(SECOND, FIRST)
             await caller.ask(SECOND)
             await caller.ask(FIRST)
             assert (caller.false, set(caller.shown)) == (set(), set(VAULTS))
@@ -192,7 +192,7 @@ def test_what_comes_on_an_idle_connection_is_found_at_once_and_makes_the_last_an
             assert caller.finds == []
             go.set()
             find = await caller.find()
-            assert (find.after, find.doubtful) == about(SECOND, FIRST, SECOND)
+            assert (find.after, find.suspects) == about(SECOND, FIRST, SECOND)
             assert find.status == int(status.split(maxsplit=1)[0])
             await caller.ask_all()
             assert (caller.false, caller.errors) == (set(), [])
@@ -220,7 +220,7 @@ def test_an_answer_that_comes_just_before_the_right_one_is_doubted_when_that_com
             assert caller.false == {SECOND}, "nobody can tell yet"
             go.set()
             find = await caller.find()
-            assert (find.after, find.doubtful) == about(SECOND, FIRST, SECOND)
+            assert (find.after, find.suspects) == about(SECOND, FIRST, SECOND)
             await caller.ask(SECOND)
             assert caller.false == set()
             await caller.ask_all()
@@ -257,7 +257,7 @@ def test_all_that_may_have_been_answered_out_of_step_is_doubted(
             assert caller.false == {SECOND, THIRD}, "nobody can tell yet"
             go.set()
             find = await caller.find()
-            assert (find.after, find.doubtful) == about(THIRD, *doubtful)
+            assert (find.after, find.suspects) == about(THIRD, *doubtful)
             for vault in doubtful:
                 await caller.ask(vault)
             assert (caller.false, caller.errors) == (set(), [])
@@ -274,7 +274,7 @@ def test_the_last_answer_is_doubted_however_long_ago_it_came(calling: Calling) -
             await caller.ask(THIRD)
             clock.now = 30.0
             api.writers[0].write(balances(FIRST))
-            assert (await caller.find()).doubtful == (("vault", THIRD),)
+            assert (await caller.find()).suspects == (("vault", THIRD),)
 
     asyncio.run(use())
 
@@ -510,7 +510,7 @@ def test_what_lies_in_the_socket_when_a_request_is_to_be_sent_is_found_before() 
             await caller.ask(SECOND)
             assert (caller.false, caller.errors) == (set(), [])
             (find,) = finds
-            assert (find.after, find.doubtful, find.status) == (*about(FIRST, FIRST), 200)
+            assert (find.after, find.suspects, find.status) == (*about(FIRST, FIRST), 200)
             await caller.client.close()
         assert [number for _, number in api.asked] == [1, 2]
 
@@ -557,7 +557,7 @@ def test_what_lies_in_the_socket_when_an_answer_was_read_is_found_before_that_is
         caller = Caller(client, finds)
         await caller.ask(FIRST)
         assert (caller.shown, len(caller.errors)) == ({}, 1)
-        assert [find.doubtful for find in finds] == [()]
+        assert [find.suspects for find in finds] == [()]
         await client.close()
 
     asyncio.run(use())
