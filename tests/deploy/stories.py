@@ -1834,8 +1834,8 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                     "quote_asset": "USD",
                 },
                 "SOL: quote price stands still",
-                "It has been 150 USD for 6 hours, while 3 other prices changed. Holdings in 1 vault(s) are valued "
-                "with it.",
+                "It has been 150 USD for 6 hours, while 3 other prices of its class changed. Holdings in 1 vault(s) "
+                "are valued with it.",
             ),
             interval="2m",
         ),
@@ -1851,6 +1851,33 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 ),
             },
             {f"{minute}m": 0 for minute in range(360, 700, 20)},
+            interval="2m",
+        ),
+        Story(
+            "compares an asset with those of its own class: shares stand still on a weekend, and one alone does not",
+            {
+                **target(up="1x400", stale="0x400"),
+                **prices(BTC="65000+1x400", ETH="3000+1x400", SOL="150+1x400", DOT="6+1x400"),
+                **prices(
+                    {**ASSET, "asset_class": "tokenised_asset"},
+                    AAPLx="230x200 230+0.1x200",
+                    NVDAx="180x200 180+0.1x200",
+                    SPYx="600x400",
+                ),
+            },
+            {**{f"{minute}m": 0 for minute in range(360, 440, 20)}, "600m": 1},
+            Message(
+                "600m",
+                {
+                    "job": "kraken-custody",
+                    "asset": "SPYx",
+                    "asset_class": "tokenised_asset",
+                    "quote_asset": "USD",
+                },
+                "SPYx: quote price stands still",
+                "It has been 600 USD for 6 hours, while 2 other prices of its class changed. Holdings in 1 vault(s) "
+                "are valued with it.",
+            ),
             interval="2m",
         ),
         Story(
