@@ -1,4 +1,4 @@
-"""Builds the parts from settings, and on a reload rebuilds what the new settings change, all of it or nothing."""
+"""Builds the parts from settings; a reload rebuilds what the new settings change, as a whole or not at all."""
 
 import asyncio
 import functools
@@ -100,16 +100,21 @@ LONGEST_RATE_LIMIT_PAUSE_SECONDS = 300.0
 FIRST_CREDENTIAL_PAUSE_SECONDS = 60.0
 LONGEST_CREDENTIAL_PAUSE_SECONDS = 900.0
 MANY_CHANGED = 1_000
-"""Targets that change in one go, from which on what there is then is exempt from collections of garbage: it stays."""
+"""Number of targets changed at once from which on all objects are exempted from garbage collection, as they stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the exporter takes from outside: time, chance and the network.
+    """External dependencies: clocks, randomness and the network.
 
-    monotonic: the event loop's own clock, in seconds. boottime: the same, but it goes on while the machine sleeps.
-    wall, wall_ns: Unix time in seconds and nanoseconds. chance: a number from 0 up to 1, anew at each call. transport:
-    what carries requests, None for the real network. trust: what reads the certificates that the API is known by.
+    monotonic: the event loop's clock, in seconds.
+    boottime: the same, including the time that the machine sleeps.
+    wall, wall_ns: Unix time in seconds and nanoseconds.
+    chance: a random number from 0 up to 1.
+    transport: carries requests, None for the real network.
+    trust: loads the certificates to trust.
+    engine: stores the lease, None for the configured engine.
+    identity: name of this process in the lease.
     """
 
     monotonic: Callable[[], float] = time.monotonic
@@ -123,7 +128,7 @@ class World:
     identity: str = field(default_factory=lambda: f"{socket.gethostname()}-{uuid4().hex[:8]}")
 
     def engine_of(self, settings: LeaseSettings) -> Engine:
-        """Return what keeps the record. Raises EnvironmentMistakeError if nothing can."""
+        """Return the engine of the lease. Raises EnvironmentMistakeError."""
         if self.engine is not None:
             return self.engine(settings)
         try:
@@ -132,16 +137,17 @@ class World:
             raise EnvironmentMistakeError(str(error)) from None
 
     def moment(self) -> Moment:
-        """Look at all clocks."""
+        """Read all clocks."""
         return Moment(self.monotonic(), self.boottime(), self.wall())
 
 
 def coordinator_of(
     settings: Settings, world: World, bounds: NonceBounds, changed: Callable[[], None]
 ) -> Coordinator:
-    """Return what holds the lease of `settings`, if they have one, not running yet. Raises EnvironmentMistakeError.
+    """Return the coordinator of the lease, if any, not running yet. Raises EnvironmentMistakeError.
 
-    bounds: of the nonces of every key, which it sets. changed: called when the lease may have begun or ended.
+    bounds: limits of all nonces, which it sets.
+    changed: called when the lease may have begun or ended.
     """
     coordinator = Coordinator(
         world.identity, AroundLease(world.boottime, world.wall, bounds, changed)
@@ -165,9 +171,11 @@ class _Changes(NamedTuple):
 
 
 class Exporter:
-    """The parts that work together; they outlive every reload.
+    """All parts of the exporter; they outlive every reload.
 
-    store: what is exposed. poller: what fills it, of its parts. loading: of the settings.
+    store: the states of the targets.
+    poller: fills the store.
+    loading: the result of loading the settings.
     """
 
     def __init__(self, settings: Settings, world: World, config_file: str | None = None) -> None:
@@ -178,7 +186,7 @@ class Exporter:
         self._inventory = at_once(inventory_of(settings, self._known))
         plan = plan_of(settings, at_once(targets_of(self._inventory)))
         self._loaded = Loaded(settings, plan, files.secrets)
-        # What there is to poll changes by reloads and by lists, one after the other.
+        # Reloads and lists change what is polled, one at a time.
         self._changing = asyncio.Lock()
         self._is_changing = False
         self._classifier = Classifier()
@@ -202,7 +210,7 @@ class Exporter:
             settings, world, self._connector.nonces.bounds, self._look_at_lease
         )
         self._tenure = self._begun_tenure = self._coordinator.tenure
-        # By credential, why and until when there was a pause when this process last polled.
+        # By credential, cause and end of a pause when this process last polled.
         self._set_aside: dict[str, tuple[Cause, float]] = {}
         now = world.monotonic()
         self._credentials = self._credentials_for(settings, files)
@@ -233,7 +241,7 @@ class Exporter:
 
     @property
     def plan(self) -> Plan:
-        """What the settings ask for."""
+        """The plan of the settings."""
         return self._loaded.plan
 
     @property
@@ -262,17 +270,17 @@ class Exporter:
 
     @asynccontextmanager
     async def holding_lease(self) -> AsyncIterator[None]:
-        """Hold the lease, if there is one, while the block runs. Raises LeaseHeldError if somebody else does."""
+        """Hold the lease, if there is one, while the block runs. Raises LeaseHeldError if another process holds it."""
         async with self._coordinator.holding():
             yield
 
     def exposition(self) -> Exposition:
-        """Return what is exposed, brought up to date."""
+        """Return the current exposition."""
         self._bring_up_to_date()
         return self._exposition
 
     def snapshot(self) -> Snapshot:
-        """Return what is exposed of targets: a standby knows of none."""
+        """Return the samples of targets; a standby has none."""
         is_shown = self._tenure is not None and self._has_begun_anew
         return self.store.snapshot() if is_shown else Snapshot(())
 
@@ -287,7 +295,7 @@ class Exporter:
             return
         was_active, self._tenure = self._tenure is not None, tenure
         self._set_pauses_aside(now, was_active=was_active)
-        # Whoever polled until now may have sent until now.
+        # The previous holder may have sent requests until now.
         in_flight = 0
         for credential in self._credentials.values():
             in_flight += credential.settings.max_in_flight
@@ -312,7 +320,7 @@ class Exporter:
             self._begun_tenure = tenure
 
     def _set_pauses_aside(self, now: float, *, was_active: bool) -> None:
-        """Go on without pauses, but for those of this process's own where no other has polled since."""
+        """Drop all pauses, except this process's own ones if no other process has polled since."""
         pauses = {name: credential.pause for name, credential in self._credentials.items()}
         pauses[ALL_CREDENTIALS] = self.parts.pause_of_all
         if was_active:
@@ -326,7 +334,7 @@ class Exporter:
             pause.forget()
             if name in left and left[name][1] > now:
                 cause, ends = left[name]
-                # While a trial request was under way it had no end.
+                # During a trial request a pause has no end.
                 pause.begin(cause, now, now, ends - now if ends < math.inf else None)
 
     def _look_at_lease(self) -> None:
@@ -334,7 +342,7 @@ class Exporter:
         self.poller.reconsider()
 
     def look(self) -> Callable[[], Status]:
-        """Look at how everything is now; return what says it, in whichever thread."""
+        """Take a snapshot; return a function that builds the status from it, in any thread."""
         self._bring_up_to_date()
         now, loading = self._world.moment(), self.loading
         exporter = ExporterStatus(
@@ -366,7 +374,7 @@ class Exporter:
             inventory = await in_turns(inventory_of(settings, known))
             targets = await in_turns(targets_of(inventory))
             changes = await self._changes_to(targets)
-            # For thousands of targets that takes longer than the loop may be held.
+            # For thousands of targets this would block the event loop for too long.
             plan = await asyncio.to_thread(plan_of, settings, targets)
             loaded = Loaded(settings, plan, files.secrets)
             credentials = self._credentials_for(settings, files)
@@ -380,7 +388,7 @@ class Exporter:
         return loaded.plan
 
     def _known_after(self, secrets: Mapping[str, Secrets]) -> Known:
-        """Return what is known, by the names that credentials have once they have these secrets."""
+        """Return what is known, with the names that credentials have with these secrets."""
         names = credential_names(self._secrets(), secrets)
         return {
             source._replace(credential=new): finds
@@ -390,7 +398,7 @@ class Exporter:
         }
 
     def _keep(self, known: Known, inventory: Inventory) -> None:
-        """Go on with what is known, as far as it is still listed."""
+        """Replace the inventory, and keep what is known of the lists that it still has."""
         self._inventory = inventory
         self._known = {source: known[source] for source in inventory.sources if source in known}
 
@@ -449,7 +457,7 @@ class Exporter:
             gc.freeze()
 
     def _secrets(self) -> dict[str, Secrets]:
-        """Return the secrets in use, which may have been read again since they were loaded."""
+        """Return the secrets in use, which may have been re-read since the last load."""
         return {name: credential.secrets for name, credential in self._credentials.items()}
 
     async def _apply(
@@ -480,7 +488,7 @@ class Exporter:
                 if aside and not change.ends_pause(is_lockout=aside[0].is_lockout):
                     self._set_aside[change.new] = aside
             current[change.new] = credential
-            # Whoever reloads has put something right, maybe at the API.
+            # A reload may follow a correction, perhaps at the API.
             if change.is_renewed or credential.pause.end_early(now):
                 renewed.add(change.new)
         self._is_changing = True
@@ -502,7 +510,7 @@ class Exporter:
         return is_ready and self._coordinator.may_send()
 
     async def poll_now(self, ids: Collection[str]) -> OnDemand | None:
-        """Poll these targets as soon as may be, without `ids` all that are failing or paused.
+        """Poll these targets as soon as possible, or all that are failing or paused if `ids` is empty.
 
         Return what came of it, None if an id is not a target's. Spaces within an id do not count.
         """
@@ -520,7 +528,7 @@ class Exporter:
             is_paused = is_all_paused or state.target.credential in paused
             return is_paused or state.is_stale or state.failure is not None
 
-        # Of thousands that takes longer than the loop may be held.
+        # For thousands of targets this would block the event loop for too long.
         wanted = await asyncio.to_thread(lambda: [it.target.key for it in states if is_wanted(it)])
         if not self.is_active:
             why = "this process is a standby", None
@@ -623,14 +631,14 @@ class Exporter:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """What the files hold that the settings name, all of it read at once. secrets: by the credential's name."""
+    """The contents of the files that the settings name. secrets: by credential."""
 
     tls: ssl.SSLContext
     secrets: Mapping[str, Secrets]
 
     @classmethod
     def of(cls, settings: Settings, world: World) -> Self:
-        """Read them, and warn of those that others can read; not on the event loop, as a file may not answer.
+        """Read them, and warn about those that others can read. Call it outside the event loop: a file may hang.
 
         Raises ConfigError, SecretError and EnvironmentMistakeError.
         """

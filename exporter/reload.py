@@ -1,4 +1,4 @@
-"""Loads the configuration again while the exporter runs: one attempt at a time, which all share who ask meanwhile."""
+"""Reloads the configuration while the exporter runs, one attempt at a time; concurrent requests share an attempt."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,10 @@ from exporter.polling.plan import Plan, log_warnings
 from exporter.web.access.file import WebConfigFile
 
 LOOK_SECONDS: Final = 1.0
-"""Between two looks at the files of the web configuration."""
+"""Interval at which the files of the web configuration are checked."""
 
 NEVER: Final = 1_000_000_000
-"""Collections of garbage that are not full before one that is."""
+"""Number of partial garbage collections before a full one."""
 
 _Answer = asyncio.Future[str | None]
 
@@ -25,9 +25,9 @@ log = get_logger()
 
 @contextlib.contextmanager
 def _without_full_collections() -> Iterator[None]:
-    """Keep the garbage collector from visiting everything, again and again, while a large file becomes many objects.
+    """Avoid full garbage collections while a large file becomes many objects.
 
-    Each visit would hold the event loop: with 20,000 vaults in the file for up to 200 ms.
+    Each would block the event loop: with 20,000 vaults in the file for up to 200 ms.
     """
     young, middle, all_ = gc.get_threshold()
     gc.set_threshold(young, middle, NEVER)
@@ -38,10 +38,12 @@ def _without_full_collections() -> Iterator[None]:
 
 
 class Loading:
-    """How the configuration was loaded.
+    """The result of loading the configuration.
 
-    file: where it stands, None for the demo. at: Unix seconds of the last success; error: why the last attempt failed.
-    web_error: why what changed on disk of the web configuration does not hold. wall: Unix seconds.
+    file: its path, None for the demo.
+    at: Unix seconds of the last success.
+    error: why the last attempt failed.
+    web_error: why changed files of the web configuration are not in force.
     """
 
     def __init__(self, file: str | None, wall: Callable[[], float]) -> None:
@@ -52,16 +54,16 @@ class Loading:
         self._wall = wall
 
     def succeeded(self) -> None:
-        """Take note that what is on disk holds from now on."""
+        """Record that the files on disk are in force."""
         self.at, self.error = self._wall(), None
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with what is on disk, None if it holds, as far as it was read."""
+        """What is wrong with the files on disk, None if they are in force as last read."""
         problems = [problem for problem in (self.error, self.web_error) if problem]
-        # A failed reload has told what is wrong with the web configuration already.
+        # A failed reload has already reported the mistakes of the web configuration.
         lines = dict.fromkeys("\n".join(problems).splitlines())
-        # It names files, and a name may have bytes that are no text, which no page can carry.
+        # It may contain a file name that is not valid Unicode, which a page cannot.
         return "\n".join(lines).encode(errors="replace").decode() or None
 
 
@@ -128,7 +130,7 @@ class Reloader:
         loading = self._loading
         try:
             with _without_full_collections():
-                # Reading a large file takes a moment, and polling goes on meanwhile.
+                # Reading a large file takes a while; polling continues meanwhile.
                 settings, reading = await asyncio.to_thread(
                     read_both, self._load, self._web_config.read
                 )

@@ -1,4 +1,4 @@
-"""Everything there is to poll: what the configuration says, and what was found besides."""
+"""The inventory: everything to poll, from the configuration and from discovery."""
 
 import math
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
@@ -13,13 +13,13 @@ from exporter.shard import Shard
 from exporter.turns import Steps
 
 SHARED_AT_ONCE: Final = 200
-"""Vaults whose shard is looked up between two stops."""
+"""Vaults whose shard is computed before other tasks may run."""
 MOST_VAULTS: Final = 20_000
-"""That are polled in all, those of the configuration included."""
+"""Maximum vaults that are polled, including configured ones."""
 
 
 class Held(NamedTuple):
-    """The ids of what is polled now: it stays if a filter excludes it because it has another name than before."""
+    """The ids of what is polled now, which stays even if a filter excludes its new name."""
 
     organizations: Container[str] = ()
     vaults: Container[str] = ()
@@ -28,11 +28,11 @@ class Held(NamedTuple):
 HELD_NOTHING: Final = Held()
 
 Reason = Literal["excluded", "limit"]
-"""Why something is not polled that was found: a filter excludes it, or there are MOST_VAULTS before it."""
+"""Why something found is not polled: a filter excludes it, or it is beyond MOST_VAULTS."""
 
 
 class Unpolled(NamedTuple):
-    """A find that is not polled."""
+    """Something found that is not polled."""
 
     found: Found
     reason: Reason
@@ -40,9 +40,10 @@ class Unpolled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """A vault that is polled.
+    """A vault to poll.
 
-    found: what a list says of it, None if no list has it. is_configured: whether it has an entry of its own.
+    found: its entry in a list, None if no list has it.
+    is_configured: whether it is in the configuration.
     """
 
     id: str
@@ -55,7 +56,7 @@ class Vault:
 
 
 class VaultList(NamedTuple):
-    """A list of an organization's vaults. finds: what it has, None before the first."""
+    """A list of an organization's vaults. finds: its entries, None before the first reading."""
 
     credential: str
     finds: Finds | None
@@ -88,17 +89,17 @@ class Organization:
 
     @property
     def is_listed(self) -> bool:
-        """Whether any list of its vaults was read since the start."""
+        """Whether any list of its vaults has been read since the start."""
         return any(finds is not None for _, finds in self.lists)
 
     @property
     def discovered_vaults(self) -> int:
-        """How many vaults are polled that a list has, those in the configuration included."""
+        """Number of polled vaults that a list has, including configured ones."""
         return sum(vault.found is not None for vault in self.vaults)
 
 
 class OrganizationList(NamedTuple):
-    """A list of organizations. has_organizations: whether the configuration has some of its credential."""
+    """A list of organizations. has_organizations: whether the configuration has some for its credential."""
 
     credential: str
     finds: Finds | None
@@ -124,7 +125,7 @@ class Inventory:
 
     @property
     def sources(self) -> Collection[Source]:
-        """What is listed."""
+        """The sources that are listed."""
         own = {Source(it.credential) for it in self.lists}
         return own | {Source(it.credential, of.id) for of in self.organizations for it in of.lists}
 
@@ -142,7 +143,7 @@ def inventory_of(settings: Settings, known: Known, held: Held = HELD_NOTHING) ->
 
 
 def _of_shard(whole: Inventory, shard: Shard) -> Steps[Inventory]:
-    """Return what `shard` polls of everything. Only now: labels and limits are those of all shards together."""
+    """Return the part of a shard. This comes last, because labels and limits apply to all shards together."""
     organizations = []
     for of in whole.organizations:
         vaults, unpolled, labels = [], [], {}
@@ -195,14 +196,14 @@ def _configured_vault(
 
 
 class _Candidate(NamedTuple):
-    """A find, and the first credential that lists it."""
+    """Something found, and the first credential that lists it."""
 
     found: Found
     credential: str
 
 
 class _Place(NamedTuple):
-    """An organization that is polled, without its vaults. entry: of the configuration, None if it was found only."""
+    """A polled organization without its vaults. entry: in the configuration, None if it was only found."""
 
     id: str
     label: str
@@ -215,7 +216,7 @@ _Candidates = Mapping[str, _Candidate]
 
 
 class _Search:
-    """Joins what the configuration says with what was found."""
+    """Joins the configuration with what was found."""
 
     def __init__(self, settings: Settings, discovery: Discovery, known: Known, held: Held) -> None:
         self._settings = settings
@@ -223,7 +224,7 @@ class _Search:
         self._known = known
         self._held = held
         self._kept: set[str] = set()
-        # By the id of a vault, the id of its organization.
+        # Organization id by vault id.
         self._by_hand = {vault.id: of.id for of in settings.organizations for vault in of.vaults}
 
     def inventory(self) -> Steps[Inventory]:
@@ -249,7 +250,7 @@ class _Search:
         )
 
     def _places(self) -> Steps[tuple[list[_Place], tuple[Unpolled, ...]]]:
-        """Return every organization that is polled, and those that were found and are not."""
+        """Return every polled organization, and those that were found but are not polled."""
         found = yield from self._first(Source(name) for name in self._settings.credentials)
         entries = {entry.id: entry for entry in self._settings.organizations}
         free = {id_: it for id_, it in sorted(found.items()) if id_ not in entries}
@@ -275,7 +276,7 @@ class _Search:
         return places, tuple(Unpolled(it, "excluded") for it in unpolled)
 
     def _candidates(self, places: Iterable[_Place]) -> Steps[Mapping[str, _Candidates]]:
-        """Return the vaults of each organization that were found; no vault is in two of them."""
+        """Return the found vaults of each organization; no vault is in two of them."""
         owners = dict(self._by_hand)
         candidates: dict[str, dict[str, _Candidate]] = {}
         for place in places:
@@ -292,7 +293,7 @@ class _Search:
         return candidates
 
     def _first(self, sources: Iterable[Source]) -> Steps[dict[str, _Candidate]]:
-        """Return everything that `sources` have listed, each from the first that has it."""
+        """Return all entries of `sources`, each from the first that lists it."""
         found: dict[str, _Candidate] = {}
         for source in sources:
             for number, (id_, it) in enumerate(self._known.get(source, {}).items()):
@@ -313,7 +314,7 @@ class _Search:
 
     def _is_admitted(self, found: Found, admits: Callable[..., bool], held: Container[str]) -> bool:
         id_ = found.listed.id
-        # People write ids of organizations with spaces and without.
+        # Ids of organizations may be written with or without spaces.
         if admits(found.listed.name, id_, id_.replace(" ", "")):
             return True
         if id_ in held:
@@ -321,7 +322,7 @@ class _Search:
         return id_ in held
 
     def _verdicts(self, candidates: Iterable[_Candidates]) -> Steps[dict[str, Reason | None]]:
-        """Return why each vault that was found only is not polled, None if it is."""
+        """Return why each vault without a configuration entry is not polled, None if it is."""
         admits = self._discovery.vaults.admits
         verdicts: dict[str, Reason | None] = {}
         for some in candidates:

@@ -1,4 +1,4 @@
-"""What the fields of an answer may be: a type for each, and how an object is read field by field.
+"""The types of the fields of an answer, and the reading of objects field by field.
 
 Each type has two readers that agree. msgspec decodes what is as usual, fast and with everything else left out; what
 it refuses is judged here, value by value. A required field that cannot be read makes the whole object useless; an
@@ -19,7 +19,7 @@ from msgspec import Meta
 
 LONGEST_CODE: Final = 64
 LONGEST_NAME: Final = 1000
-"""Of an organization or a vault; those that Kraken documents have up to 128 characters."""
+"""Maximum length of the name of an organization or a vault; Kraken's documented names have up to 128 characters."""
 DEFAULT_QUOTE_ASSET: Final = "USD"
 
 _LONGEST_DESCRIPTION: Final = 128
@@ -38,7 +38,7 @@ def _text(value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        # A JSON escape left half a character, which no exposition can carry.
+        # A JSON escape of half a surrogate pair, which cannot be encoded in an exposition.
         raise ValueError("is not valid Unicode") from None
     return value
 
@@ -57,7 +57,7 @@ def _description(value: object) -> str | None:
 
 
 def _name(value: object) -> str | None:
-    """A label has the whole name, and blanks alone are none: Prometheus takes an empty label for none at all."""
+    """Return the whole name; None if it is blank, since Prometheus treats an empty label as absent."""
     text = _text(value)
     if len(text) > LONGEST_NAME:
         raise ValueError(f"is longer than {LONGEST_NAME} characters")
@@ -159,21 +159,25 @@ Model = TypeVar("Model", bound=msgspec.Struct)
 
 
 class FieldProblem(NamedTuple):
-    """What is wrong with an object. field: empty if all of it is wrong."""
+    """A problem with an object. field: empty if it concerns the whole object."""
 
     field: str
     problem: str
 
 
 class UselessError(Exception):
-    """There is nothing that counts in an object, because of `mistake`."""
+    """An object is unusable because of `mistake`."""
 
     def __init__(self, mistake: FieldProblem) -> None:
         self.mistake = mistake
 
 
 class InvalidRow(NamedTuple):
-    """A row that was left out. position: in the answer, from 0. field: empty if it is the whole row."""
+    """A row that was left out.
+
+    position: in the answer, from 0.
+    field: empty if the problem concerns the whole row.
+    """
 
     position: int
     field: str
@@ -181,7 +185,7 @@ class InvalidRow(NamedTuple):
 
 
 class InvalidField(NamedTuple):
-    """An optional field that could not be read, for the same reason in so many rows; they count without it.
+    """An optional field that could not be read, for the same reason in a number of rows, which count without it.
 
     position: of the first of them; None if the answer has no rows.
     """
@@ -243,7 +247,7 @@ def _readers(type_: object) -> Iterator[Reader]:
 
 
 def quote_asset_of(value: object) -> str:
-    """Return the `quote_asset` of an envelope; USD where it has none that can be read."""
+    """Return the `quote_asset` of an envelope; USD if it has no readable one."""
     try:
         return _code(value)
     except ValueError:

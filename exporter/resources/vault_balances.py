@@ -1,7 +1,6 @@
 """A vault's balances: a row for each asset.
 
-Rows are judged one by one: a row that cannot be right is reported and left out, the others count. Fields nobody knows
-are ignored.
+Rows are validated one by one: an invalid row is reported and left out, the others count. Unknown fields are ignored.
 
 Source: Kraken, "List vault asset balances", in all revisions seen in 2026.
 """
@@ -153,7 +152,7 @@ _ON_THE_PAGE: Final = (
     *(WORTH, "balance", "balance_diff", "available", MINIMUM),
     *("spot", "hold", "pledged", "staked", "quote_price"),
 )
-"""In this order: what it is worth, then whether it suffices. What is not shown are products of these."""
+"""In this order: worth first, then what is available. Fields that are not shown are products of these."""
 _PLACES: Final = {it.metric.source: place for place, it in enumerate(BALANCES)}
 FIELDS: Final = (*_ON_THE_PAGE, *(field for field in _PLACES if field not in _ON_THE_PAGE))
 COLUMNS: Final = tuple(
@@ -173,7 +172,7 @@ MIN_AVAILABLE: Final = Metric(
 )
 ASSET_INFO: Final = Metric(
     name="kraken_custody_asset_info",
-    # OpenMetrics has a type for it, which would take the suffix from the family's name: two names for one metric.
+    # OpenMetrics's type info would remove the suffix from the family's name, so the metric would have two names.
     type="gauge",
     help="Description of an asset held in any vault, as the API gives it; missing fields are empty. Always 1.",
     labels=(
@@ -212,9 +211,11 @@ ASSET_LAUNCH: Final = Metric(
 
 
 class Asset(NamedTuple):
-    """What an asset is, apart from any vault. Missing descriptions are None.
+    """The description of an asset, independent of any vault. Missing values are None.
 
-    min_lot: in units of the asset. launch_time: Unix seconds. *decimals: places after the point.
+    min_lot: in units of the asset.
+    launch_time: Unix seconds.
+    *decimals: decimal places.
     """
 
     asset: str
@@ -233,7 +234,7 @@ class Asset(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What is described."""
+        """Identifies the asset."""
         return self.asset, self.asset_class
 
     def lines(self) -> Lines:
@@ -249,7 +250,7 @@ class Asset(NamedTuple):
 _description_of: Final = attrgetter(*Asset._fields)
 
 
-# Vaults hold the same few assets, and what they are rarely changes.
+# Cached: vaults hold the same few assets, whose descriptions rarely change.
 @functools.lru_cache(maxsize=4096)
 def _asset(*written: Any) -> Asset:  # noqa: ANN401 - the fields of a row, in the order of Asset's
     *others, min_lot, launch_time = written
@@ -321,9 +322,10 @@ _NO_COLUMNS: Final[Sequence[Sequence[str | None]]] = ((),) * len(BALANCES)
 
 @dataclass(frozen=True, slots=True)
 class VaultBalances:
-    """An answer. Assets and classes are distinct among `rows`.
+    """An answer. Pairs of asset and class are distinct among `rows`.
 
-    quote_asset: the currency of every row that does not name its own. invalid_fields: of `rows`.
+    quote_asset: the currency of rows that do not name their own.
+    invalid_fields: of `rows`.
     """
 
     rows: tuple[AssetBalance, ...]
@@ -332,7 +334,7 @@ class VaultBalances:
     invalid_fields: tuple[InvalidField, ...] = ()
 
     def expose(self, target: Target, known: Container[Described]) -> Steps[Exposed]:
-        """Return it as it is exposed for `target`, with a stop after every ROWS_AT_ONCE rows."""
+        """Return it as exposed for `target`; yields after every ROWS_AT_ONCE rows."""
         assets: list[Asset] = []
         new: dict[Described, Lines] = {}
         for start in range(0, len(self.rows), ROWS_AT_ONCE):
@@ -368,13 +370,13 @@ class Packed:
     @classmethod
     def of(cls, amounts: Columns) -> "Packed":
         """Pack the amounts of rows."""
-        # Codes may hold anything, so JSON escapes them; a decimal has neither a tab nor a line feed.
+        # JSON, because codes may contain any character; a decimal contains neither tab nor line feed.
         lines = [msgspec.json.encode(amounts.quote_assets).decode()]
         lines += ["\t".join([value or "" for value in column]) for column in amounts.columns]
         return cls(isal_zlib.compress("\n".join(lines).encode(), _FASTEST_USEFUL))
 
     def amounts(self) -> Columns:
-        """Return what was packed, in its order."""
+        """Return the packed amounts, in their order."""
         written, *lines = isal_zlib.decompress(self.data).decode().split("\n")
         quote_assets = msgspec.json.decode(written, type=list[str])
         if not quote_assets:
@@ -416,7 +418,7 @@ _NO_AMOUNTS: Final = Amounts("", (None,) * len(BALANCES))
 
 
 def _cells(amounts: Amounts, minimum: Decimal | None) -> tuple[Cell, ...]:
-    """Return what stands in a row, in the order of FIELDS."""
+    """Return the cells of a row, in the order of FIELDS."""
     own = {
         field: Cell(
             _decimal(amounts.values[place]), amounts.quote_asset if BALANCES[place].is_quote else ""
@@ -431,7 +433,7 @@ def _decimal(written: str | None) -> Decimal | None:
 
 
 def _lines(target: Target, assets: Sequence[Asset], amounts: Columns) -> Steps[Lines]:
-    """Return one sample for each amount that the API gave, with a stop after every ROWS_AT_ONCE rows."""
+    """Return one sample for each amount in the answer; yields after every ROWS_AT_ONCE rows."""
     pieces: dict[str, list[bytes]] = {}
     for start in range(0, len(assets), ROWS_AT_ONCE):
         if start:
@@ -439,7 +441,7 @@ def _lines(target: Target, assets: Sequence[Asset], amounts: Columns) -> Steps[L
         some = slice(start, start + ROWS_AT_ONCE)
         for name, text in _some_lines(target, assets[some], amounts.some(some)):
             pieces.setdefault(name, []).append(text)
-    # In the order of BALANCES, whichever row is the first to have one.
+    # In the order of BALANCES, whichever rows have them.
     names = [it.metric.name for it in BALANCES]
     return {name: b"".join(pieces[name]) for name in names if name in pieces}
 
@@ -561,7 +563,7 @@ def _are_plain(rows: Sequence[AssetBalance]) -> bool:
 
 
 class Requester:
-    """Finds out with which query the API takes requests for a vault's balances, and remembers it.
+    """Finds out which query the API accepts for a vault's balances, and remembers it.
 
     The API's first documented revision has the parameters `quote` and `full_precision`; later ones renamed the one,
     dropped the other, and may refuse both. Without `full_precision` the first revision rounds its amounts, so it is
@@ -610,12 +612,12 @@ class Requester:
         return WITHOUT if vault_id in self._refused_for else WITH_PARAMETERS
 
     def accepted(self, query: str) -> None:
-        """Take note that the API answered a request that had `query`."""
+        """Record that the API answered a request with `query`."""
         self._accepted = query
         self._refused_for.clear()
 
     def refused(self, vault_id: str, query: str) -> bool:
-        """Take note of a `BadRequest`, and return whether another query is worth a try for this vault.
+        """Record a `BadRequest`; return whether another query is worth a try for this vault.
 
         It is where parameters were refused that are not known to be accepted, and then for the very vault that was
         refused: only if the same vault is answered without them, they are what the API did not like. A refusal of
@@ -658,7 +660,7 @@ def _targets(inventory: Inventory) -> Iterable[Target]:
 
 
 def threshold_lines(labels: tuple[str, str, str], min_available: Mapping[str, Decimal]) -> Lines:
-    """Return the configured thresholds of the vault with these values of `org`, `vault` and `vault_id`."""
+    """Return the configured thresholds of a vault. labels: its values of `org`, `vault` and `vault_id`."""
     page = Page()
     for asset, amount in min_available.items():
         page.sample(MIN_AVAILABLE, (*labels, asset), amount)

@@ -137,8 +137,8 @@ def _is_whole(read: _Read, last: int) -> bool:
     if read.rows.count > read.total or (last == 0 and read.rows.count < read.total):
         raise InvalidAnswerError(f"ends a list of {read.rows.count} vaults, not of {read.total}")
     # A total that were of the page alone would look like this.
-    is_doubtful = read.pages == 1 and read.total == PAGE_ROWS
-    return read.rows.count == read.total and not is_doubtful
+    is_ambiguous = read.pages == 1 and read.total == PAGE_ROWS
+    return read.rows.count == read.total and not is_ambiguous
 
 
 def _whole_number(value: object) -> int | None:
