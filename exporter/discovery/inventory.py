@@ -136,7 +136,11 @@ def inventory_of(settings: Settings, known: Known, held: Held = HELD_NOTHING) ->
     Entries of the configuration come first, in the order of the file, then what was found, by id.
     """
     if settings.discovery is None:
-        whole = Inventory(tuple(_as_configured(entry) for entry in settings.organizations))
+        organizations = []
+        for entry in settings.organizations:
+            organization = yield from _as_configured(entry)
+            organizations.append(organization)
+        whole = Inventory(tuple(organizations))
     else:
         whole = yield from _Search(settings, settings.discovery, known, held).inventory()
     return (yield from _of_shard(whole, settings.shard))
@@ -174,21 +178,32 @@ def _of_shard(whole: Inventory, shard: Shard) -> Steps[Inventory]:
     return replace(whole, organizations=tuple(organizations), held=held)
 
 
-def _as_configured(entry: OrganizationSettings) -> Organization:
-    vaults = tuple(_configured_vault(vault, entry) for vault in entry.vaults)
+def _as_configured(entry: OrganizationSettings) -> Steps[Organization]:
+    vaults = yield from _configured_vaults(entry, {})
     return Organization(
         entry.id,
         entry.name,
         entry.interval,
         entry.credentials,
-        vaults,
+        tuple(vaults),
         has_vaults=bool(vaults),
         collect=entry.collect,
     )
 
 
+def _configured_vaults(
+    entry: OrganizationSettings, candidates: "_Candidates"
+) -> Steps[list[Vault]]:
+    vaults = []
+    for number, vault in enumerate(entry.vaults):
+        if number % AT_ONCE == 0:
+            yield
+        vaults.append(_configured_vault(vault, entry, _found(candidates, vault.id)))
+    return vaults
+
+
 def _configured_vault(
-    vault: VaultSettings, entry: OrganizationSettings, found: Found | None = None
+    vault: VaultSettings, entry: OrganizationSettings, found: Found | None
 ) -> Vault:
     return Vault(
         vault.id, vault.name, vault.interval, entry.credentials, found, vault.min_available
@@ -344,12 +359,7 @@ class _Search:
         ids: Container[str],
     ) -> Steps[Organization]:
         entry = place.entry
-        vaults = []
-        if entry:
-            vaults = [
-                _configured_vault(vault, entry, _found(candidates, vault.id))
-                for vault in entry.vaults
-            ]
+        vaults = (yield from _configured_vaults(entry, candidates)) if entry else []
         free = {id_: it for id_, it in candidates.items() if id_ in verdicts}
         polled = [it for id_, it in free.items() if verdicts[id_] is None]
         labels = yield from labels_of(

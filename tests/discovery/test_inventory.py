@@ -194,6 +194,17 @@ def test_a_configuration_with_more_vaults_than_that_is_polled_whole() -> None:
     assert labels(there) == [("own name", "hot"), ("own name", B)]
 
 
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_thousands_of_configured_vaults_are_gone_through_some_at_a_time(*, is_listed: bool) -> None:
+    vaults = [{"id": it} for it in (A, B, C)]
+    settings = settings_of(None, [{"id": ACME, "name": "acme", "vaults": vaults}])
+    if not is_listed:
+        settings = settings.model_copy(update={"discovery": None})
+    steps = len(list(inventory_of(settings, {})))
+    with patch.object(module, "AT_ONCE", 1):
+        assert len(list(inventory_of(settings, {}))) == steps + 2
+
+
 BOTH: Known = {
     Source("one"): finds(found(ACME, "acme")),
     Source("two"): finds(found(ACME, "acme")),
