@@ -152,7 +152,16 @@ def test_the_oldest_and_the_next_expiring_pending_task_are_exported() -> None:
 
 @pytest.mark.parametrize(
     ("approved", "required", "missing"),
-    [(0, 2, 2), (2, 2, 0), (3, 2, 0), (None, 2, None), (1, None, None), ("x", 2, None)],
+    [
+        (0, 2, 2),
+        (2, 2, 0),
+        (3, 2, 0),
+        (None, 2, None),
+        (1, None, None),
+        ("x", 2, None),
+        (0, 10**9, 10**9),
+        (0, 10**9 + 1, None),
+    ],
 )
 def test_missing_approvals_are_counted_up_to_the_quorum_and_unknown_if_a_task_omits_them(
     approved: object, required: object, missing: int | None

@@ -2,7 +2,11 @@
 
 import pytest
 
-from exporter.resources.vault_balances import WITH_PARAMETERS, WITHOUT, Requester
+from exporter.custody.document import parse_json
+from exporter.custody.errors import CustodyError, Reaction
+from exporter.resources.vault_balances import WITH_PARAMETERS, WITHOUT, Requester, VaultBalances
+from exporter.turns import at_once
+from tests.resources.answers import COLD, HOT, VAULT_EXAMPLE
 
 GOOD, OTHER, BAD = "VABCDEF234567A", "VW44KPQC4C62K6", "VN2F7NJJWKJHI2"
 
@@ -73,3 +77,47 @@ def test_a_refusal_that_was_on_its_way_when_another_query_was_accepted_is_follow
     found = knowing(WITHOUT)
     assert found.refused(GOOD, WITH_PARAMETERS)
     assert found.query(GOOD) == WITHOUT
+
+
+@pytest.mark.parametrize("is_usual", [True, False])
+def test_the_query_of_a_request_that_is_answered_is_used_for_all(*, is_usual: bool) -> None:
+    requester = Requester()
+    assert requester(HOT).reaction(bad_request()) is Reaction.AGAIN
+    request = requester(HOT)
+    assert (request.query, requester(COLD).query) == (WITHOUT, WITH_PARAMETERS)
+    body = bytearray(VAULT_EXAMPLE.encode())
+    read = at_once(request.read_usual(body) if is_usual else request.read(parse_json(body)))
+    assert isinstance(read, VaultBalances)
+    assert requester(COLD).query == WITHOUT
+
+
+def test_an_answer_that_is_not_as_usual_settles_nothing_before_it_is_judged() -> None:
+    requester = Requester()
+    requester(HOT).reaction(bad_request())
+    assert at_once(requester(HOT).read_usual(bytearray(b"{}"))) is None
+    assert requester(COLD).query == WITH_PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("type_", "reaction"),
+    [
+        ("BadRequest", Reaction.RETRY),
+        ("PermissionDenied", Reaction.BACK_OFF),
+        ("http/502", Reaction.RETRY),
+    ],
+)
+def test_any_other_failure_says_nothing_of_the_query(type_: str, reaction: Reaction) -> None:
+    requester = Requester()
+    assert requester(HOT).reaction(CustodyError(type_, reaction=reaction)) is reaction
+    assert requester(HOT).query == WITH_PARAMETERS
+
+
+def test_a_vault_is_asked_for_by_its_id() -> None:
+    asked = Requester()(HOT)
+    assert (asked.endpoint, asked.tag) == ("vault_asset_balances", HOT.key)
+    assert (asked.path, asked.id) == ("vaults/{id}/assets/balances", HOT.id)
+    assert (asked.is_signed, asked.is_personal) == (True, False)
+
+
+def bad_request() -> CustodyError:
+    return CustodyError("BadRequest", status=400, reaction=Reaction.BACK_OFF)

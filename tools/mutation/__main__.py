@@ -227,10 +227,10 @@ def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> dict[str, float]
     found = [
         test
         for test, lines in reached.lines.items()
-        # What runs at import is reached by all, and read by those that reach no line of it.
-        if not mutant.lines
-        or any(name == path.name and line in mutant.lines for name, line in lines)
+        if any(name == path.name and line in mutant.lines for name, line in lines)
     ]
+    # What runs at import is reached by all.
+    found = found or list(reached.lines)
     found.sort(key=lambda test: (not test.startswith(own), reached.seconds[test]))
     chosen: dict[str, float] = {}
     seconds = 0.0
