@@ -133,12 +133,12 @@ def favour_event_loop() -> None:
     # What was imported and built is there to stay: a full collection of 2,000 targets takes 18 ms, not 65 ms (`make
     # bench ARGS=page`).
     gc.freeze()
-    # What full collections find besides is little: connections that were closed. Of 20,000 targets one takes 50 ms, and
-    # as often as Python has it, one would come every five minutes (`make bench ARGS=targets`).
+    # Full collections find little else, only closed connections. With 20,000 targets one takes 50 ms, and by default
+    # there would be one every five minutes (`make bench ARGS=targets`).
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, FULL_COLLECTION_AFTER)
-    # A thread that compresses or makes a page keeps the interpreter for so long each time the loop wants it back: the
-    # loop comes round 4 ms late, not 16 ms (likewise, with eight others on the machine).
+    # A thread that compresses or renders a page holds the GIL for this long each time the loop wants it: the loop is
+    # 4 ms late, not 16 ms (likewise, with eight other processes on the machine).
     sys.setswitchinterval(SWITCH_SECONDS)
 
 

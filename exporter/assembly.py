@@ -289,7 +289,7 @@ class Exporter:
         self.poller.bring_up_to_date()
 
     def _follow_lease(self) -> None:
-        """Poll or do not, as the lease has it; with what is held now begin again as at the start."""
+        """Start or stop polling as the lease requires; each time as after a start."""
         now, tenure = self._world.monotonic(), self._coordinator.tenure
         if tenure == self._tenure:
             return
@@ -403,9 +403,9 @@ class Exporter:
         self._known = {source: known[source] for source in inventory.sources if source in known}
 
     async def _on_answer(self, answer: Exposable, is_current: Callable[[], bool]) -> bool:
-        """Go on with what a list has found, once everything else that changes what is polled is done.
+        """Apply a list, once other changes of what is polled are complete; return whether the answer was current.
 
-        is_current: whether a reload has left alone what the answer is of. Return whether that is so.
+        is_current: whether no reload has changed the answer's target meanwhile.
         """
         if not isinstance(answer, Listing):
             return True
@@ -419,7 +419,7 @@ class Exporter:
         return True
 
     async def _find(self, known: Known) -> None:
-        """Poll what there is by what is known now; the rest of the world goes on between the steps."""
+        """Poll everything that is known now; other tasks run between the steps."""
         settings, before, old = self._loaded.settings, self._inventory, self.plan
         inventory = await in_turns(inventory_of(settings, known, before.held))
         targets = await in_turns(targets_of(inventory))
@@ -434,8 +434,8 @@ class Exporter:
             log_warnings(plan)
 
     async def _changes_to(self, targets: Collection[Target]) -> _Changes:
-        """Return what is to change so that these targets are polled; balances have their new names already."""
-        # Which is not all of the plan where a defect kept some from it.
+        """Return the changes after which these targets are polled, with balances under their new names."""
+        # Not the plan's targets: a defect may have kept some of them from the store.
         polled = [state.target for state in self.store.states()]
 
         def found() -> tuple[list[TargetChange], list[Target], list[Part], list[Key]]:

@@ -48,10 +48,10 @@ def main(signals: Signals, arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _loading() -> Iterator[None]:
-    """Load what is imported in the block quickly: 0.15 s of each start.
+    """Speed up the imports in the block, by 0.15 s.
 
-    structlog and httpx would load rich and Pygments for what nobody uses here. Collections of garbage would look again
-    and again at modules, which are there to stay.
+    structlog and httpx would import rich and Pygments for features that are not used here. Garbage collections would
+    repeatedly visit modules, which are never freed.
     """
     modules = cast("dict[str, ModuleType | None]", sys.modules)
     hidden = [name for name in ("rich", "pygments") if name not in modules]

@@ -76,11 +76,11 @@ async def _go(flags: argparse.Namespace, signals: Signals) -> int:
 
 @contextlib.asynccontextmanager
 async def _loader(flags: argparse.Namespace) -> AsyncIterator[Callable[[], Settings]]:
-    """Lend what loads the configuration, now and at each reload."""
+    """Lend the function that loads the configuration, at the start and at each reload."""
     if flags.demo:
         from exporter.simulator.demonstration import demonstration  # noqa: PLC0415 - only the demo needs it
 
-        # A first contact is to show what is well when it is.
+        # The probe of the demo should show how success looks.
         async with demonstration(is_calm=flags.probe) as settings:
             yield lambda: settings.for_shard(flags.shard)
     else:

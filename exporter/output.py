@@ -31,5 +31,5 @@ def show(text: str) -> int:
 
 
 def tell(problem: str) -> None:
-    """Write what is wrong to stderr; a file that is named in it, or quoted, may have any character."""
+    """Write a problem to stderr; it may contain any character, from file names or contents."""
     print(fit_for(sys.stderr, problem), file=sys.stderr)

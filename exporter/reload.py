@@ -68,11 +68,12 @@ class Loading:
 
 
 class Reloader:
-    """Has `apply` go on with what `load` returns, and the web configuration with what is on disk.
+    """Applies the settings that `load` returns, and the web configuration on disk.
 
-    apply: returns the plan of other settings once they hold; raises ConfigError, SecretError or EnvironmentMistakeError
-    where it changed nothing. loading: where it is noted how that went. asked: set by whoever wants a reload and needs
-    no answer.
+    apply: applies settings and returns their plan; raises ConfigError, SecretError or EnvironmentMistakeError, having
+        changed nothing.
+    loading: records the result.
+    asked: set to request a reload without waiting for its result.
     """
 
     def __init__(
@@ -92,17 +93,17 @@ class Reloader:
         self._next: _Answer | None = None
 
     async def reload(self) -> str | None:
-        """Have `run` reload with what is on disk from now on; all who ask before it begins share one reload.
+        """Request a reload and wait for it; requests before it begins share one.
 
-        Return what is wrong where that is impossible, every mistake in a line of its own.
+        Return None, or every mistake on a line of its own if nothing was changed.
         """
         self._next = self._next or asyncio.get_running_loop().create_future()
         self._asked.set()
-        # Who has stopped waiting is not the only one.
+        # A caller that gives up must not cancel it for the others.
         return await asyncio.shield(self._next)
 
     async def run(self) -> None:
-        """Reload when asked, and take over what changes of the web configuration on disk, until cancelled."""
+        """Reload on request, and apply changed files of the web configuration, until cancelled."""
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -113,7 +114,7 @@ class Reloader:
                 else:
                     await self._look()
         finally:
-            # Also for those who are yet to ask.
+            # Also for later callers.
             self._next = self._next or asyncio.get_running_loop().create_future()
             for answer in (self._under_way, self._next):
                 if answer and not answer.done():

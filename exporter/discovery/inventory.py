@@ -108,12 +108,14 @@ class OrganizationList(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What there is to poll.
+    """Everything to poll.
 
-    organizations: all of them, as each shard lists their vaults, with the vaults of this shard alone.
-    listing_interval: seconds between two readings of a list, infinity without discovery. lists: of organizations.
-    unpolled: organizations that were found and are not polled. kept: the ids of what is polled although a filter
-    excludes the name that it has now. held: the ids of what is polled, by any shard.
+    organizations: all of them, because each shard lists their vaults, but with only the vaults of this shard.
+    listing_interval: seconds between two readings of a list, infinity without discovery.
+    lists: of organizations.
+    unpolled: organizations that were found but are not polled.
+    kept: ids of what is polled although a filter excludes its new name.
+    held: ids of what is polled by any shard.
     """
 
     organizations: tuple[Organization, ...]
@@ -131,7 +133,7 @@ class Inventory:
 
 
 def inventory_of(settings: Settings, known: Known, held: Held = HELD_NOTHING) -> Steps[Inventory]:
-    """Return what there is to poll, with a stop wherever others have waited long enough.
+    """Return everything to poll; yields in between, so that the event loop is not blocked.
 
     Entries of the configuration come first, in the order of the file, then what was found, by id.
     """
@@ -243,7 +245,7 @@ class _Search:
         self._by_hand = {vault.id: of.id for of in settings.organizations for vault in of.vaults}
 
     def inventory(self) -> Steps[Inventory]:
-        """Return what there is to poll."""
+        """Return everything to poll."""
         places, unpolled = yield from self._places()
         candidates = yield from self._candidates(places)
         verdicts = yield from self._verdicts(candidates.values())

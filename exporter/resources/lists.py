@@ -135,7 +135,7 @@ class Listing:
         return "the list is empty: check the API user's organization and rights"
 
     def merged_into(self, known: Known, at: float) -> Steps[Known]:
-        """Return what is known with this list, read at `at` (Unix seconds); `known` itself if it is no news."""
+        """Return what is known including this list, read at `at` (Unix seconds); `known` itself if nothing changed."""
         rows = self.rows
         return with_list(known, self.source, rows.listed, at, is_readable=not rows.rejected)
 

@@ -74,7 +74,7 @@ class OrganizationBalance(msgspec.Struct, frozen=True):
     invalid_fields: tuple[InvalidField, ...] = ()
 
     def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
-        """Return it as it is exposed for `target`."""
+        """Return it as exposed for `target`."""
         del known
         lines = yield from self.lines(target)
         worth = self.worth(target)

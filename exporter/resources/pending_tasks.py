@@ -335,7 +335,7 @@ class TaskList:
     tasks: PendingTasks
 
     def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
-        """Return it as it is exposed for `target`."""
+        """Return it as exposed for `target`."""
         del known
         lines = yield from self.tasks.lines(target)
         return Exposed(

@@ -140,7 +140,7 @@ class Whitelist:
     rejected: tuple[InvalidRow, ...] = ()
 
     def expose(self, target: Target, known: Container[Description]) -> Steps[Exposed]:
-        """Return it as it is exposed for `target`."""
+        """Return it as exposed for `target`."""
         del known
         lines = yield from self.lines(target)
         return Exposed(lines, count_series(lines), self, rows=self.rows, rejected=self.rejected)

@@ -39,7 +39,7 @@ def minus(first: Decimal | None, second: Decimal | None) -> Decimal | None:
 
 
 def sums(amounts: Iterable[tuple[Decimal | None, str]]) -> tuple[Cell, ...]:
-    """Return the sum in each unit, in the order in which they appear; None where it cannot be told."""
+    """Return the sum in each unit, in the order in which they appear; None if it cannot be exact."""
     found: dict[str, list[Decimal | None]] = {}
     for amount, unit in amounts:
         found.setdefault(unit, []).append(amount)

@@ -10,7 +10,7 @@ from exporter.web.limits import Limits
 
 
 def network_of(transport: asyncio.BaseTransport) -> str:
-    """Return the network of a client, which has its share of what is scarce: an address, and of IPv6 a /64."""
+    """Return the network of a client, by which limits are shared: an IPv4 address, or an IPv6 /64."""
     host, *_ = transport.get_extra_info("peername") or ("",)
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -68,7 +68,7 @@ class Clients:
         self._waiting[client] = None
 
     def waits_no_more(self, client: Client) -> None:
-        """Note that an answer for a connection is being made, or that its client goes on to read."""
+        """Record that an answer is being made for a connection, or that its client reads again."""
         self._waiting.pop(client, None)
 
     def make_room(self) -> bool:

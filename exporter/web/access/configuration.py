@@ -1,4 +1,4 @@
-"""The web configuration, key by key as exporter-toolkit has it; what is in one is known to be right."""
+"""The web configuration, with the keys of exporter-toolkit; an instance is always valid."""
 
 import contextlib
 from collections.abc import Iterator, Mapping

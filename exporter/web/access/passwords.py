@@ -89,7 +89,7 @@ class Passwords:
         # In the order in which they were first asked for.
         self._line: dict[bytes, _Check] = {}
         self._work: asyncio.Task[None] | None = None
-        # Of its own: what others run in a thread may hang.
+        # Its own thread, because other work in threads may hang.
         self._thread = Worker("passwords")
         # When it was whose turn last, of networks and of their users that are in the line.
         self._turn = 0

@@ -214,7 +214,7 @@ class TlsServerConfig(Model):
 
 
 def _load(context: ssl.SSLContext, certificate: Path | str, key: Path | str) -> str:
-    """Load certificate and key; return what is wrong with them, nothing where they are right."""
+    """Load certificate and key; return their mistakes, if any."""
     try:
         # The password: OpenSSL would ask for one at the terminal.
         answer_of(Path(certificate), lambda: context.load_cert_chain(certificate, key, password=""))
