@@ -1678,6 +1678,14 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             ),
         ),
         Story(
+            "fires where an address replaced another while nothing was recorded for hours",
+            {
+                **whitelist(additions="3x300 _x400 4x400", addresses="5x300 _x400 5x400"),
+                **whitelist({"vault": "cold"}, additions="3x300 _x400 3x400", addresses="5x1100"),
+            },
+            {"300m": 0, "354m": 1, "468m": 1, "535m": 0},
+        ),
+        Story(
             "is quiet where nothing is added, at a restart under another address, and where a row is rejected",
             {
                 **whitelist(additions=f"5x100 {RESTART} 0x400", addresses=f"9x100 {RESTART} 9x400"),
