@@ -299,7 +299,7 @@ def test_settings_can_be_shown_but_not_written_down_with_the_environment(
     views = (repr, str, vars, Settings.model_dump, Settings.model_dump_json)
     texts = {f"{view}": f"{view(item)}" for item in (settings, copied) for view in views}
     assert shown(texts) == []
-    with pytest.raises(TypeError, match="environment variables may be secrets"):
+    with pytest.raises(TypeError, match="environment variables may hold secrets"):
         pickle.dumps(settings)
 
 
