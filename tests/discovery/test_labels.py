@@ -72,6 +72,11 @@ def test_a_name_that_looks_like_anothers_second_choice_leaves_that_one_its_id() 
     }
 
 
+def test_others_may_come_between_a_thousand_labels() -> None:
+    finds = [found(f"V{number:012}A", f"name {number}") for number in range(2_001)]
+    assert sum(1 for _ in labels_of(finds, (), ())) == 3
+
+
 names = st.text(alphabet='ab ()"\n\\' + A, max_size=8) | st.sampled_from([A, B, C, f"a ({A})"])
 
 
