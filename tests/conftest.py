@@ -13,7 +13,7 @@ from xdist.plugin import (  # type: ignore[import-untyped] # it comes without ty
 )
 
 HERE = Path(__file__).parent
-WAITING = ("browser", "deploy", "integration")
+WAITING = ("browser", "deploy", "integration", "packaging", "test_cli.py")
 """Where tests wait for other programs, and for time to pass."""
 
 # How long an example takes says how busy the machine is, and nothing about the code.
