@@ -96,6 +96,7 @@ async def hand_over(make: Make) -> None:
     await holder.stop()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("engine", [redis, fake_kubernetes, kubernetes], ids=lambda it: it.__name__)
 def test_twenty_clean_takeovers_in_a_row_leave_each_successor_higher_nonces(
     tmp_path: Path, engine: Callable[[Path], AbstractContextManager[Make]]

@@ -167,6 +167,7 @@ def test_a_killed_holder_is_followed_in_time_whatever_the_clocks_show(ahead: flo
     ]
 
 
+@pytest.mark.no_cover
 def test_twenty_clean_takeovers_in_a_row_each_take_three_seconds() -> None:
     async def scene() -> None:
         api, shelf = Api(), Shelf()

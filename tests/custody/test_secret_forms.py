@@ -69,7 +69,17 @@ def test_a_text_without_the_secret_stays_as_it_is(secret: str, said: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "secret", ["it's", 'say "it"', "back\\slash", "both'\"", "per%cent", "a&b;c", "plus+/=="]
+    "secret",
+    [
+        "it's",
+        'say "it"',
+        "back\\slash",
+        "both'\"",
+        "per%cent",
+        "a&b;c",
+        "plus+/==",
+        "\u20ac \U0001f600\n",
+    ],
 )
 def test_a_message_of_python_itself_is_cleaned(secret: str) -> None:
     clean = Cleaner(secret)

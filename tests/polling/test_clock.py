@@ -123,6 +123,7 @@ def steady() -> list[Second]:
     return history(stepping(0))
 
 
+@pytest.mark.no_cover
 @each_clock
 def test_a_wall_clock_that_is_not_set_forward_changes_no_poll_budget_or_age(
     clock: Clock, steady: list[Second]
@@ -261,6 +262,7 @@ def test_a_target_that_is_being_polled_is_not_polled_twice_after_a_sleep() -> No
     played_by(sleep)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("clock", "unit"),
     [
@@ -383,6 +385,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("berlin")
 @pytest.mark.parametrize("change", [SUMMER_TIME_BEGINS, SUMMER_TIME_ENDS])
 def test_daylight_saving_time_has_no_effect(change: float, steady: list[Second]) -> None:

@@ -225,6 +225,7 @@ def test_the_configuration_adds_names_intervals_and_thresholds_to_what_is_found(
     run(main())
 
 
+@pytest.mark.no_cover
 def test_balances_keep_their_intervals_while_a_long_list_is_read() -> None:
     async def main() -> None:
         played = finding(
@@ -517,6 +518,7 @@ def test_a_list_belongs_to_the_key_that_requested_all_its_pages_even_if_renamed(
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_list_that_takes_longer_than_its_interval_is_read_all_the_same() -> None:
     async def main() -> None:
         played = finding(

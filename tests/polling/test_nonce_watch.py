@@ -100,6 +100,7 @@ def shared(events: list[Any]) -> list[Any]:
     return [event for event in events if event["event"] == "key_shared"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("wall_ahead", [0.0, 0.5, 86_400.0])
 def test_two_exporters_with_one_key_are_reported_once(wall_ahead: float) -> None:
     async def main() -> list[Any]:
@@ -181,6 +182,7 @@ def test_requests_that_may_overtake_each_other_prove_nothing(
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_gateway_that_fails_and_hangs_is_not_taken_for_another_exporter() -> None:
     async def main() -> None:
         played = stage(vaults=4, polling={"interval": "30s"}, api={"timeout": "2s"})

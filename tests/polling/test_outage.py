@@ -16,6 +16,8 @@ from exporter.polling.silence import Silence
 from exporter.simulator import moods
 from tests.polling.world import Stage, now, run, stage
 
+pytestmark = pytest.mark.no_cover
+
 TIMEOUT = 10.0
 SHOWN_AFTER = TIMEOUT + 5
 TICK = 1.0

@@ -57,6 +57,7 @@ def test_every_target_is_polled_at_its_interval() -> None:
         assert played.state(vault).failure is None
 
 
+@pytest.mark.no_cover
 def test_too_many_vaults_use_the_budget_of_a_strict_server_and_never_exceed_it() -> None:
     """As in the benchmark `budget`, in virtual time: 60 requests in 6 s, arrival up to 150 ms late."""
     chance = random.Random(7)
@@ -332,6 +333,7 @@ def test_without_retry_after_a_rate_limit_pauses_for_one_window_and_doubles() ->
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_key_keeps_to_its_own_limit_and_leaves_the_others_theirs() -> None:
     async def main() -> None:
         played = stage(
@@ -529,6 +531,7 @@ def test_the_poller_says_that_a_pause_waits_for_a_request_only_if_none_is_in_fli
     run(main())
 
 
+@pytest.mark.no_cover
 def test_the_poller_is_well_while_the_api_is_not() -> None:
     async def main() -> None:
         played = stage()

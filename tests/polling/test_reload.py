@@ -379,6 +379,7 @@ def test_a_smaller_budget_counts_what_was_sent_under_the_larger_one() -> None:
     run(main())
 
 
+@pytest.mark.no_cover
 def test_reloads_under_full_load_cost_no_poll_no_nonce_and_no_budget() -> None:
     async def main() -> None:
         played = stage(

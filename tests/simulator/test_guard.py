@@ -268,6 +268,13 @@ def test_the_largest_window_is_what_counting_each_window_gives(
     assert checked.refusals[Refusal.OVER_LIMIT] == sum(window > limit for window in windows)
 
 
+def test_who_is_below_the_limit_need_not_wait_and_who_is_above_does() -> None:
+    checked = guard(1, window=30.0)
+    assert checked.retry_after("10.0.0.1", 7.0) == 0
+    checked.count("10.0.0.1", "/", 7.0)
+    assert checked.retry_after("10.0.0.1", 9.5) == 28
+
+
 @given(gaps=st.lists(GAPS, max_size=20), limit=st.integers(1, 5))
 def test_who_waits_for_retry_after_is_let_in(gaps: list[float], limit: int) -> None:
     checked = guard(limit, window=30.0)

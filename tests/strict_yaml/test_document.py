@@ -1,7 +1,6 @@
 """Files that cannot be read, broken YAML, and the traps of good YAML."""
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -238,10 +237,8 @@ def test_endless_nesting_is_refused(text: str, directory: Path) -> None:
 
 def test_aliases_that_multiply_are_refused(directory: Path) -> None:
     levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    started = time.monotonic()
     text = "\n".join(["a0: &a0 [x]", *levels])
     assert mistakes(text, directory) == ["expands to more than 1000000 values: are aliases nested?"]
-    assert time.monotonic() - started < 30
 
 
 def test_a_key_without_a_value_counts_as_left_out(directory: Path) -> None:
