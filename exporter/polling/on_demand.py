@@ -9,9 +9,9 @@ from typing import Final
 from exporter.clocks import Moment
 from exporter.polling.credential import Credential
 from exporter.polling.pause import Pause
-from exporter.polling.schedule import AT_ONCE, Entry
+from exporter.polling.schedule import Entry
 from exporter.resources import RESOURCES
-from exporter.resources.target import Target
+from exporter.resources.target import AT_ONCE, Target
 from exporter.turns import Steps
 
 MOST_NAMED: Final = 10

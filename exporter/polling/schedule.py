@@ -19,13 +19,11 @@ from collections.abc import (
 from typing import Final, NamedTuple
 
 from exporter.polling.place import Place
-from exporter.resources.target import Target, TargetChange, organizations_of
+from exporter.resources.target import AT_ONCE, Target, TargetChange, organizations_of
 from exporter.turns import Steps
 
 MOST_ONE_BY_ONE: Final = 50
 """Up to this many items are inserted into a sorted list one by one; more are appended and sorted."""
-AT_ONCE: Final = 250
-"""Targets that are moved between two stops."""
 
 
 class Entry:
@@ -168,8 +166,10 @@ class Schedule:
 
     def restart(self, now: float) -> Steps[None]:
         """Start again; requests in flight no longer matter."""
-        for number, old in enumerate(self.entries, 1):
-            if (position := old.position) is not None:
+        # By key, as to let go of thousands of entries at once takes long.
+        for number, key in enumerate(list(self._by_key), 1):
+            old = self._by_key.get(key)
+            if old is not None and (position := old.position) is not None:
                 self._drop(old)
                 self._add(self._new(old.target, now), position)
             if number % AT_ONCE == 0:

@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 MOST_LISTED: Final = 20
 AT_ONCE: Final = 100
-"""Changes between two turns of the event loop."""
+"""Targets that are changed or moved between two turns of the event loop."""
 
 NO_MINIMA: Final[Mapping[str, Decimal]] = MappingProxyType({})
 NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})

@@ -248,6 +248,8 @@ async def _pause(exporter: Exporter) -> None:
 
 async def _held(work: Callable[[], Coroutine[Any, Any, object]]) -> str:
     """Return how long `work` takes, and for how long it holds the event loop at the most."""
+    # Which has a row of its own.
+    gc.collect()
     watch, over = LoopWatch(), asyncio.Event()
     watching = asyncio.create_task(watch.watch(over))
     await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.polling.on_demand import OnDemand, poll_on_demand
-from exporter.polling.schedule import AT_ONCE
+from exporter.resources.target import AT_ONCE
 from exporter.simulator import moods
 from exporter.simulator.guard import Refusal
 from exporter.turns import at_once

@@ -10,8 +10,8 @@ import pytest
 
 from exporter.polling.place import Place
 from exporter.polling.retry import Poll
-from exporter.polling.schedule import AT_ONCE, Entry, Schedule, Turn
-from exporter.resources.target import Target, TargetChange
+from exporter.polling.schedule import Entry, Schedule, Turn
+from exporter.resources.target import AT_ONCE, Target, TargetChange
 from exporter.turns import at_once
 
 
