@@ -219,6 +219,8 @@ REPEATED = [
     (f"unknown command 'AUTH', with args beginning with: 'exporter' '{PASSWORD[:9]}", "unknown command 'AUTH'"),
     (f"what is {PASSWORD} to me", "what is <secret> to me"),
     (f"{'x' * 195}{PASSWORD}", f"{'x' * 195}<secr"),
+    # It says nothing.
+    ("", ": ResponseError"),
 ]  # fmt: skip
 
 
