@@ -1,31 +1,22 @@
 """Personal data from the API is never shown: not in metrics, logs, pages, JSON or the shape of an answer."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import httpx
 from structlog.testing import capture_logs
 
 from exporter.assembly import Exporter
 from exporter.simulator.approvals import ADDRESS_OF_INITIATOR, MARKER, tasks_of, whitelist_of
-from exporter.simulator.moods import body
+from exporter.simulator.moods import Mood, body
 from exporter.simulator.portfolio import large_portfolio
 from exporter.web.site import Site
-from tests.polling.world import BEGINNING, Stage, run, stage
+from tests.polling.world import BEGINNING, run, stage
 
 PORTFOLIO = large_portfolio(3, 2)
 (BULK,) = PORTFOLIO.organizations
 LOWER = MARKER.lower()
 """A key that looks like the API's own."""
-
-
-def played() -> Stage:
-    vaults = [{"name": f"v{number}", "id": it.id} for number, it in enumerate(BULK.vaults)]
-    return stage(
-        portfolio=PORTFOLIO,
-        organizations=[{"name": "acme", "id": BULK.id, "vaults": vaults}],
-        collect=("balances", "pending_tasks", "whitelist"),
-    )
 
 
 async def everything_told(exporter: Exporter) -> str:
@@ -43,6 +34,22 @@ async def everything_told(exporter: Exporter) -> str:
     return "\n".join(texts)
 
 
+async def told_and_logged(moods: Mapping[str, Mood]) -> tuple[str, str]:
+    """Return what an exporter tells, and logs, of an API that answers requests for some resources in these moods."""
+    vaults = [{"name": f"v{number}", "id": it.id} for number, it in enumerate(BULK.vaults)]
+    playing = stage(
+        portfolio=PORTFOLIO,
+        organizations=[{"name": "acme", "id": BULK.id, "vaults": vaults}],
+        collect=("balances", "pending_tasks", "whitelist"),
+    )
+    playing.simulator.moods.update(moods)
+    with capture_logs() as logs:
+        await playing.play(130)
+        told = await everything_told(playing.exporter)
+        await playing.stop()
+    return told, repr(logs)
+
+
 def personal(told: str) -> list[str]:
     return [it for it in (MARKER, LOWER, ADDRESS_OF_INITIATOR) if it in told]
 
@@ -52,41 +59,24 @@ def test_nothing_personal_is_told_of_tasks_and_whitelists() -> None:
     assert personal(json.dumps(row)) == [MARKER, ADDRESS_OF_INITIATOR]
     assert personal(json.dumps(whitelist_of(BULK.vaults[0], BEGINNING))) == [MARKER]
 
-    async def main() -> tuple[str, Sequence[Mapping[str, object]]]:
-        playing = played()
-        with capture_logs() as logs:
-            await playing.play(130)
-            told = await everything_told(playing.exporter)
-            await playing.stop()
-        return told, logs
-
-    told, logs = run(main())
+    told, logs = run(told_and_logged({}))
     assert "kraken_custody_pending_tasks{" in told
     assert '<th scope="row">request_withdrawal</th>' in told
     assert '"taskType":"request_withdrawal"' in told
     assert "addresses added since the exporter started" in told
     assert "kraken_custody_vault_whitelisted_addresses{" in told
     assert 'kraken_custody_target_up{kind="pending_tasks",org="acme",vault=""} 1.0' in told
-    assert personal(told + repr(logs)) == []
+    assert personal(told + logs) == []
 
 
 def test_nothing_personal_is_told_of_an_answer_that_cannot_be_read() -> None:
     rows = [{MARKER: MARKER, LOWER: {f"{LOWER}_too": MARKER}, "state": MARKER, "initiator": LOWER}]
     unreadable = json.dumps({"result": rows, LOWER: ADDRESS_OF_INITIATOR}).encode()
-
-    async def main() -> tuple[str, Sequence[Mapping[str, object]]]:
-        playing = played()
-        for resource in ("tasks", f"whitelist {BULK.vaults[0].id}"):
-            playing.simulator.moods[resource] = body(unreadable, "application/json")
-        with capture_logs() as logs:
-            await playing.play(130)
-            told = await everything_told(playing.exporter)
-            await playing.stop()
-        return told, logs
-
-    told, logs = run(main())
+    mood = body(unreadable, "application/json")
+    moods = dict.fromkeys(("tasks", f"whitelist {BULK.vaults[0].id}"), mood)
+    told, logs = run(told_and_logged(moods))
     assert "has no task that can be read: id is missing" in told
     assert "has no address that can be read: asset is missing" in told
     assert ".result[].initiator: other text" in told
-    assert ".result[].initiator: other text" in repr(logs)
-    assert personal(told + repr(logs)) == []
+    assert ".result[].initiator: other text" in logs
+    assert personal(told + logs) == []
