@@ -150,7 +150,7 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
         (["--config.check", "--probe"], "--config.check and --probe are mutually exclusive"),
     ],
 )
-def test_bad_usage_is_told_in_one_message(
+def test_bad_usage_is_reported_in_one_message(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -233,7 +233,7 @@ UNKNOWN_KEY = (f"{good()}loudness: 11\n", "loudness")
     ],
     ids=["broken YAML", "a secret", "a check", "once", "a probe", "the daemon"],
 )
-def test_a_bad_configuration_is_told_in_one_message(
+def test_a_bad_configuration_is_reported_in_one_message(
     flag: str, text: str, place: str, tmp_path: Path
 ) -> None:
     (tmp_path / "plain").write_text("MARKER, which is no base64\n")
@@ -246,7 +246,7 @@ def test_a_bad_configuration_is_told_in_one_message(
     assert "MARKER" not in message
 
 
-def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_of_a_configuration_is_reported_at_once(tmp_path: Path) -> None:
     file = tmp_path / "custody.yaml"
     file.write_text(good(interval="60", vault_id="hot"))
     done = run("--config.check", "--config.file", file, directory=tmp_path)
@@ -258,7 +258,7 @@ def test_every_mistake_of_a_configuration_is_told_at_once(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("flag", ["--config.check", "--web.listen-address=127.0.0.1:0"])
-def test_the_mistakes_of_both_files_are_told_at_once(flag: str, tmp_path: Path) -> None:
+def test_the_mistakes_of_both_files_are_reported_at_once(flag: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(good(interval="60"))
     (tmp_path / "web.yaml").write_text("users: {}\n")
     done = run(flag, "--web.config.file", "web.yaml", directory=tmp_path)
@@ -270,7 +270,7 @@ def test_the_mistakes_of_both_files_are_told_at_once(flag: str, tmp_path: Path) 
     ]
 
 
-def test_the_configuration_is_config_yaml_where_no_other_is_named(tmp_path: Path) -> None:
+def test_the_default_configuration_file_is_config_yaml(tmp_path: Path) -> None:
     done = run("--config.check", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -354,7 +354,7 @@ def test_once_writes_the_exposition_and_nothing_else_to_stdout(tmp_path: Path) -
     assert [line for line in done.stderr.splitlines() if not line.startswith("ts=")] == []
 
 
-def test_once_exports_the_rest_where_one_vault_fails_and_says_so_by_its_status(
+def test_once_exports_the_others_if_one_vault_fails_and_exits_with_1(
     tmp_path: Path,
 ) -> None:
     denied = {VAULT.id: moods.problem(403, "PermissionDenied")}
@@ -378,7 +378,7 @@ def test_once_exports_the_rest_where_one_vault_fails_and_says_so_by_its_status(
     assert done.stderr.count("event=target_failing ") == 1
 
 
-def test_once_gives_up_at_once_where_the_key_is_refused(tmp_path: Path) -> None:
+def test_once_gives_up_at_once_if_the_key_is_refused(tmp_path: Path) -> None:
     refusing = simulator(default_mood=moods.problem(401, "InvalidKey"))
     with SimulatorThread(refusing.app) as base_url:
         write(tmp_path, configuration(base_url))
@@ -429,7 +429,7 @@ def test_a_reader_that_has_left_is_no_failure(flag: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("redirection", "problem"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")]
 )
-def test_a_full_or_closed_stdout_is_a_failure_and_told_so(
+def test_a_full_or_closed_stdout_is_reported_as_a_failure(
     flag: str, redirection: str, problem: str, tmp_path: Path
 ) -> None:
     """As in `kraken-custody-exporter --once > FILE`, for the node exporter's textfile collector."""
@@ -600,7 +600,7 @@ def test_the_demo_needs_no_configuration_and_no_credentials(tmp_path: Path) -> N
     assert done.returncode == 0
 
 
-def test_a_taken_port_is_told_in_one_message(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_in_one_message(tmp_path: Path) -> None:
     write(tmp_path, configuration("http://127.0.0.1:1"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -34,7 +34,7 @@ def after(seconds: float, *, slept: float = 0.0, set_by: float = 0.0) -> Moment:
         (after(1, slept=30, set_by=-90_000), Jump(30, 0)),
     ],
 )
-def test_a_look_tells_what_happened_since_the_last_one(now: Moment, jump: Jump) -> None:
+def test_a_comparison_of_the_clocks_shows_what_happened_in_between(now: Moment, jump: Jump) -> None:
     watch = ClockWatch(after(0))
     assert watch.look(now, believed_after=30) == pytest.approx(jump)
     assert watch.look(now, believed_after=30) == NOTHING

@@ -21,7 +21,7 @@ def events() -> RecentEvents:
     return RecentEvents(lambda: START)
 
 
-def test_what_happened_is_told_the_latest_first_with_what_the_log_says(
+def test_events_are_kept_the_latest_first_with_the_fields_of_the_log(
     events: RecentEvents,
 ) -> None:
     events.keep(line("target_up", kind="vault", org="acme", vault="hot", series=44))
@@ -53,12 +53,14 @@ def test_very_many_targets_leave_the_pause_that_explains_them(events: RecentEven
 @pytest.mark.parametrize(
     ("event", "level"), [("row_rejected", "warn"), ("polling_paused", "debug")]
 )
-def test_what_is_no_change_is_not_kept(events: RecentEvents, event: str, level: str) -> None:
+def test_only_events_that_report_a_change_are_kept(
+    events: RecentEvents, event: str, level: str
+) -> None:
     events.keep(line(event, level=level))
     assert events.last() == []
 
 
-def test_whatever_a_fact_is_it_can_be_told_as_json(events: RecentEvents) -> None:
+def test_whatever_a_fact_is_it_can_be_reported_as_json(events: RecentEvents) -> None:
     events.keep(line("reload_failed", problem=ValueError("no"), more=None, targets=3))
     assert events.last()[0].facts == {"problem": "no", "more": None, "targets": 3}
 

@@ -66,7 +66,7 @@ def test_the_answer_decides_and_is_printed(
     assert capsys.readouterr() == (f"{url}: {status} {text.strip()}\n", "")
 
 
-def test_a_certificate_for_another_name_is_no_trouble(tmp_path: Path) -> None:
+def test_a_certificate_for_another_name_is_accepted(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path, "DNS:exporter.example")
     with answering(200, "Healthy", certificate.context) as url:
         assert healthcheck.main({"HEALTHCHECK_URL": url}) == 0
@@ -88,13 +88,13 @@ def test_an_exporter_with_tls_and_a_password_is_found_to_be_there(
     assert url.startswith("https:")
 
 
-def test_a_proxy_in_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(200, "Healthy") as url, answering(200, "a proxy") as proxy:
         monkeypatch.setenv("http_proxy", proxy)
         assert healthcheck.main({"HEALTHCHECK_URL": url}) == 0
 
 
-def test_nobody_who_answers_is_unhealthy(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_answer_it_is_unhealthy(capsys: pytest.CaptureFixture[str]) -> None:
     with answering(200, "Healthy") as url:
         pass
     assert healthcheck.main({"HEALTHCHECK_URL": url}) == 1

@@ -54,7 +54,7 @@ def personal(told: str) -> list[str]:
     return [it for it in (MARKER, LOWER, ADDRESS_OF_INITIATOR) if it in told]
 
 
-def test_nothing_personal_is_told_of_tasks_and_whitelists() -> None:
+def test_nothing_personal_is_reported_of_tasks_and_whitelists() -> None:
     row = tasks_of(BULK, BEGINNING)[0].row(BEGINNING, rfc3339=False)
     assert personal(json.dumps(row)) == [MARKER, ADDRESS_OF_INITIATOR]
     assert personal(json.dumps(whitelist_of(BULK.vaults[0], BEGINNING))) == [MARKER]
@@ -69,7 +69,7 @@ def test_nothing_personal_is_told_of_tasks_and_whitelists() -> None:
     assert personal(told + logs) == []
 
 
-def test_nothing_personal_is_told_of_an_answer_that_cannot_be_read() -> None:
+def test_nothing_personal_is_reported_of_an_answer_that_cannot_be_read() -> None:
     rows = [{MARKER: MARKER, LOWER: {f"{LOWER}_too": MARKER}, "state": MARKER, "initiator": LOWER}]
     unreadable = json.dumps({"result": rows, LOWER: ADDRESS_OF_INITIATOR}).encode()
     mood = body(unreadable, "application/json")

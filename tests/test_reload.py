@@ -59,7 +59,7 @@ def test_a_changed_web_configuration_holds_soon(exporter: Exporter, tmp_path: Pa
     asyncio.run(changed)
 
 
-def test_a_bad_web_configuration_shows_as_a_failed_reload_until_it_is_mended(
+def test_an_invalid_web_configuration_shows_as_a_failed_reload_until_it_is_fixed(
     exporter: Exporter, tmp_path: Path
 ) -> None:
     """So that an alert comes before a certificate that could not be renewed expires."""
@@ -97,7 +97,7 @@ def test_a_defect_does_not_end_the_watch(
     assert {event["event"] for event in events} == {"web_config_crashed"}
 
 
-def test_the_mistakes_of_both_files_are_told_at_once_and_each_once(
+def test_the_mistakes_of_both_files_are_reported_at_once_and_each_once(
     exporter: Exporter, tmp_path: Path
 ) -> None:
     file = WebConfigFile(write(tmp_path, ALICE))
@@ -121,7 +121,7 @@ def test_a_failed_reload_and_a_bad_web_configuration_show_both(exporter: Exporte
     assert exporter.loading.problem == "config.yaml: a\nweb.yaml: b"
 
 
-def test_a_reload_tells_that_the_budget_has_become_too_small(exporter: Exporter) -> None:
+def test_a_reload_shows_that_the_budget_has_become_too_small(exporter: Exporter) -> None:
     document = configuration("http://127.0.0.1:1")
     document["api"]["rate_limit"] = {"requests": 2, "window": "60s", "share": 1}
     small = parse(yaml.safe_dump(document), directory=Path(), environ=ENVIRON)
@@ -172,7 +172,7 @@ async def under_way(loads: Loads) -> None:
             await asyncio.sleep(0)
 
 
-def test_any_number_of_reloads_that_are_asked_for_meanwhile_are_one(
+def test_reloads_requested_meanwhile_are_combined_into_one(
     exporter: Exporter, loads: Loads
 ) -> None:
     hung_up = asyncio.Event()
@@ -199,7 +199,7 @@ def test_any_number_of_reloads_that_are_asked_for_meanwhile_are_one(
     assert [event["event"] for event in events] == ["reloaded", "reloaded"]
 
 
-def test_a_hangup_reloads_though_nobody_waits_for_it(exporter: Exporter, loads: Loads) -> None:
+def test_a_sighup_reloads_without_a_waiting_caller(exporter: Exporter, loads: Loads) -> None:
     hung_up = asyncio.Event()
     loads.release.set()
 
@@ -216,7 +216,7 @@ def test_a_hangup_reloads_though_nobody_waits_for_it(exporter: Exporter, loads: 
     assert loads.begun == 2
 
 
-def test_who_waits_for_a_reload_when_the_exporter_stops_is_told_so(
+def test_a_caller_that_waits_for_a_reload_when_the_exporter_stops_gets_an_answer(
     exporter: Exporter, loads: Loads
 ) -> None:
     reloader = reloader_of(exporter, loads)

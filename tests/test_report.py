@@ -48,7 +48,7 @@ HOT = "{name: hot, id: VABCDEF234567A}"
 COLD = "{name: cold storage, id: VBBBBBBBBBBBBA, interval: 1h}"
 
 
-def test_a_plan_that_fits_says_what_is_asked_and_what_there_is() -> None:
+def test_a_plan_that_fits_shows_demand_and_budget() -> None:
     assert report(vaults=f"[{HOT}, {COLD}]") == (
         "targets  3: 1 organization, 2 vaults\n"
         "demand   0.034 requests/s (1% of the budget)\n"
@@ -99,7 +99,7 @@ def test_a_demand_above_the_budget_is_warned_of_and_every_interval_grows_alike()
     )
 
 
-def test_a_key_with_a_limit_of_its_own_slows_its_own_targets_alone() -> None:
+def test_a_key_with_its_own_limit_slows_only_its_own_targets() -> None:
     more = "- {name: other, id: QRSTUVWXYZ012345, credentials: two}\n"
     one = ", rate_limit: {requests: 2, window: 60s, share: 1}"
     assert report(one=one, vaults=f"[{HOT}]", more=more) == (
@@ -157,7 +157,7 @@ def read_vault(name: str, *rows: bytes) -> TargetState:
     )
 
 
-def test_polling_once_is_told_target_by_target_with_what_is_wrong() -> None:
+def test_polling_once_is_reported_target_by_target_with_what_is_wrong() -> None:
     states = [
         read_vault("hot"),
         read_vault("cold storage", b'{"asset": "ETH"}'),
@@ -211,7 +211,7 @@ def test_on_a_terminal_a_failure_is_red_and_a_half_success_yellow() -> None:
     ],
     ids=["terminal", "xterm", "empty NO_COLOR", "NO_COLOR", "dumb terminal", "file", "closed"],
 )
-def test_a_report_has_colours_on_a_terminal_only_and_only_if_nobody_forbids_them(
+def test_a_report_has_colours_only_on_a_terminal_and_without_no_color(
     stream: io.StringIO | None, environ: dict[str, str], *, is_painted: bool
 ) -> None:
     report = poll_report([read_vault("hot")], console_for(stream, environ))

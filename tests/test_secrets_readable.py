@@ -48,7 +48,7 @@ def warning(directory: Path, name: str) -> dict[str, Any]:
     }
 
 
-def test_it_is_told_at_the_start_and_at_each_reload_while_it_is_so(directory: Path) -> None:
+def test_it_is_warned_about_at_the_start_and_at_each_reload(directory: Path) -> None:
     text = yaml.safe_dump(configuration(ANYWHERE, credential=CREDENTIAL))
 
     def logged() -> list[Any]:
@@ -72,7 +72,7 @@ def test_it_is_told_at_the_start_and_at_each_reload_while_it_is_so(directory: Pa
 
 
 @pytest.mark.parametrize(("mode", "told"), [(OPEN, ["secret_file_readable"]), (CLOSED, [])])
-def test_a_check_tells_it_too_and_succeeds(mode: int, told: list[str], directory: Path) -> None:
+def test_a_check_warns_about_it_and_succeeds(mode: int, told: list[str], directory: Path) -> None:
     (directory / "secret").chmod(mode)
     write(directory, configuration(ANYWHERE, credential=CREDENTIAL))
     done = run("--config.check", directory=directory)
@@ -80,7 +80,7 @@ def test_a_check_tells_it_too_and_succeeds(mode: int, told: list[str], directory
     assert [read_line(line)["event"] for line in done.stderr.splitlines()] == told
 
 
-def test_a_check_tells_it_of_the_web_configuration_too(directory: Path) -> None:
+def test_a_check_warns_about_the_web_configuration_too(directory: Path) -> None:
     write(directory, configuration(ANYWHERE, credential=CREDENTIAL))
     file = write_web_config(directory, {"basic_auth_users": {"alice": HASH}})
     file.chmod(OPEN)
@@ -91,7 +91,7 @@ def test_a_check_tells_it_of_the_web_configuration_too(directory: Path) -> None:
     assert (event["event"], event["file"]) == ("web_secret_file_readable", str(file))
 
 
-def test_a_web_configuration_that_has_become_readable_is_told_when_it_is_read_again(
+def test_a_web_configuration_that_has_become_readable_is_reported_when_it_is_read_again(
     directory: Path,
 ) -> None:
     file = write_web_config(directory, {"basic_auth_users": {"alice": HASH}})

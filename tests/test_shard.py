@@ -33,7 +33,7 @@ def test_a_shard_is_written_as_its_number_and_how_many_there_are(
 @pytest.mark.parametrize(
     "written", ["", "1", "1/1", "13/13", "-1/3", "a/b", "1/0", "01/3", "1/10000"]
 )
-def test_what_is_no_shard_is_refused_with_the_form(written: str) -> None:
+def test_an_invalid_shard_is_refused_with_the_expected_form(written: str) -> None:
     with pytest.raises(ValueError, match="must be I/N, I from 0 to N - 1"):
         Shard.parse(written)
 
@@ -61,7 +61,9 @@ def test_a_new_version_gives_every_shard_the_targets_that_it_had() -> None:
     assert {id_: owner(id_, 13) for id_ in known} == known
 
 
-def test_the_number_of_the_shard_stands_in_paths_variables_and_the_address(tmp_path: Path) -> None:
+def test_the_number_of_the_shard_is_inserted_into_paths_variables_and_the_address(
+    tmp_path: Path,
+) -> None:
     for number in range(2):
         folder = tmp_path / "keys" / str(number)
         folder.mkdir(parents=True)

@@ -74,7 +74,7 @@ METRIC = {"type": "gauge", "labels": ["org", "vault"]}
         ),
     ],
 )
-def test_what_was_taken_away_or_changed_is_told(
+def test_removed_and_changed_promises_are_reported(
     before: Promises, now: Promises, told: list[str]
 ) -> None:
     assert list(broken(before, now)) == told

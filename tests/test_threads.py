@@ -45,7 +45,7 @@ class NameServer:
         return [host]
 
 
-def test_hanging_work_keeps_nobody_waiting(release: Event) -> None:
+def test_hanging_work_blocks_no_other_work(release: Event) -> None:
     async def main() -> str:
         for _ in range(40):
             asyncio.get_running_loop().run_in_executor(None, release.wait)
@@ -55,7 +55,7 @@ def test_hanging_work_keeps_nobody_waiting(release: Event) -> None:
     assert run(main) == "done"
 
 
-def test_work_whose_error_nobody_waits_for_is_quiet(
+def test_an_error_of_abandoned_work_is_not_logged(
     release: Event, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended = Event()
@@ -137,7 +137,7 @@ def test_a_name_is_looked_up_once_at_a_time(
     assert server.asked.count("api.test") == 2, "and again once it was answered"
 
 
-def test_a_lookup_that_nobody_waits_for_any_more_fails_quietly(
+def test_an_abandoned_lookup_fails_without_a_log_line(
     release: Event,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

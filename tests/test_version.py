@@ -82,23 +82,23 @@ def test_an_archive_that_git_makes_knows_its_commit(package: Path) -> None:
     assert revision_of(package) == revision
 
 
-def test_somebody_elses_repository_around_the_package_tells_nothing(package: Path) -> None:
+def test_another_repository_around_the_package_is_ignored(package: Path) -> None:
     commit(package.parent.parent)
     assert revision_of(package) == "unknown"
 
 
-def test_an_empty_record_tells_nothing(package: Path) -> None:
+def test_an_empty_record_gives_no_revision(package: Path) -> None:
     (package / "REVISION").write_text("\n")
     assert revision_of(package) == "unknown"
 
 
-def test_a_repository_without_a_commit_tells_nothing(package: Path) -> None:
+def test_a_repository_without_a_commit_gives_no_revision(package: Path) -> None:
     git = program("git", package="git")
     subprocess.run([git, "-C", package.parent, "init", "--quiet"], check=True)
     assert revision_of(package) == "unknown"
 
 
-def test_without_git_a_checkout_tells_nothing(
+def test_without_git_a_checkout_gives_no_revision(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(package.parent)

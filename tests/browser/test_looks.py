@@ -57,7 +57,7 @@ def test_every_target_can_be_read_at_any_width(opened: Open) -> None:
 
 
 @pytest.mark.parametrize(("path", "widths"), [(VAULT_PAGE, (1440,)), ("/help", (1440, 360))])
-def test_tables_fit_where_there_is_room(opened: Open, path: str, widths: tuple[int, ...]) -> None:
+def test_tables_fit_on_wide_screens(opened: Open, path: str, widths: tuple[int, ...]) -> None:
     page = opened(path)
     for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
@@ -65,7 +65,7 @@ def test_tables_fit_where_there_is_room(opened: Open, path: str, widths: tuple[i
             assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
 
 
-def test_names_have_a_line_where_there_is_room(opened: Open) -> None:
+def test_names_stay_on_one_line_on_wide_screens(opened: Open) -> None:
     page = opened()
     heights = page.locator("#rows tr:not(.group) th > a").evaluate_all(
         "names => names.map(name => name.getBoundingClientRect().height)"
@@ -128,7 +128,7 @@ def test_dark_is_dark_and_light_is_light(opened: Open) -> None:
     assert shades[1] < 100
 
 
-def test_states_are_told_apart_without_colours(opened: Open) -> None:
+def test_states_are_distinguishable_without_colours(opened: Open) -> None:
     page = opened()
     page.emulate_media(forced_colors="active")
     assert page.locator("#rows .badge").first.inner_text() == "stale"

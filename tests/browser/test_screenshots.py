@@ -28,6 +28,6 @@ def test_each_picture_is_there_and_small(picture: str) -> None:
     assert len(content) < MOST_BYTES
 
 
-def test_no_picture_is_left_that_nobody_shows() -> None:
+def test_every_picture_is_used() -> None:
     kept = {f".github/images/{path.name}" for path in (ROOT / ".github/images").iterdir()}
     assert kept == set(PICTURES)

@@ -96,7 +96,7 @@ def test_a_count_shows_the_targets_in_that_state(opened: Open) -> None:
     expect(page.get_by_label("State", exact=True)).to_have_value("failing")
 
 
-def test_a_filter_that_nothing_passes_says_so(opened: Open) -> None:
+def test_a_filter_without_matches_says_so(opened: Open) -> None:
     page = opened()
     page.get_by_label("Name, id or error").fill("nowhere")
     expect(page.locator("#rows")).to_contain_text("No target matches.")
@@ -206,7 +206,9 @@ def test_an_organization_leads_to_its_vaults_and_they_to_their_balances(
 
 
 @MODES
-def test_what_happened_is_told_and_leads_to_the_target(opened: Open, mode: dict[str, bool]) -> None:
+def test_what_happened_is_reported_and_leads_to_the_target(
+    opened: Open, mode: dict[str, bool]
+) -> None:
     page = opened(**mode)
     page.get_by_role("link", name="Events").click()
     expect(page.locator(".events tbody tr").first).to_contain_text("up again")

@@ -118,7 +118,7 @@ def test_an_alert_without_severity_is_not_lost() -> None:
     )
 
 
-def test_one_message_tells_of_an_organization() -> None:
+def test_an_organization_has_one_message() -> None:
     assert configuration()["route"]["group_by"] == ["job", "org"]
 
 
@@ -140,7 +140,7 @@ def test_inhibition_names_only_alerts_that_exist_and_never_silences_what_was_rea
         }
 
 
-def test_what_explains_alerts_about_targets_goes_on_for_longer_than_they_do() -> None:
+def test_an_alert_that_explains_others_outlasts_them() -> None:
     """Otherwise they would be told when all is well again; a dead exporter's have ended before it is back."""
 
     def goes_on_for(name: str) -> float:

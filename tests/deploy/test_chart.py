@@ -240,7 +240,7 @@ def test_the_schema_refuses(values: Values) -> None:
     assert not validator(schema()).is_valid(values)
 
 
-def test_every_value_is_known_to_the_schema_and_told_of() -> None:
+def test_every_value_is_in_the_schema_and_documented() -> None:
     def known(defaults: Values, properties: Values) -> None:
         for name, default in defaults.items():
             inner = properties[name].get("properties")
@@ -290,7 +290,7 @@ def test_the_schemas_of_kubernetes_and_of_the_operator_know_every_key_and_value(
 
 
 @pytest.mark.parametrize("values", SINGLE.values(), ids=SINGLE)
-def test_there_is_one_pod_if_nothing_else_is_asked_for(values: Values) -> None:
+def test_there_is_one_pod_if_nothing_else_is_requested(values: Values) -> None:
     spec = one("Deployment", values)["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
     assert "StatefulSet" not in {kind for kind, _ in rendered(values)}

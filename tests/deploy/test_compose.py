@@ -63,7 +63,7 @@ def test_the_schema_of_compose_has_nothing_to_say_against_it(
     assert check_schema(COMPOSE / "compose.yaml", capsys) == ""
 
 
-def test_the_schema_would_tell_a_key_that_it_does_not_know(
+def test_the_schema_refuses_unknown_keys(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = tmp_path / "compose.yaml"
@@ -124,7 +124,7 @@ def test_what_is_mounted_exists_and_is_read_only_or_a_volume(name: str, source: 
         assert source in PROJECT["volumes"]
 
 
-def test_what_the_user_brings_is_kept_out_of_git_and_the_readme_tells_of_it() -> None:
+def test_the_users_files_are_ignored_by_git_and_documented() -> None:
     files = [file["file"] for kind in ("configs", "secrets") for file in PROJECT[kind].values()]
     assert set(files) == MADE_BY_THE_USER
     git = program("git", package="git")
@@ -165,7 +165,7 @@ def test_a_copy_differs_in_addresses_only(copy: str, original: str) -> None:
     assert expected != load(DEPLOY / original)
 
 
-def test_a_pair_is_two_exporters_that_nobody_but_they_can_reach_the_valkey_of() -> None:
+def test_only_the_two_exporters_of_a_pair_can_reach_their_valkey() -> None:
     first, second = (dict(SERVICES[name]) for name in PAIR)
     assert first.pop("ports") != second.pop("ports")
     assert first == second

@@ -59,7 +59,7 @@ def test_nothing_reaches_the_build_but_requirements_and_what_the_wheel_is_made_o
     assert all((REPOSITORY / path).exists() for path in let_through)
 
 
-def test_packages_come_hashed_and_from_wherever_pip_is_told_to_look() -> None:
+def test_packages_come_hashed_and_from_wherever_pip_is_reported_to_look() -> None:
     *from_an_index, from_a_file = (line for line in LINES if "pip --python" in line)
     for install in from_an_index:
         assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(install.split())
@@ -74,7 +74,7 @@ def test_the_licence_is_that_of_the_package() -> None:
     assert any(label in line for line in FINAL)
 
 
-def test_it_runs_as_somebody_who_owns_nothing() -> None:
+def test_it_runs_as_a_user_that_owns_nothing() -> None:
     assert [line for line in LINES if line.startswith("USER ")] == ["USER 10063:10063"]
     assert not any("--chown" in line for line in LINES)
 

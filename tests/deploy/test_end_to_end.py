@@ -160,12 +160,12 @@ def outflow_states(server: Prometheus, start: float, end: float) -> set[str]:
     return {series["metric"]["alertstate"] for series in found["result"]}
 
 
-def test_nothing_is_told_while_nothing_happens(story: Story) -> None:
+def test_no_message_is_sent_while_nothing_happens(story: Story) -> None:
     # A machine that is busy for two seconds is one that Prometheus cannot scrape for two minutes.
     assert story.told_before <= {DOWN}
 
 
-def test_a_loss_is_told_and_then_its_end(story: Story) -> None:
+def test_a_loss_and_its_end_are_sent(story: Story) -> None:
     told = [
         (notice.receiver, notice.status)
         for post in story.inbox.posts
@@ -176,7 +176,7 @@ def test_a_loss_is_told_and_then_its_end(story: Story) -> None:
     assert [one for one, _ in groupby(told)] == [("critical", "firing"), ("critical", "resolved")]
 
 
-def test_the_loss_is_told_with_all_that_a_person_needs(story: Story) -> None:
+def test_the_message_of_a_loss_has_everything_a_person_needs(story: Story) -> None:
     (notice,) = story.inbox.notices("firing", alertname=OUTFLOW)
     had, has = (portfolio.amounts(NOON).balance for portfolio in (FULL, ROBBED))
     assert notice.labels == LOSS
@@ -199,7 +199,7 @@ def test_the_mail_says_the_same_in_words(story: Story) -> None:
     assert runbook.strip() == f"Runbook: {notice.annotations['runbook_url']}"
 
 
-def test_an_outage_is_told_and_not_of_every_target(story: Story) -> None:
+def test_an_outage_is_one_message_and_not_one_for_each_target(story: Story) -> None:
     # A later message about the exporter may list it again.
     notice, *again = story.inbox.notices("firing", alertname=SILENT)
     assert all(other.labels == notice.labels for other in again)
@@ -218,12 +218,12 @@ def test_an_outage_is_no_outflow(story: Story) -> None:
     assert "firing" not in story.states_of_outage
 
 
-def test_a_dead_exporter_is_told_instead_of_its_targets(story: Story) -> None:
+def test_a_dead_exporter_is_sent_instead_of_its_targets(story: Story) -> None:
     assert story.silenced_by_death <= {FAILING, STALE, SILENT}
     assert {notice.receiver for notice in story.inbox.notices("firing", alertname=DOWN)} == {
         "critical"
     }
 
 
-def test_nothing_else_is_told(story: Story) -> None:
+def test_no_other_message_is_sent(story: Story) -> None:
     assert told(story.inbox) == {OUTFLOW, SILENT, DOWN}

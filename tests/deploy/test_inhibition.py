@@ -216,10 +216,10 @@ def test_what_a_cause_explains_is_silenced(states: States, case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", TOLD, ids=name_of)
-def test_what_a_cause_does_not_explain_is_told(states: States, case: Case) -> None:
+def test_alerts_that_a_cause_does_not_explain_are_sent(states: States, case: Case) -> None:
     assert state_of(case, states) == "active"
 
 
-def test_a_cause_is_told_itself(states: States) -> None:
+def test_the_cause_itself_is_sent(states: States) -> None:
     for case in (*SILENCED, *TOLD):
         assert states[repr(case), f"KrakenCustody{case[0]}"] == "active"

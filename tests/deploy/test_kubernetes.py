@@ -189,7 +189,7 @@ def test_the_number_of_each_pod_is_its_shard_and_its_key_is_one_of_its_own(tmp_p
             (tmp_path / f"api-{kind}-{shard}").unlink()
 
 
-def test_the_configuration_of_the_pair_is_one(tmp_path: Path) -> None:
+def test_the_configuration_of_the_pair_is_valid(tmp_path: Path) -> None:
     config = overlay("pair")["ConfigMap"]["data"]["config.yaml"]
     (tmp_path / "config.yaml").write_text(config, "utf-8")
     (tmp_path / "secrets").mkdir()
@@ -198,11 +198,11 @@ def test_the_configuration_of_the_pair_is_one(tmp_path: Path) -> None:
     assert run("--config.check", directory=tmp_path).returncode == 0
 
 
-def test_the_example_secret_is_one() -> None:
+def test_the_example_secret_is_valid() -> None:
     schemas.check(yaml.safe_load(SECRET.read_text("utf-8")))
 
 
-def test_the_schema_would_tell_a_key_that_it_does_not_know() -> None:
+def test_the_schema_refuses_unknown_keys() -> None:
     wrong = example()["Service"] | {"specs": {}}
     with pytest.raises(Exception, match=r"'specs' was unexpected"):
         schemas.check(wrong)

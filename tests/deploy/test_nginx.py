@@ -199,7 +199,9 @@ def test_what_the_api_says_of_waiting_is_passed_on(ask: httpx.Client, api: Told)
     assert (answer.status_code, answer.headers["retry-after"], answer.text) == (429, "7", "{}")
 
 
-def test_who_finds_the_queue_full_is_told_when_to_come_again(ask: httpx.Client, api: Told) -> None:
+def test_a_client_refused_because_of_a_full_queue_gets_retry_after(
+    ask: httpx.Client, api: Told
+) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask.get, ["/"] * 8))
     refused = [it for it in answers if it.status_code == 429]

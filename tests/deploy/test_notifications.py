@@ -167,7 +167,7 @@ def test_one_cause_is_one_page_from_its_beginning_to_its_end(
     evaluate(outage.series, checks, tmp_path)
 
 
-def test_what_a_target_tells_is_told_where_nothing_explains_it(tmp_path: Path) -> None:
+def test_alerts_of_a_target_are_sent_if_nothing_explains_them(tmp_path: Path) -> None:
     """Otherwise the query above could find nothing whatever happens."""
     checks = [
         *always(pages(), ENDED - 5, ENDED, 2),

@@ -68,7 +68,7 @@ def test_systemd_has_nothing_to_say_against_it(unit: Path, tmp_path: Path) -> No
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
 
 
-def test_a_setting_that_systemd_does_not_know_would_be_told(installed: Path) -> None:
+def test_a_setting_that_systemd_does_not_know_would_be_reported(installed: Path) -> None:
     installed.write_text(installed.read_text().replace("ProtectHome=", "ProtectHomes="))
     assert "ProtectHomes" in analyze("verify", installed).stderr
 
@@ -121,7 +121,7 @@ def test_it_can_read_what_the_metrics_of_the_process_come_from() -> None:
     assert settings()["ProcSubset"] == []
 
 
-def test_the_drop_in_of_the_readme_is_one(installed: Path) -> None:
+def test_the_drop_in_of_the_readme_is_valid(installed: Path) -> None:
     (text,) = re.findall(r"```ini\n(.*?)```", README, re.DOTALL)
     drop_in = installed.parent / f"{UNIT.name}.d" / "override.conf"
     drop_in.parent.mkdir()

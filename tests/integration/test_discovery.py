@@ -434,7 +434,7 @@ def test_a_vault_that_is_renamed_into_an_exclusion_is_polled_until_a_reload(
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_hostile_name_is_a_label_as_it_is_and_a_blank_one_is_none(
+def test_a_hostile_name_is_an_unchanged_label_and_a_blank_one_is_ignored(
     changes: Changes, what: str
 ) -> None:
     vault = STRANGE[list(HOSTILE).index(what)]
@@ -564,7 +564,7 @@ def test_a_key_that_may_not_list_is_asked_once_an_interval(rights: Rights) -> No
     assert abs(denied - allowed) <= 2
 
 
-def test_a_key_that_may_not_list_is_no_alarm_where_vaults_are_configured(rights: Rights) -> None:
+def test_a_key_that_may_not_list_is_no_failure_if_vaults_are_configured(rights: Rights) -> None:
     lists = (
         {"kind": "vaults", "org": BY_HAND.name},
         {"kind": "organizations", "credential": "blind"},
@@ -577,7 +577,7 @@ def test_a_key_that_may_not_list_is_no_alarm_where_vaults_are_configured(rights:
         assert rights.named("target_failing", **labels) == []
 
 
-def test_a_key_that_may_not_list_fails_where_nothing_else_is_known(rights: Rights) -> None:
+def test_a_key_that_may_not_list_fails_if_nothing_else_is_known(rights: Rights) -> None:
     labels = {"kind": "vaults", "org": UNSEEN.name}
     assert rights.first.value("kraken_custody_target_up", **labels) == 0
     (failing,) = rights.named("target_failing", **labels)

@@ -250,7 +250,7 @@ def test_a_broken_connection_changes_no_balance_and_says_so(fault: Fault, scenes
 
 
 @pytest.mark.parametrize("fault", SLOW, ids=named)
-def test_an_answer_that_takes_too_long_is_none(fault: Fault, scenes: Scenes) -> None:
+def test_an_answer_that_takes_too_long_is_a_timeout(fault: Fault, scenes: Scenes) -> None:
     seen: Record = scenes["slow"].result()
     expect_failure(seen, fault.situation, fault)
     expect_recovery(seen, fault.situation)
@@ -338,7 +338,7 @@ def test_balances_become_too_old_while_nothing_is_polled(scenes: Scenes) -> None
 
 
 @pytest.mark.parametrize("pause", PAUSES, ids=named)
-def test_everything_pauses_where_the_api_says_so(pause: Pause, scenes: Scenes) -> None:
+def test_everything_pauses_if_the_api_says_so(pause: Pause, scenes: Scenes) -> None:
     seen, times = scenes[pause.situation].result()
     paused = seen.named("polling_paused", credential="all")
     assert {event["type"] for event in paused} == {pause.type}

@@ -178,7 +178,7 @@ def test_a_standby_takes_over_from_a_holder_that_was_killed(
     assert seen["failing"] == []
 
 
-def test_a_holder_that_was_stopped_is_a_standby_when_it_goes_on(
+def test_a_stopped_holder_is_a_standby_when_it_continues(
     scenes: dict[str, Future[Seen]],
 ) -> None:
     seen = seen_of(scenes, stopped)
@@ -192,7 +192,7 @@ def test_a_holder_outlives_restarts_of_the_engine_with_and_without_its_data(
     assert (seen["lost"], seen["taken"]) == (0, 0)
 
 
-def test_without_the_engine_nobody_polls_once_the_lease_has_ended_and_one_does_when_it_is_back(
+def test_without_the_engine_no_process_polls_after_the_lease_has_ended_and_one_does_when_it_is_back(
     scenes: dict[str, Future[Seen]],
 ) -> None:
     seen = seen_of(scenes, engine_restarts)

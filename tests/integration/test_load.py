@@ -163,7 +163,7 @@ def test_a_thousand_connections_without_a_request_keep_no_scraper_out(exporter: 
     exporter.goes_on()
 
 
-def test_clients_that_stop_reading_hold_up_nobody_and_little_memory(
+def test_clients_that_stop_reading_delay_no_other_and_take_little_memory(
     impatient_exporter: Loaded,
 ) -> None:
     exporter = impatient_exporter
@@ -195,7 +195,7 @@ HOSTILE = {
 }
 
 
-def test_what_is_too_large_or_no_request_harms_nobody(exporter: Loaded) -> None:
+def test_oversized_and_malformed_requests_do_no_harm(exporter: Loaded) -> None:
     logged = len(exporter.process.events())
     with ExitStack() as stack:
         clients = [

@@ -17,7 +17,7 @@ def post(exporter: Running, query: str = "", **headers: str) -> httpx.Response:
     return httpx.post(url, headers=headers, trust_env=False)
 
 
-def test_a_target_that_backs_off_is_polled_as_soon_as_somebody_asks(tmp_path: Path) -> None:
+def test_a_target_that_backs_off_is_polled_at_once_on_demand(tmp_path: Path) -> None:
     simulated = simulator(moods={VAULT.id: moods.problem(403, "PermissionDenied")})
     with SimulatorThread(simulated.app) as base_url:
         write(tmp_path, configuration(base_url, interval="1h"))
@@ -42,7 +42,7 @@ def test_a_page_of_another_origin_polls_nothing(tmp_path: Path) -> None:
             assert not exporter.events("poll_requested")
 
 
-def test_without_the_flag_nobody_polls_over_http(tmp_path: Path) -> None:
+def test_polling_over_http_needs_the_flag(tmp_path: Path) -> None:
     with SimulatorThread(simulator().app) as base_url:
         write(tmp_path, configuration(base_url, interval="1h"))
         with running(directory=tmp_path) as exporter:

@@ -161,7 +161,7 @@ def test_the_log_is_logfmt_line_by_line(level: str, tmp_path: Path) -> None:
     assert any(event["level"] == "debug" for event in events) == (level == "debug")
 
 
-def test_the_log_says_only_what_is_wrong_where_the_level_says_so(tmp_path: Path) -> None:
+def test_at_level_warn_the_log_has_only_problems(tmp_path: Path) -> None:
     with SimulatorThread(simulator().app) as base_url:
         write(tmp_path, configuration(base_url))
         done = run("--once", "--log.level", "error", directory=tmp_path)

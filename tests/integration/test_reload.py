@@ -109,7 +109,7 @@ def test_nothing_but_a_post_reloads(method: str, tmp_path: Path) -> None:
             assert not exporter.events("reloaded")
 
 
-def test_without_the_flag_nobody_reloads_over_http(tmp_path: Path) -> None:
+def test_reloading_over_http_needs_the_flag(tmp_path: Path) -> None:
     with SimulatorThread(simulator().app) as base_url:
         write(tmp_path, configuration(base_url))
         with running(directory=tmp_path) as exporter:

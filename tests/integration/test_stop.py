@@ -259,7 +259,7 @@ def goes_on(exporter: Mute, simulated: Simulator, requests: int) -> None:
 
 
 @pytest.mark.parametrize("stderr", [full_pipe, broken_pipe, full_disk], ids=lambda to: to.__name__)
-def test_a_log_that_nobody_takes_stops_neither_polls_nor_scrapes_nor_the_stop(
+def test_a_log_without_a_reader_blocks_neither_polls_nor_scrapes_nor_the_stop(
     stderr: Callable[[], Any], tmp_path: Path
 ) -> None:
     simulated = chatty()

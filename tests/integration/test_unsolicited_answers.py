@@ -191,7 +191,7 @@ def test_what_comes_too_late_has_the_targets_read_again_at_once(
     asyncio.run(main())
 
 
-def test_connections_are_used_again_and_again_where_nothing_is_wrong(
+def test_connections_are_reused_while_nothing_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = Api()

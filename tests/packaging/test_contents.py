@@ -101,7 +101,7 @@ def test_the_sdist_can_run_its_tests(built: Path, tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_whoever_lists_it_sees_its_licence_its_authors_and_its_pythons(metadata: Message) -> None:
+def test_the_metadata_names_licence_authors_and_python_versions(metadata: Message) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Author"] == "The kraken-custody-exporter authors"
     prefix = "Programming Language :: Python :: 3."

@@ -197,7 +197,7 @@ def test_an_unknown_id_is_reported_and_spaces_in_a_known_one_do_not_count() -> N
     run(main())
 
 
-def test_thousands_are_asked_for_some_at_a_time_and_none_that_has_left_meanwhile() -> None:
+def test_thousands_are_requested_some_at_a_time_and_none_that_has_left_meanwhile() -> None:
     async def main() -> None:
         parts = stage(vaults=2 * AT_ONCE).exporter.parts
         entries = parts.schedule.entries

@@ -64,7 +64,7 @@ def test_an_api_that_is_not_there_ends_with_1_and_without_a_traceback(tmp_path: 
         ("SSL_CERT_FILE", "SSL_CERT_FILE (:) in the environment"),
     ],
 )
-def test_an_environment_without_a_way_to_the_api_is_bad_configuration(
+def test_an_environment_that_prevents_connections_is_bad_configuration(
     variable: str, message: str, tmp_path: Path
 ) -> None:
     write(tmp_path, configuration("https://api.example"))

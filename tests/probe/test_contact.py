@@ -150,7 +150,7 @@ def collected(*situations: Callable[[Simulator], None], **options: Any) -> Made:
     return made(*situations, document=configured(collect=COLLECTED), **options)
 
 
-def test_tasks_and_a_whitelist_are_asked_for_where_they_are_collected() -> None:
+def test_tasks_and_a_whitelist_are_requested_if_they_are_collected() -> None:
     contact = collected()
     assert not_ok(contact) == {}
     own = [path for path in contact.paths if "tasks" in path or "whitelist" in path]
@@ -165,7 +165,7 @@ def test_tasks_and_a_whitelist_are_asked_for_where_they_are_collected() -> None:
     assert re.fullmatch(r"cold-reserve \(V\w+\): \d+ addresses for \d+ assets", counted)
 
 
-def test_only_what_is_collected_is_asked_for() -> None:
+def test_only_what_is_collected_is_requested() -> None:
     document = configured(collect=["balances", "whitelist"])
     document["organizations"][1]["collect"] = ["pending_tasks"]
     contact = made(document=document)
@@ -182,7 +182,7 @@ def test_what_discovery_finds_is_collected_as_the_file_says() -> None:
     assert contact.verdicts["pending_tasks"] == contact.verdicts["whitelist"] == "ok"
 
 
-def test_tasks_are_asked_for_by_the_other_parameter_if_the_first_is_refused() -> None:
+def test_tasks_are_requested_by_the_other_parameter_if_the_first_is_refused() -> None:
     def takes_org_id(simulator: Simulator) -> None:
         simulator.moods["organizations"] = moods.permission_denied()
         simulator.revision = replace(simulator.revision, organization="org_id")
@@ -300,7 +300,7 @@ def test_the_first_refusal_of_the_key_is_the_last_request(
 
 
 @pytest.mark.parametrize("place", range(len(made().paths) - 1))
-def test_a_403_is_an_answer_after_which_the_next_question_is_asked(place: int) -> None:
+def test_after_a_403_the_next_question_is_asked(place: int) -> None:
     contact = refuses(*[moods.calm] * place, moods.problem(403, "PermissionDenied"))
     assert len(contact.wire.asked) >= 11
     assert contact.finding("key").verdict == "ok"

@@ -169,7 +169,7 @@ IDS = [invented_vault_id(number) for number in range(MOST_VAULTS + 5)]
 @pytest.mark.parametrize(
     "name", ["", " ", "x" * 129, "a\x00b", "a\u202eb"], ids=ascii
 )  # fmt: skip
-def test_a_name_that_cannot_be_a_label_gives_way_to_the_id(name: str) -> None:
+def test_a_name_that_cannot_be_a_label_is_replaced_by_the_id(name: str) -> None:
     known = lists(Listed(IDS[0], "one"), Listed(IDS[1], name))
     text = suggested(bare(), [known], Path())
     vaults = yaml.safe_load(text)["organizations"][0]["vaults"]
@@ -199,7 +199,7 @@ def test_vaults_of_pages_that_were_not_read_are_for_discovery() -> None:
         assert with_found(bare(), [partly]).discovery
 
 
-def test_vaults_of_organizations_that_were_not_asked_for_are_for_discovery() -> None:
+def test_vaults_of_organizations_that_were_not_requested_are_left_to_discovery() -> None:
     many = tuple(Listed(f"AAAA BBBB CCCC {number:04}") for number in range(4))
     known = lists(Listed(IDS[0]))
     some = known.having("organizations", Reply(status=200, result=Listing(many, 4, (), "org_id")))

@@ -330,7 +330,7 @@ def test_others_may_come_between_a_hundred_tasks() -> None:
     assert sum(1 for _ in tasks({"result": rows, "total": 201}).tasks.lines(TARGET)) == 3
 
 
-def test_tasks_are_asked_for_by_their_organization_and_are_personal() -> None:
+def test_tasks_are_requested_by_their_organization_and_are_personal() -> None:
     asked = PENDING_TASKS.requester()(TARGET)
     assert (asked.endpoint, asked.tag) == ("tasks", TARGET.key)
     assert (asked.path, asked.id) == ("tasks", "ABCD EFGH IJKL MNOP")

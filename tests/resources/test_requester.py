@@ -112,7 +112,7 @@ def test_any_other_failure_says_nothing_of_the_query(type_: str, reaction: React
     assert requester(HOT).query == WITH_PARAMETERS
 
 
-def test_a_vault_is_asked_for_by_its_id() -> None:
+def test_a_vault_is_requested_by_its_id() -> None:
     asked = Requester()(HOT)
     assert (asked.endpoint, asked.tag) == ("vault_asset_balances", HOT.key)
     assert (asked.path, asked.id) == ("vaults/{id}/assets/balances", HOT.id)

@@ -82,7 +82,7 @@ def test_others_may_come_between_a_hundred_addresses() -> None:
     assert sum(1 for _ in whitelist(rows).lines(TARGET)) == 3
 
 
-def test_a_whitelist_is_asked_for_by_its_vault_and_is_personal() -> None:
+def test_a_whitelist_is_requested_by_its_vault_and_is_personal() -> None:
     asked = WHITELIST.requester()(TARGET)
     assert (asked.endpoint, asked.tag) == ("whitelist_addresses", TARGET.key)
     assert (asked.path, asked.id, asked.query) == (

@@ -57,7 +57,7 @@ def test_a_file_that_does_not_answer_is_given_up_and_named(
     assert str(caught.value) == (f"{tmp_path}: did not answer within 0 s: check its file system")
 
 
-def test_a_file_that_hangs_is_asked_once_and_again_when_it_has_answered(
+def test_a_hanging_file_is_not_read_again_until_it_has_answered(
     tmp_path: Path, release: Event
 ) -> None:
     asked: list[None] = []

@@ -206,7 +206,7 @@ def test_which_licences_are_fit(text: str, fit: bool) -> None:  # noqa: FBT001 -
     assert is_fit(text) is fit
 
 
-def test_a_component_with_an_unfit_licence_or_none_is_told() -> None:
+def test_a_component_with_an_unfit_licence_or_none_is_reported() -> None:
     def part(name: str, *licences: dict[str, Any]) -> dict[str, Any]:
         return {"name": name, "licenses": licences}
 

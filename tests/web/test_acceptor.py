@@ -112,7 +112,7 @@ def test_out_of_files_with_nothing_to_close_accepting_pauses(
 
 
 @pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EAGAIN, errno.EINTR])
-def test_a_client_that_left_before_it_was_accepted_is_nobodys_trouble(number: int) -> None:
+def test_a_client_that_left_before_it_was_accepted_is_ignored(number: int) -> None:
     async def check() -> None:
         with capture_logs() as events:
             async with accepted(Listener(number)) as served:

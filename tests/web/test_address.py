@@ -65,7 +65,7 @@ def test_an_address_is_read_and_written_in_the_same_form(text: str, host: str, p
         "[127.0.0.1]:10063",
     ],
 )
-def test_what_is_no_host_and_port_is_refused(text: str) -> None:
+def test_an_invalid_listen_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not HOST:PORT") as refused:
         ListenAddress.parse(text)
     forms = "such as 127.0.0.1:10063, [::1]:10063 or :10063"
@@ -77,7 +77,7 @@ def connects(family: socket.AddressFamily, host: str, port: int) -> bool:
         return client.connect_ex((host, port)) == 0
 
 
-def test_one_address_is_heard_there_alone() -> None:
+def test_a_single_address_is_listened_on_alone() -> None:
     with ListenAddress("127.0.0.1", 0).listen() as listener:
         port = listener.getsockname()[1]
         assert connects(socket.AF_INET, "127.0.0.1", port)
@@ -85,7 +85,7 @@ def test_one_address_is_heard_there_alone() -> None:
 
 
 @needs_ipv6
-def test_an_ipv6_address_is_heard_there() -> None:
+def test_an_ipv6_address_is_listened_on() -> None:
     with ListenAddress("::1", 0).listen() as listener:
         port = listener.getsockname()[1]
         assert connects(socket.AF_INET6, "::1", port)
@@ -93,7 +93,7 @@ def test_an_ipv6_address_is_heard_there() -> None:
 
 
 @needs_ipv6
-def test_without_a_host_every_interface_is_heard_on_ipv4_and_ipv6_alike() -> None:
+def test_without_a_host_every_interface_is_listened_on_with_ipv4_and_ipv6() -> None:
     with ListenAddress("", 0).listen() as listener:
         port = listener.getsockname()[1]
         assert connects(socket.AF_INET, "127.0.0.1", port)
@@ -101,7 +101,9 @@ def test_without_a_host_every_interface_is_heard_on_ipv4_and_ipv6_alike() -> Non
         assert connects(socket.AF_INET6, "::1", port)
 
 
-def test_without_ipv6_every_interface_is_heard_on_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ipv6_every_interface_is_listened_on_with_ipv4(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
     with ListenAddress("", 0).listen() as listener:
         assert listener.family == socket.AF_INET
@@ -123,7 +125,7 @@ def refusal(address: ListenAddress) -> str:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6), ""])
-def test_a_taken_port_is_told_in_one_message(host: str) -> None:
+def test_a_taken_port_is_reported_in_one_message(host: str) -> None:
     with ListenAddress(host, 0).listen() as taken:
         address = ListenAddress(host, taken.getsockname()[1])
         assert refusal(address) == (
@@ -132,7 +134,7 @@ def test_a_taken_port_is_told_in_one_message(host: str) -> None:
         )
 
 
-def test_an_address_of_another_machine_is_told_in_one_message() -> None:
+def test_an_address_of_another_machine_is_reported_in_one_message() -> None:
     assert refusal(ListenAddress("192.0.2.1", 0)) == (
         "cannot listen on 192.0.2.1:0: Cannot assign requested address; "
         "choose another address with --web.listen-address"
@@ -143,7 +145,7 @@ def test_an_address_of_another_machine_is_told_in_one_message() -> None:
     "host",
     ["a..b", "x" * 70],  # refused by the resolver itself, without a network
 )
-def test_a_host_that_cannot_be_found_is_told_in_one_message(host: str) -> None:
+def test_a_host_that_cannot_be_found_is_reported_in_one_message(host: str) -> None:
     message = refusal(ListenAddress(host, 0))
     assert message.startswith(f"cannot listen on {host}:0: ")
     assert message.endswith("; choose another address with --web.listen-address")

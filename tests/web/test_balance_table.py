@@ -87,7 +87,7 @@ def test_an_organization_has_one_row() -> None:
     assert (found.total, found.unpriced) == ((), ())
 
 
-def test_the_total_is_told_with_the_assets_that_it_lacks() -> None:
+def test_the_total_is_reported_with_the_assets_that_it_lacks() -> None:
     found = table(
         row("BTC", balance="1", quote_balance="2.50", quote_asset="USD"),
         row("LUNA", balance="7"),

@@ -120,7 +120,7 @@ def test_every_digit_is_as_the_api_wrote_it_with_the_moment_of_reading() -> None
     }
 
 
-def test_the_total_of_an_organization_is_told_as_the_api_tells_it() -> None:
+def test_the_total_of_an_organization_is_the_apis() -> None:
     (target,) = data(status(up(ORGANIZATION)))["targets"]
     (balance,) = target["balances"]
     assert (balance["asset"], balance["quoteAsset"]) == (None, "USD")
@@ -214,7 +214,7 @@ WARM = vault_target("warm", organization="beta", id="VBBBBBBBBBBBBB")
         ("asset=BTC", ["acme/hot", "beta/warm"]),
     ],
 )
-def test_organizations_and_vaults_are_asked_for_by_label_or_id(
+def test_organizations_and_vaults_are_requested_by_label_or_id(
     query: str, found: list[str]
 ) -> None:
     seen = status(up(ORGANIZATION), up(), up(BETA), up(WARM))
@@ -222,7 +222,7 @@ def test_organizations_and_vaults_are_asked_for_by_label_or_id(
     assert [f"{it['org']}/{it['vault']}" for it in targets] == found
 
 
-def test_only_the_assets_that_are_asked_for_are_told() -> None:
+def test_only_the_assets_that_are_requested_are_reported() -> None:
     seen = status(held(row("BTC"), row("ETH"), row("USD")))
     wanted = Wanted.of(QueryParams("asset=USD&asset=BTC&asset=SOL"), "")
     (target,) = data(seen, wanted)["targets"]
@@ -291,7 +291,7 @@ def test_a_negative_amount_stays_a_number() -> None:
     assert (record["balance"], record["balance_diff"]) == ("-5.00", "1")
 
 
-def test_much_is_told_in_small_pieces() -> None:
+def test_large_bodies_are_sent_in_small_pieces() -> None:
     many = [held(*(row(f"A{number}") for number in range(400)))] * 3
     for pieces in (
         list(balances_json(status(*many), EVERYTHING)),

@@ -19,7 +19,7 @@ def test_a_chart_goes_from_ten_minutes_ago_to_now_and_from_none_to_the_limit() -
     assert (drawn.least, drawn.most) == (25, 100)
 
 
-def test_where_nobody_looked_nothing_is_drawn() -> None:
+def test_nothing_is_drawn_for_a_gap_between_samples() -> None:
     history = ((NOW - 500, 10), (NOW - 495, 10), (NOW - 5, 20))
     assert chart(history, 100, NOW) == Chart(
         area="M100.0,100L100.0,90.0 105.0,90.0L105.0,100Z"

@@ -58,7 +58,7 @@ def test_each_type_leads_to_its_runbook(type_: str, runbook: str) -> None:
         ("EAPI:Invalid nonce", 401, "NonceTrouble"),
     ],
 )
-def test_the_status_decides_where_the_type_is_unknown(
+def test_the_http_status_decides_if_the_type_is_unknown(
     type_: str, status: int | None, runbook: str
 ) -> None:
     assert advice(type_, status).runbook == f"KrakenCustody{runbook}"
@@ -81,11 +81,11 @@ def test_a_lockout_is_advised_to_wait_not_to_try_other_secrets() -> None:
     assert "Wait" in meaning
 
 
-def test_a_gateway_that_cannot_answer_is_no_answer_that_nobody_knows() -> None:
+def test_all_gateway_problems_have_the_same_advice() -> None:
     assert advice("gateway/WriteResponse") is advice("gateway/ReadUpstream")
 
 
-def test_what_lies_between_machine_and_api_is_told_apart_from_what_the_api_says() -> None:
+def test_failures_of_the_connection_have_other_advice_than_those_of_the_api() -> None:
     types = ("transport/tls", "http/502", "limit/series", "http/blocked", "internal", "http/403")
     assert len({advice(type_).meaning for type_ in types}) == len(types)
 

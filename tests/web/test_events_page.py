@@ -73,7 +73,7 @@ def test_events_of_one_kind_can_be_looked_at_alone() -> None:
     assert '<a href="/events?subject=lease" aria-current="true">lease</a>' in page
 
 
-def test_nothing_that_has_happened_is_told_so() -> None:
+def test_without_events_the_page_says_so() -> None:
     assert "No events yet." in text_of(PAGES.events(happened(), None))
 
 

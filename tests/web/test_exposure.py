@@ -48,7 +48,7 @@ def test_only_loopback_is_for_this_machine_alone(host: str, *, expected: bool) -
         (TLS | USERS, "10.0.0.1", []),
     ],
 )
-def test_what_others_can_read_on_the_way_is_told(
+def test_what_others_can_read_on_the_way_is_reported(
     document: dict[str, Any], host: str, expected: list[str], directory: Path
 ) -> None:
     file = write(directory, document)
@@ -65,7 +65,7 @@ def test_without_a_file_there_is_no_password_either() -> None:
     assert [event["event"] for event in events] == [OPEN]
 
 
-def test_a_file_with_secrets_that_everybody_can_read_is_told(open_directory: Path) -> None:
+def test_a_file_with_secrets_that_everybody_can_read_is_reported(open_directory: Path) -> None:
     Authority(open_directory).sign("127.0.0.1")
     key = open_directory / "server-key.pem"
     key.chmod(0o644)

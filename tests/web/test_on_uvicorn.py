@@ -125,7 +125,7 @@ def test_the_connections_of_a_server_are_a_set_that_may_be_another() -> None:
     asyncio.run(main())
 
 
-def test_what_an_upgrade_takes_away_is_told_in_a_sentence() -> None:
+def test_what_an_upgrade_takes_away_is_reported_in_a_sentence() -> None:
     class Other:
         def shutdown(self, when: float) -> None:
             """Be another one."""

@@ -159,7 +159,7 @@ def test_the_first_line_says_whether_it_works(seen: Status, expected: str, state
     assert f"<title>{expected} · Kraken custody exporter</title>" in page
 
 
-def test_the_page_tells_what_runs_since_when_and_with_which_configuration() -> None:
+def test_the_page_shows_what_runs_since_when_and_with_which_configuration() -> None:
     text = shown(status())
     assert "Version 1.2.3 Up for 1h1m" in text
     assert "Configuration /etc/exporter/config.yaml , loaded 10m ago" in text
@@ -213,12 +213,12 @@ def test_the_demo_has_no_configuration_file() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_the_exporter_is_told(exporter: ExporterStatus, told: str) -> None:
+def test_what_is_wrong_with_the_exporter_is_reported(exporter: ExporterStatus, told: str) -> None:
     assert told in shown(status(exporter=exporter))
     assert told not in shown(status())
 
 
-def test_pauses_are_told_with_their_reason_and_their_end() -> None:
+def test_pauses_are_reported_with_their_reason_and_their_end() -> None:
     trying = replace(REFUSED, until=None, message="No.")
     text = shown(status(budget=replace(BUDGET, pauses=(PAUSE, trying))))
     assert (
@@ -230,7 +230,7 @@ def test_pauses_are_told_with_their_reason_and_their_end() -> None:
     )
 
 
-def test_an_api_that_does_not_answer_is_told_with_the_credential_since_when_and_what_to_do() -> (
+def test_an_api_that_does_not_answer_is_reported_with_the_credential_since_when_and_what_to_do() -> (
     None
 ):
     text = shown(status(credentials=(SILENT,)))
@@ -251,7 +251,7 @@ def test_an_api_that_does_not_answer_is_told_with_the_credential_since_when_and_
     assert "does not answer" not in shown(status(credentials=(some,)))
 
 
-def test_a_key_that_another_program_uses_is_told_until_the_evidence_is_old() -> None:
+def test_a_key_that_another_program_uses_is_reported_until_the_evidence_is_old() -> None:
     shared = replace(SILENT, is_silent=False, is_key_shared=True)
     told = "Another program uses the key of credential treasury (acme, beta):"
     text = shown(status(credentials=(shared,)))
@@ -290,7 +290,7 @@ def test_the_page_of_a_target_that_fails_without_a_poll_says_for_how_long() -> N
     assert "polls failed" not in text
 
 
-def test_the_budget_is_told_with_its_use_demand_and_chart() -> None:
+def test_the_budget_is_reported_with_its_use_demand_and_chart() -> None:
     page = PAGES.status(status(), View())
     text = text_of(page)
     assert "In use now 37 of 100 in any 30s" in text
@@ -303,7 +303,7 @@ def test_the_budget_is_told_with_its_use_demand_and_chart() -> None:
     assert "stretched" not in text
 
 
-def test_a_budget_that_is_too_small_is_told_with_the_numbers() -> None:
+def test_a_budget_that_is_too_small_is_reported_with_the_numbers() -> None:
     stretch = {"treasury": 2.5, "other": 1.25}
     shortages = (Shortage(None, 5.0, 4.0), Shortage("treasury", 1.0, 0.4))
     small = replace(
@@ -323,7 +323,7 @@ def test_a_budget_that_is_too_small_is_told_with_the_numbers() -> None:
     assert "Credential treasury 7 of 10 in any 20s" in text
 
 
-def test_the_demand_is_told_as_a_part_of_the_same_budget_where_a_limit_of_a_keys_own_is_tighter() -> (
+def test_the_demand_is_reported_as_a_part_of_the_same_budget_where_a_limit_of_a_keys_own_is_tighter() -> (
     None
 ):
     text = shown(status(budget=replace(BUDGET, demand_ratio=2.5, stretch={"treasury": 2.5})))
@@ -371,12 +371,12 @@ def test_a_target_that_waits_for_its_turn_or_for_a_pause_says_so(
     assert cell(PAGES.status(status(told(**facts)), View()), 3) == expected
 
 
-def test_a_target_that_is_asked_just_now_says_so() -> None:
+def test_a_target_that_is_being_polled_says_so() -> None:
     seen = status(replace(told(next_poll=None), is_polling=True))
     assert cell(PAGES.status(seen, View()), 3) == "polling"
 
 
-def test_rows_that_were_left_out_are_told() -> None:
+def test_rows_that_were_left_out_are_reported() -> None:
     seen = status(told(polls=1, rows=5, invalid_rows=2))
     assert cell(PAGES.status(seen, View()), 5) == "5 2 invalid"
 
@@ -525,7 +525,7 @@ def test_more_targets_than_a_page_holds_are_on_the_next() -> None:
     assert 'id="next"' not in second
 
 
-def test_a_filter_that_nothing_passes_says_so_and_leads_back() -> None:
+def test_a_filter_without_matches_says_so_and_leads_back() -> None:
     text = shown(status(), View(text="nowhere"))
     assert "0 of 2 targets" in text
     assert "No target matches. Show all" in text
@@ -598,7 +598,7 @@ def vault_page(*rows: dict[str, object], **minima: str) -> str:
     return PAGES.target(seen, seen.targets[0])
 
 
-def test_an_amount_below_its_minimum_is_told_and_marked() -> None:
+def test_an_amount_below_its_minimum_is_reported_and_marked() -> None:
     page = vault_page(row("BTC", available="1466"), row("ETH", available="9"), BTC="5000", SOL="1")
     (btc, sol) = rows_of(page, '<tr class="short">.*?</tr>')
     assert btc.startswith("BTC currency | - | 0 | - | 1,466 | 5,000 short |")
@@ -624,7 +624,7 @@ def test_the_page_of_an_organization_has_its_total_and_the_parts() -> None:
     assert "12,345.6789 USD 10,000.0000 USD" in text
 
 
-def test_the_page_of_a_target_tells_its_last_polls_the_latest_first() -> None:
+def test_the_page_of_a_target_shows_its_last_polls_the_latest_first() -> None:
     seen = status(failing(last_success=NOW - 150))
     text = text_of(PAGES.target(seen, seen.targets[0]))
     assert "30s ago http/502 no answer 1m30s ago http/502 100ms" in text
@@ -730,13 +730,13 @@ def test_the_page_of_a_target_that_was_not_polled_invents_nothing() -> None:
     assert "not measured yet, 1m planned" in text
 
 
-def test_an_empty_vault_is_told_as_empty() -> None:
+def test_an_empty_vault_is_reported_as_empty() -> None:
     balances = exposed(HOT, vault_answer())
     seen = status(told(polls=1, balances=balances, last_success=NOW))
     assert "The vault is empty." in text_of(PAGES.target(seen, seen.targets[0]))
 
 
-def test_rejected_rows_are_told_with_their_reason() -> None:
+def test_rejected_rows_are_reported_with_their_reason() -> None:
     rejected = (InvalidRow(3, "balance", "is missing"), InvalidRow(4, "", "is not an object"))
     seen = status(told(polls=1, rejected=rejected))
     text = text_of(PAGES.target(seen, seen.targets[0]))
@@ -788,7 +788,7 @@ def test_hostile_names_and_words_are_escaped_wherever_they_stand() -> None:
         assert EVIL not in page
 
 
-def test_what_was_found_is_told_and_what_of_it_is_not_polled() -> None:
+def test_the_page_shows_what_was_found_and_what_is_not_polled() -> None:
     evil = Unpolled(found("VBBBBBBBBBBBBA", EVIL), "excluded")
     beyond = Unpolled(found("VCCCCCCCCCCCCA", ""), "limit")
     page = PAGES.status(status(up(), discovery=inventory(evil, beyond)), View())
@@ -810,7 +810,7 @@ def test_of_very_much_that_is_not_polled_the_page_shows_some() -> None:
     assert "and 51 more: /api/v1/targets has all." in text
 
 
-def test_what_stays_polled_in_spite_of_a_filter_is_told() -> None:
+def test_targets_polled_despite_a_filter_are_shown() -> None:
     text = shown(status(up(), discovery=inventory(kept=frozenset(("VABCDEF234567A",)))))
     assert (
         "1 target is polled although a filter excludes the new name: a reload stops polling it."
@@ -818,7 +818,7 @@ def test_what_stays_polled_in_spite_of_a_filter_is_told() -> None:
     )
 
 
-def test_without_discovery_nothing_is_told_of_it() -> None:
+def test_without_discovery_the_page_does_not_mention_it() -> None:
     text = shown(status(up()))
     assert "Discovery" not in text
     assert "not polled" not in text
@@ -837,7 +837,7 @@ def test_without_discovery_nothing_is_told_of_it() -> None:
         ),
     ],
 )
-def test_a_targets_page_tells_what_the_list_says_of_it(target: Target, told_of_it: str) -> None:
+def test_a_targets_page_shows_its_entry_in_the_list(target: Target, told_of_it: str) -> None:
     page = PAGES.target(status(), up(target))
     page = page.replace("<q>", "“").replace("</q>", "”")
     assert told_of_it in text_of(page).replace("“ ", "“").replace(" ”", "”").replace(" ;", ";")
@@ -874,7 +874,7 @@ def test_the_lists_of_two_credentials_have_pages_of_their_own() -> None:
     ]
 
 
-def test_a_shard_is_told_by_its_number_also_where_it_has_nothing_to_poll() -> None:
+def test_a_shard_is_reported_by_its_number_also_where_it_has_nothing_to_poll() -> None:
     assert "Shard" not in shown(status())
     exporter = replace(EXPORTER, shard=Shard(2, 13))
     seen = replace(status(exporter=exporter), targets=())

@@ -129,7 +129,7 @@ def test_clients_that_never_finish_their_request_do_not_hold_up_the_end() -> Non
     asyncio.run(with_deadline())
 
 
-def test_what_is_no_http_is_refused_and_the_others_are_served() -> None:
+def test_malformed_http_is_refused_and_others_are_served() -> None:
     async def check() -> tuple[bytes, int]:
         with ListenAddress("127.0.0.1", 0).listen() as listener:
             async with serving(hello, listener), httpx.AsyncClient() as client:
@@ -238,14 +238,14 @@ def test_further_requests_are_refused_while_as_many_as_may_be_are_under_way() ->
         assert ask(third) == (200, b"hello")
 
 
-def test_zero_is_no_limit_of_requests() -> None:
+def test_zero_means_no_limit_of_requests() -> None:
     gate = Gate()
     gate.opened.set()
     with served(gate.app, requests=0) as address:
         assert is_served(address)
 
 
-def test_a_client_that_does_not_read_gives_way_to_one_that_asks() -> None:
+def test_a_client_that_does_not_read_gives_way_to_a_new_request() -> None:
     with served(Pages().app, requests=1) as address, connected(address, 4096) as client:
         client.sendall(GET_LARGE)
         assert client.recv(1)
@@ -253,7 +253,7 @@ def test_a_client_that_does_not_read_gives_way_to_one_that_asks() -> None:
         assert len(rest_of(client)) < len(LARGE)
 
 
-def test_of_those_that_do_not_read_the_one_that_has_not_for_longest_gives_way() -> None:
+def test_the_client_that_has_not_read_for_longest_gives_way() -> None:
     pages = Pages()
     with served(pages.app, requests=2) as address, ExitStack() as clients:
         longest, shortest = (clients.enter_context(connected(address, 4096)) for _ in range(2))
@@ -290,7 +290,7 @@ def gets_in(address: Address) -> bool:
 @pytest.mark.parametrize(
     "limits", [{"requests": 4, "connections": 20}, {"requests": 0, "connections": 3}]
 )
-def test_any_number_of_clients_that_do_not_read_keep_nobody_out(limits: dict[str, Any]) -> None:
+def test_clients_that_do_not_read_block_no_other_client(limits: dict[str, Any]) -> None:
     """No client gets in while theirs are written as fast as others are read: until the kernel's buffers are full."""
     with served(Pages().app, **limits) as address, ExitStack() as clients:
         for _ in range(30):

@@ -91,7 +91,7 @@ def site(exporter: Exporter) -> Site:
 @pytest.mark.parametrize(
     ("accept", "content_type"), [("*/*", TEXT), ("application/openmetrics-text", OPENMETRICS)]
 )
-def test_metrics_come_in_the_format_that_is_asked_for(
+def test_metrics_come_in_the_format_that_is_requested(
     site: Site, accept: str, content_type: str
 ) -> None:
     answer = ask(site, "/metrics", headers={"accept": accept})
@@ -150,7 +150,7 @@ def test_an_answer_that_is_whole_has_no_task_that_waits_for_the_client_to_leave(
     assert [message["more_body"] for message in sent[1:]][-1] is False
 
 
-def test_metrics_are_compressed_only_where_that_is_asked_for(site: Site) -> None:
+def test_metrics_are_compressed_only_if_accepted(site: Site) -> None:
     plain = ask(site, "/metrics", headers={"accept-encoding": "identity"})
     compressed = ask(site, "/metrics", headers={"accept-encoding": "gzip"})
     assert "content-encoding" not in plain.headers
@@ -225,7 +225,7 @@ def test_any_other_path_is_not_found(site: Site, path: str) -> None:
     assert ask(site, path).status_code == 404
 
 
-def test_metrics_are_where_the_flag_puts_them_and_not_elsewhere(exporter: Exporter) -> None:
+def test_metrics_are_only_at_the_configured_path(exporter: Exporter) -> None:
     moved = Site(exporter, "/custody/metrics")
     assert ask(moved, "/custody/metrics").headers["content-type"] == TEXT
     assert ask(moved, "/metrics").status_code == 404
@@ -236,7 +236,7 @@ def test_metrics_are_where_the_flag_puts_them_and_not_elsewhere(exporter: Export
     "path",
     ["/", VAULT_PAGE, "/help", "/runbooks", "/events", "/api/v1/targets", *STATIC_FILES],
 )
-def test_pages_are_compressed_only_where_that_is_asked_for(site: Site, path: str) -> None:
+def test_pages_are_compressed_only_if_accepted(site: Site, path: str) -> None:
     plain = ask(site, path, headers={"accept-encoding": "identity"})
     compressed = ask(site, path, headers={"accept-encoding": "gzip"})
     assert "content-encoding" not in plain.headers
@@ -245,7 +245,7 @@ def test_pages_are_compressed_only_where_that_is_asked_for(site: Site, path: str
     assert int(compressed.headers["content-length"]) < len(plain.content)
 
 
-def test_balances_are_told_as_json_or_for_spreadsheets(site: Site) -> None:
+def test_balances_are_served_as_json_or_csv(site: Site) -> None:
     path = "/api/v1/balances"
     everything = ask(site, path).json()["data"]
     # One vault is denied.
@@ -265,7 +265,7 @@ def test_balances_are_told_as_json_or_for_spreadsheets(site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/balances", "/api/v1/balances?format=csv"])
-def test_balances_are_compressed_only_where_that_is_asked_for(site: Site, path: str) -> None:
+def test_balances_are_compressed_only_if_accepted(site: Site, path: str) -> None:
     plain = ask(site, path, headers={"accept-encoding": "identity"})
     compressed = ask(site, path, headers={"accept-encoding": "gzip"})
     assert "content-encoding" not in plain.headers
@@ -275,7 +275,7 @@ def test_balances_are_compressed_only_where_that_is_asked_for(site: Site, path: 
     assert compressed.num_bytes_downloaded < plain.num_bytes_downloaded / 2
 
 
-def test_a_mistake_in_what_is_asked_for_is_told(site: Site) -> None:
+def test_a_mistake_in_a_query_is_reported(site: Site) -> None:
     answer = ask(site, "/api/v1/balances?orgs=acme")
     assert answer.status_code == 400
     assert answer.json() == {
@@ -360,7 +360,7 @@ def test_no_path_of_the_site_can_be_taken_by_the_metrics(site: Site) -> None:
         assert path in RESERVED_PATHS or path.startswith(RESERVED_FOLDERS)
 
 
-def test_what_is_wrong_with_a_file_is_told_also_where_its_name_is_no_text(tmp_path: Path) -> None:
+def test_mistakes_of_a_file_are_shown_even_if_its_name_is_not_valid_text(tmp_path: Path) -> None:
     file = tmp_path / os.fsdecode(b"\xff.yaml")
     file.write_text("{}")
     exporter = exporter_of("http://127.0.0.1:1")
@@ -377,7 +377,7 @@ async def reload_nothing() -> None:
     """Stand for a reload that the flag allows."""
 
 
-def test_a_target_is_polled_when_somebody_posts_its_id() -> None:
+def test_posting_the_id_of_a_target_polls_it() -> None:
     async def visits() -> None:
         exporter = await begun(Clock())
         site = Site(exporter, "/metrics", reload=reload_nothing)
@@ -408,7 +408,7 @@ def test_what_is_polled_on_demand_is_said(query: str, status: int, text: str) ->
     asyncio.run(visit())
 
 
-def test_nobody_polls_on_demand_without_the_flag_or_with_another_method(exporter: Exporter) -> None:
+def test_polling_on_demand_needs_the_flag_and_post(exporter: Exporter) -> None:
     refused = ask(site_of(exporter), f"/-/poll?target={VAULT.id}", "POST")
     assert refused.status_code == 403
     assert "--web.enable-lifecycle" in refused.text
@@ -460,7 +460,7 @@ def test_while_the_poller_makes_progress_the_exporter_is_ready_and_healthy() -> 
     asyncio.run(check())
 
 
-def test_a_poller_that_stands_still_is_unhealthy() -> None:
+def test_a_stuck_poller_is_unhealthy() -> None:
     async def check() -> None:
         clock = Clock()
         site = site_of(await begun(clock))
@@ -473,7 +473,7 @@ def test_a_poller_that_stands_still_is_unhealthy() -> None:
     asyncio.run(check())
 
 
-def test_an_api_that_refuses_everything_makes_nobody_unhealthy() -> None:
+def test_an_api_that_refuses_everything_leaves_the_exporter_healthy() -> None:
     denied = polled(simulator(default_mood=moods.problem(403, "PermissionDenied")))
     site = site_of(denied)
     assert ask(site, "/-/healthy").status_code == 200

@@ -58,7 +58,7 @@ def document(seen: Status) -> Any:
     return json.loads(b"".join(targets_json(seen, View())))
 
 
-def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
+def test_everything_is_reported_in_the_envelope_of_prometheus() -> None:
     everything = status(
         replace(up(), interval=75.0, pause=REFUSED),
         failing(COLD),
@@ -256,7 +256,7 @@ def test_everything_is_told_in_the_envelope_of_prometheus() -> None:
     ],
     ids=["usual", "a standby", "a lease out of reach", "everything wrong"],
 )
-def test_whatever_is_told_is_as_documented(schema: "Validator", seen: Status) -> None:
+def test_whatever_is_reported_is_as_documented(schema: "Validator", seen: Status) -> None:
     schema.validate(document(seen))
 
 
@@ -269,7 +269,7 @@ def test_targets_are_filtered_as_on_the_page_and_stay_in_the_order_of_the_config
     assert found["counts"] == {"stale": 0, "failing": 1, "waiting": 0, "up": 2}
 
 
-def test_what_was_found_is_told_as_documented(schema: "Validator") -> None:
+def test_what_was_found_is_reported_as_documented(schema: "Validator") -> None:
     found = Found(Listed("VBBBBBBBBBBBBA", EVIL, "created", 1), NOW - 60, NOW - 60, missed=1)
     other = replace(found, listed=Listed("VCCCCCCCCCCCCA"))
     inventory = Inventory(

@@ -117,7 +117,7 @@ NO_TLS = {
 
 
 @pytest.mark.parametrize("kind", NO_HANDSHAKES)
-def test_a_client_that_does_not_go_on_with_its_handshake_is_cut_off_and_holds_up_nobody(
+def test_a_client_with_a_stalled_handshake_is_cut_off_and_delays_no_other(
     kind: str, site: Site, address: Address, caplog: pytest.LogCaptureFixture
 ) -> None:
     with connected(address) as client:
@@ -128,7 +128,7 @@ def test_a_client_that_does_not_go_on_with_its_handshake_is_cut_off_and_holds_up
 
 
 @pytest.mark.parametrize("kind", NO_TLS)
-def test_what_is_no_tls_is_cut_off_at_once_and_not_told(
+def test_plain_bytes_on_the_tls_port_are_cut_off_and_not_logged(
     kind: str, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     with served(access=site.access) as address, connected(address) as client:
@@ -236,7 +236,7 @@ def test_what_comes_with_the_end_of_the_handshake_is_not_lost(site: Site) -> Non
             received += when_readable(tls.read) or b""
 
 
-def test_without_a_certificate_nobody_is_let_in_where_one_is_required(
+def test_a_client_without_a_required_certificate_is_refused(
     site: Site,
 ) -> None:
     site.configure(**CLIENTS)
@@ -245,7 +245,7 @@ def test_without_a_certificate_nobody_is_let_in_where_one_is_required(
         assert is_served(address, site.authority.trust("prometheus.example"))
 
 
-def test_a_certificate_that_somebody_else_signed_is_refused(site: Site, tmp_path: Path) -> None:
+def test_a_certificate_of_another_authority_is_refused(site: Site, tmp_path: Path) -> None:
     site.configure(**CLIENTS)
     other = Authority(tmp_path, "other").trust("prometheus.example")
     other.load_verify_locations(site.authority.file)
@@ -521,7 +521,7 @@ def test_the_end_does_not_wait_for_clients_that_take_nothing_or_do_not_say_goodb
     assert caplog.messages == []
 
 
-def test_what_is_no_http_is_refused_with_the_headers_of_every_answer(site: Site) -> None:
+def test_malformed_http_is_refused_with_the_security_headers(site: Site) -> None:
     with served(access=site.access) as address, connected(address, trust=site.trust) as client:
         client.sendall(b"GET\r\n\r\n")
         head, _, body = rest_of(client).partition(b"\r\n\r\n")
@@ -545,7 +545,7 @@ def test_many_scrapers_at_once_are_served(site: Site) -> None:
     assert answers == [True] * 40
 
 
-def test_why_a_client_was_refused_is_told_to_whoever_debugs(site: Site) -> None:
+def test_why_a_client_was_refused_is_logged_at_level_debug(site: Site) -> None:
     site.configure(**CLIENTS, client_allowed_sans=["prometheus.example"])
     with capture_logs() as events, served(access=site.access) as address:
         for trust in (site.trust, site.authority.trust("grafana.example")):
@@ -624,7 +624,7 @@ def test_plain_http_gets_a_bad_request_with_the_headers_of_every_answer(
         assert f"\r\n{name.lower()}: {value}".encode() in head
 
 
-def test_a_client_whose_certificate_has_no_allowed_name_is_told_so_and_nothing_else(
+def test_a_client_whose_certificate_has_no_allowed_name_is_reported_so_and_nothing_else(
     site: Site,
 ) -> None:
     asked = []

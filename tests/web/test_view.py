@@ -87,7 +87,7 @@ def test_targets_are_sorted_by_a_column_and_what_is_unknown_comes_last(
         (View(text="nowhere"), ""),
     ],
 )
-def test_only_what_is_asked_for_is_shown(view: View, shown: str) -> None:
+def test_only_what_is_requested_is_shown(view: View, shown: str) -> None:
     assert view.is_filtered
     assert "".join(name or " " for name in names(view)) == shown
 
@@ -114,7 +114,7 @@ def test_only_what_is_asked_for_is_shown(view: View, shown: str) -> None:
         ({"q": "x" * 1000}, View(text="x" * 200)),
     ],
 )
-def test_an_address_says_what_is_asked_for(query: dict[str, str], view: View) -> None:
+def test_a_view_is_read_from_its_query(query: dict[str, str], view: View) -> None:
     assert View.of(query) == view
 
 
@@ -149,7 +149,7 @@ def test_a_count_leads_to_all_targets_in_its_state_in_the_same_order(state: Stat
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "1e3", "1000000", "٣"])
-def test_what_is_no_number_of_a_page_is_the_first(page: str) -> None:
+def test_an_invalid_page_number_means_the_first_page(page: str) -> None:
     assert View.of({"page": page}) == View()
 
 

@@ -168,14 +168,14 @@ http_server_config:
 
 
 @pytest.mark.parametrize("name", BY_THE_TOOLKIT)
-def test_what_exporter_toolkit_accepts_is_accepted_where_it_means_something_here(
+def test_settings_of_exporter_toolkit_are_accepted_if_they_have_an_effect(
     directory: Path, name: str
 ) -> None:
     """Its own test files; those that are refused here are in MISTAKES, and in the README."""
     assert mistakes(directory, BY_THE_TOOLKIT[name]) == []
 
 
-def test_a_limit_of_no_rate_is_none(directory: Path) -> None:
+def test_a_rate_limit_without_interval_has_no_effect(directory: Path) -> None:
     limit = read(directory, "rate_limit: {interval: 0, burst: 0}").rate_limit
     bucket = TokenBucket.full(limit, 0.0)
     assert all(bucket.take(0.0) for _ in range(10))
@@ -226,7 +226,7 @@ def test_headers_are_those_that_the_toolkit_allows(directory: Path) -> None:
     assert configuration.http_server_config.headers == headers
 
 
-def test_a_header_is_sent_without_the_space_around_it_which_is_none_of_it(directory: Path) -> None:
+def test_a_header_is_sent_without_surrounding_space(directory: Path) -> None:
     text = "http_server_config: {headers: {X-XSS-Protection: ' 1; mode=block '}}"
     assert read(directory, text).http_server_config.headers == {"X-XSS-Protection": "1; mode=block"}
 
@@ -430,7 +430,7 @@ MISTAKES: list[tuple[dict[str, Any] | str, str]] = [
 @pytest.mark.parametrize(
     ("document", "message"), MISTAKES, ids=[message for _, message in MISTAKES]
 )
-def test_each_mistake_is_told_with_its_place_and_what_is_expected(
+def test_each_mistake_is_reported_with_its_place_and_what_is_expected(
     directory: Path, document: dict[str, Any] | str, message: str
 ) -> None:
     Authority(directory, "another").sign("127.0.0.1", stem="other")
@@ -451,7 +451,7 @@ def test_a_file_that_changes_while_it_is_read_is_a_mistake_and_no_traceback(
     assert mistakes(directory, tls(**CLIENTS)) == [problem]
 
 
-def test_every_mistake_is_told_at_once(directory: Path) -> None:
+def test_every_mistake_is_reported_at_once(directory: Path) -> None:
     document = tls(min_version="TLS9", cert_file="nowhere", client_ca_file="authority.pem")
     document |= {"basic_auth_users": {"alice": "MARKER"}, "rate_limit": {"burst": 1}}
     assert [mistake.split(":")[0] for mistake in mistakes(directory, document)] == [

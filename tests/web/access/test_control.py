@@ -66,7 +66,7 @@ def basic(user: str, password: bytes, scheme: str = "Basic") -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_path_is_answered_without_a_password_where_there_are_users(path: str) -> None:
+def test_with_users_configured_no_path_is_answered_without_a_password(path: str) -> None:
     """Nor are health and readiness: exporter-toolkit guards them too."""
     guarded = Guarded(USERS)
     answer = guarded.ask(path)
@@ -121,7 +121,7 @@ def test_nothing_else_does(authorization: str) -> None:
     assert guarded.asked == 0
 
 
-def test_what_is_no_user_and_password_is_not_checked_at_all() -> None:
+def test_a_malformed_authorization_header_is_not_checked() -> None:
     def never(_password: bytes, _hashed: bytes) -> bool:
         raise AssertionError
 
@@ -232,7 +232,7 @@ def test_a_page_of_another_origin_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_name_that_public_dns_may_have_is_refused_where_nothing_else_guards(path: str) -> None:
+def test_a_public_dns_name_is_refused_without_tls_and_passwords(path: str) -> None:
     guarded = Guarded()
     answer = guarded.ask(path, headers={"host": "evil.example:10063"})
     assert answer.status_code == 421
@@ -243,7 +243,7 @@ def test_a_name_that_public_dns_may_have_is_refused_where_nothing_else_guards(pa
         assert guarded.ask(path, headers=headers).status_code == 200
 
 
-def test_any_name_will_do_behind_a_password() -> None:
+def test_behind_a_password_any_host_is_accepted() -> None:
     host = {"host": "custody.example"}
     assert Guarded(USERS).ask(headers=host | basic("alice", PASSWORD)).status_code == 200
     assert Guarded(USERS).ask(headers=host).status_code == 401

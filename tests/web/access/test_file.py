@@ -97,7 +97,7 @@ def test_a_certificate_whose_key_comes_later_is_taken_once_both_are_there(direct
     ["tls_server_config: [", "", "basic_auth_users: {alice: MARKER}", "users: {}"],
     ids=["broken", "empty", "no hash", "unknown key"],
 )
-def test_what_was_read_last_holds_while_the_file_is_bad_and_that_is_told_once(
+def test_the_last_valid_file_stays_in_force_and_the_mistake_is_logged_once(
     directory: Path, bad: str
 ) -> None:
     file = WebConfigFile(write(directory, ALICE))
@@ -113,7 +113,7 @@ def test_what_was_read_last_holds_while_the_file_is_bad_and_that_is_told_once(
     assert look(file) == []
 
 
-def test_another_mistake_is_told_too(directory: Path) -> None:
+def test_a_different_mistake_is_logged_too(directory: Path) -> None:
     file = WebConfigFile(write(directory, ALICE))
     for text in ("users: {}", "user: {}"):
         write(directory, text)
@@ -173,7 +173,7 @@ def test_a_reload_takes_what_is_there_at_once_and_the_next_look_finds_nothing_ne
     assert look(file, 3) == []
 
 
-def test_a_reload_that_failed_is_not_told_a_second_time(directory: Path) -> None:
+def test_a_failed_reload_is_not_logged_twice(directory: Path) -> None:
     file = WebConfigFile(write(directory, ALICE))
     write(directory, "users: {}")
     with pytest.raises(ConfigError):
@@ -214,7 +214,7 @@ def test_files_with_secrets_that_everybody_can_read_are_found(
     assert [file.name for file in WebConfigFile(path).read().open_to_all] == expected
 
 
-def test_files_that_do_not_answer_are_told_once_and_read_when_they_answer(
+def test_hanging_files_are_logged_once_and_read_when_they_answer(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(directory, ALICE)

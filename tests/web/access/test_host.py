@@ -56,7 +56,7 @@ def test_a_name_that_a_page_could_have_for_this_machine_is_not_its_own(
 
 
 @pytest.mark.parametrize("machine", ["localhost", "localhost.localdomain", ""])
-def test_a_machine_with_everybodys_name_has_none_of_its_own(machine: str) -> None:
+def test_a_generic_host_name_is_not_accepted_as_the_machines_own(machine: str) -> None:
     names = OwnNames.of(machine, ())
     assert "localhost.evil.example" not in names
     assert "evil.example" not in names

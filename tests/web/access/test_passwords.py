@@ -93,7 +93,7 @@ def test_a_wrong_password_is_remembered_too() -> None:
 
 
 @pytest.mark.parametrize("user", ["alice", "carol", ""])
-def test_a_wrong_password_costs_one_hash_whoever_is_named(user: str) -> None:
+def test_a_wrong_password_takes_one_hash_for_any_user(user: str) -> None:
     check = Counted()
     assert (
         ask(Passwords(check), (user, b"wrong"), (user, b"wrong"), (user, b"wronger")) == [False] * 3
@@ -101,7 +101,7 @@ def test_a_wrong_password_costs_one_hash_whoever_is_named(user: str) -> None:
     assert len(check.hashes) == 2
 
 
-def test_a_name_that_nobody_has_costs_what_somebody_elses_does() -> None:
+def test_an_unknown_user_takes_as_long_as_a_known_one() -> None:
     """Always the same user's hash, because changing costs would reveal it."""
     check = Counted()
     ask(Passwords(check), *[("carol", b"%d" % number) for number in range(20)])
@@ -109,7 +109,7 @@ def test_a_name_that_nobody_has_costs_what_somebody_elses_does() -> None:
     assert set(check.hashes) < {HASH.encode(), OTHER_HASH.encode()}
 
 
-def test_names_that_nobody_has_are_spread_over_all_costs() -> None:
+def test_unknown_users_are_spread_over_all_bcrypt_costs() -> None:
     check = Counted()
     ask(Passwords(check), *[(f"user {number}", b"") for number in range(50)])
     assert set(check.hashes) == {HASH.encode(), OTHER_HASH.encode()}
@@ -272,7 +272,7 @@ def test_a_known_scraper_does_not_queue() -> None:
     asyncio.run(known_among_guesses())
 
 
-def test_who_has_gone_leaves_the_line_unchecked_unless_somebody_else_asks_the_same() -> None:
+def test_a_client_that_is_gone_leaves_the_queue_unless_another_waits_for_the_same_check() -> None:
     line = Line()
     first, *_ = guesses("198.51.100.7", "alice", 1)
     gone, also_gone = Client(is_gone=True), Client(is_gone=True)

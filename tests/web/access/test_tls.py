@@ -69,7 +69,7 @@ def test_a_certificate_without_names_has_none_that_is_allowed(directory: Path) -
     assert problem(directory, ["common.example"], certificate) == NO_NAME
 
 
-def test_any_name_will_do_where_none_is_asked_for(directory: Path) -> None:
+def test_without_allowed_names_any_certificate_name_is_accepted(directory: Path) -> None:
     assert problem(directory, None, CERTIFICATE) is None
 
 
