@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import httpx
 
@@ -82,7 +82,7 @@ class KubernetesEngine:
 
     async def swap(self, found: Found, record: Record) -> bool:
         """Write `record` if the Lease is still `found`; return whether it was. Raises EngineError."""
-        before = found.version if isinstance(found.version, dict) else None
+        before = cast("JsonObject | None", found.version)
         lease = _lease(self._name, before, record, self._wall())
         answer = await self._ask("PUT" if before else "POST", lease)
         # 404: it was deleted, or the namespace does not exist, which the next read reports.

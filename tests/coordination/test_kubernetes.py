@@ -120,6 +120,7 @@ def test_people_can_read_it_too_and_what_they_wrote_stays(
 ) -> None:
     state.empty(NAME)
     asyncio.run(write(engine, RECORD))
+    state.leases[NAME]["metadata"]["annotations"]["note"] = "of ours"
     asyncio.run(write(engine, replace(RECORD, renewals=4)))
     asyncio.run(write(engine, replace(RECORD, holder="", renewals=5)))
     asyncio.run(write(engine, replace(RECORD, holder="b", renewals=6)))
@@ -129,6 +130,7 @@ def test_people_can_read_it_too_and_what_they_wrote_stays(
         "kraken-custody-exporter/renewals": "6",
         "kraken-custody-exporter/nonce-ceiling": "1790000060000000000",
         "kraken-custody-exporter/standby": "",
+        "note": "of ours",
     }
     assert lease["spec"] == {
         "holderIdentity": "b",
