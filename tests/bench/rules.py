@@ -29,6 +29,7 @@ from exporter.assembly import Exporter, World
 from exporter.config import parse
 from exporter.custody.document import parse_json
 from exporter.logs import configure
+from exporter.resources.resource import Exposable
 from exporter.resources.target import Target
 from exporter.simulator.portfolio import Portfolio, large_portfolio
 from exporter.state.history import PollResult
@@ -140,12 +141,12 @@ def _evaluated(
     prometheus = Prometheus(f"http://127.0.0.1:{server.port}")
     groups = defaultdict[str, dict[str, float]](dict)
     rules = defaultdict[Rule, dict[str, float]](dict)
-    until = time.monotonic() + seconds
+    ready_by = time.monotonic() + READY_DEADLINE_SECONDS
     while not prometheus.values("count(kraken_custody:vault_balance:read)"):
+        if server.process.poll() is not None or time.monotonic() > ready_by:
+            raise RuntimeError("prometheus has no balances")
         time.sleep(1)
-        until = time.monotonic() + seconds
-        if server.process.poll() is not None:
-            raise RuntimeError("prometheus did not come up")
+    until = time.monotonic() + seconds
     seen = {group["name"]: group["lastEvaluation"] for group in _groups(prometheus)}
     while time.monotonic() < until:
         for group in _groups(prometheus):
@@ -159,17 +160,21 @@ def _evaluated(
                 place = Rule(group["name"], number, rule["name"])
                 rules[place][rule["lastEvaluation"]] = rule["evaluationTime"]
         time.sleep(1)
-    told = _Told(
-        (prometheus.ask("/api/v1/status/tsdb") or {"headStats": {"numSeries": 0}})["headStats"][
-            "numSeries"
-        ],
-        server.memory("VmHWM"),
-    )
+    told = _Told(_series(prometheus), server.memory("VmHWM"))
     return (
         {name: [*times.values()] for name, times in groups.items()},
         {place: [*times.values()] for place, times in rules.items()},
         told,
     )
+
+
+def _series(prometheus: Prometheus) -> int:
+    deadline = time.monotonic() + READY_DEADLINE_SECONDS
+    while not (status := prometheus.ask("/api/v1/status/tsdb")):
+        if time.monotonic() > deadline:
+            raise RuntimeError("prometheus does not say how many series it has")
+    series: int = status["headStats"]["numSeries"]
+    return series
 
 
 def _groups(prometheus: Prometheus) -> list[dict[str, Any]]:
@@ -228,6 +233,7 @@ def _exporter(portfolio: Portfolio) -> Exporter:
 def _read(exporter: Exporter, portfolio: Portfolio, target: Target) -> None:
     """Let a target have been polled just now."""
     now = World().moment()
+    answer: Exposable
     if target.kind == "vault":
         rows = portfolio.vault_rows(target.id, now.wall, full_precision=True)
         answer = vault_balances(parse_json(json.dumps(rows).encode()))

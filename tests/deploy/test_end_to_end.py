@@ -104,9 +104,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         )
         began = time.time()
         # An outflow is told by what was there before.
-        until(
-            lambda: server.values("kraken_custody:vault_balance:outflow_ratio1h"), DEADLINE_SECONDS
-        )
+        until(lambda: server.values("kraken_custody:vault_balance:max1h"), DEADLINE_SECONDS)
         told_before = told(post)
 
         simulated.portfolio = holding(ROBBED)

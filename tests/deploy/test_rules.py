@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.deploy.rules import PROMETHEUS, RULE_FILES, alerts, groups, promtool, run
+from tests.deploy.rules import PROMETHEUS, RULE_FILES, alerts, groups, needed, promtool, run
 from tests.deploy.stories import (
     EXPORTER,
     FAILING,
@@ -83,3 +83,21 @@ def test_what_is_not_read_is_never_0_however_far_apart_groups_are_evaluated(
     }
     # What comes last here is as old as an interval for all that comes before it.
     promtool(groups()[::-1], [test], tmp_path)
+
+
+def test_a_hold_that_clears_between_two_evaluations_is_not_the_next_one(tmp_path: Path) -> None:
+    name = "KrakenCustodyHoldNotClearing"
+    series = target(up="1x900", stale="0x900") | asset(hold_balance="0.5x400 0 0.5x500")
+    test = {
+        "interval": "30s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": f"count(ALERTS{{alertname='{name}'}}) or vector(0)",
+                "eval_time": f"{minute}m",
+                "exp_samples": [{"labels": "{}", "value": 0}],
+            }
+            for minute in range(360, 440, 10)
+        ],
+    }
+    promtool(needed([name]), [test], tmp_path, interval="2m")
