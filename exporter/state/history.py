@@ -30,7 +30,7 @@ class PollResult(NamedTuple):
 class History:
     """The results of the last polls, at most MOST_RESULTS, the latest last.
 
-    As objects, those of 20,000 targets would take 45 MB, and the garbage collector would visit them for 120 ms.
+    As objects, those of 20,000 targets would be 400,000, which a full garbage collection visits for 100 ms.
     numbers: `at` and `seconds` of each. errors: the error of each. notes: the note of each, empty if there is none.
     """
 
