@@ -133,8 +133,8 @@ def favour_event_loop() -> None:
     # What was imported and built is there to stay: a full collection of 2,000 targets takes 18 ms, not 65 ms (`make
     # bench ARGS=page`).
     gc.freeze()
-    # Full collections find little else, only closed connections. With 20,000 targets one takes 50 ms, and by default
-    # there would be one every five minutes (`make bench ARGS=targets`).
+    # Full collections find little else, only closed connections, and with 20,000 targets each takes 60 ms (`make bench
+    # ARGS=targets`).
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, FULL_COLLECTION_AFTER)
     # A thread that compresses or renders a page holds the GIL for this long each time the loop wants it: the loop is
