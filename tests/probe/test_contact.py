@@ -723,6 +723,27 @@ def test_the_vaults_of_at_most_three_organizations_are_requested() -> None:
     )
 
 
+def test_a_configured_vault_that_is_not_listed_but_can_be_read_is_a_notice() -> None:
+    other = ORGANIZATION.vaults[0]
+
+    def situation(simulator: Simulator) -> None:
+        page = {"vaults": [{"id": VAULT.id, "name": "one"}], "total": 1}
+        simulator.moods["vaults"] = moods.body(json.dumps(page).encode(), "application/json")
+
+    entries = [{"id": VAULT.id}, {"name": "other", "id": other.id}]
+    organizations = [{"id": ORGANIZATION.id, "vaults": entries}]
+    finding = made(situation, document=configured(organizations=organizations)).finding(
+        "configured"
+    )
+    assert (finding.verdict, finding.evidence) == (
+        "notice",
+        (
+            f"vaults that the key does not list: other ({other.id})",
+            "the first of these vaults: HTTP 200",
+        ),
+    )
+
+
 def test_vaults_on_further_pages_are_counted() -> None:
     def situation(simulator: Simulator) -> None:
         page = {"vaults": [{"id": VAULT.id, "name": "one"}], "total": 250}
