@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from exporter.polling.pause import BETWEEN_TRIES_SECONDS
-from exporter.polling.retry import Poll, back_off
+from exporter.polling.retry import Poll, next_interval
 from exporter.resources.target import Target
 
 MADE_UP_FOR: Final = 0.1
@@ -104,13 +104,15 @@ class Place:
     ) -> "Place":
         """Return the place after the poll ended; the next one is due between these moments, if they are given.
 
-        Otherwise it is due one interval after this one began. A little lateness is made up for, so that a target that
-        sometimes has to wait is not polled less often; more would favour some targets when all are late.
+        Otherwise it is due one interval after this one began, or what failures make of it. A little lateness is made up
+        for, so that a target that sometimes has to wait is not polled less often; more would favour some targets when
+        all are late.
         """
         assert self.started_at is not None  # noqa: S101 - only a poll that began can end
         slack = self.target.interval * MADE_UP_FOR if self.is_polled else 0.0
         was_late = min(self.started_at - self.due, slack)
-        next_due = _next_due(self.target.interval, refusals, self.started_at - was_late)
+        interval = next_interval(self.target.interval, refusals, is_failing=failed)
+        next_due = self.started_at - was_late + interval
         moment = max(min(next_due, no_later_than), no_earlier_than)
         return replace(
             self,
@@ -158,10 +160,7 @@ class Place:
         if self.is_failing and (is_renewed or target.credential != self.target.credential):
             return replace(kept, refusals=0, due=now, ready_at=now)
         if target.interval != self.target.interval:
-            moment = _next_due(target.interval, self.refusals, self.started_at)
+            interval = next_interval(target.interval, self.refusals, is_failing=self.is_failing)
+            moment = self.started_at + interval
             return replace(kept, due=moment, ready_at=moment)
         return kept
-
-
-def _next_due(interval: float, refusals: int, started_at: float) -> float:
-    return started_at + (back_off(interval, refusals) if refusals else interval)

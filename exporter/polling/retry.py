@@ -74,11 +74,17 @@ def refusals_after(error: CustodyError, before: int) -> int:
     return before + 1 if error.reaction in (Reaction.BACK_OFF, Reaction.AGAIN) else 0
 
 
-def back_off(interval: float, refusals: int) -> float:
-    """Return the seconds from one poll to the next after `refusals` in a row, at least one."""
-    # Bounded, so that no number of refusals raises OverflowError.
-    doublings = min(refusals, 30)
-    return max(interval, min(interval * 2.0**doublings, LONGEST_BACK_OFF_SECONDS))
+def next_interval(interval: float, refusals: int, *, is_failing: bool) -> float:
+    """Return the seconds from one poll of a target to the next.
+
+    After `refusals` in a row they double, up to a quarter of an hour. A target that is failing for another reason does
+    not wait for longer than that either, as a single hiccup would show for a whole interval.
+    """
+    if refusals:
+        # Bounded, so that no number of refusals raises OverflowError.
+        doubled = interval * 2.0 ** min(refusals, 30)
+        return max(interval, min(doubled, LONGEST_BACK_OFF_SECONDS))
+    return min(interval, LONGEST_BACK_OFF_SECONDS) if is_failing else interval
 
 
 def retry_bounds(error: CustodyError, now: float, *, was_failing: bool) -> tuple[float, float]:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from exporter.custody.errors import CustodyError, Reaction
-from exporter.polling.retry import Poll, back_off, refusals_after, retry_bounds
+from exporter.polling.retry import Poll, next_interval, refusals_after, retry_bounds
 from exporter.resources.target import Target
 from exporter.resources.vaults import VAULTS
 
@@ -105,7 +105,7 @@ def test_no_retry_is_sent_before_the_apis_retry_after() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "failures", "seconds"),
+    ("interval", "refusals", "seconds"),
     [
         (30.0, 1, 60.0),
         (30.0, 2, 120.0),
@@ -115,10 +115,20 @@ def test_no_retry_is_sent_before_the_apis_retry_after() -> None:
         (1800.0, 1, 1800.0),
     ],
 )
-def test_back_off_doubles_the_interval_up_to_a_quarter_of_an_hour_and_never_shortens_it(
-    interval: float, failures: int, seconds: float
+def test_refusals_double_the_interval_up_to_a_quarter_of_an_hour_and_never_shorten_it(
+    interval: float, refusals: int, seconds: float
 ) -> None:
-    assert back_off(interval, failures) == seconds
+    assert next_interval(interval, refusals, is_failing=True) == seconds
+
+
+@pytest.mark.parametrize(
+    ("interval", "is_failing", "seconds"),
+    [(600.0, True, 600.0), (3600.0, True, 900.0), (3600.0, False, 3600.0)],
+)
+def test_after_another_failure_no_target_waits_longer_than_a_quarter_of_an_hour(
+    interval: float, *, is_failing: bool, seconds: float
+) -> None:
+    assert next_interval(interval, 0, is_failing=is_failing) == seconds
 
 
 FIRST, SECOND, THIRD = (

@@ -156,6 +156,18 @@ def test_refusals_in_a_row_make_the_next_poll_come_later_until_one_succeeds() ->
     assert waits == [120.0, 240.0, 60.0, 120.0]
 
 
+def test_a_failed_poll_of_an_hourly_target_is_made_up_for_within_a_quarter_of_an_hour() -> None:
+    polls = made(a=3600.0)
+    entry = polls.entries[0]
+    waits = []
+    for failed in (True, True, False):
+        now = entry.place.due
+        entry.move(entry.place.begun(poll_of, now))
+        entry.move(entry.place.finished(failed=failed))
+        waits.append(entry.place.due - now)
+    assert waits == [900.0, 900.0, 3600.0]
+
+
 @pytest.mark.parametrize(
     ("earliest", "latest", "wait"),
     [
