@@ -47,8 +47,12 @@ FIRING: Final = {
 }
 """What fires here when nothing waits: of the denied vault, of a key unheard of, and of balances below their minimum."""
 
-CALM: Final = {"New and gone vaults", "{{instance}} reads the lease {{lease}}"}
-"""Tables and lines that are empty here: no vault comes or goes, and there is no lease."""
+CALM: Final = {
+    "New and gone vaults",
+    "Differences from the ledger",
+    "{{instance}} reads the lease {{lease}}",
+}
+"""Tables and lines that are empty here: no vault comes or goes, and there is neither ledger nor lease."""
 
 SECONDS: Final = 5
 """The time range that is looked at, in steps of a second."""

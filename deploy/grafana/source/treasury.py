@@ -62,6 +62,8 @@ ALL_VAULTS: Final = 'kind="vault",org=~"$org"'
 VAULTS: Final = 'kind="vault",org=~"$org",vault=~"$vault"'
 ALERTS: Final = 'org=~"$org|",vault=~"$vault|",asset=~"$asset|"'
 
+LEDGER: Final = 'org=~"$org",vault=~"$vault",asset=~"$asset"'
+
 LARGEST: Final = 12
 """How many assets or vaults are named where more would be clutter."""
 
@@ -92,6 +94,7 @@ def treasury() -> build.Dashboard:
         _vaults(),
         _new_and_gone(),
         _assets(),
+        _ledger(),
     )
 
 
@@ -207,4 +210,26 @@ def _assets() -> table.Panel:
         .span(24)
         .sort_by(BY_WORTH)
         .description("Amounts are in units of the asset, summed over the selected vaults.")
+    )
+
+
+def _ledger() -> table.Panel:
+    labels = {"org": "Organization", "vault": "Vault", "asset": "Asset"}
+    recorded = "kraken_custody:vault_balance:ledger"
+    missing = f"max by ({', '.join(labels)}) ({recorded}_missing{{missing%s,{LEDGER}}})"
+    return (
+        rows(
+            "Differences from the ledger",
+            labels,
+            Column("Balance less ledger", EXACT, f"{recorded}_difference{{{LEDGER}}} != 0"),
+            Column("Only in the vault", EXACT, missing % '="ledger"'),
+            Column("Only in the ledger", EXACT, missing % '!="ledger"'),
+        )
+        .span(24)
+        .no_value(
+            "No difference, or no ledger: export it as ledger_balance, see deploy/prometheus/README.md."
+        )
+        .description(
+            "In units of the asset, by the rules of deploy/prometheus. Lasting ones fire LedgerMismatch."
+        )
     )
