@@ -142,7 +142,7 @@ class Polling(Model):
     interval: seconds between polls of a target without its own interval.
     stale_after: seconds after which balances that were not refreshed are withdrawn; None for the longer of five minutes
         and three planned refresh intervals of each target.
-    max_series: maximum balance series; a target that would exceed it is withheld.
+    max_series: maximum series of balances, tasks and whitelists; a target that would exceed it is withheld.
     """
 
     interval: Duration = 60.0

@@ -84,7 +84,8 @@ ADVICE: Final = (
     Advice(
         ("limitseries",),
         "limit/series",
-        "The target's balances would exceed polling.max_series. Raise that limit, or export fewer vaults.",
+        "The target's balances, tasks or whitelist would exceed polling.max_series. Raise that limit, or export "
+        "fewer vaults.",
         "KrakenCustodyTooManySeries",
     ),
     Advice(

@@ -1099,9 +1099,9 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             Message(
                 "11m",
                 EXPORTER,
-                "Custody exporter exporter:10063 withholds balances: polling.max_series is reached",
-                "The balances of 2 target(s) would exceed the limit and are not exported. The exporter has 500000 "
-                "series now. No balance alert can fire for these targets.",
+                "Custody exporter exporter:10063 withholds answers: polling.max_series is reached",
+                "The balances, tasks or whitelists of 2 target(s) would exceed the limit and are not exported. The "
+                "exporter has 500000 series now. No alert about what they hold can fire.",
             ),
         ),
         Story(
