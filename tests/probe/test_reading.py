@@ -1,0 +1,46 @@
+"""What the probe reads of an answer: facts of its form, and no amount."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from exporter.custody.document import parse_json
+from exporter.probe.reading import VaultFacts, read_vault
+from exporter.turns import at_once
+from tests.resources.answers import row
+
+BTC = row("BTC", balance="1.2500", quote_price="60000", funding_decimals=8)
+
+
+FACTS = VaultFacts(
+    is_envelope=False, has_staked=False, rows=1, invalid=0, unpriced=0, places=4, is_beyond=False
+)
+
+
+@pytest.mark.parametrize(
+    ("document", "facts"),
+    [
+        ([], replace(FACTS, has_staked=None, rows=0, places=0)),
+        ([row("USD")], replace(FACTS, unpriced=1, places=0)),
+        ([BTC], FACTS),
+        ([BTC | {"funding_decimals": 3}], replace(FACTS, is_beyond=True)),
+        ([BTC | {"funding_decimals": 4}], FACTS),
+        ({"result": [BTC | {"staked": "1"}]}, replace(FACTS, is_envelope=True, has_staked=True)),
+        (
+            [row("ETH", hold="x"), row("SOL", spot=None), BTC],
+            replace(FACTS, rows=3, invalid=2, problem="hold is not a finite decimal"),
+        ),
+    ],
+)
+def test_the_facts_of_a_vault_are_its_form_its_numbers_of_rows_and_its_precision(
+    document: Any, facts: VaultFacts
+) -> None:
+    assert at_once(read_vault(parse_json(json.dumps(document).encode()))) == facts
+
+
+def test_others_may_come_between_a_hundred_rows() -> None:
+    rows = [row(f"A{number}") for number in range(201)]
+    # Two stops while they are judged, and three while they are looked at once more.
+    assert sum(1 for _ in read_vault(rows)) == 5
