@@ -182,6 +182,13 @@ def test_what_discovery_finds_is_collected_as_the_file_says() -> None:
     assert contact.verdicts["pending_tasks"] == contact.verdicts["whitelist"] == "ok"
 
 
+def test_without_an_organization_no_tasks_are_requested() -> None:
+    document = configured(collect=COLLECTED, discovery={}, organizations=None)
+    contact = made(SITUATIONS["no_organization"], document=document)
+    assert not [path for path in contact.paths if "tasks" in path]
+    assert contact.contact.credentials[0].omitted["tasks"] == "no organization is known"
+
+
 def test_tasks_are_requested_by_the_other_parameter_if_the_first_is_refused() -> None:
     def takes_org_id(simulator: Simulator) -> None:
         simulator.moods["organizations"] = moods.permission_denied()
