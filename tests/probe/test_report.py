@@ -3,9 +3,11 @@
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -215,6 +217,16 @@ def test_nothing_personal_of_tasks_and_whitelists_is_reported_not_even_an_unknow
 
 def body(document: object) -> moods.Mood:
     return moods.body(json.dumps(document).encode(), "application/json")
+
+
+def test_the_shape_report_names_requests_without_an_answer_and_is_empty_without_a_request() -> None:
+    contact = made(app=httpx.ConnectError("Connection refused")).contact
+    assert shape_lines(contact) == [
+        f"kraken-custody-exporter {__version__}",
+        "",
+        "time: no answer",
+    ]
+    assert shape_lines(replace(contact, time=None)) == []
 
 
 def test_a_name_of_ours_is_not_shown_even_as_a_key() -> None:
