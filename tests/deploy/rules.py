@@ -1,12 +1,13 @@
 """The shipped rules, and promtool to try them with."""
 
+import json
 import os
 import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ RULE_FILES: Final = tuple(
 
 RUNBOOKS: Final = "http://127.0.0.1:10063/runbooks/"
 """Where the rules say that runbooks are: at an exporter on this machine."""
+_json: Final = partial(json.dumps, ensure_ascii=False)
 RECORDED: Final = re.compile(r"kraken_custody:[a-z0-9_:]+")
 
 
@@ -123,7 +125,8 @@ def promtool(
 
     interval: between two evaluations.
     """
-    (directory / "rules.yaml").write_text(yaml.safe_dump({"groups": [*chosen]}), "utf-8")
+    # JSON is YAML, and is written a hundred times as fast.
+    (directory / "rules.yaml").write_text(_json({"groups": [*chosen]}), "utf-8")
     document = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": interval,
@@ -131,7 +134,7 @@ def promtool(
         "tests": [*tests],
     }
     path = directory / "stories.yaml"
-    path.write_text(yaml.safe_dump(document, sort_keys=False, width=10**6), "utf-8")
+    path.write_text(_json(document), "utf-8")
     result = subprocess.run(
         [program("promtool", package="prometheus"), "test", "rules", str(path)],
         # A third of its time would be the collection of garbage that fits into memory.
