@@ -156,9 +156,10 @@ class Poller:
         self._parts.usage.note(self._parts.budget.used(now), now)
         if self._has_more_to_show or now - self._looked_at >= HEARTBEAT_SECONDS:
             self.bring_up_to_date()
-        has_more_to_make_due = next(self._making_due, True) is None
+        # Each round makes more of them due than can be sent before the next.
+        next(self._making_due, None)
         self._changed.clear()
-        longest = 0.0 if self._has_more_to_show or has_more_to_make_due else HEARTBEAT_SECONDS
+        longest = 0.0 if self._has_more_to_show else HEARTBEAT_SECONDS
         patience = min(self._send_ready(now) - now, longest)
         # A timeout would cancel this task and catch that, which takes ten times as long.
         wake = asyncio.get_running_loop().call_later(patience, self._changed.set)
