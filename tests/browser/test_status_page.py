@@ -278,7 +278,9 @@ def test_the_page_of_a_target_whose_exporter_has_gone_says_that_it_is_old(
 
 def test_showing_all_keeps_the_order(opened: Open) -> None:
     page = opened()
-    page.get_by_role("columnheader", name="Series").get_by_role("link").click()
+    series = page.get_by_role("columnheader", name="Series")
+    series.get_by_role("link").click()
+    expect(series).to_have_attribute("aria-sort", "ascending")
     page.get_by_label("Name, id or error").fill("equit")
     expect(page.locator("caption")).to_have_text("1 of 12 targets")
     page.get_by_role("link", name="Show all").click()
