@@ -137,6 +137,15 @@ def sending(made: Callable[[str], bytes]) -> Misdeed:
     return misdeed
 
 
+def answering_after(go: asyncio.Event) -> Misdeed:
+    async def misdeed(api: Api, vault: bytes, writer: asyncio.StreamWriter) -> None:
+        del api
+        await go.wait()
+        writer.write(balances(vault.decode()))
+
+    return misdeed
+
+
 def test_a_connection_is_kept_while_nothing_unasked_comes(calling: Calling) -> None:
     async def use() -> None:
         api = Api()
@@ -380,18 +389,12 @@ def test_as_many_connections_are_kept_as_requests_were_in_flight() -> None:
 def test_after_a_second_find_no_other_connection_is_kept_either() -> None:
     async def use() -> None:
         go = asyncio.Event()
-
-        async def waiting(api: Api, vault: bytes, writer: asyncio.StreamWriter) -> None:
-            del api
-            await go.wait()
-            writer.write(balances(vault.decode()))
-
         api = Api()
         async with serving(api) as base_url:
             finds: list[Find] = []
             caller = Caller(make_client(base_url, found=finds.append), finds)
             await asyncio.gather(*(caller.ask(vault) for vault in VAULTS))
-            api.misdeed, api.when = waiting, {FIRST}
+            api.misdeed, api.when = answering_after(go), {FIRST}
             asking = asyncio.create_task(caller.ask(FIRST))
             await until(lambda: len(api.asked) == 5)
             busy = api.asked[-1][1]
@@ -566,13 +569,7 @@ def test_what_lies_in_the_socket_when_an_answer_was_read_is_found_before_that_is
 def test_a_client_that_is_closed_lets_a_request_in_flight_end_and_keeps_no_connection() -> None:
     async def use() -> None:
         go = asyncio.Event()
-
-        async def waiting(api: Api, vault: bytes, writer: asyncio.StreamWriter) -> None:
-            del api
-            await go.wait()
-            writer.write(balances(vault.decode()))
-
-        api = Api(waiting, when=(FIRST,))
+        api = Api(answering_after(go), when=(FIRST,))
         async with serving(api) as base_url:
             client = make_client(base_url)
             caller = Caller(client, [])
