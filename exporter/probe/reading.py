@@ -15,7 +15,7 @@ from exporter.resources import (
     vaults,
     whitelist,
 )
-from exporter.resources.fields import InvalidRow
+from exporter.resources.fields import ROWS_AT_ONCE, InvalidRow
 from exporter.turns import Steps
 
 
@@ -88,7 +88,7 @@ def read_vault(document: object) -> Steps[VaultFacts]:
             objects = []
     places, is_beyond = 0, False
     for position, row in enumerate(answer.rows):
-        if position % vault_balances.ROWS_AT_ONCE == 0:
+        if position % ROWS_AT_ONCE == 0:
             yield
         amounts = map(Decimal, (row.balance, row.spot, row.hold, row.available))
         most = max(-int(amount.as_tuple().exponent) for amount in amounts)

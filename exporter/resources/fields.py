@@ -8,7 +8,7 @@ optional one is None then, as what is absent or null is, and reported.
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +17,12 @@ from typing import Annotated, Any, Final, NamedTuple, TypeVar, get_args, get_typ
 import msgspec
 from msgspec import Meta
 
+from exporter.custody.document import TooManyRowsError
+
+MOST_ROWS: Final = 8_000
+"""Of one answer."""
+ROWS_AT_ONCE: Final = 100
+"""Rows that are read between two turns of the event loop."""
 LONGEST_CODE: Final = 64
 LONGEST_NAME: Final = 1000
 """Maximum length of the name of an organization or a vault; Kraken's documented names have up to 128 characters."""
@@ -200,6 +206,12 @@ class _Field(NamedTuple):
     name: str
     read: Callable[[object], object]
     is_required: bool
+
+
+def check_number(rows: Sized) -> None:
+    """Raise TooManyRowsError if an answer has more rows than MOST_ROWS."""
+    if len(rows) > MOST_ROWS:
+        raise TooManyRowsError(f"has {len(rows)} rows, more than {MOST_ROWS}")
 
 
 def read_fields(model: type[Model], element: object) -> tuple[Model, Iterable[FieldProblem]]:

@@ -23,6 +23,7 @@ from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, count_series
 from exporter.metrics.metric import Metric
 from exporter.resources.fields import (
+    ROWS_AT_ONCE,
     Code,
     Count,
     FieldProblem,
@@ -52,7 +53,6 @@ PAGE_ROWS: Final = 100
 """Kraken's default for `limit`."""
 MOST_PAGES: Final = 5
 """Maximum pages of a poll; older tasks are not read."""
-ROWS_AT_ONCE: Final = 100
 MOST_TYPES: Final = 64
 
 PENDING: Final = "pending"

@@ -18,13 +18,15 @@ import msgspec
 from isal import isal_zlib
 
 from exporter.custody.client import Request
-from exporter.custody.document import InvalidAnswerError, TooManyRowsError, has_too_many_values
+from exporter.custody.document import InvalidAnswerError, has_too_many_values
 from exporter.custody.errors import CustodyError, Reaction
 from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, label_set, sample_values
 from exporter.metrics.metric import Group, Metric
 from exporter.resources.fields import (
     DEFAULT_QUOTE_ASSET,
+    MOST_ROWS,
+    ROWS_AT_ONCE,
     Code,
     Description,
     Digits,
@@ -35,6 +37,7 @@ from exporter.resources.fields import (
     Places,
     UselessError,
     WrittenMoment,
+    check_number,
     moment,
     quote_asset_of,
     read_fields,
@@ -56,8 +59,6 @@ from exporter.resources.worth import Cell, Worth, is_short, is_unpriced, shortag
 from exporter.turns import Steps
 
 ENDPOINT: Final = "vault_asset_balances"
-MOST_ROWS: Final = 8_000
-ROWS_AT_ONCE: Final = 100
 WITH_PARAMETERS: Final = "?quote=USD&full_precision=true"
 WITHOUT: Final = ""
 
@@ -477,8 +478,7 @@ def read(document: object) -> Steps[VaultBalances]:
             quote_asset = None
         case _:
             raise InvalidAnswerError("is neither an array of rows nor an object with one as result")
-    if len(elements) > MOST_ROWS:
-        raise TooManyRowsError(f"has {len(elements)} rows, more than {MOST_ROWS}")
+    check_number(elements)
     rows: dict[tuple[str, str], AssetBalance] = {}
     invalid: list[InvalidRow] = []
     unread: dict[FieldProblem, InvalidField] = {}

@@ -16,11 +16,19 @@ from typing import Final, NamedTuple
 import msgspec
 
 from exporter.custody.client import Request
-from exporter.custody.document import InvalidAnswerError, TooManyRowsError
+from exporter.custody.document import InvalidAnswerError
 from exporter.discovery.inventory import Inventory
 from exporter.metrics.lines import Lines, Page, count_series
 from exporter.metrics.metric import Metric
-from exporter.resources.fields import Code, InvalidRow, Text, UselessError, read_fields
+from exporter.resources.fields import (
+    ROWS_AT_ONCE,
+    Code,
+    InvalidRow,
+    Text,
+    UselessError,
+    check_number,
+    read_fields,
+)
 from exporter.resources.resource import (
     CACHED,
     Answer,
@@ -36,8 +44,6 @@ from exporter.turns import Steps
 
 ENDPOINT: Final = "whitelist_addresses"
 INTERVAL_SECONDS: Final = 3600.0
-MOST_ROWS: Final = 8_000
-ROWS_AT_ONCE: Final = 100
 
 _VAULT_LABELS: Final = ("org", "vault", "vault_id")
 
@@ -101,8 +107,7 @@ def read(document: object, digest: Callable[[bytes], bytes]) -> Steps[Addresses]
             pass
         case _:
             raise InvalidAnswerError("is neither an array of addresses nor an object with one")
-    if len(elements) > MOST_ROWS:
-        raise TooManyRowsError(f"has {len(elements)} rows, more than {MOST_ROWS}")
+    check_number(elements)
     counts: Counter[Asset] = Counter()
     digests: set[bytes] = set()
     rejected: list[InvalidRow] = []

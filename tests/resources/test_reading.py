@@ -15,10 +15,9 @@ from exporter.custody.document import (
     TooManyRowsError,
     parse_json,
 )
-from exporter.resources.fields import InvalidField, InvalidRow
+from exporter.resources.fields import ROWS_AT_ONCE, InvalidField, InvalidRow
 from exporter.resources.organization_balances import OrganizationBalance
 from exporter.resources.vault_balances import (
-    ROWS_AT_ONCE,
     Asset,
     AssetBalance,
     VaultBalances,
