@@ -1,6 +1,6 @@
 """The dashboard for who approves: what waits and for how long, and to which addresses vaults may send.
 
-It is apart from the others because an exporter reads neither until it is told to (`collect`).
+It is a dashboard of its own because an exporter reads neither unless `collect` says so.
 """
 
 from typing import Final
