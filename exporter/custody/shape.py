@@ -38,7 +38,8 @@ _LONGEST_KEY: Final = 40
 _MOST_UNKNOWN_KEYS: Final = 20
 """Of one object. More are taken as data, such as names or codes."""
 _MOST_VALUES: Final = 5_000
-"""Maximum values examined, so that no answer takes long; later rows have the same shape as the first."""
+"""Maximum values examined, and keys of one object, so that no answer takes long; later rows have the same shape as the
+first."""
 _MOST_DEPTH: Final = 12
 _MOST_LINES: Final = 200
 _FEW: Final = 10
@@ -108,7 +109,7 @@ class _Reader:
 
     def _read_members(self, value: dict[object, object], node: _Node, depth: int) -> None:
         node.objects += 1
-        keys = [key for key in value if isinstance(key, str)]
+        keys = [key for key in islice(value, self._left) if isinstance(key, str)]
         are_data = sum(key not in KNOWN_KEYS for key in keys) > _MOST_UNKNOWN_KEYS
         shown = {key: self._shown(key, node.unknown, are_data=are_data) for key in keys}
         node.present.update(set(shown.values()))

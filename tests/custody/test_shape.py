@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -151,6 +152,27 @@ def test_only_the_first_five_thousand_values_are_looked_at() -> None:
     assert shape_of([None] * 4_998 + ["x"])[-1] == ".[]: null or other text"
     assert shape_of([None] * 4_999 + ["x"])[-1] == ".[]: null"
     assert shape_of([["x"] * 10] * 1_000_000)[-1] == ".[][]: other text"
+
+
+class _Counted(dict[str, object]):
+    """An object that counts the keys that are looked at."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for key in super().__iter__():
+            self.looked_at += 1
+            yield key
+
+
+def test_only_as_many_keys_of_an_object_are_looked_at() -> None:
+    counted = _Counted({f"{number:07}": b"1" for number in range(70_000)})
+    assert shape_of([counted]) == (
+        ".: array with one",
+        ".[]: object",
+        '.[]."other key": number',
+    )
+    assert counted.looked_at == 4_998
 
 
 ID_LIKE = st.from_regex(r"V[A-Z2-7]{12}[ACEGIKMOQSUWY246]", fullmatch=True) | st.from_regex(
