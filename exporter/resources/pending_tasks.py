@@ -53,6 +53,8 @@ PAGE_ROWS: Final = 100
 """Kraken's default for `limit`."""
 MOST_PAGES: Final = 5
 """Maximum pages of a poll; older tasks are not read."""
+MOST_TASKS: Final = MOST_PAGES * PAGE_ROWS
+"""Of a poll, also from an API that ignores `limit` and sends all that there ever were."""
 MOST_TYPES: Final = 64
 
 PENDING: Final = "pending"
@@ -105,7 +107,7 @@ MISSING: Final = _metric(
 TRUNCATED: Final = Metric(
     name="kraken_custody_tasks_truncated",
     type="gauge",
-    help=f"Whether there are more tasks than the newest, up to {MOST_PAGES * PAGE_ROWS}, that are looked at, so that "
+    help=f"Whether there are more tasks than the newest, up to {MOST_TASKS}, that are looked at, so that "
     f"an older one may wait and not be counted (API field total). {CACHED}",
     labels=("org", "org_id"),
     unit="",
@@ -306,7 +308,7 @@ class PendingTasks:
             for group, waiting in sorted(self.groups.items(), key=_urgency)
         ]
         note = (
-            f"there are more tasks than the newest {MOST_PAGES * PAGE_ROWS}, which are read: an older one that waits "
+            f"there are more tasks than the newest {MOST_TASKS}, which are read: an older one that waits "
             "is not counted"
         )
         return Counts(
@@ -370,9 +372,9 @@ class Requester:
 
         def read(document: object) -> Steps[Answer]:
             elements, total = page_of(document)
-            rows = yield from read_page(elements, before)
+            rows = yield from read_page(elements[: MOST_TASKS - before.count], before)
             is_whole = _is_whole(rows, len(elements), total, number)
-            if is_whole or number == MOST_PAGES or not rows.is_news:
+            if is_whole or number == MOST_PAGES or rows.count == MOST_TASKS or not rows.is_news:
                 return self._list(target, rows, is_truncated=not is_whole)
             return Part(self._page(target, rows, number + 1))
 

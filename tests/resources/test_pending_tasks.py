@@ -292,6 +292,13 @@ def test_tasks_beyond_the_newest_pages_are_not_requested_and_truncated_is_1() ->
     assert lines_of(TARGET, read)["kraken_custody_tasks_truncated"].endswith(b" 1.0\n")
 
 
+@pytest.mark.parametrize("total", [None, 600])
+def test_an_api_that_ignores_limit_has_no_more_of_its_tasks_read(total: int | None) -> None:
+    read = tasks({"result": [task(number) for number in range(600)], "total": total})
+    assert (counted(read), read.rows.count) == (MOST_PAGES * PAGE_ROWS, MOST_PAGES * PAGE_ROWS)
+    assert read.tasks.is_truncated
+
+
 def test_a_task_that_moved_to_the_next_page_while_it_was_read_counts_once() -> None:
     new, moved = task(1000), full(0)
     read = tasks(moved, [moved[-1], task(100)])
