@@ -151,7 +151,9 @@ def inventory_of(settings: Settings, known: Known, held: Held = HELD_NOTHING) ->
 def _of_shard(whole: Inventory, shard: Shard) -> Steps[Inventory]:
     """Return the part of a shard. This comes last, because labels and limits apply to all shards together."""
     organizations = []
-    for of in whole.organizations:
+    for step, of in enumerate(whole.organizations):
+        if step % SHARED_AT_ONCE == 0:
+            yield
         vaults, unpolled, labels = [], [], {}
         for number, vault in enumerate(of.vaults):
             if number % SHARED_AT_ONCE == 0:
@@ -251,7 +253,9 @@ class _Search:
         verdicts = yield from self._verdicts(candidates.values())
         ids = {*self._by_hand, *verdicts}
         organizations = []
-        for place in places:
+        for number, place in enumerate(places):
+            if number % AT_ONCE == 0:
+                yield
             found = candidates[place.id]
             organizations.append((yield from self._organization(place, found, verdicts, ids)))
         users = {entry.credentials for entry in self._settings.organizations}
@@ -272,11 +276,12 @@ class _Search:
         entries = {entry.id: entry for entry in self._settings.organizations}
         free = {id_: it for id_, it in sorted(found.items()) if id_ not in entries}
         admits = self._discovery.organizations.admits
-        chosen = {
-            id_: it
-            for id_, it in free.items()
-            if self._is_admitted(it.found, admits, self._held.organizations)
-        }
+        chosen = {}
+        for number, (id_, it) in enumerate(free.items()):
+            if number % AT_ONCE == 0:
+                yield
+            if self._is_admitted(it.found, admits, self._held.organizations):
+                chosen[id_] = it
         labels = yield from labels_of(
             (it.found for it in chosen.values()),
             [entry.name for entry in entries.values()],
@@ -296,7 +301,9 @@ class _Search:
         """Return the found vaults of each organization; no vault is in two of them."""
         owners = dict(self._by_hand)
         candidates: dict[str, dict[str, _Candidate]] = {}
-        for place in places:
+        for step, place in enumerate(places):
+            if step % AT_ONCE == 0:
+                yield
             listers = self._listers(place)
             finds = yield from self._first(
                 Source(name, place.id) for name in self._settings.credentials if name in listers

@@ -13,6 +13,7 @@ from exporter.discovery.inventory import Inventory, Organization
 from exporter.discovery.known import Source
 from exporter.metrics.lines import Lines, Page
 from exporter.metrics.metric import Metric
+from exporter.resources.fields import check_number
 from exporter.resources.lists import NO_ROWS, Listing, Rows, excuse, read_rows
 from exporter.resources.resource import Answer, MakeRequest, Resource
 from exporter.resources.target import Target
@@ -50,8 +51,9 @@ def elements_of(document: object) -> Sequence[object]:
 
 
 def read_list(document: object) -> Steps[Rows]:
-    """Return the organizations of a list. Raises InvalidAnswerError."""
+    """Return the organizations of a list. Raises InvalidAnswerError, also for more than the rows of any answer."""
     elements = elements_of(document)
+    check_number(elements)
     return (yield from read_rows(elements, NO_ROWS, "organization", organization_id, ID_FIELDS))
 
 

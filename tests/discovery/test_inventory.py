@@ -326,6 +326,16 @@ def test_a_shard_has_its_own_targets_and_the_labels_of_all() -> None:
     assert shards[0].held == shards[1].held == Held({ACME}, {it.id for it in whole.vaults})
 
 
+def test_thousands_of_organizations_are_looked_through_in_steps() -> None:
+    settings = settings_of()
+    organizations = [found(f"{number:016}", f"name {number}") for number in range(3)]
+    known = {Source("one"): finds(*organizations)}
+    steps = len(list(inventory_of(settings, known)))
+    with patch.object(module, "AT_ONCE", 1), patch.object(module, "SHARED_AT_ONCE", 1):
+        # Found, filtered, with their vaults, as what is polled, and of this shard.
+        assert len(list(inventory_of(settings, known))) == steps + 5 * 2
+
+
 def test_twenty_thousand_vaults_are_looked_through_in_steps() -> None:
     vaults = [found(f"V{number:012}A", f"name {number}") for number in range(20_000)]
     steps = inventory_of(settings_of(), listed(*vaults))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.custody.client import Request
-from exporter.custody.document import InvalidAnswerError, parse_json
+from exporter.custody.document import InvalidAnswerError, TooManyRowsError, parse_json
 from exporter.custody.errors import CustodyError, Reaction
 from exporter.discovery.inventory import (
     Inventory,
@@ -76,6 +76,13 @@ def test_anything_but_a_list_of_organizations_is_an_invalid_answer(document: obj
 def test_an_organization_that_is_listed_twice_makes_the_list_useless() -> None:
     with pytest.raises(InvalidAnswerError, match=f"lists organization {ACME} twice"):
         organizations([{"org_id": ACME}, {"org_id": "ABCDEFGHIJKLMNOP"}])
+
+
+def test_more_organizations_than_the_rows_of_any_answer_are_refused() -> None:
+    rows = [{"org_id": f"{number:016}"} for number in range(8_001)]
+    with pytest.raises(TooManyRowsError, match="has 8001 rows, more than 8000"):
+        organizations(rows)
+    assert organizations(rows[:-1]).rows.count == 8_000
 
 
 def vault(number: int, **fields: object) -> dict[str, object]:
