@@ -89,6 +89,7 @@ def test_every_redis_setting_is_read(directory: Path) -> None:
                 "http://valkey",
                 "redis://",
                 "redis://valkey:0",
+                "redis://valkey:65536",
                 "redis://valkey/name",
                 "valkey:6379",
             )
@@ -119,6 +120,11 @@ def test_the_default_duration_is_too_short_for_a_long_timeout(directory: Path) -
     assert mistakes(with_lease("kind: kubernetes", api="timeout: 20500ms"), directory) == [
         "lease.duration: must be at least api.timeout and 10 s more, which is 31s"
     ]
+
+
+def test_an_api_section_that_is_wrong_as_a_whole_says_nothing_of_the_lease(directory: Path) -> None:
+    text = with_lease("kind: kubernetes").replace("api: {}", "api: slow")
+    assert mistakes(text, directory) == ["api: must be a mapping (lines of 'key: value'), not text"]
 
 
 def test_certificates_are_for_tls(directory: Path) -> None:

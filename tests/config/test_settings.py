@@ -8,7 +8,7 @@ import certifi
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from exporter.config import Settings
+from exporter.config import Filter, Settings
 from tests.config.documents import SOURCES, document, mistakes, read
 
 DEFAULTS = """\
@@ -249,6 +249,20 @@ def test_a_filter_admits_by_name_or_id(
     settings = read(f"discovery: {{vaults: {written}}}\n{document()}", directory)
     assert settings.discovery is not None
     assert settings.discovery.vaults.admits(*names) is admitted
+
+
+@pytest.mark.parametrize(
+    ("filter_", "nothing"),
+    [
+        (Filter(), False),
+        (Filter(include=()), True),
+        (Filter(exclude=("*",)), True),
+        (Filter(exclude=("test-*", "**")), True),
+        (Filter(include=("hot-*",), exclude=("test-*",)), False),
+    ],
+)
+def test_a_filter_that_can_find_nothing_says_so(filter_: Filter, *, nothing: bool) -> None:
+    assert filter_.admits_nothing is nothing
 
 
 @pytest.mark.parametrize(
