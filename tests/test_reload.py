@@ -106,7 +106,9 @@ def test_the_mistakes_of_both_files_are_reported_at_once_and_each_once(
     def bad() -> Settings:
         raise ConfigError("config.yaml", [Mistake(("polling",), "required")])
 
-    problem = asyncio.run(reloaded(reloader_of(exporter, bad, file)))
+    with capture_logs() as events:
+        problem = asyncio.run(reloaded(reloader_of(exporter, bad, file)))
+    assert [event["event"] for event in events] == ["reload_failed"]
     assert problem is not None
     main, *web = problem.splitlines()
     assert main == "config.yaml: polling: required"
@@ -114,6 +116,18 @@ def test_the_mistakes_of_both_files_are_reported_at_once_and_each_once(
         line.startswith(f"{web_config}: users (line 1, column 1): unknown key") for line in web
     ] == [True]
     assert exporter.loading.problem == problem
+
+
+def test_a_defect_of_a_reload_is_told_without_its_text(exporter: Exporter) -> None:
+    """Which nobody has checked for secrets."""
+
+    def crash() -> Settings:
+        raise RuntimeError("MARKER")
+
+    with capture_logs() as events:
+        assert asyncio.run(reloaded(reloader_of(exporter, crash))) == "defect: RuntimeError"
+    assert [event["event"] for event in events] == ["reload_crashed"]
+    assert exporter.loading.problem == "defect: RuntimeError"
 
 
 def test_a_failed_reload_and_a_bad_web_configuration_show_both(exporter: Exporter) -> None:

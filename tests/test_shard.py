@@ -38,10 +38,11 @@ def test_an_invalid_shard_is_refused_with_the_expected_form(written: str) -> Non
         Shard.parse(written)
 
 
-def test_each_target_is_of_one_shard() -> None:
-    shards = [Shard(number, 13) for number in range(13)]
-    assert all(sum(shard.has(id_) for shard in shards) == 1 for id_ in IDS)
-    assert all(WHOLE.has(id_) for id_ in IDS)
+@pytest.mark.parametrize("of", [1, 2, 13])
+def test_each_target_is_of_the_shard_that_owns_it_alone(of: int) -> None:
+    shards = [Shard(number, of) for number in range(of)]
+    for id_ in IDS[:500]:
+        assert [shard.number for shard in shards if shard.has(id_)] == [owner(id_, of)]
 
 
 def test_shards_have_about_as_many_targets_each() -> None:

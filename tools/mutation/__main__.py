@@ -190,7 +190,7 @@ def _reached(path: Path) -> Reached:
 
 def _check_tests(path: Path, source: str, reached: Reached) -> None:
     """Raise RuntimeError if the tests detect an unchanged module: they would detect every mutant."""
-    nothing_changed = Mutant("", "", "", 1, frozenset(), source)
+    nothing_changed = Mutant("", "", "", 1, frozenset(), frozenset(), source)
     tests = _tests_for(path, nothing_changed, reached)
     _, status = os.waitpid(start(path, source, tests), 0)
     if status:
@@ -224,19 +224,23 @@ def _outcomes(
 
 
 def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> dict[str, float]:
-    """Return the tests that reach the mutant, the quickest first, but those of its own file before all others.
+    """Return the tests that reach the mutant, then those that reach its function, each the quickest first.
 
-    By their id, the seconds of processor time that they took.
+    Those of its own file are before all others. By their id, the seconds of processor time that they took. Python 3.11 traces no more of a function once an
+    exception has passed through a generator that it called, as that of a context manager.
     """
     own = f"{Path('tests', *path.parts[1:-1])}/test_{path.stem}.py::"
-    found = [
-        test
-        for test, lines in reached.lines.items()
-        if any(name == path.name and line in mutant.lines for name, line in lines)
-    ]
+    at, around = ({(path.name, line) for line in lines} for lines in (mutant.lines, mutant.around))
+    found = [test for test, reaches in reached.lines.items() if reaches & around]
     # What runs at import is reached by all.
     found = found or list(reached.lines)
-    found.sort(key=lambda test: (not test.startswith(own), reached.seconds[test]))
+    found.sort(
+        key=lambda test: (
+            reached.lines[test].isdisjoint(at),
+            not test.startswith(own),
+            reached.seconds[test],
+        )
+    )
     chosen: dict[str, float] = {}
     seconds = 0.0
     for test in found:

@@ -30,7 +30,7 @@ class Mutant:
 
     function: the qualified name of the outermost function it is in, or of the class, or empty. old, new: the line that
     differs. number: which of those with the same change. lines: of the original, that run where the change matters;
-    empty if they run at import. source: the whole module.
+    empty if they run at import. around: those of the outermost function. source: the whole module.
     """
 
     function: str
@@ -38,6 +38,7 @@ class Mutant:
     new: str
     number: int
     lines: frozenset[int]
+    around: frozenset[int]
     source: str
 
     @property
@@ -162,7 +163,8 @@ class _Finder(cst.CSTVisitor):
         self._seen[function, old, new] += 1
         number = self._seen[function, old, new]
         lines = frozenset() if is_run_at_import else self._span(node)
-        self.mutants.append(Mutant(function, old, new, number, lines, mutated.decode()))
+        around = frozenset() if is_run_at_import else self._around(node)
+        self.mutants.append(Mutant(function, old, new, number, lines, around, mutated.decode()))
 
     def _parents(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         while not isinstance(node, cst.Module):
@@ -189,6 +191,14 @@ class _Finder(cst.CSTVisitor):
                 break
         if isinstance(node, cst.If | cst.While | cst.Match):
             node = node.subject if isinstance(node, cst.Match) else node.test
+        return self._lines(node)
+
+    def _around(self, node: cst.CSTNode) -> frozenset[int]:
+        """Return the lines of the body of the outermost function that `node` is in."""
+        functions = [it for it in self._parents(node) if isinstance(it, cst.FunctionDef)]
+        return self._lines(functions[-1].body)
+
+    def _lines(self, node: cst.CSTNode) -> frozenset[int]:
         at = self.get_metadata(PositionProvider, node)
         return frozenset(range(at.start.line, at.end.line + 1))
 
