@@ -60,30 +60,6 @@ def test_a_directory_is_not_a_configuration(directory: Path) -> None:
     assert load_mistake(directory) == f"{directory}: is a directory: name a file"
 
 
-def test_a_device_is_not_a_configuration() -> None:
-    problem = "is not a regular file: it must be one that can be read again"
-    assert load_mistake(Path("/dev/zero")) == f"/dev/zero: {problem}"
-
-
-def test_a_file_of_another_user_causes_no_traceback(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Tests may run as root, who may read everything.
-    def refuse(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    (directory / "config.yaml").write_text(document())
-    monkeypatch.setattr(Path, "open", refuse)
-    file = directory / "config.yaml"
-    problem = "permission denied: let the exporter's user read the file"
-    assert load_mistake(file) == f"{file}: {problem}"
-
-
-def test_an_impossible_path_causes_no_traceback(directory: Path) -> None:
-    file = directory / ("x" * 300)
-    assert load_mistake(file) == f"{file}: cannot be read: File name too long"
-
-
 def test_other_encodings_are_refused(directory: Path) -> None:
     file = directory / "config.yaml"
     file.write_bytes(document(organization="name: größe").encode("latin-1"))

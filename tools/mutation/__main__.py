@@ -226,8 +226,9 @@ def _outcomes(
 def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> dict[str, float]:
     """Return the tests that reach the mutant, then those that reach its function, each the quickest first.
 
-    Those of its own file are before all others. By their id, the seconds of processor time that they took. Python 3.11 traces no more of a function once an
-    exception has passed through a generator that it called, as that of a context manager.
+    Those of its own file are before all others. By their id, the seconds of processor time that they took. Python 3.11
+    traces no more of a function once an exception has passed through a generator that it called, as that of a context
+    manager.
     """
     own = f"{Path('tests', *path.parts[1:-1])}/test_{path.stem}.py::"
     at, around = ({(path.name, line) for line in lines} for lines in (mutant.lines, mutant.around))
