@@ -1,14 +1,14 @@
-"""A Chromium for all tests here, which is Debian's, and a page in it for each."""
+"""A Chromium for all tests here, which is Debian's, and its pages."""
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import pytest
 from playwright.sync_api import (
     Browser,
-    BrowserContext,
     ConsoleMessage,
+    Dialog,
     Page,
     ViewportSize,
     sync_playwright,
@@ -52,34 +52,46 @@ def scene() -> Iterator[Scene]:
         yield scene
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
 def messages() -> list[str]:
-    """What the browser complained of; a page must not make it say anything."""
+    """What the browser complained of in the test that runs; a page must not make it say anything."""
     return []
 
 
-def new_context(browser: Browser, **options: Any) -> BrowserContext:
-    context = browser.new_context(**options, viewport=WIDE)
-    context.set_default_timeout(PATIENCE_MILLISECONDS)
-    return context
-
-
 @pytest.fixture(scope="package")
-def contexts(browser: Browser) -> Callable[..., BrowserContext]:
-    """Lends the context with these options, one to all tests: each of its own takes a process, and so a second."""
+def pages(browser: Browser, messages: list[str]) -> Callable[..., Page]:
+    """Lends the page with these options, one to all tests: one of its own takes a process, and so half a second."""
 
-    return cache(partial(new_context, browser))
+    def heard(message: ConsoleMessage) -> None:
+        messages.append(f"{message.type}: {message.text}")
+
+    def dismissed(dialog: Dialog) -> None:
+        messages.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    @cache
+    def page_with(*, is_timeless: bool, **options: Any) -> Page:
+        context = browser.new_context(**options)
+        context.set_default_timeout(PATIENCE_MILLISECONDS)
+        if is_timeless:
+            context.clock.install(time=0)
+            context.clock.pause_at(1)
+        page = context.new_page()
+        page.on("console", heard)
+        page.on("dialog", dismissed)
+        page.on("pageerror", lambda error: messages.append(f"error: {error}"))
+        return page
+
+    return page_with
 
 
 @pytest.fixture
-def visit(
-    browser: Browser, contexts: Callable[..., BrowserContext], messages: list[str]
-) -> Iterator[Callable[..., Page]]:
+def visit(pages: Callable[..., Page], messages: list[str]) -> Iterator[Callable[..., Page]]:
     """Opens an address, with options of the browser's context; in the end nothing was complained of.
 
     is_timeless: time passes in the page only as the test says.
     """
-    pages, own = [], []
+    visited: list[Page] = []
 
     def open_address(
         address: str,
@@ -88,31 +100,19 @@ def visit(
         viewport: ViewportSize = WIDE,
         **options: Any,
     ) -> Page:
-        # A context has one clock.
-        if is_timeless:
-            own.append(context := new_context(browser, **options))
-        else:
-            context = contexts(**options)
-        page = context.new_page()
+        page = pages(is_timeless=is_timeless, **options)
+        visited.append(page)
         page.set_viewport_size(viewport)
-        pages.append(page)
-        if is_timeless:
-            page.clock.install()
-
-        def heard(message: ConsoleMessage) -> None:
-            messages.append(f"{message.type}: {message.text}")
-
-        page.on("console", heard)
-        page.on("pageerror", lambda error: messages.append(f"error: {error}"))
         page.goto(address)
         return page
 
     yield open_address
-    for page in pages:
-        page.close()
-    for context in own:
-        context.close()
-    assert messages == []
+    for page in visited:
+        page.unroute_all()
+        page.emulate_media(color_scheme="null", forced_colors="null")
+    complaints = messages[:]
+    messages.clear()
+    assert complaints == []
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import replace
 import bcrypt
 import httpx
 import pytest
-from playwright.sync_api import Dialog, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from exporter.assembly import Exporter
 from exporter.web.access.configuration import WebConfiguration
@@ -306,46 +306,36 @@ def test_hostile_names_do_nothing(visit: Callable[..., Page]) -> None:
         organizations=(replace(first, name=EVIL, vaults=(evil, *first.vaults[1:])), second),
     )
     with every_state(portfolio) as scene:
-        page = visit(scene.url)
-        dialogs: list[str] = []
-
-        def dismiss(dialog: Dialog) -> None:
-            dialogs.append(dialog.message)
-            dialog.dismiss()
-
-        page.on("dialog", dismiss)
+        page = visit(scene.url, is_timeless=True)
         expect(page.locator("#rows")).to_contain_text(EVIL)
         page.get_by_label("Name, id or error").fill(EVIL)
+        page.clock.run_for(TYPING_MILLISECONDS)
         expect(page.locator("caption")).to_have_text("6 of 12 targets")
         page.get_by_role("link", name="onerror").click()
         expect(page.locator("h1")).to_contain_text(EVIL)
         assert page.locator("img").count() == 1
-        assert dialogs == []
-        # It would load itself again from a scene that has ended.
-        page.close()
 
 
-def test_2_000_vaults_are_shown_in_pages_on_which_everything_works(
+def test_more_vaults_than_a_page_holds_are_shown_in_pages_on_which_everything_works(
     visit: Callable[..., Page],
 ) -> None:
-    with many_vaults(2000) as url:
+    with many_vaults(510) as url:
         page = visit(url, is_timeless=True)
-        expect(page.locator("caption")).to_have_text("1 to 500 of 2,001 targets")
+        expect(page.locator("caption")).to_have_text("1 to 500 of 511 targets")
         expect(page.locator(NAMES)).to_have_count(500)
         assert states(page)[0] == "failing"
-        expect(page.locator("#worth tbody")).to_contain_text("2,001")
-        page.get_by_label("Name, id or error").fill("vault-1999")
+        expect(page.locator("#worth tbody")).to_contain_text("511")
+        page.get_by_label("Name, id or error").fill("vault-509")
         page.clock.run_for(TYPING_MILLISECONDS)
-        expect(page.locator("caption")).to_have_text("1 of 2,001 targets")
+        expect(page.locator("caption")).to_have_text("1 of 511 targets")
         page.locator("#worth tbody a").first.click()
-        expect(page.locator(".vaults caption")).to_contain_text("1 to 500 of 2,000 vaults")
-        expect(page.locator("dd").first).to_contain_text("130,000,000.00 USD")
+        expect(page.locator(".vaults caption")).to_contain_text("1 to 500 of 510 vaults")
+        expect(page.locator("dd").first).to_contain_text("33,150,000.00 USD")
         page.get_by_role("link", name="Next").click()
-        expect(page.locator(".vaults caption")).to_contain_text("501 to 1,000 of 2,000 vaults")
+        expect(page.locator(".vaults caption")).to_contain_text("501 to 510 of 510 vaults")
         with page.expect_response(f"{url}/organizations/*"):
             page.clock.run_for(REFRESH_MILLISECONDS)
-        expect(page.locator(".vaults caption")).to_contain_text("501 to 1,000 of 2,000 vaults")
-        page.close()
+        expect(page.locator(".vaults caption")).to_contain_text("501 to 510 of 510 vaults")
 
 
 def test_behind_a_password_the_page_keeps_itself_fresh_too(visit: Callable[..., Page]) -> None:
