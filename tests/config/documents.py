@@ -10,6 +10,9 @@ API_SECRET = b"MARKER-api-secret"
 OTP = "MARKER-otp"
 TOTP_SEED = "MARKERTOTPSEED22"
 
+KEY_OF_KRAKEN = "1tyLGm3zJ0cW8Yq5rN/vH2dKx7Qe4oUpT9aSfBgDhEjRiMlCnAkVwZyX"
+SECRET_OF_KRAKEN = base64.b64encode(bytes(range(64))).decode()
+
 ENCODED_SECRET = base64.b64encode(API_SECRET).decode()
 FILES = {
     "key": f"{API_KEY}\n",
@@ -68,6 +71,12 @@ def mistakes(text: str, directory: Path) -> list[str]:
     except ConfigError as error:
         return without_places(error)
     return []
+
+
+def one_mistake(text: str, directory: Path) -> str:
+    """Parse a document and return its only mistake."""
+    (mistake,) = mistakes(text, directory)
+    return mistake
 
 
 def without_places(error: ConfigError) -> list[str]:

@@ -2,7 +2,6 @@
 
 import base64
 import copy
-import os
 import traceback
 from pathlib import Path
 
@@ -13,13 +12,13 @@ from structlog.testing import capture_logs
 from exporter.config import ConfigError, CredentialSettings, SecretError, Secrets, Settings, parse
 from exporter.config.credentials import unusual
 from exporter.polling.credential import warn_of_unusual_secret
-from exporter.strict_yaml.files import is_open_to_all
-from exporter.strict_yaml.secret_text import IN_ITS_PLACE
 from tests.config.documents import (
     API_KEY,
     API_SECRET,
     ENVIRON,
+    KEY_OF_KRAKEN,
     OTP,
+    SECRET_OF_KRAKEN,
     SOURCES,
     TOTP_SEED,
     document,
@@ -148,60 +147,6 @@ def test_a_secret_of_the_wrong_form_is_reported_at_its_field_and_on_reading(
     assert str(caught.value) == f"{field} ({directory / file}): {problem}"
 
 
-def test_a_secret_of_64_kib_is_read(directory: Path) -> None:
-    (directory / "key").write_bytes(b"x" * 65_536)
-    assert len(revealed(source(directory, SOURCES).read())[0]) == 65_536
-
-
-@pytest.mark.parametrize(
-    ("sources", "mistake"),
-    [
-        ("api_key_file: missing", "api_key_file: no such file: check the path ({}/missing)"),
-        ("api_key_file: .", "api_key_file: is a directory: name a file ({})"),
-        (
-            "api_key_file: /dev/zero",
-            "api_key_file: is not a regular file: it must be one that can be read again (/dev/zero)",
-        ),
-        ("api_key_file: 12345678", "api_key_file: the value is a number to YAML: put it in quotes"),
-        ("api_key_file: ''", "api_key_file: is empty: write some text"),
-        ("api_key_file: [key]", "api_key_file: must be text, not a list"),
-        (
-            'api_key_file: "\\0"',
-            "api_key_file: has a control or invisible character: write printable text",
-        ),
-        (
-            "api_key_env: MISSING_KEY",
-            "api_key_env: the environment variable is not set (MISSING_KEY)",
-        ),
-        ("api_key_env: EMPTY", f"api_key_env: {EMPTY}"),
-        (
-            "api_key_env: MARKER/inline+secret==",
-            f"api_key_env: must be the name of an environment variable: letters, digits and _{IN_ITS_PLACE}",
-        ),
-        (
-            "api_key_env: 'ключ'",
-            f"api_key_env: must be the name of an environment variable: letters, digits and _{IN_ITS_PLACE}",
-        ),
-    ],
-)
-def test_a_source_that_cannot_be_read_is_reported_at_its_field(
-    sources: str, mistake: str, directory: Path
-) -> None:
-    text = document(sources=f"{sources}, api_secret_file: secret")
-    assert mistakes(text, directory) == [f"credentials.treasury.{mistake.format(directory)}"]
-
-
-def test_a_pipe_does_not_block(directory: Path) -> None:
-    os.mkfifo(directory / "pipe")
-    text = document(sources="api_key_file: pipe, api_secret_file: secret")
-    assert mistakes(text, directory) == [
-        (
-            "credentials.treasury.api_key_file: is not a regular file: "
-            f"it must be one that can be read again ({directory}/pipe)"
-        )
-    ]
-
-
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
@@ -299,141 +244,14 @@ def test_no_error_of_a_later_read_carries_the_secret(
         error = error.__context__
 
 
-@pytest.mark.parametrize("place", ["treasury", "api", "organization"])
-def test_an_inline_secret_is_reported_where_secrets_belong(place: str, directory: Path) -> None:
-    (mistake,) = mistakes(document(**{place: "api_secret: abc123"}), directory)
-    assert (
-        "unknown key (secrets come from files or the environment, never from this file)" in mistake
-    )
-    assert "abc123" not in mistake
-
-
-def put(path: Path, mode: int) -> Path:
-    path.write_text(API_KEY)
-    path.chmod(mode)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("mode", "is_open"),
-    [(0o600, False), (0o640, False), (0o440, False), (0o660, False), (0o644, True), (0o604, True)],
-    ids=oct,
-)
-def test_a_world_readable_file_is_open_to_all(
-    mode: int,
-    is_open: bool,  # noqa: FBT001 - a column of the table
-    open_directory: Path,
-) -> None:
-    assert is_open_to_all(put(open_directory / "key", mode)) is is_open
-
-
-def test_a_closed_parent_directory_keeps_others_out(open_directory: Path) -> None:
-    closed = open_directory / "closed"
-    (closed / "open").mkdir(parents=True)
-    key = put(closed / "open" / "key", 0o644)
-    assert is_open_to_all(key)
-    closed.chmod(0o750)
-    assert not is_open_to_all(key)
-
-
-def test_a_link_neither_opens_a_file_nor_closes_it(open_directory: Path) -> None:
-    closed = open_directory / "closed"
-    closed.mkdir(0o700)
-    (open_directory / "to-closed").symlink_to(put(closed / "key", 0o644))
-    (closed / "to-open").symlink_to(put(open_directory / "key", 0o644))
-    assert not is_open_to_all(open_directory / "to-closed")
-    assert is_open_to_all(closed / "to-open")
-
-
-def test_a_kubernetes_secret_that_is_mounted_for_a_group_is_not_open(open_directory: Path) -> None:
-    mount = open_directory / "..2026_11_21"
-    mount.mkdir()
-    put(mount / "api-key", 0o440)
-    (open_directory / "..data").symlink_to(mount.name)
-    (open_directory / "api-key").symlink_to("..data/api-key")
-    assert not is_open_to_all(open_directory / "api-key")
-
-
-def test_a_missing_file_is_not_open_to_all(open_directory: Path) -> None:
-    assert not is_open_to_all(open_directory / "key")
-    (open_directory / "loop").symlink_to("loop")
-    assert not is_open_to_all(open_directory / "loop")
-
-
 def test_the_files_that_are_open_to_all_are_reported_by_field(
     directory: Path, open_directory: Path
 ) -> None:
-    key = put(open_directory / "key", 0o644)
+    key = open_directory / "key"
+    key.write_text(API_KEY)
+    key.chmod(0o644)
     credentials = source(directory, f"api_key_file: {key}, api_secret_file: secret, otp_file: otp")
     assert credentials.files_open_to_all() == {"api_key_file": key}
-
-
-KEY_OF_KRAKEN = "1tyLGm3zJ0cW8Yq5rN/vH2dKx7Qe4oUpT9aSfBgDhEjRiMlCnAkVwZyX"
-SECRET_OF_KRAKEN = base64.b64encode(bytes(range(64))).decode()
-
-
-@pytest.mark.parametrize(
-    ("field", "written"),
-    [
-        ("api_key_file", KEY_OF_KRAKEN),
-        ("api_key_file", f"/{KEY_OF_KRAKEN[1:]}"),
-        ("api_key_file", f"./{KEY_OF_KRAKEN.replace('/', '')}"),
-        ("api_secret_file", SECRET_OF_KRAKEN),
-        ("api_secret_file", SECRET_OF_KRAKEN[:44]),
-        ("api_secret_file", "MARKER"),
-        ("otp_file", "hunter2"),
-        ("otp_file", "correct"),
-        ("otp_file", "c0rrect horse"),
-        ("totp_secret_file", "MFRGGZDFMZTWQ2LK"),
-        ("totp_secret_file", "mfrg gzdf mztw q2lk"),
-        ("api_key_env", KEY_OF_KRAKEN),
-        ("api_key_env", KEY_OF_KRAKEN.replace("/", "")),
-        ("api_secret_env", SECRET_OF_KRAKEN),
-        ("api_secret_env", "Abc123"),
-    ],
-)
-def test_a_secret_given_as_its_source_is_not_shown_and_the_message_says_where_it_belongs(
-    field: str, written: str, directory: Path
-) -> None:
-    sources = {"api_key_file": "key", "api_secret_file": "secret", field: written}
-    for one, other in (("api_key", "api_key_env"), ("api_secret", "api_secret_env")):
-        if other in sources:
-            del sources[f"{one}_file"]
-    text = document(sources=", ".join(f"{key}: '{value}'" for key, value in sources.items()))
-    (mistake,) = mistakes(text, directory)
-    assert mistake.startswith(f"credentials.treasury.{field}: ")
-    assert mistake.endswith(IN_ITS_PLACE)
-    assert written not in mistake
-
-
-@pytest.mark.parametrize(
-    "written", ["api-key", "secrets/api-key", "/run/secrets/Kraken/API_KEY_1", "kraken.key", "../k"]
-)
-def test_a_missing_file_is_named_with_its_directory(written: str, directory: Path) -> None:
-    text = document(sources=f"api_key_file: {written}, api_secret_file: secret")
-    assert mistakes(text, directory) == [
-        f"credentials.treasury.api_key_file: no such file: check the path ({directory / written})"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("key", "forms"),
-    [
-        ("api_key", "write api_key_file: PATH or api_key_env: NAME"),
-        ("apikey", "write api_key_file: PATH or api_key_env: NAME"),
-        ("api_key_value", "write api_key_file: PATH or api_key_env: NAME"),
-        ("api_secret", "write api_secret_file: PATH or api_secret_env: NAME"),
-        ("totp_secret", "write totp_secret_file: PATH"),
-        ("api_key_fil", "did you mean 'api_key_file'?"),
-        ("api_secret_evn_var", "did you mean 'api_secret_env'?"),
-        ("nonces", "did you mean 'nonce'?"),
-    ],
-)
-def test_a_setting_for_the_secret_itself_is_answered_with_those_for_its_source(
-    key: str, forms: str, directory: Path
-) -> None:
-    (mistake,) = mistakes(document(treasury=f"{key}: abc"), directory)
-    assert mistake.endswith(f"; {forms}")
 
 
 def secrets_of(decoded: bytes, key: str = KEY_OF_KRAKEN) -> Secrets:

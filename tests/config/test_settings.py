@@ -185,51 +185,6 @@ def test_settings_are_frozen(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "mistake"),
-    [
-        (
-            {"api": "rate_limit: {windo: 1s}"},
-            "api.rate_limit.windo: unknown key; did you mean 'window'?",
-        ),
-        ({"polling": "intervall: 1s"}, "polling.intervall: unknown key; did you mean 'interval'?"),
-        (
-            {"polling": "zzz: 1s"},
-            "polling.zzz: unknown key; known here: interval, stale_after, max_series",
-        ),
-        (
-            {"treasury": "rate_limit: {shares: 1}"},
-            (
-                "credentials.treasury.rate_limit.shares: unknown key (secrets come from files or the "
-                "environment, never from this file); did you mean 'share'?"
-            ),
-        ),
-        (
-            {"organization": "intervl: 1s"},
-            "organizations[0].intervl: unknown key; did you mean 'interval'?",
-        ),
-        (
-            {"vault": "min_avail: {}"},
-            "organizations[0].vaults[0].min_avail: unknown key; did you mean 'min_available'?",
-        ),
-    ],
-)
-def test_an_unknown_key_names_the_one_that_was_meant(
-    written: dict[str, str], mistake: str, directory: Path
-) -> None:
-    assert mistakes(document(**written), directory) == [mistake]
-
-
-def test_a_credential_may_have_the_name_of_a_configuration_key(directory: Path) -> None:
-    text = document(treasury="maxinflight: 1").replace("treasury", "api")
-    assert mistakes(text, directory) == [
-        (
-            "credentials.api.maxinflight: unknown key (secrets come from files or the environment, "
-            "never from this file); did you mean 'max_in_flight'?"
-        )
-    ]
-
-
-@pytest.mark.parametrize(
     ("written", "names", "admitted"),
     [
         ("{}", ("hot", "VABCDEF234567A"), True),

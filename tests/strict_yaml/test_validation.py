@@ -1,0 +1,81 @@
+"""Unknown keys: the message names what was meant, and never invites anyone to write a secret into the file."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.documents import document, mistakes
+
+
+@pytest.mark.parametrize(
+    ("written", "mistake"),
+    [
+        (
+            {"api": "rate_limit: {windo: 1s}"},
+            "api.rate_limit.windo: unknown key; did you mean 'window'?",
+        ),
+        ({"polling": "intervall: 1s"}, "polling.intervall: unknown key; did you mean 'interval'?"),
+        (
+            {"polling": "zzz: 1s"},
+            "polling.zzz: unknown key; known here: interval, stale_after, max_series",
+        ),
+        (
+            {"treasury": "rate_limit: {shares: 1}"},
+            (
+                "credentials.treasury.rate_limit.shares: unknown key (secrets come from files or the "
+                "environment, never from this file); did you mean 'share'?"
+            ),
+        ),
+        (
+            {"organization": "intervl: 1s"},
+            "organizations[0].intervl: unknown key; did you mean 'interval'?",
+        ),
+        (
+            {"vault": "min_avail: {}"},
+            "organizations[0].vaults[0].min_avail: unknown key; did you mean 'min_available'?",
+        ),
+    ],
+)
+def test_an_unknown_key_names_the_one_that_was_meant(
+    written: dict[str, str], mistake: str, directory: Path
+) -> None:
+    assert mistakes(document(**written), directory) == [mistake]
+
+
+def test_a_credential_may_have_the_name_of_a_configuration_key(directory: Path) -> None:
+    text = document(treasury="maxinflight: 1").replace("treasury", "api")
+    assert mistakes(text, directory) == [
+        (
+            "credentials.api.maxinflight: unknown key (secrets come from files or the environment, "
+            "never from this file); did you mean 'max_in_flight'?"
+        )
+    ]
+
+
+@pytest.mark.parametrize("place", ["treasury", "api", "organization"])
+def test_an_inline_secret_is_reported_where_secrets_belong(place: str, directory: Path) -> None:
+    (mistake,) = mistakes(document(**{place: "api_secret: abc123"}), directory)
+    assert (
+        "unknown key (secrets come from files or the environment, never from this file)" in mistake
+    )
+    assert "abc123" not in mistake
+
+
+@pytest.mark.parametrize(
+    ("key", "forms"),
+    [
+        ("api_key", "write api_key_file: PATH or api_key_env: NAME"),
+        ("apikey", "write api_key_file: PATH or api_key_env: NAME"),
+        ("api_key_value", "write api_key_file: PATH or api_key_env: NAME"),
+        ("api_secret", "write api_secret_file: PATH or api_secret_env: NAME"),
+        ("totp_secret", "write totp_secret_file: PATH"),
+        ("api_key_fil", "did you mean 'api_key_file'?"),
+        ("api_secret_evn_var", "did you mean 'api_secret_env'?"),
+        ("nonces", "did you mean 'nonce'?"),
+    ],
+)
+def test_a_setting_for_the_secret_itself_is_answered_with_those_for_its_source(
+    key: str, forms: str, directory: Path
+) -> None:
+    (mistake,) = mistakes(document(treasury=f"{key}: abc"), directory)
+    assert mistake.endswith(f"; {forms}")
