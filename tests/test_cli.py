@@ -21,7 +21,6 @@ from starlette.responses import JSONResponse
 
 from exporter import __version__, cli
 from exporter.cli import main
-from exporter.flags import flag_parser
 from exporter.signals import Signals
 from exporter.simulator import moods
 from exporter.simulator.server import SimulatorThread
@@ -92,126 +91,11 @@ def test_help_lists_every_flag_of_the_contract(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
-        (["stray"], "unrecognized arguments: stray"),
-        (["--vers"], "unrecognized arguments: --vers"),
-        (["--config.file"], "argument --config.file: expected one argument"),
-        (
-            ["--web.listen-address", "10063"],
-            "argument --web.listen-address: '10063' is not HOST:PORT, such as 127.0.0.1:10063, [::1]:10063 or :10063",
-        ),
-        (
-            ["--web.telemetry-path", "metrics"],
-            "argument --web.telemetry-path: 'metrics' is not a path, such as /metrics",
-        ),
-        (
-            ["--web.telemetry-path", "/"],
-            "argument --web.telemetry-path: '/' is used by another page; choose a path such as /metrics",
-        ),
-        (
-            ["--web.telemetry-path", "/-/healthy"],
-            "argument --web.telemetry-path: '/-/healthy' is used by another page; choose a path such as /metrics",
-        ),
-        (
-            ["--web.telemetry-path", "/vaults/metrics"],
-            "argument --web.telemetry-path: '/vaults/metrics' is used by another page; choose a path such as /metrics",
-        ),
-        (
-            ["--web.telemetry-path", "/{x}"],
-            "argument --web.telemetry-path: '/{x}' is not a path, such as /metrics",
-        ),
-        (
-            ["--web.telemetry-path", "/metrics/"],
-            "argument --web.telemetry-path: '/metrics/' is not a path, such as /metrics",
-        ),
-        (
-            ["--web.read-timeout", "10"],
-            "argument --web.read-timeout: '10' has no unit: write a duration such as 500ms, 30s, 5m or 1h30m",
-        ),
-        (["--log.level", "loud"], "argument --log.level: invalid choice: 'loud'"),
-        (["--log.format", "xml"], "argument --log.format: invalid choice: 'xml'"),
-        (
-            ["--demo", "--config.file", "config.yaml"],
-            "--demo and --config.file are mutually exclusive",
-        ),
-        (
-            ["--web.allowed-host", "custody.example.org:10063"],
-            "argument --web.allowed-host: 'custody.example.org:10063' is not a host name without a port",
-        ),
-        (
-            ["--web.listen-address=:1", "--web.listen-address=:2"],
-            "argument --web.listen-address: cannot be repeated",
-        ),
-        (["--once", "--config.check"], "--once and --config.check are mutually exclusive"),
-        (["--probe", "--once"], "--once and --probe are mutually exclusive"),
-        (["--config.check", "--probe"], "--config.check and --probe are mutually exclusive"),
-    ],
-)
-def test_bad_usage_is_reported_in_one_message(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(Signals(status=0, may_reload=False), arguments)
-    assert ended.value.code == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    *usage, last = said.err.splitlines()
-    assert last.startswith(f"kraken-custody-exporter: error: {message}")
-    assert usage[0].startswith("usage: kraken-custody-exporter ")
-
-
 def test_a_process_ends_on_bad_usage_without_a_traceback(tmp_path: Path) -> None:
     done = run("--no-such-flag", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith("error: unrecognized arguments: --no-such-flag\n")
     assert "Traceback" not in done.stderr
-
-
-VALUES = {
-    "--config.file": "config.yaml",
-    "--shard": "2/13",
-    "--web.listen-address": "127.0.0.1:10063",
-    "--web.telemetry-path": "/metrics",
-    "--web.config.file": "web.yml",
-    "--web.max-connections": "512",
-    "--web.max-requests": "40",
-    "--web.read-timeout": "10s",
-    "--web.write-timeout": "60s",
-    "--log.level": "info",
-    "--log.format": "json",
-}
-REPEATABLE = {"--web.allowed-host"}
-
-
-def test_a_flag_given_twice_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """As in Prometheus; also with the same value twice, and for a flag without a value."""
-    flags = {action.option_strings[0] for action in flag_parser()._actions} - {"-h"} - REPEATABLE
-    assert set(VALUES) < flags
-    for flag in flags:
-        given = [f"{flag}={VALUES[flag]}"] if flag in VALUES else [flag]
-        with pytest.raises(SystemExit) as ended:
-            main(Signals(status=0, may_reload=False), [*given, *given])
-        assert ended.value.code == 2
-        assert f"error: argument {flag}: cannot be repeated" in capsys.readouterr().err
-
-
-def test_an_image_may_have_another_default_address_and_the_flag_still_be_given(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("DEFAULT_LISTEN_ADDRESS", ":10063")
-    assert str(flag_parser().parse_args([]).listen_address) == ":10063"
-    given = flag_parser().parse_args(["--web.listen-address=127.0.0.1:1"])
-    assert str(given.listen_address) == "127.0.0.1:1"
-    monkeypatch.delenv("DEFAULT_LISTEN_ADDRESS")
-    assert str(flag_parser().parse_args([]).listen_address) == "127.0.0.1:10063"
-
-
-def test_further_names_of_the_host_may_be_many() -> None:
-    flags = flag_parser().parse_args(["--web.allowed-host=A.example.", "--web.allowed-host=b"])
-    assert flags.allowed_hosts == ["a.example", "b"]
 
 
 UNKNOWN_KEY = (f"{good()}loudness: 11\n", "loudness")
