@@ -16,6 +16,10 @@ from tests.config.documents import (
 EMPTY = "is empty: put the secret there"
 
 
+def test_only_the_line_ends_after_a_secret_are_left_out() -> None:
+    assert secret_text("KEY", {"KEY": " a\nb \r\n\n"}) == " a\nb "
+
+
 def test_a_secret_has_at_most_64_kib(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(b"x" * 65_536)
