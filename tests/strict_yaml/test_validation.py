@@ -1,9 +1,11 @@
-"""Unknown keys: the message names what was meant, and never invites anyone to write a secret into the file."""
+"""Keys and shapes: a message says what was meant or expected, and never invites anyone to write a secret there."""
 
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from exporter.strict_yaml.validation import Model
 from tests.config.documents import document, mistakes
 
 
@@ -79,3 +81,34 @@ def test_a_setting_for_the_secret_itself_is_answered_with_those_for_its_source(
 ) -> None:
     (mistake,) = mistakes(document(treasury=f"{key}: abc"), directory)
     assert mistake.endswith(f"; {forms}")
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("organizations: acme", "organizations: must be a list (each entry after '- '), not text"),
+        (
+            "organizations: {}",
+            "organizations: must be a list (each entry after '- '), not a mapping",
+        ),
+        (
+            "organizations: [x]",
+            "organizations[0]: must be a mapping (lines of 'key: value'), not text",
+        ),
+        ("api: []", "api: must be a mapping (lines of 'key: value'), not a list"),
+        ("api: 5", "api: must be a mapping (lines of 'key: value'), not a number"),
+        ("credentials: {}", "credentials: must have at least one entry"),
+    ],
+)
+def test_a_value_of_another_shape_is_told_what_is_expected_and_what_it_is(
+    text: str, mistake: str, directory: Path
+) -> None:
+    assert mistake in mistakes(text, directory)
+
+
+def test_a_part_of_the_settings_cannot_be_changed() -> None:
+    class Part(Model):
+        size: int = 1
+
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(Part(), "size", 2)  # noqa: B010 - mypy knows it too
