@@ -21,6 +21,7 @@ from exporter.custody.secret_forms import hide
 
 SENT_OF_LATE = 16
 """Signatures and one-time passwords kept; more than are normally in flight."""
+SHORTEST_SEED_BYTES = 20
 NANOSECONDS_IN = {"nanoseconds": 1, "microseconds": 1_000, "milliseconds": 1_000_000}
 
 
@@ -132,10 +133,13 @@ class KeyAuth:
 
     def _one_time_password(self) -> str | None:
         if self._secrets.totp_seed is not None:
-            # pyotp refuses seeds of less than 112 bits, but many in use have 80. HMAC pads short keys with zeros; this
-            # does the same in base32.
-            seed = self._secrets.totp_seed.get_secret_value().ljust(32, "A")
-            return pyotp.TOTP(seed).at(int(self._wall()))
+            # pyotp refuses seeds of less than 112 bits, but many in use have 80. HMAC pads short keys with zeros. What
+            # the last letter has beyond a whole byte is no part of the key.
+            written = self._secrets.totp_seed.get_secret_value()
+            key = base64.b32decode(written + "=" * (-len(written) % 8)).ljust(
+                SHORTEST_SEED_BYTES, b"\0"
+            )
+            return pyotp.TOTP(base64.b32encode(key).decode()).at(int(self._wall()))
         if self._secrets.otp is not None:
             return self._secrets.otp.get_secret_value()
         return None

@@ -163,6 +163,16 @@ def test_a_timed_password_is_that_of_rfc_6238_for_the_time(seconds: float, passw
     assert headers["api-otp"] == password
 
 
+@pytest.mark.parametrize("length", [18, 20, 26, 28, 31, 34])
+def test_the_bits_of_a_seed_beyond_its_last_byte_are_no_part_of_the_key(length: int) -> None:
+    shown, meant = "A" * (length - 1) + "B", "A" * length
+    sent = [
+        sent_headers(secrets(totp_seed=SecretStr(seed)), wall=59)["api-otp"]
+        for seed in (shown, meant)
+    ]
+    assert sent[0] == sent[1]
+
+
 def test_a_seed_of_80_bits_is_good_enough() -> None:
     headers = sent_headers(secrets(totp_seed=SecretStr("JBSWY3DPEHPK3PXP")), wall=59)
     assert headers["api-otp"] == "996554"
