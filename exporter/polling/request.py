@@ -167,11 +167,22 @@ class Requests:
             elif excuse is None:
                 self._failed(entry, error, credential, sent_at)
             else:
-                await self._publish(entry, excuse)
-                self._succeeded(entry)
+                await self._excused(entry, excuse, credential, sent_at)
             return error.delivery
         await self._answered(entry, poll, answer, origin)
         return Delivery.ANSWERED
+
+    async def _excused(
+        self, entry: Entry, answer: Answer, credential: Credential, sent_at: float
+    ) -> None:
+        """End a poll whose failure means `answer`, for whose series there may be no room."""
+        try:
+            await self._publish(entry, answer)
+        except CustodyError as error:
+            self._parts.results.request_failed(entry.target, error)
+            self._failed(entry, error, credential, sent_at)
+        else:
+            self._succeeded(entry)
 
     async def _answered(self, entry: Entry, poll: Poll, answer: Answer, origin: Hashable) -> None:
         """End a poll whose answer is whole, or go on with the rest of it. origin: what was asked."""

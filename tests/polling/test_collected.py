@@ -1,8 +1,11 @@
 """Resources that `collect` adds: each is polled, fails and becomes stale separately."""
 
 import pytest
+from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from exporter.resources.target import Target
+from exporter.simulator.answers import bad_request
 from exporter.simulator.moods import calm, permission_denied
 from exporter.simulator.portfolio import large_portfolio
 from exporter.state.state import TargetState
@@ -104,6 +107,30 @@ def test_a_key_that_may_not_see_tasks_fails_for_them_alone_and_what_was_read_bec
         state = state_of(playing, "pending_tasks")
         assert (state.is_up, state.is_stale) == (True, False)
         await playing.stop()
+
+    run(main())
+
+
+def test_tasks_whose_later_pages_are_refused_are_withheld_if_there_is_no_room_for_their_series() -> (
+    None
+):
+    async def refuse_offset(request: Request) -> ASGIApp | None:
+        return None if request.query_params["offset"] == "0" else bad_request("offset")
+
+    async def main() -> None:
+        playing = stage(
+            portfolio=PORTFOLIO,
+            organizations=[OF_BULK],
+            collect=("balances", "pending_tasks"),
+            polling={"max_series": 5},
+        )
+        playing.simulator.moods["tasks"] = refuse_offset
+        await playing.play(30)
+        await playing.stop()
+        failure = state_of(playing, "pending_tasks").failure
+        assert failure
+        assert failure.type == "limit/series"
+        assert state_of(playing, "organization").is_up
 
     run(main())
 
