@@ -20,7 +20,7 @@ class Prometheus:
 
     def ask(self, path: str, **parameters: str) -> Any:
         try:
-            # No TLS: loading certificates would take most of the time.
+            # Loading certificates, for which there is no use, would take most of the time, as everywhere in tests.
             answer = httpx.get(
                 f"{self._url}{path}", params=parameters, trust_env=False, verify=False
             )

@@ -173,6 +173,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> States:
             f"http://{manager.address}/api/v2/alerts",
             json=[alert for case in (*TOLD, *SILENCED) for alert in firing(case)],
             trust_env=False,
+            verify=False,
         ).raise_for_status()
 
         def seen() -> States:

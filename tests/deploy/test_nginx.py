@@ -164,9 +164,11 @@ def ask(through: Proxy, api: Told) -> Iterator[httpx.Client]:
     """A client of a proxy whose limit knows of no request before."""
     api.heads.clear()
     api.script = saying(OK)
-    until(lambda: httpx.get(through.loopback_url, trust_env=False).status_code != 429)
+    until(lambda: httpx.get(through.loopback_url, trust_env=False, verify=False).status_code != 429)
     api.heads.clear()
-    with httpx.Client(base_url=through.loopback_url, trust_env=False, timeout=30) as client:
+    with httpx.Client(
+        base_url=through.loopback_url, trust_env=False, verify=False, timeout=30
+    ) as client:
         yield client
 
 
@@ -225,7 +227,7 @@ def test_a_server_with_another_name_learns_nothing(tmp_path: Path) -> None:
         listening(api, certificate.context) as url,
         proxy(tmp_path / "nginx", url, certificate.file) as through,
     ):
-        answer = httpx.get(through.loopback_url, trust_env=False, timeout=30)
+        answer = httpx.get(through.loopback_url, trust_env=False, verify=False, timeout=30)
         said = (tmp_path / "nginx" / "error.log").read_text()
     assert (answer.status_code, api.heads) == (502, [])
     assert f'does not match "{HOST}"' in said

@@ -48,7 +48,10 @@ def test_a_request_under_way_and_an_open_connection_do_not_hold_up_the_stop(tmp_
     hanging = simulator(default_mood=moods.slow(3600))
     with SimulatorThread(hanging.app) as base_url:
         write(tmp_path, configuration(base_url))
-        with running(directory=tmp_path) as exporter, httpx.Client(trust_env=False) as client:
+        with (
+            running(directory=tmp_path) as exporter,
+            httpx.Client(trust_env=False, verify=False) as client,
+        ):
             client.get(exporter.wait_for("started")["metrics"])
             until(lambda: hanging.guard.arrivals)
             assert exporter.stop(signal.SIGTERM) == 0

@@ -19,7 +19,7 @@ TIMESTAMP = "kraken_custody_exporter_config_last_reload_success_timestamp_second
 
 def post(exporter: Running, path: str = "/-/reload") -> httpx.Response:
     started = exporter.wait_for("started")
-    return httpx.post(httpx.URL(started["metrics"]).join(path), trust_env=False)
+    return httpx.post(httpx.URL(started["metrics"]).join(path), trust_env=False, verify=False)
 
 
 def renamed(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def test_nothing_but_a_post_reloads(method: str, tmp_path: Path) -> None:
         write(tmp_path, configuration(base_url))
         with running("--web.enable-lifecycle", directory=tmp_path) as exporter:
             url = httpx.URL(exporter.wait_for("started")["metrics"]).join("/-/reload")
-            assert httpx.request(method, url, trust_env=False).status_code == 405
+            assert httpx.request(method, url, trust_env=False, verify=False).status_code == 405
             assert not exporter.events("reloaded")
 
 

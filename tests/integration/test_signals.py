@@ -198,9 +198,13 @@ ALICE = ("alice", PASSWORD)
 
 
 def test_nothing_waits_for_a_name_server_but_who_asks_it(nameless: Running) -> None:
-    scrape = httpx.get(url(nameless, "/metrics"), auth=ALICE, trust_env=False, timeout=30)
+    scrape = httpx.get(
+        url(nameless, "/metrics"), auth=ALICE, trust_env=False, verify=False, timeout=30
+    )
     assert scrape.status_code == 200
-    reload = httpx.post(url(nameless, "/-/reload"), auth=ALICE, trust_env=False, timeout=30)
+    reload = httpx.post(
+        url(nameless, "/-/reload"), auth=ALICE, trust_env=False, verify=False, timeout=30
+    )
     assert reload.status_code == 200
     assert nameless.stop(signal.SIGTERM) == 0
     (stopped,) = nameless.events("stopped")
@@ -276,7 +280,7 @@ def test_a_reload_names_the_file_that_does_not_answer(with_a_key: Path) -> None:
     with running("--web.enable-lifecycle", directory=with_a_key, prelude=prelude) as exporter:
         exporter.wait_for("target_up")
         (with_a_key / "hang").touch()
-        answer = httpx.post(url(exporter, "/-/reload"), trust_env=False, timeout=30)
+        answer = httpx.post(url(exporter, "/-/reload"), trust_env=False, verify=False, timeout=30)
         assert answer.status_code == 500
         assert "key: did not answer within 0.1 s" in answer.text
 
@@ -294,7 +298,7 @@ bcrypt.checkpw = lambda *_: hang()
             ThreadPoolExecutor() as pool,
         ):
             asking = pool.submit(
-                httpx.get, url(exporter, "/"), auth=ALICE, trust_env=False, timeout=60
+                httpx.get, url(exporter, "/"), auth=ALICE, trust_env=False, verify=False, timeout=60
             )
             until((tmp_path / "hanging").exists)
             assert exporter.stop(signal.SIGTERM) == 0

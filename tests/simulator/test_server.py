@@ -28,7 +28,10 @@ def test_balances_over_http() -> None:
     caller = Caller(simulator)
 
     async def ask() -> tuple[httpx.Response, httpx.Response]:
-        async with serve(simulator.app) as base_url, httpx.AsyncClient(base_url=base_url) as client:
+        async with (
+            serve(simulator.app) as base_url,
+            httpx.AsyncClient(base_url=base_url, verify=False) as client,
+        ):
             # encoded by hand: the wire form is what is signed
             target = organization_path() + "?quote_asset=USD"
             return (
@@ -94,7 +97,10 @@ def test_a_client_that_gives_up_is_no_longer_in_flight() -> None:
     caller = Caller(simulator)
 
     async def give_up_then_ask() -> int:
-        async with serve(simulator.app) as base_url, httpx.AsyncClient(base_url=base_url) as client:
+        async with (
+            serve(simulator.app) as base_url,
+            httpx.AsyncClient(base_url=base_url, verify=False) as client,
+        ):
             with pytest.raises(httpx.ReadTimeout):
                 await client.get(vault_path(), headers=caller.headers(vault_path()), timeout=0.1)
             answer = await client.get(vault_path(), headers=caller.headers(vault_path()))
@@ -113,7 +119,10 @@ def test_a_mood_can_break_the_connection() -> None:
     simulator = make_simulator(moods={VAULT.id: moods.always(torn)})
 
     async def ask() -> None:
-        async with serve(simulator.app) as base_url, httpx.AsyncClient(base_url=base_url) as client:
+        async with (
+            serve(simulator.app) as base_url,
+            httpx.AsyncClient(base_url=base_url, verify=False) as client,
+        ):
             headers = Caller(simulator).headers(vault_path())
             with pytest.raises(httpx.RemoteProtocolError):
                 await client.get(vault_path(), headers=headers)
@@ -130,7 +139,7 @@ def test_the_end_does_not_wait_for_a_slow_answer(caplog: pytest.LogCaptureFixtur
             await moods.slow(3600)(request)
 
         simulator = make_simulator(default_mood=mood)
-        async with httpx.AsyncClient() as client, serve(simulator.app) as base_url:
+        async with httpx.AsyncClient(verify=False) as client, serve(simulator.app) as base_url:
             headers = Caller(simulator).headers(vault_path())
             asking = asyncio.create_task(client.get(base_url + vault_path(), headers=headers))
             async with asyncio.timeout(5):
@@ -149,7 +158,7 @@ def test_a_forwarded_address_does_not_escape_the_rate_limit() -> None:
 
     def ask(base_url: str, address: str) -> int:
         headers = caller.headers(vault_path()) | {"x-forwarded-for": address}
-        return httpx.get(base_url + vault_path(), headers=headers).status_code
+        return httpx.get(base_url + vault_path(), headers=headers, verify=False).status_code
 
     with SimulatorThread(simulator.app) as base_url:
         assert [ask(base_url, "10.0.0.1"), ask(base_url, "10.0.0.2")] == [200, 429]
@@ -159,6 +168,6 @@ def test_a_thread_serves_and_ends() -> None:
     simulator = make_simulator()
     with SimulatorThread(simulator.app) as base_url:
         url = base_url + vault_path()
-        answer = httpx.get(url, headers=Caller(simulator).headers(vault_path()))
+        answer = httpx.get(url, headers=Caller(simulator).headers(vault_path()), verify=False)
     assert answer.status_code == 200
     assert "custody-simulator" not in {thread.name for thread in threads()}
