@@ -132,9 +132,7 @@ class Keeper:
                 while not await self._released():
                     pass
         except (EngineError, TimeoutError) as error:
-            log.warning(
-                "lease_unreachable", lease=self.name, problem=_words(error, RELEASE_SECONDS)
-            )
+            self._failed(_words(error, RELEASE_SECONDS))
         self.tell()
 
     async def _released(self) -> bool:

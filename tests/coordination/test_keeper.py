@@ -181,6 +181,19 @@ def test_a_lease_that_cannot_be_released_is_reported() -> None:
     run(main())
 
 
+def test_an_outage_of_the_engine_is_logged_once_though_the_process_stops_during_it() -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.shelf.is_away = True
+        with capture_logs() as logs:
+            async with scene.running():
+                await asyncio.sleep(5.0)
+            await scene.keeper.release()
+        assert [log["event"] for log in logs] == ["lease_unreachable"]
+
+    run(main())
+
+
 @pytest.mark.parametrize(("later", "is_believed"), [(0, True), (1, False)])
 def test_a_nonce_ceiling_of_more_than_a_year_ahead_is_not_believed(
     *, later: int, is_believed: bool
@@ -197,7 +210,7 @@ def test_a_nonce_ceiling_of_more_than_a_year_ahead_is_not_believed(
     run(main())
 
 
-def test_waiting_for_the_lease_ends_with_it_or_with_a_holder_that_is_alive() -> None:
+def test_waiting_ends_with_the_lease_or_with_a_holder_that_is_alive() -> None:
     async def main() -> None:
         scene = Scene()
         await scene.keeper.wait()
