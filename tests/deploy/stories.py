@@ -356,7 +356,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
             Message(
                 "9m",
                 {"job": "kraken-custody", "lease": "pair"},
-                "Nobody holds the lease pair: nothing is polled",
+                "No process holds the lease pair: nothing is polled",
                 "2 process(es) wait for it, of which 1 cannot read or write its record. Balances are unknown.",
             ),
         ),
@@ -407,7 +407,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "11m",
                 {"job": "kraken-custody", "shards": "3"},
                 "Only 2 of 3 shards of the custody exporter are up",
-                "Missing is every shard that is not among 0, 1. The balances of its vaults are unknown.",
+                "Shards that are up: 0, 1. Balances of the others' vaults are unknown.",
             ),
         ),
         Story(
@@ -423,7 +423,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "5m",
                 {"job": "kraken-custody", "shards": "2"},
                 "Only 0 of 2 shards of the custody exporter are up",
-                "Missing is every shard that is not among (none). The balances of its vaults are unknown.",
+                "Shards that are up: (none). Balances of the others' vaults are unknown.",
             ),
         ),
         Story(
@@ -602,7 +602,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "30m",
                 {**VAULT, **KEY},
                 "acme / hot: balances are unknown",
-                "Last read 20m 0s ago, too long to be shown. No balance alert can fire for them.",
+                "Last read 20m 0s ago, too long ago to be exported. No balance alert can fire for them.",
             ),
         ),
         Story(
@@ -1841,7 +1841,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                     "asset_class": "currency",
                     "quote_asset": "USD",
                 },
-                "SOL: quote price stands still",
+                "SOL: quote price does not change",
                 "It has been 150 USD for 6 hours, while 3 other prices of its class changed. Holdings in 1 vault(s) "
                 "are valued with it.",
             ),
@@ -1882,7 +1882,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                     "asset_class": "tokenised_asset",
                     "quote_asset": "USD",
                 },
-                "SPYx: quote price stands still",
+                "SPYx: quote price does not change",
                 "It has been 600 USD for 6 hours, while 2 other prices of its class changed. Holdings in 1 vault(s) "
                 "are valued with it.",
             ),
@@ -2037,7 +2037,7 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 "76m",
                 {"job": "kraken-custody", "org": "acme", "quote_asset": "USD"},
                 "acme: total and sum of vaults drift apart",
-                "The difference has changed by 10% of the total, or the vaults have so much more than the total. "
+                "The difference has changed by 10% of the total, or the vaults exceed the total by this much. "
                 "The vaults now add up to 50% of it.",
             ),
         ),

@@ -1,4 +1,4 @@
-"""What the Grafana dashboards are made from; `make dashboards` writes them.
+"""Source of the Grafana dashboards; `make dashboards` writes them.
 
-Each dashboard is a module, `queries` has the PromQL that they share, `panels` and `frame` how they look.
+Each dashboard is a module; `queries` has the PromQL that they share, `panels` and `frame` how they look.
 """

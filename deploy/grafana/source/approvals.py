@@ -1,6 +1,6 @@
-"""The dashboard for who approves: what waits and for how long, and to which addresses vaults may send.
+"""The dashboard for approvers: which tasks are pending and for how long, and to how many addresses vaults may send.
 
-It is a dashboard of its own because an exporter reads neither unless `collect` says so.
+It is a separate dashboard because an exporter reads neither unless `collect` lists them.
 """
 
 from typing import Final
@@ -34,7 +34,7 @@ TASKS: Final = 'org=~"$org",vault=~"$vault|",task_type=~"$task_type"'
 ALERTS: Final = 'org=~"$org|",vault=~"$vault|"'
 
 MOST: Final = 12
-"""How many vaults are named where more would be clutter."""
+"""How many vaults are shown by name; more would be clutter."""
 
 _GROUP: Final = "org, org_id, vault, vault_id, task_type"
 _NO_TASKS: Final = "Needs `pending_tasks` in `collect`, see docs/configuration.md."
@@ -46,7 +46,7 @@ def approvals() -> build.Dashboard:
     """Return the dashboard."""
     about = (
         "What waits for approval, for how long and until when; and to how many addresses each vault may send. Empty "
-        "until the exporter is told to read it: collect: [balances, pending_tasks, whitelist]."
+        "unless the exporter collects them: collect: [balances, pending_tasks, whitelist]."
     )
     known = '{__name__=~"kraken_custody_(pending_tasks|vault_whitelisted_addresses)",org=~"$org"}'
     of_tasks = f"kraken_custody_pending_tasks{{{OWNERS}}}"
@@ -73,7 +73,10 @@ def approvals() -> build.Dashboard:
 
 
 def _tasks(name: str, combined: str = "max") -> str:
-    """Return `kraken_custody_pending_<name>`, once for each vault and type. combined: what holds of two processes."""
+    """Return `kraken_custody_pending_<name>`, once for each vault and type.
+
+    combined: how values of two processes become one.
+    """
     return f"{combined} by ({_GROUP}) (kraken_custody_pending_{name}{{{TASKS}}})"
 
 
@@ -92,7 +95,7 @@ def _length() -> str:
 
 
 def _added(window: str) -> str:
-    """Return how many addresses were added. Each process counts from 0 what it sees, so those of all add up."""
+    """Return how many addresses were added. Each process counts only what it saw, so their counts are added."""
     total = f"kraken_custody_vault_whitelist_additions_total{{{VAULTS}}}"
     return f"sum {_EACH_VAULT} (round(increase({total}[{window}])))"
 
@@ -102,37 +105,37 @@ def _figures() -> list[stat.Panel]:
     additions = levels("green", (1, "orange"))
     return [
         _of_tasks(
-            figure("Tasks that wait", units.Number, f"sum({_tasks('tasks')}) or {are_read}")
-        ).description(f"For approval. {_NO_TASKS}"),
+            figure("Pending tasks", units.Number, f"sum({_tasks('tasks')}) or {are_read}")
+        ).description(f"Tasks that wait for approval. {_NO_TASKS}"),
         _of_tasks(
             figure(
                 "Missing approvals",
                 units.Number,
                 f"sum({_tasks('task_missing_approvals')}) or {are_read}",
             )
-        ).description("That all tasks that wait lack together."),
+        ).description("Approvals that all pending tasks together still need."),
         figure("Longest wait", units.Seconds, f"max({_waits()})")
         .span(3)
-        .no_value("none waits")
+        .no_value("none pending")
         .thresholds(levels("green", (threshold("approval_wait_seconds"), "red")))
-        .description("Red where ApprovalWaiting fires."),
+        .description("Red when ApprovalWaiting fires."),
         figure("Next expiry", units.Seconds, f"min({_left()})")
         .span(3)
-        .no_value("none waits")
+        .no_value("none pending")
         .thresholds(levels("red", (threshold("approval_expiry_seconds"), "green")))
-        .description("Until the next task that waits expires. Red where ApprovalExpiring fires."),
+        .description("Time until the next pending task expires. Red when ApprovalExpiring fires."),
         _of_whitelists(
             figure("Whitelisted addresses", units.Number, f"sum({_length()})")
         ).description(f"Of all vaults and assets. {_NO_WHITELISTS}"),
         _of_whitelists(figure("Added in 24 hours", units.Number, f"sum({_added('1d')})"))
         .thresholds(additions)
         .description(
-            "Addresses that a whitelist did not have an hour before. What was added while the exporter did not run is "
-            "missing."
+            "Addresses that were not on the whitelist when it was read before. Those added while the exporter was not "
+            "running are not counted."
         ),
         _of_whitelists(figure("Added in 7 days", units.Number, f"sum({_added('7d')})"))
         .thresholds(additions)
-        .description("As far as Prometheus remembers."),
+        .description("As far back as Prometheus has data."),
         firing_number(ALERTS).span(3),
     ]
 
@@ -151,7 +154,7 @@ def _trends() -> list[timeseries.Panel]:
     return [
         stacked(
             trend(
-                "Tasks that wait, by type",
+                "Pending tasks by type",
                 units.Number,
                 query(f"sum {each} ({_tasks('tasks')})", "{{task_type}}"),
             )
@@ -170,7 +173,7 @@ def _trends() -> list[timeseries.Panel]:
         )
         .span(8)
         .min(0)
-        .description("Above the line, ApprovalWaiting fires. No line where none waits."),
+        .description("Above the threshold, ApprovalWaiting fires. Empty while no task is pending."),
         trend("Longest whitelists", units.Number, query(longest, "{{org}} / {{vault}}"))
         .span(8)
         .min(0)
@@ -183,7 +186,7 @@ def _waiting() -> table.Panel:
     each = "by (org, vault, task_type)"
     return (
         rows(
-            "Tasks that wait",
+            "Pending tasks by vault",
             {"org": "Organization", "vault": "Vault", "task_type": "Type"},
             Column("Tasks", units.Number, f"sum {each} ({_tasks('tasks')} > 0)"),
             Column("Longest wait", units.Seconds, f"max {each} ({_waits()})"),
@@ -195,11 +198,11 @@ def _waiting() -> table.Panel:
             ),
         )
         .span(24)
-        .no_value(f"No task waits. {_NO_TASKS}")
+        .no_value(f"No task is pending. {_NO_TASKS}")
         .sort_by([look.TableSortByFieldState().display_name("Next expiry")])
         .description(
-            "By vault and type; no vault: of the organization. Which tasks they are is in Kraken's interface alone: "
-            "the exporter keeps no name, id or description."
+            "By vault and type; tasks without a vault belong to the organization. Only Kraken's interface shows the "
+            "tasks themselves: the exporter keeps no name, id or description."
         )
     )
 
@@ -228,7 +231,7 @@ def _read() -> table.Panel:
                 f"max {each} (kraken_custody_target_invalid_rows{{{targets}}})",
             ),
             Column(
-                "Older ones unread",
+                "Older tasks not read",
                 units.Number,
                 f"max {each} (kraken_custody_tasks_truncated{{{OWNERS}}})",
                 more,
@@ -238,8 +241,8 @@ def _read() -> table.Panel:
         .height(7)
         .no_value(_NO_TASKS)
         .description(
-            "Tasks of any state are read, the newest first and at most 500: one that waits since before them is not "
-            "counted."
+            "Tasks of every state are read, newest first and at most 500. Older tasks are not counted, even if they "
+            "are still pending."
         )
     )
 
@@ -264,7 +267,7 @@ def _whitelists() -> table.Panel:
         .span(24)
         .no_value(_NO_WHITELISTS)
         .sort_by([look.TableSortByFieldState().display_name("Added in 7 days").desc(desc=True)])
-        .description("Read once an hour. A click on a vault opens it.")
+        .description("Read once an hour. Click a vault to open it.")
         .override_by_name("Vault", [linked("Open the vault", vault_url())])
     )
 

@@ -1,4 +1,4 @@
-"""The dashboard for who runs the exporter: does it read everything in time, and if not, why."""
+"""The dashboard for operators of the exporter: does it read everything in time, and if not, why."""
 
 from typing import Final
 
@@ -40,8 +40,8 @@ ALERTS: Final = 'org=~"$org|"'
 def exporter() -> build.Dashboard:
     """Return the dashboard."""
     about = (
-        "Does the exporter read everything in time, and if not, why? The choice of organizations applies to targets "
-        "and alerts, that of exporters to everything but alerts."
+        "Does the exporter read everything in time, and if not, why? The selected organizations apply to targets and "
+        "alerts, the selected exporters to everything except alerts."
     )
     dashboard = (
         page(EXPORTER, TITLES[EXPORTER], about)
@@ -81,7 +81,9 @@ def _figures() -> list[stat.Panel]:
             {0: ("down", "red"), 1: ("old configuration", "orange"), 2: ("ok", "green")},
         )
         .span(3)
-        .description("old configuration: the last reload failed. Of several processes, the worst."),
+        .description(
+            "old configuration: the last reload failed. Of several processes, the worst one is shown."
+        ),
         figure("Restarts in the last hour", units.Number, starts)
         .span(3)
         .thresholds(levels("green", (1, "orange"), (threshold("restarts"), "red"))),
@@ -144,7 +146,9 @@ def _processes() -> list[stat.Panel]:
         figure("Vaults found, not polled", units.Number, none_is_zero(found))
         .span(6)
         .thresholds(levels("green", (1, "red")))
-        .description("By discovery, and excluded by no filter: there are more than 20,000."),
+        .description(
+            "Found by discovery, not excluded by a filter, and beyond the limit of 20,000 vaults."
+        ),
     ]
 
 
@@ -174,7 +178,7 @@ def _table() -> table.Panel:
         .span(24)
         .height(12)
         .sort_by([look.TableSortByFieldState().display_name("Last poll")])
-        .description("Failing ones first. A click on a vault opens it.")
+        .description("Failing targets first. Click a vault to open it.")
         .override_by_name("Vault", [linked("Open the vault", vault_url())])
     )
 
@@ -210,6 +214,6 @@ def _lists() -> table.Panel:
         .height(7)
         .no_value("Discovery is off.")
         .description(
-            "Excluded vaults are in the list, and count neither as polled nor as not polled."
+            "Vaults that a filter excludes are in the list, but count neither as polled nor as not polled."
         )
     )

@@ -21,7 +21,7 @@ TARGETS: Final = 'instance=~"$instance",org=~"$org"'
 UNLISTED: Final = f'{TARGETS},kind!~"organizations|vaults"'
 
 OLDEST: Final = 10
-"""How many targets are shown by name where the others are better off."""
+"""How many of the worst targets are shown by name."""
 
 
 def targets() -> list[timeseries.Panel]:
@@ -70,7 +70,7 @@ def targets() -> list[timeseries.Panel]:
 
 
 def budget() -> list[timeseries.Panel]:
-    """Return how much of the budget is asked for and taken, and what pauses."""
+    """Return how much of the budget is demanded and used, and what is paused."""
     used = query(f"kraken_custody_rate_limit_used_requests{{{INSTANCE}}}", "used {{instance}}")
     budget = query(f"max(kraken_custody_rate_limit_budget_requests{{{INSTANCE}}})", "budget")
     demand = query(f"kraken_custody_rate_limit_demand_ratio{{{INSTANCE}}}", "demand {{instance}}")
@@ -100,16 +100,16 @@ def budget() -> list[timeseries.Panel]:
         .span(8)
         .min(0)
         .description(
-            "demand: request rate that the intervals need, over the budget's. waiting: share of the time in which a "
-            "request waits for a slot."
+            "demand: the request rate that the intervals need, divided by the budget's. waiting: share of the time "
+            "that a request waits for a slot."
         ),
         trend("Pauses and unanswered requests", units.Number, *pauses)
         .span(8)
         .min(0)
         .decimals(0)
         .description(
-            "By key. paused: 1 while the API refuses the key; it is tried at least every 15 minutes. all stands for "
-            "everything, paused by the rate limit or a firewall. unanswered: requests in a row without an answer."
+            "By key. paused: 1 while the API refuses the key; it is tried at least every 15 minutes. all: everything "
+            "is paused, by the rate limit or a firewall. unanswered: requests in a row without an answer."
         ),
     ]
 
@@ -119,7 +119,7 @@ def _per_minute(what: str) -> str:
 
 
 def requests() -> list[timeseries.Panel]:
-    """Return what is asked, what fails, and how long it takes."""
+    """Return what is requested, what fails, and how long it takes."""
     by_status = f"sum by (status) ({_per_minute('requests')})"
     by_type = f"sum by (type) ({_per_minute('errors')}) > 0"
     none = 'label_replace(vector(0), "type", "none", "", "")'
@@ -166,7 +166,7 @@ def requests() -> list[timeseries.Panel]:
 
 
 def process() -> list[timeseries.Panel]:
-    """Return what the process holds and takes."""
+    """Return what the process holds and uses."""
     of_targets = {
         "rows": "rows",
         "invalid rows": "invalid_rows",
@@ -188,8 +188,8 @@ def process() -> list[timeseries.Panel]:
         .span(8)
         .min(0)
         .description(
-            "Balance series; rows of the last good answers, how many of them were rejected, and how many fields of the "
-            "others could not be read."
+            "Series of all targets; rows of the last good answers, how many of them were rejected, and how many fields "
+            "of the others could not be read."
         ),
         trend(
             "Memory",
@@ -243,5 +243,5 @@ def processes() -> list[timeseries.Panel]:
         .span(8)
         .min(0)
         .decimals(0)
-        .description("By discovery, and excluded by no filter."),
+        .description("Found by discovery, and not excluded by a filter."),
     ]

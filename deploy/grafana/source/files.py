@@ -1,4 +1,4 @@
-"""Which file has which dashboard."""
+"""The files of the dashboards."""
 
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,7 @@ def files() -> dict[Path, str]:
 
 
 def write() -> None:
-    """Write all of them, and remove what is none of them any more."""
+    """Write the files, and remove those of dashboards that no longer exist."""
     wanted = files()
     for directory in {path.parent for path in wanted}:
         for path in set(directory.glob("*.json")) - wanted.keys():

@@ -1,4 +1,4 @@
-"""What surrounds the panels: variables, links from dashboard to dashboard, marks of alerts, and the JSON of it all."""
+"""What surrounds the panels: variables, links between dashboards, alert annotations, and the JSON."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ RANGE: Final = "${__url_time_range}"
 
 
 def page(uid: str, title: str, about: str) -> build.Dashboard:
-    """Return a dashboard that has nothing yet but the choice of its data source."""
+    """Return a dashboard with only a variable for its data source."""
     return (
         build.Dashboard(title)
         .uid(uid)
@@ -57,7 +57,7 @@ def one_of(label: str, title: str, metric: str) -> build.QueryVariable:
 
 
 def any_of(label: str, title: str, metric: str) -> build.QueryVariable:
-    """Return a variable for any number of values of a label, at first all."""
+    """Return a variable for any number of values of a label, by default all."""
     return (
         one_of(label, title, metric)
         .multi(multi=True)
@@ -69,7 +69,7 @@ def any_of(label: str, title: str, metric: str) -> build.QueryVariable:
 def everything(label: str, title: str, metric: str) -> build.QueryVariable:
     """Return `any_of` whose "all" does not list every value: with thousands a query would be too long.
 
-    It matches where the label is missing too, as that of a vault in what belongs to its organization.
+    It also matches series without the label, such as those of an organization, which have no vault.
     """
     return any_of(label, title, metric).all_value(".*")
 
@@ -81,7 +81,7 @@ def quote_asset() -> build.QueryVariable:
 
 
 def link(uid: str, *carried: str) -> build.DashboardLink:
-    """Return a link to a dashboard that keeps the time range, and those variables that mean the same there."""
+    """Return a link to a dashboard that keeps the time range and the variables that mean the same there."""
     variables = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", *carried))
     return (
         build.DashboardLink(TITLES[uid])
@@ -93,7 +93,7 @@ def link(uid: str, *carried: str) -> build.DashboardLink:
 
 
 def vault_url(*carried: str) -> str:
-    """Return where a vault in a row with the columns Organization and Vault leads to."""
+    """Return the address of the vault in a row with the columns Organization and Vault."""
     variables = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", *carried))
     row = "&".join(
         f'var-{name}=${{__data.fields["{head}"]:percentencode}}'
@@ -103,11 +103,11 @@ def vault_url(*carried: str) -> str:
 
 
 RUNBOOK_URL: Final = '/d/${__data.fields["Alert"]:percentencode}?${datasource:queryparam}&' + RANGE
-"""Where an alert in a row leads to: its runbook, whose dashboard has its name as uid."""
+"""Address of the runbook of the alert in a row: a dashboard whose uid is the alert's name."""
 
 
 def alert_marks(where: str) -> build.AnnotationQuery:
-    """Return marks in all trends while alerts fire."""
+    """Return annotations that mark in all trends when alerts fire."""
     return (
         build.AnnotationQuery()
         .name("Alerts")

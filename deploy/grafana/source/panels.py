@@ -1,4 +1,4 @@
-"""What panels look like, and nothing of what they show."""
+"""What panels look like, not what they show."""
 
 from collections.abc import Iterable, Mapping
 from string import ascii_uppercase
@@ -17,7 +17,7 @@ from grafana_foundation_sdk.models import text as text_models
 SOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 MONEY: Final = units.Short
-"""Worth at a glance, such as 1.25 Mil. None of Grafana's currencies: which one it is, is a variable."""
+"""Worth at a glance, such as 1.25 Mil. Not one of Grafana's currencies, because the currency is a variable."""
 EXACT: Final = units.LocaleFormat
 """Amounts and worth with all their digits."""
 
@@ -34,7 +34,7 @@ Property = dashboard.DynamicConfigValue
 
 
 def levels(base: str, *steps: tuple[float, str]) -> build.ThresholdsConfig:
-    """Return colours by value: `base` from below, then each colour from its value on."""
+    """Return colours by value: `base` at the lowest, then each colour from its value on."""
     return build.ThresholdsConfig().steps(
         [
             dashboard.Threshold(None, base),
@@ -47,7 +47,7 @@ PLAIN: Final = levels("text")
 
 
 def words(meanings: Mapping[int, tuple[str, str]]) -> list[dashboard.ValueMapping]:
-    """Return what values are shown as: a word and its colour for each."""
+    """Return mappings that show values as words, each with its colour."""
     options = {
         str(value): dashboard.ValueMappingResult(text=word, color=color)
         for value, (word, color) in meanings.items()
@@ -61,12 +61,12 @@ def query(expr: str, legend: str = "") -> prometheus_build.Dataquery:
 
 
 def present(expr: str, legend: str = "") -> prometheus_build.Dataquery:
-    """Return a query for the end of the time range: what is absent there is absent, not the last that was known."""
+    """Return a query for the end of the time range: what is absent then is absent, not the last known value."""
     return query(expr, legend).instant()
 
 
 def lettered(queries: Iterable[prometheus_build.Dataquery]) -> list[Builder[Dataquery]]:
-    """Return queries with the letters by which Grafana tells them apart, at most 26."""
+    """Return queries with the letters that identify them in Grafana, at most 26."""
     return [query.ref_id(letter) for query, letter in zip(queries, ascii_uppercase, strict=False)]
 
 
@@ -131,7 +131,7 @@ def limited(panel: timeseries.Panel, limit: float) -> timeseries.Panel:
 
 
 def painted(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Panel:
-    """Return the panel with a colour of its own for each series, by name."""
+    """Return the panel with a fixed colour for each series, by name."""
     for name, color in colors.items():
         fixed = dashboard.FieldColor(mode=dashboard.FieldColorModeId.FIXED, fixed_color=color)
         panel.override_by_name(name, [Property(id_val="color", value=fixed)])

@@ -1,7 +1,7 @@
-"""PromQL that several panels ask, so that a figure is the same wherever it is shown.
+"""PromQL that several panels share, so that a figure is the same wherever it is shown.
 
 Two rules hold for all of it. Amounts of different assets are never added, worth only within one `quote_asset`. And
-`max by` comes before any sum: a holding that two exporters or a restarted one show counts once.
+`max by` comes before any sum: a holding exposed by two exporters, or by one before and after a restart, counts once.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Holdings:
 
     @property
     def flows(self) -> str:
-        """Day-over-day changes of the balances at today's prices, which leaves out what prices did."""
+        """Day-over-day changes of the balances at today's prices: price changes are left out."""
         return self._valued("balance_diff")
 
     def share(self, part: str) -> str:
@@ -59,15 +59,15 @@ class Holdings:
 
 
 def organizations(where: str, modifier: str = "") -> str:
-    """Return the totals of organizations, as Kraken states them; a modifier such as `offset 1d` is for another time."""
+    """Return the totals of organizations as Kraken states them. modifier: such as `offset 1d`, for another time."""
     total = f'kraken_custody_organization_quote_balance{{{where},quote_asset="$quote_asset"}}'
     return f"max by (org, org_id) ({total} {modifier})".replace(" )", ")")
 
 
 def change(where: str) -> str:
-    """Return by which part the worth of organizations has changed within the time range.
+    """Return the relative change of the organizations' worth within the time range.
 
-    Only those count that are known at both its ends: one that is missing has not lost its worth.
+    Only organizations known at both ends count: one that is missing has not lost its worth.
     """
     now, past = organizations(where), organizations(where, "offset $__range")
     return f"sum({now} and {past}) / sum({past} and {now}) - 1"
@@ -87,9 +87,9 @@ def blank(where: str) -> str:
 
 
 def of_shards(metric: str, labels: str, each: str = "") -> str:
-    """Return a gauge of processes, for each shard once: the moment in which Prometheus knows two holders counts once.
+    """Return the sum of a gauge, each shard counted once, even while Prometheus has series of two lease holders.
 
-    labels: besides `job` and `shard`, by which it is told apart. each: what remains of them, ` by (...)`.
+    labels: those that distinguish its series besides `job` and `shard`, such as `, org`. each: ` by (...)` of the sum.
     """
     shard = "on (job, instance) group_left (shard) kraken_custody_exporter_shard_info"
     return f"sum{each} (max by (job, shard{labels}) ({metric} * {shard}))"
@@ -101,7 +101,7 @@ def polled(where: str) -> str:
 
 
 def shards_up(where: str) -> str:
-    """Return how many shards are polled."""
+    """Return how many shards have a process that polls."""
     info = f"kraken_custody_exporter_shard_info{{{where}}}"
     return f"count(group by (job, shard, shards) ({info} and on (job, instance) {polled(where)}))"
 
@@ -128,7 +128,7 @@ def new_and_gone(where: str) -> str:
 
 
 def none_is_zero(count: str) -> str:
-    """Return a count that is 0, not absent, where there is nothing to count."""
+    """Return a count that is 0, not absent, if there is nothing to count."""
     return f"{count} or vector(0)"
 
 
@@ -138,12 +138,12 @@ def firing(where: str) -> str:
 
 
 def firing_count(where: str) -> str:
-    """Return how many alerts fire: absent, not 0, where Prometheus does not have the rules."""
+    """Return how many alerts fire: absent, not 0, if Prometheus does not have the rules."""
     return f"count({firing(where)}) or 0 * count(kraken_custody:threshold:outflow_ratio)"
 
 
 def firing_since(where: str) -> str:
-    """Return the Unix time in milliseconds, as Grafana wants it, since when each firing alert holds."""
+    """Return since when each firing alert has been active: a Unix time in milliseconds, as Grafana reads it."""
     since = f'ALERTS_FOR_STATE{{alertname=~"KrakenCustody.*",{where}}}'
     labels = "severity, alertname, credential, org, vault, asset"
     return f"1000 * min by ({labels}) ({since} and ignoring (alertstate) {firing(where)})"

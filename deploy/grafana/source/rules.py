@@ -10,7 +10,7 @@ _THRESHOLDS: Final = Path(__file__).parents[2] / "prometheus" / "rules" / "thres
 
 
 def threshold(name: str) -> float:
-    """Return the threshold of `thresholds.yaml` that holds for every vault; KeyError where there is none."""
+    """Return the threshold in `thresholds.yaml` that applies to every vault; raises KeyError if there is none."""
     expression = _recorded()[f"kraken_custody:threshold:{name}"]
     constant = re.fullmatch(r"vector\((.+)\)", expression)
     if constant is None:

@@ -58,7 +58,7 @@ def shares(held: Holdings) -> list[stat.Panel]:
 
 
 def day_over_day(held: Holdings) -> stat.Panel:
-    """Return what came, less what went."""
+    """Return inflow minus outflow since yesterday."""
     return (
         figure("Day over day, $quote_asset", MONEY, f"sum({held.flows})")
         .decimals(2)
@@ -98,7 +98,7 @@ def firing_number(where: str) -> stat.Panel:
 
 
 def firing_alerts(where: str) -> table.Panel:
-    """Return the alerts that fire, each leading to its runbook."""
+    """Return the alerts that fire, each linked to its runbook."""
     since = Column("Since", units.DateTimeFromNow, firing_since(where))
     return (
         rows("Firing alerts", _ALERT_LABELS, since)
@@ -106,6 +106,6 @@ def firing_alerts(where: str) -> table.Panel:
         .span(24)
         .no_value("No alert fires.")
         .sort_by([look.TableSortByFieldState().display_name("Severity")])
-        .description("Needs the rules of deploy/prometheus. A click on an alert opens its runbook.")
+        .description("Needs the rules of deploy/prometheus. Click an alert to open its runbook.")
         .override_by_name("Alert", [linked("Open the runbook", RUNBOOK_URL)])
     )

@@ -15,7 +15,7 @@ from deploy.grafana.source.panels import SOURCE, TREND_HEIGHT, Property, lettere
 class Column:
     """A column of a table.
 
-    name: its head; where empty, the values are not shown, only the labels they bring. looks: besides the unit.
+    name: its heading; if empty, only its labels are shown, not its values. looks: properties besides the unit.
     """
 
     name: str
@@ -30,7 +30,7 @@ def decimals(number: int) -> Property:
 
 
 def shown_as(mappings: list[dashboard.ValueMapping]) -> tuple[Property, ...]:
-    """Let a column show words, each on its colour."""
+    """Let a column show words, each in its colour."""
     return (
         Property(id_val="mappings", value=mappings),
         Property(id_val="custom.cellOptions", value={"type": "color-text"}),
@@ -38,7 +38,7 @@ def shown_as(mappings: list[dashboard.ValueMapping]) -> tuple[Property, ...]:
 
 
 def signed() -> tuple[Property, ...]:
-    """Let a column show what is less than 0 in red."""
+    """Let a column show negative values in red."""
     return (
         Property(id_val="thresholds", value=levels("red", (0, "text")).build()),
         Property(id_val="custom.cellOptions", value={"type": "color-text"}),
@@ -46,14 +46,14 @@ def signed() -> tuple[Property, ...]:
 
 
 def linked(title: str, url: str) -> Property:
-    """Let the cells of a column lead somewhere."""
+    """Let the cells of a column be links."""
     return Property(id_val="links", value=[{"title": title, "url": url}])
 
 
 def rows(title: str, labels: Mapping[str, str], *columns: Column) -> table.Panel:
     """Return a table of present values: a row for each set of labels, the columns joined by them.
 
-    labels: the heads of the labels' columns, in their order.
+    labels: the headings of the labels' columns, in their order.
     """
     values = [f"Value #{letter}" for letter in ascii_uppercase[: len(columns)]]
     if len(columns) == 1:

@@ -1,4 +1,4 @@
-"""The dashboard for treasury: what is held where, what it is worth, what of it can be moved."""
+"""The dashboard for treasury: what is held where, what it is worth, and how much of it can be moved."""
 
 from typing import Final
 
@@ -65,12 +65,12 @@ ALERTS: Final = 'org=~"$org|",vault=~"$vault|",asset=~"$asset|"'
 LEDGER: Final = 'org=~"$org",vault=~"$vault",asset=~"$asset"'
 
 LARGEST: Final = 12
-"""How many assets or vaults are named where more would be clutter."""
+"""How many assets or vaults are shown by name; more would be clutter."""
 
 
 def treasury() -> build.Dashboard:
     """Return the dashboard."""
-    about = "What is held in Kraken custody, what it is worth, and what of it can be moved."
+    about = "What is held in Kraken custody, what it is worth, and how much of it can be moved."
     held = 'kraken_custody_vault_balance{org=~"$org",vault=~"$vault"}'
     vaults = 'kraken_custody_target_stale{kind="vault",org=~"$org"}'
     dashboard = (
@@ -172,7 +172,7 @@ def _vaults() -> table.Panel:
         )
         .span(24)
         .sort_by(BY_WORTH)
-        .description("Name and status are Kraken's, with discovery. A click on a vault opens it.")
+        .description("Name and status are Kraken's, with discovery. Click a vault to open it.")
         .override_by_name("Vault", [linked("Open the vault", vault_url("quote_asset"))])
     )
 
@@ -230,6 +230,6 @@ def _ledger() -> table.Panel:
             "No difference, or no ledger: export it as ledger_balance, see deploy/prometheus/README.md."
         )
         .description(
-            "In units of the asset, by the rules of deploy/prometheus. Lasting ones fire LedgerMismatch."
+            "In units of the asset, recorded by the rules of deploy/prometheus. LedgerMismatch fires if they last."
         )
     )

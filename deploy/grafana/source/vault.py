@@ -54,8 +54,8 @@ MINIMUM: Final = (
     'max by (org, vault, vault_id, asset) (kraken_custody_vault_min_available_balance{org="$org",'
     'vault="$vault",asset=~"$asset"})'
 )
-# Those of the organization as a whole are the vault's too, and those of no organization, such as a refused key.
-# The regular expression is between backticks, as what Grafana escapes in it is not escaped for PromQL.
+# Includes alerts about the organization as a whole, and those about no organization, such as a refused key.
+# The regular expressions are in backticks, because what Grafana escapes in them is not escaped for a PromQL string.
 ALERTS: Final = 'org=~`|${org:regex}`,vault=~`|${vault:regex}`,asset=~"$asset|"'
 
 
@@ -128,7 +128,7 @@ def _state() -> str:
 
 
 def _or_gone(amount: str, usual: str) -> str:
-    """Return an amount that is 0 once its asset has left an answer that is whole, as an alert takes it to be."""
+    """Return an amount that is 0 once its asset is missing from a complete answer, as alerts take it."""
     whole = (
         f"(kraken_custody_target_up{{{TARGET}}} == 1"
         f" unless kraken_custody_target_stale{{{TARGET}}} == 1"
