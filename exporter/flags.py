@@ -99,7 +99,7 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="I/N",
         type=_argument(Shard.parse),
         default="0/1",
-        help="Poll only the targets of shard I of N, from 0; each shard has an API key and an address of its own "
+        help="Poll only the targets of shard I of N, from 0; each shard needs its own API key and address "
         "(default: %(default)s).",
     )
     parser.add_argument(
@@ -149,7 +149,7 @@ def flag_parser() -> argparse.ArgumentParser:
         metavar="NUMBER",
         type=_argument(partial(number, least=1)),
         default=DEFAULT_LIMITS.connections,
-        help="Maximum open connections; when full, the one idle longest of the client with the most is closed "
+        help="Maximum open connections; when full, the longest idle one of the client with the most is closed "
         "(default: %(default)s).",
     )
     parser.add_argument(

@@ -73,7 +73,7 @@ def process_status(pid: int | str, field: str) -> int:
 
 
 def held_series(page: Iterable[str]) -> int:
-    """Return how many balance series an exposition says are held."""
+    """Return how many series of answers an exposition says are held."""
     line = next(line for line in page if line.startswith("kraken_custody_exporter_series "))
     return int(float(line.rpartition(" ")[2]))
 

@@ -41,7 +41,7 @@ H11: Final = "HTTP/1.1 (h11)"
 SIGNING: Final = "request and signature (httpx, HMAC)"
 BYTES: Final = "bytes of the connection (asyncio, system calls)"
 SCHEDULING: Final = "schedule, budget, poller"
-CLIENT: Final = "client and transport between those"
+CLIENT: Final = "client and transport, without the layers below"
 LOOP: Final = "event loop: waking, selecting, timers"
 
 FUNCTIONS: Final = (
@@ -78,7 +78,7 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
     print("| layer | processor time for a request |\n| --- | --- |")
     for layer, spent in layers.most_common():
         print(f"| {layer} | {spent:.2f} ms |")
-    print(f"| all | {layers.total():.2f} ms |")
+    print(f"| total | {layers.total():.2f} ms |")
 
 
 async def _poll(base_url: str, seconds: float) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""What polling costs: one poll, the whole daemon at the full budget, and polling while a million series are scraped."""
+"""The cost of polling: of one poll, of the daemon at the full budget, and while a million series are scraped."""
 
 import asyncio
 import contextlib

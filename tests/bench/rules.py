@@ -66,7 +66,7 @@ class Rule(NamedTuple):
 
 
 def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one switch
-    """Print two tables: all groups, and the dearest rules."""
+    """Print two tables: all groups, and the most expensive rules."""
     if not shutil.which("prometheus"):
         print("prometheus is not installed: apt-get install prometheus")
         return
@@ -206,7 +206,7 @@ def _print(
             f"{median:.3f} | {max(times):.3f} | {in_a_minute:.3f} |"
         )
     print(f"| **all** | {len(rules)} | | | | | {in_all:.3f} |\n")
-    print("| dearest rules | every | seconds, median | worst | seconds in a minute |")
+    print("| most expensive rules | every | seconds, median | worst | seconds in a minute |")
     print("| --- | --- | --- | --- | --- |")
     cost = {
         place: statistics.median(times) * 60 / intervals[place.group]

@@ -81,7 +81,7 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
 def _print_table(samples: Sequence[Sample]) -> None:
     """Print the medians of the first and the last quarter, of everything but what is meant to grow."""
     quarter = max(1, len(samples) // 4)
-    print("| held | first quarter, median | last quarter | change | |")
+    print("| resource | first quarter, median | last quarter | change | |")
     print("| --- | --- | --- | --- | --- |")
     for name in samples[0]:
         if name in MEANT_TO_GROW:
@@ -228,7 +228,7 @@ def _sample(played: Stage, page: Exposition) -> Sample:
         "memory, MiB (VmRSS)": process_status("self", "VmRSS") / 1024,
         "objects (gc)": len(gc.get_objects()),
         "asyncio tasks": len(asyncio.all_tasks()),
-        "balance series": played.exporter.store.series,
+        "series of answers": played.exporter.store.series,
         "own series": sum(line.startswith(b"kraken_custody_api_") for line in lines),
     }
 
@@ -312,7 +312,7 @@ def _daemon_sample(server: Server, simulator: Simulator) -> Sample:
         "memory, MiB (VmRSS)": server.memory(),
         "open files": len(list(Path(f"/proc/{pid}/fd").iterdir())),
         "threads": process_status(pid, "Threads"),
-        "balance series": held_series(page),
+        "series of answers": held_series(page),
         "own series": sum(line.startswith("kraken_custody_api_") for line in page),
     }
 

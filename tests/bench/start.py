@@ -78,7 +78,7 @@ def _print_loading(runs: int, mebibytes: float) -> None:
         _print_taken(name, taken)
         left -= taken
     _print_taken("configuration, certificates, server, scrape", left)
-    _print_taken("**in all**", whole)
+    _print_taken("**total**", whole)
 
 
 def _print_taken(name: str, taken: Taken) -> None:

@@ -150,12 +150,12 @@ async def _of(size: int) -> Mapping[str, str]:
     exporter = Exporter(settings, World(transport=api))
     favour_event_loop()
     measured = {
-        "a request, from its choice to its exposition": await _request(exporter, api),
+        "a request, from being chosen to its exposition": await _request(exporter, api),
         "of which the schedule": _schedule(exporter),
     }
     poll_all(exporter, vault_balances([row_of(0)]))
     measured["a full garbage collection"] = _collection()
-    measured["a look at what time alone changes"] = _look(exporter)
+    measured["a check of what depends on time alone"] = _look(exporter)
     site = Site(exporter, "/metrics").app()
     for name, (path, query) in {
         "`/metrics`": ("/metrics", ""),
@@ -173,7 +173,7 @@ async def _of(size: int) -> Mapping[str, str]:
         measured[name] = await _held(lambda text=text: _reload(exporter, text))  # type: ignore[misc]
     measured["a wall clock that was corrected"] = await _held(lambda: _hurry(exporter))
     measured["a refused key, all targets due"] = await _held(lambda: _pause(exporter))
-    measured["a look while it is refused"] = _look(exporter)
+    measured["a check while it is refused"] = _look(exporter)
     measured["`POST /-/poll` of all that fails"] = await _held(lambda: exporter.poll_now(()))
     measured["another process takes over"] = await _held(lambda: _forget(exporter))
     measured["memory"] = f"{_resident():.0f} MiB"
