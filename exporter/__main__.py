@@ -1,4 +1,4 @@
-"""Where the process begins: as `python -m exporter`, and as the console script `kraken-custody-exporter`."""
+"""Entry point of `python -m exporter` and of the console script `kraken-custody-exporter`."""
 
 import sys
 

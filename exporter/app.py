@@ -40,7 +40,7 @@ log = get_logger()
 
 SWITCH_SECONDS: Final = 0.0005
 FULL_COLLECTION_AFTER: Final = 100
-"""Collections of the middle generation; Python's own is 10. What may wait for it are at most 700,000 objects."""
+"""Threshold of the middle generation; Python's default is 10. At most 700,000 objects wait for its collection."""
 
 Result = TypeVar("Result")
 
@@ -49,8 +49,8 @@ Result = TypeVar("Result")
 class WebOptions:
     """The flags of the web server.
 
-    may_reload: whether `POST /-/reload` and `/-/poll` are allowed. allowed_hosts: further names by which the exporter
-    may be asked.
+    may_reload: whether `POST /-/reload` and `/-/poll` are allowed. allowed_hosts: additional host names that it answers
+    to.
     """
 
     address: ListenAddress
@@ -67,15 +67,15 @@ async def serve(
     signals: Signals,
     config_file: Path | None = None,
 ) -> bool:
-    """Poll and serve until SIGTERM or SIGINT, reload at SIGHUP; return whether it was a signal that ended it.
+    """Poll and serve until SIGTERM or SIGINT, reload at SIGHUP; return whether a signal ended it.
 
-    config_file: where `load` reads, for people; None for the demo.
+    config_file: the file that `load` reads, to show to people; None for the demo.
 
     Raises ConfigError, SecretError, EnvironmentMistakeError and ListenError.
     """
     stop, hung_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    # What comes while the files are read may be about what they had not yet held then.
+    # A file may change just after it was read: a SIGHUP that arrives during the first load must not be lost.
     signals.reload = partial(loop.call_soon_threadsafe, hung_up.set)
     settings, web_config = read_both(load, lambda: WebConfigFile(web.config_file))
     with web.address.listen() as listener:
@@ -94,7 +94,7 @@ async def serve(
             names=OwnNames.of(socket.gethostname(), (web.address.host.lower(), *web.allowed_hosts)),
         )
         limits = web.limits.within_open_files()
-        # Before, nothing runs that would have to be ended.
+        # Until here nothing runs that a stop would have to wait for.
         signals.late = _log_late_stop
         signals.stop = partial(loop.call_soon_threadsafe, stop.set)
         async with serving(site.app(), listener, limits, access) as server:
@@ -108,7 +108,7 @@ async def serve(
             ending = (reloading, polling, stopping)
             for task in ending:
                 task.cancel()
-        # The server has ended meanwhile: both may take a while.
+        # After the server has ended, so that both end at the same time: each may take a while.
         await asyncio.gather(*ending, return_exceptions=True)
     if not stop.is_set():
         log.error("stopped_by_itself", part=part)
@@ -122,28 +122,28 @@ def _log_late_stop() -> None:
 
 
 def _shown(config_file: Path | None) -> str | None:
-    """Return where the configuration stands, even if a name has bytes that are no text."""
+    """Return the path of the configuration as text, even if it has bytes that are not."""
     if config_file is None:
         return None
     return os.fsencode(config_file.absolute()).decode(errors="replace")
 
 
 def favour_event_loop() -> None:
-    """Keep the rest of the process from holding the event loop; to be called when all is built and nothing read yet."""
-    # What was imported and built is there to stay: a full collection of 2,000 targets takes 18 ms, not 65 ms (`make
-    # bench ARGS=page`).
+    """Keep the rest of the process from blocking the event loop; call it when all is built and nothing is read yet."""
+    # What was imported and built stays: a full collection of 2,000 targets takes 18 ms, not 65 ms (`make bench
+    # ARGS=page`).
     gc.freeze()
-    # Full collections find little else, only closed connections, and with 20,000 targets each takes 60 ms (`make bench
+    # Full collections find little more than closed connections, and with 20,000 targets each takes 60 ms (`make bench
     # ARGS=targets`).
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, FULL_COLLECTION_AFTER)
-    # A thread that compresses or renders a page holds the GIL for this long each time the loop wants it: the loop is
-    # 4 ms late, not 16 ms (likewise, with eight other processes on the machine).
+    # A thread that compresses or renders a page holds the GIL for this long when the loop wants it: the loop is 4 ms
+    # late, not 16 ms (likewise, with eight other processes on the machine).
     sys.setswitchinterval(SWITCH_SECONDS)
 
 
 def _log_start(plan: Plan, bound: ListenAddress, telemetry_path: str, *, has_tls: bool) -> None:
-    # Every interface has no address that could be opened.
+    # The address of every interface cannot be opened in a browser.
     is_every = bound.host in ("::", "0.0.0.0")  # noqa: S104 - read, not bound
     reachable = ListenAddress("localhost" if is_every else bound.host, bound.port)
     scheme = "https" if has_tls else "http"
@@ -163,12 +163,12 @@ def check(
     stdout: TextIO | None,
     environ: Mapping[str, str],
 ) -> str:
-    """Return the polling plan, for people at `stdout`, once everything that a start builds was built.
+    """Return the polling plan for people at `stdout`, after building everything that a start builds.
 
     Raises ConfigError, SecretError and EnvironmentMistakeError.
     """
     settings, _ = read_both(load, lambda: WebConfigFile(web_config_file))
-    # A pod's files are only in the pod; whether redis-py is installed is the same for a start.
+    # The files of a pod exist only there, but whether redis-py is installed can be checked.
     in_pod = settings.lease is not None and settings.lease.kind == "kubernetes"
     Exporter(settings.model_copy(update={"lease": None}) if in_pod else settings, World())
     from exporter.report import console_for, plan_report  # noqa: PLC0415 - only commands need it
@@ -177,7 +177,7 @@ def check(
 
 
 class Probed(NamedTuple):
-    """What came of the first contact: its report, and whether everything needed works."""
+    """The result of the first contact: its report, and whether everything needed works."""
 
     report: str
     succeeded: bool
@@ -191,10 +191,10 @@ async def probe(
     *,
     as_json: bool,
 ) -> Probed:
-    """Ask the API a few careful questions and report what it answered. directory: where the configuration is.
+    """Ask the API a few careful questions and report what it answered. directory: that of the configuration.
 
     Raises SecretError and EnvironmentMistakeError, LeaseHeldError if another process polls, and
-    asyncio.CancelledError where a signal ends it.
+    asyncio.CancelledError if a signal ends it.
     """
     from exporter.probe.questions import QUESTIONS  # noqa: PLC0415 - likewise
     from exporter.probe.report import json_report, text_report  # noqa: PLC0415 - likewise
@@ -236,7 +236,7 @@ async def poll_once(
 ) -> Once:
     """Poll every target once, and show the progress on `stderr` if it is a terminal.
 
-    Raises LeaseHeldError if another process polls, and asyncio.CancelledError where a signal ends it.
+    Raises LeaseHeldError if another process polls, and asyncio.CancelledError if a signal ends it.
     """
     return await _until_signal(signals, _poll_once(settings, stderr, environ))
 
@@ -260,7 +260,7 @@ async def _poll_once(settings: Settings, stderr: TextIO | None, environ: Mapping
 
 
 async def _until_signal(signals: Signals, work: Coroutine[None, None, Result]) -> Result:
-    """Do `work`, and cancel it where a signal comes."""
+    """Do `work`, and cancel it if a signal arrives."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     signals.stop = partial(loop.call_soon_threadsafe, task.cancel)

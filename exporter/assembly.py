@@ -158,7 +158,7 @@ def coordinator_of(
 
 
 class _Changes(NamedTuple):
-    """How other targets come to be polled. parts: both, as they are made. order: of all targets that are polled then.
+    """A change of what is polled. parts: its steps. order: of all targets that are polled afterwards.
 
     renamed: see `Store.renamed`.
     """
@@ -264,7 +264,7 @@ class Exporter:
         return self.poller.trouble() or self._coordinator.trouble()
 
     async def run(self) -> None:
-        """Poll until cancelled, as far as the lease allows; then give it up."""
+        """Poll until cancelled, while the lease allows it; then release the lease."""
         async with self._coordinator.running():
             await self.poller.run()
 
@@ -289,7 +289,7 @@ class Exporter:
         self.poller.bring_up_to_date()
 
     def _follow_lease(self) -> None:
-        """Start or stop polling as the lease requires; each time as after a start."""
+        """Start or stop polling as the lease requires; polling always starts as after a start of the process."""
         now, tenure = self._world.monotonic(), self._coordinator.tenure
         if tenure == self._tenure:
             return
@@ -307,11 +307,11 @@ class Exporter:
 
     @property
     def _has_begun_anew(self) -> bool:
-        """Whether what was polled until the lease last began or ended is forgotten."""
+        """Whether everything from before the lease last began or ended is forgotten."""
         return self._begun_tenure == self._tenure
 
     async def _begin_anew(self) -> None:
-        """Forget what was polled until the lease last began or ended, some targets at a time."""
+        """Forget everything from before the lease last began or ended, some targets at a time."""
         while not self._has_begun_anew:
             tenure = self._tenure
             async with self._changing:
@@ -360,9 +360,9 @@ class Exporter:
         return look_at(exporter, self.plan, self.parts, self.store, inventory, now)
 
     async def reload(self, settings: Settings) -> Plan:
-        """Go on with other settings; return their plan. Raises as the constructor does, and changes nothing then.
+        """Continue with other settings; return their plan. Raises as the constructor does, and then changes nothing.
 
-        Counters stay, and the data and places of targets that stay; secrets and certificates are read again. A lease
+        Counters stay, as do data and places of remaining targets; secrets and certificates are read again. A lease
         cannot be removed: the standby would take over, and two processes would send with the same keys.
         """
         if self._loaded.settings.lease is not None and settings.lease is None:
@@ -403,7 +403,7 @@ class Exporter:
         self._known = {source: known[source] for source in inventory.sources if source in known}
 
     async def _on_answer(self, answer: Exposable, is_current: Callable[[], bool]) -> bool:
-        """Apply a list, once other changes of what is polled are complete; return whether the answer was current.
+        """Apply a list after other changes of what is polled are complete; return whether the answer was current.
 
         is_current: whether no reload has changed the answer's target meanwhile.
         """
@@ -447,7 +447,7 @@ class Exporter:
         return _Changes(changed, gone, parts, order, renamed)
 
     def _change(self, changes: _Changes) -> Steps[None]:
-        """Poll other targets, with a stop after each part."""
+        """Poll other targets; yields after each part."""
         for changed, gone in changes.parts:
             self.store.change(changed, gone, renamed=changes.renamed)
             self.parts.schedule.change(changed, gone, self._world.monotonic())
@@ -463,9 +463,9 @@ class Exporter:
     async def _apply(
         self, loaded: Loaded, credentials: Mapping[str, Credential], changes: _Changes
     ) -> None:
-        """Go on with what was loaded; requests under way go on, and no other is sent until all is changed.
+        """Continue with what was loaded; requests in flight continue, and no other is sent until all is changed.
 
-        credentials: as they were built for it. changes: of what is polled.
+        credentials: those built for it. changes: of what is polled.
         """
         now, olds = self._world.monotonic(), dict(self._credentials)
         difference = difference_of(self._loaded._replace(secrets=self._secrets()), loaded)
@@ -493,7 +493,7 @@ class Exporter:
                 renewed.add(change.new)
         self._is_changing = True
         try:
-            # Targets that are yet to be changed are of credentials that may have another name by now, or be gone.
+            # Targets still to be changed belong to credentials that may have been renamed or removed by now.
             self._credentials.update(current)
             await in_turns(self._change(changes))
             await in_turns(self.parts.schedule.renew(renewed, now))
@@ -512,7 +512,7 @@ class Exporter:
     async def poll_now(self, ids: Collection[str]) -> OnDemand | None:
         """Poll these targets as soon as possible, or all that are failing or paused if `ids` is empty.
 
-        Return what came of it, None if an id is not a target's. Spaces within an id do not count.
+        Return the outcome, None if no target has one of the ids. Spaces within an id are ignored.
         """
         sought, states = {_squeezed(id_) for id_ in ids}, list(self.store.states())
         known = {_squeezed(state.target.id) for state in states} if sought else set()

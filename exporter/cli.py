@@ -1,4 +1,4 @@
-"""What a command line says, and answers that need no libraries.
+"""The command line, and the answers that need no libraries.
 
 The exit status is 0 after success or a clean stop, 1 after a runtime failure, 2 after bad usage or configuration.
 """
@@ -22,7 +22,7 @@ CONFIG_EXAMPLE: Final = Path(__file__).parent / "config.example.yaml"
 
 
 def main(signals: Signals, arguments: Sequence[str] | None = None) -> int:
-    """Run the program with `arguments` (the process's own where None) and return its exit status."""
+    """Run the program with `arguments` (the process's own if None) and return its exit status."""
     parser = flag_parser()
     flags = parser.parse_args(arguments)
     if flags.version:

@@ -1,18 +1,18 @@
 """Compares the machine's clocks, to detect that it slept or that its wall clock was set.
 
-Balances age by a clock that goes on while the machine sleeps. That is not enough for a machine that does not know that
-it stood still (one restored from a snapshot): there only the wall clock tells, once it has been set right.
+Balances age by a clock that continues while the machine sleeps. That is not enough if the machine does not know that it
+was stopped, such as one restored from a snapshot: only its wall clock shows that, once it has been corrected.
 """
 
 import time
 from typing import Final, NamedTuple
 
 STEP_SECONDS: Final = 60.0
-"""What the wall clock may gain on the others before it was set; less is what keeping time does to it."""
+"""How far the wall clock may gain on the others before that counts as set; NTP's corrections are smaller."""
 SLEEP_SECONDS: Final = 1.0
-"""A shorter sleep delays no poll by more than the loop's own rounds do."""
+"""A shorter sleep delays polls no more than the rounds of the loop do."""
 BELIEVED_AFTER_TIMEOUTS: Final = 3
-"""How many `api.timeout` targets have to be read again before balances age by a clock that was set."""
+"""How long targets have to be read again, in units of `api.timeout`, before balances age by a clock that was set."""
 
 _BOOTTIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -25,8 +25,8 @@ def boottime() -> float:
 class Moment(NamedTuple):
     """One look at all clocks.
 
-    monotonic: the event loop's, which stands still while the machine sleeps. boottime: goes on meanwhile. wall: Unix
-    time. All in seconds.
+    monotonic: the event loop's, which stops while the machine sleeps. boottime: continues meanwhile. wall: Unix time.
+    All in seconds.
     """
 
     monotonic: float

@@ -29,8 +29,8 @@ _WRITTEN_UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 def read_duration(text: str, *, may_be_zero: bool = False) -> float:
     """Read a duration, in seconds. Raises ValueError, whose message continues a sentence that names the text.
 
-    Ours, as no library does: durationpy, the one for Go that is kept, skips over what it does not know (`1h???30m`),
-    rounds to microseconds, and reads `mm` as months.
+    Our own, because no library fits: durationpy, the maintained one for Go durations, skips what it does not know
+    (`1h???30m`), rounds to microseconds, and reads `mm` as months.
     """
     if may_be_zero and text == "0":
         return 0.0

@@ -34,7 +34,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _ask(scheme: str, authority: str, path: str) -> tuple[int, str]:
-    # Not urllib.request, which would ask a proxy where the environment names one.
+    # Not urllib.request, which would use a proxy if the environment names one.
     connection = http.client.HTTPConnection(authority, timeout=TIMEOUT_SECONDS)
     if scheme == "https":
         # The certificate names the host as others see it; nothing secret is sent, and this is the container itself.

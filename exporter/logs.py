@@ -26,23 +26,23 @@ _LEVELS: Final[dict[Level, int]] = {
 
 
 _hide: Final[list[Callable[[str], str]]] = [str]
-"""What leaves out secrets; the last that was given counts."""
+"""Removes secrets from a text; the last function that was given is used."""
 
 
 def hide_with(hide: Callable[[str], str]) -> None:
-    """Let no traceback, and no message of a library, be logged before `hide` has left out the secrets that it names."""
+    """Use `hide` to remove secrets from tracebacks and from messages of libraries before they are logged."""
     _hide[0] = hide
 
 
 def get_logger() -> FilteringBoundLogger:
-    """Return a logger; what `configure` says applies to it even if it is called later."""
+    """Return a logger; `configure` applies to it even if it is called later."""
     return cast("FilteringBoundLogger", structlog.get_logger())
 
 
 def configure(level: Level, format_: LogFormat) -> None:
     """Send the events of this process, and the warnings of its libraries, to stderr.
 
-    Logging never blocks and never fails: what stderr does not take is left out, and its lines are counted.
+    Logging never blocks and never fails: lines that stderr does not accept are dropped and counted.
     """
     renderer: Processor = (
         structlog.processors.JSONRenderer()
@@ -83,7 +83,7 @@ def configure(level: Level, format_: LogFormat) -> None:
 
 
 def _only_from(level: int) -> Processor:
-    """Return what drops an event that is less severe than `level`."""
+    """Return a processor that drops events less severe than `level`."""
 
     def shown(_logger: object, _method: str, event: EventDict) -> EventDict:
         if _LEVELS[event["level"]] < level:
@@ -118,7 +118,7 @@ def _level_as_in_flags(_logger: object, _method: str, event: EventDict) -> Event
 
 def _stderr(gap: Callable[[int], str]) -> TextIO:
     if sys.stderr is None:
-        # Closed from the start. Another file would get its number, and with it whatever is written there.
+        # stderr was closed before the start: the next file to be opened gets its number, and would get the log.
         return cast("TextIO", _Lines(os.open(os.devnull, os.O_WRONLY), gap))
     try:
         return cast("TextIO", _Lines(sys.stderr.fileno(), gap))
@@ -128,10 +128,10 @@ def _stderr(gap: Callable[[int], str]) -> TextIO:
 
 
 class _Lines:
-    """Writes lines to a file descriptor for as long as it takes them at once, and leaves out the others.
+    """Writes lines to a file descriptor while it accepts them at once, and drops the others.
 
-    Whoever reads a log may stand still or leave, and a disk may be full: the event loop must not wait for either.
-    gap: returns the line that says how many were left out; it stands where they would.
+    The reader of a log may stop or exit, and a disk may be full: the event loop must not wait for them.
+    gap: returns the line that says how many were dropped, which is written in their place.
     """
 
     def __init__(self, descriptor: int, gap: Callable[[int], str]) -> None:
@@ -143,7 +143,7 @@ class _Lines:
         self._lock = Lock()
 
     def write(self, line: str) -> None:
-        """Write `line`, with its line feed, or leave it out."""
+        """Write `line`, with its line feed, or drop it."""
         with self._lock:
             if self._left_out and self._begin(self._gap(self._left_out)):
                 self._left_out = 0
@@ -154,7 +154,7 @@ class _Lines:
         """Do nothing: nothing is held back."""
 
     def _begin(self, line: str) -> bool:
-        """Begin to write `line`; return whether that could be done. What is left of it then goes before all else."""
+        """Begin to write `line`; return whether that was possible. The rest of it is written before anything else."""
         self._go_on()
         if self._rest:
             return False
@@ -168,10 +168,10 @@ class _Lines:
 
     def _go_on(self) -> None:
         try:
-            # So much can be written without waiting where there is room at all.
+            # A pipe with any room accepts this many bytes at once.
             while self._rest and select.select((), (self._descriptor,), (), 0)[1]:
                 written = os.write(self._descriptor, self._rest[: select.PIPE_BUF])
                 self._rest = self._rest[written:]
         except OSError:
-            # The reader has left, or the disk is full.
+            # The reader has closed its end, or the disk is full.
             return

@@ -22,7 +22,7 @@ def show(text: str) -> int:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
     except OSError as error:
-        # What could not be written would be tried, and complained of, again at the end of the process.
+        # Otherwise Python would try again at the end of the process, and complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             tell(f"{PROGRAM}: cannot write to stdout: {error.strerror}")

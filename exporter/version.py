@@ -11,8 +11,8 @@ _PACKAGE = Path(__file__).parent
 def revision(package: Path = _PACKAGE) -> str:
     """Return the short commit: what a build or an archive recorded in `exporter/REVISION`, else that of the checkout.
 
-    A checkout with changes that are not committed adds `-dirty`. "unknown" if there is neither. Looked up once, as a
-    process goes on with what it has loaded.
+    A checkout with changes that are not committed adds `-dirty`. "unknown" if there is neither. Looked up once, because
+    a process keeps running what it has loaded.
     """
     recorded = (package / "REVISION").read_text(encoding="ascii").strip()
     # In a checkout the file has the placeholder that `git archive` replaces.

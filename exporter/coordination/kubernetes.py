@@ -57,8 +57,8 @@ class Cluster:
         host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
         if not host or not port:
             raise EngineError(
-                "this is not a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; elsewhere use "
-                "lease.kind redis"
+                "lease.kind kubernetes works only in a pod, where KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT "
+                "are set: outside of a cluster use lease.kind redis"
             )
         return cls(f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
 

@@ -274,7 +274,7 @@ class CustodyClient:
         body = answer.document
         if not isinstance(body, bytearray) or answer.status != 200 or answer.is_blocked:
             return None
-        # Who hears answers hears documents.
+        # Observers of answers get decoded documents.
         if self._shared.on_answer is not no_one:
             return None
         return await in_turns(request.read_usual(body))

@@ -17,14 +17,14 @@ class Parts:
     """The parts of a poller.
 
     may_send: returns whether this process, rather than another, may send requests now.
-    caught_up: called before each round; returns once what is polled is as whether this process may send has it.
+    caught_up: called before each round; returns once what is polled fits whether this process may send.
     nonce_refused: called when the API has seen a larger nonce.
     credentials: by name.
     requesters: by the kind of target.
     pause_of_all: the pause of every credential at once.
     waited: called with the seconds that a request waited for the budget alone.
-    on_answer: called with each answer once it is published, as it may list further targets, and with what tells whether
-        its target is still polled from the same origin (see `Credential.origin`); returns whether it was.
+    on_answer: called with each answer once it is published, as it may list further targets, and with a function that
+        returns whether its target is still polled from the same origin (`Credential.origin`); returns whether it was.
     monotonic: the event loop's clock, in seconds.
     moment: reads all clocks.
     clocks: detects jumps between them.

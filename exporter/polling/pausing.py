@@ -16,7 +16,7 @@ class Pauses:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        # The target whose request was blocked, if that was the last news of the way to the API.
+        # The target whose request was blocked, if that was the last outcome on the way to the API.
         self._last_blocked: Target | None = None
 
     def request_sent(self, credential: Credential) -> None:

@@ -156,7 +156,7 @@ class Schedule:
             else:
                 entry = self._by_key[old.key]
                 entry.move(entry.place.kept(target, now, is_renewed=False))
-        # Also of credentials and intervals that are no more.
+        # Also of credentials and intervals that no longer exist.
         self._queues = defaultdict(_Queue, {name: it for name, it in self._queues.items() if it})
 
     def arrange(self, keys: Sequence[Hashable]) -> None:
@@ -166,7 +166,7 @@ class Schedule:
 
     def restart(self, now: float) -> Steps[None]:
         """Start again; requests in flight no longer matter."""
-        # By key, as to let go of thousands of entries at once takes long.
+        # By key: releasing thousands of entries at once takes long.
         for number, key in enumerate(list(self._by_key), 1):
             old = self._by_key.get(key)
             if old is not None and (position := old.position) is not None:

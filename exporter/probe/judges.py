@@ -380,7 +380,7 @@ def tasks(known: Known) -> Finding | None:
     if not isinstance(facts, TaskFacts):
         return _uncollected(known, evidence, replies[-1], "tasks", "pending_tasks")
     total = "" if facts.total is None else f", of {facts.total} in all"
-    evidence.append(f"the newest {facts.rows} tasks{total}: {facts.waiting} wait for approval")
+    evidence.append(f"the newest {facts.rows} tasks{total}; pending: {facts.waiting}")
     return _collected(evidence, facts.rejected)
 
 

@@ -141,7 +141,7 @@ class TaskFacts:
     """The page of an organization's newest tasks.
 
     rows: number of tasks on it.
-    waiting: number of those that wait for approval.
+    waiting: number of pending ones.
     total: number of all tasks, None if the answer does not say.
     rejected: tasks that could not be read.
     """

@@ -172,7 +172,7 @@ class FieldProblem(NamedTuple):
 
 
 class UselessError(Exception):
-    """An object is unusable because of `mistake`."""
+    """An object cannot be used because of `mistake`."""
 
     def __init__(self, mistake: FieldProblem) -> None:
         self.mistake = mistake

@@ -131,7 +131,7 @@ class Listing:
 
     def _seen_nothing(self) -> str:
         if self.source.organization:
-            return "the list is empty: make the API user a member of the vaults that it is to see"
+            return "the list is empty: make the API user a member of the vaults that it should see"
         return "the list is empty: check the API user's organization and rights"
 
     def merged_into(self, known: Known, at: float) -> Steps[Known]:

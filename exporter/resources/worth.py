@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, localcontext
 from typing import Final, NamedTuple, cast
 
-# Rather no sum than one that is not exact.
+# No sum is better than an inexact one.
 _EXACTLY: Final = Context(prec=400, traps=[Inexact])
 
 
 class Cell(NamedTuple):
-    """An amount, None where the API left it out. unit: empty where it is the row's own asset."""
+    """An amount, None if the API left it out. unit: empty if it is the row's own asset."""
 
     amount: Decimal | None
     unit: str
 
 
 Sum = tuple[Decimal | None, str]
-"""An amount and its unit, as in a Cell, but plain: thousands of them are none that the garbage collector visits."""
+"""An amount and its unit, as in a Cell, but plain: the garbage collector does not visit thousands of them."""
 
 
 def plus(first: Decimal | None, second: Decimal | None) -> Decimal | None:

@@ -19,7 +19,7 @@ from exporter.simulator.wander import DAY, HOUR, MINUTE
 
 MARKER: Final = "PERSONALDATA"
 ADDRESS_OF_INITIATOR: Final = "203.0.113.77"
-"""A documentation address (RFC 5737); a marker too."""
+"""A documentation address (RFC 5737), which also serves as a marker."""
 
 _PERIOD: Final = 20 * MINUTE
 _LASTS: Final = 2 * HOUR

@@ -44,7 +44,7 @@ async def demonstration(*, is_calm: bool = False) -> AsyncIterator[Settings]:
         api_secret=environ["DEMO_API_SECRET"],
         wall=time.time,
         monotonic=time.monotonic,
-        # With every field that there is to look at.
+        # The revision with every field.
         revision=R3,
         default_mood=calm if is_calm else mishaps(demo_timetables(portfolio, SEED), time.time),
     )

@@ -30,11 +30,11 @@ class Guard:
 
     `secrets` maps each known api-key to its secret in base64. More than `limit` arrivals from one
     address in any `window` of seconds are refused (Kraken: 200 requests per 30 seconds per IP).
-    `otp`, where not None, is what `api-otp` must be. `addresses` maps an api-key to the addresses that
-    may use it, where those are not all. `nonce_window`, in the nonces' own unit, is how far below the
-    largest nonce of its key one that was not used yet may be (Kraken: What is a nonce window?).
+    `otp`, if not None, is what `api-otp` must be. `addresses` maps an api-key to the only addresses that
+    may use it. `nonce_window`, in the unit of the nonces, is how far an unused nonce may be below the
+    largest one of its key (Kraken: What is a nonce window?).
 
-    To read by tests and benchmarks:
+    Counts for tests and benchmarks:
 
     - `arrivals`: requests that came, refused or not
     - `largest_window`: the largest number of arrivals from one address in any sliding window
@@ -74,7 +74,7 @@ class Guard:
             self._in_flight[api_key] -= 1
 
     def count(self, address: str, path: str, now: float) -> Refusal | None:
-        """Count an arrival at `now` (monotonic seconds), and refuse it when it is one too many.
+        """Count an arrival at `now` (monotonic seconds), and refuse it if it exceeds the limit.
 
         Two arrivals that are exactly `window` apart do not share a window. A refused request counts as well: a client
         that continues stays refused (Kraken: REST rate limits).
@@ -102,7 +102,7 @@ class Guard:
     def authenticate(
         self, target: bytes, headers: Mapping[str, str], body: bytes, address: str = ""
     ) -> Refusal | None:
-        """Check who calls. A nonce counts as used only if all else about its request is right.
+        """Authenticate the caller. A nonce counts as used only if everything else about its request is right.
 
         `target` is the path and query exactly as received, undecoded. `headers` are looked up by
         lower-case name.
@@ -155,7 +155,7 @@ class _Nonces:
 def signature(secret: str, target: bytes, nonce: str, body: bytes = b"") -> str:
     """Return `api-sign` for a request (Kraken: Custody REST authentication).
 
-    `secret` is base64 text; raises `binascii.Error` where it is not.
+    `secret` is base64 text; raises `binascii.Error` if it is not.
     """
     digest = hashlib.sha256(nonce.encode("latin-1") + body).digest()
     key = b64decode(secret, validate=True)

@@ -1,4 +1,4 @@
-"""One asset in one vault: what it amounts to at a moment, and the row the API gives for it."""
+"""One asset in one vault: its amounts at a given time, and the row that the API returns for it."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +12,7 @@ _QUOTE_DECIMALS = 2
 
 
 class HeldAmounts(NamedTuple):
-    """Parts of one balance, in units of the asset, or in USD once valued. `hold` lies in `spot`."""
+    """Parts of one balance, in units of the asset, or in USD once valued. `hold` is a part of `spot`."""
 
     spot: Decimal
     hold: Decimal
@@ -49,7 +49,7 @@ class Holding:
         moved = Decimal(self.flow.at(now))
         return HeldAmounts(
             spot=self.base.spot * moved,
-            # of the base, not of the moving spot: a withdrawal's amount does not change while it waits
+            # Of the base, not of the moving spot: the amount of a withdrawal does not change while it waits.
             hold=self.base.spot * Decimal(self.holds.at(now)),
             staked=self.base.staked * moved,
             pledged=self.base.pledged,

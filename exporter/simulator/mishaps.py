@@ -76,7 +76,7 @@ def mishaps(timetables: Sequence[Timetable], wall: Callable[[], float]) -> Mood:
     """Return the mood that follows the timetables; `wall` gives Unix seconds."""
 
     async def mood(request: Request) -> Response | None:
-        # A list of organizations or vaults has none, and no mishap either.
+        # The path of a list names no target, so a list has no mishap.
         target = "".join(request.path_params.values())
         now = wall()
         for timetable in timetables:

@@ -38,7 +38,7 @@ def problem(status: int, name: str, data: dict[str, object] | None = None) -> Mo
 
 
 def permission_denied() -> Mood:
-    """Answer as to a caller who may not see this, or for something that does not exist."""
+    """Deny permission, as the API does for what the caller may not see and for what does not exist."""
     return always(answers.permission_denied())
 
 
@@ -63,9 +63,9 @@ def challenge_page(status: int = 403) -> Mood:
 
 
 def another_program(guard: Guard, ahead: int = 1) -> Mood:
-    """Let another program use the key of each request just before it, with a nonce that is so far ahead.
+    """Let another program use the key just before each request, with a nonce that is this far ahead.
 
-    To be used as `front`, before nonces are checked.
+    For `front`, so that it comes before nonces are checked.
     """
 
     async def mood(request: Request) -> None:
@@ -81,12 +81,12 @@ def body(content: bytes, content_type: str, status: int = 200) -> Mood:
 
 
 def slow(seconds: float) -> Mood:
-    """Answer normally, but only after `seconds`, or never if the client has gone by then."""
+    """Answer normally, but only after `seconds`, or never if the client has disconnected by then."""
 
     async def mood(request: Request) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                # ends with the client, so that a request it gave up counts as in flight no longer
+                # Ends with the client, so that an abandoned request no longer counts as in flight.
                 while (await request.receive())["type"] != "http.disconnect":
                     pass
 

@@ -12,7 +12,7 @@ from exporter.simulator.holdings import QUOTE_ASSET, HeldAmounts, Holding
 from exporter.simulator.treasuries import RENAMED, TEMPORARY, TREASURIES, VaultPlan
 from exporter.simulator.wander import DAY, Holds, Season, Wander
 
-# amounts move less than prices, so that a quote value falls by less than 2 % in an hour all told
+# Amounts move less than prices, so that a quote value falls by less than 2 % in any hour.
 _FLOW_SCALE = 0.25
 
 
@@ -24,8 +24,8 @@ class UnknownIdError(LookupError):
 class Vault:
     """A vault; `id` has the form `^V[A-Z2-7]{12}[ACEGIKMOQSUWY246]$`.
 
-    `season` is when it is listed, None for always: before, it is not opened yet, afterwards it is archived. What it
-    holds is answered even so to who knows its id. `renamed` is another name, and when it has that.
+    `season` is when it is listed, None for always: before that it is not open yet, afterwards it is archived. Its
+    balances can be read by id even then. `renamed` is another name, and when it has that name.
     """
 
     id: str
@@ -165,7 +165,7 @@ def invented_vault_id(number: int) -> str:
 
     64 bits fill 13 base32 symbols, the last with one bit to spare: hence its 16 even values.
     """
-    # an odd factor permutes the 64-bit numbers, so that ids look drawn and yet never collide
+    # An odd factor permutes the 64-bit numbers, so that ids look random and yet never collide.
     scattered = number * 0x9E37_79B9_7F4A_7C15 % 2**64
     return "V" + b32encode(scattered.to_bytes(8, "big")).decode()[:13]
 

@@ -9,7 +9,7 @@ from exporter.simulator.holdings import QUOTE_ASSET
 
 DEFAULT_LIMIT: Final = 100
 MOST_LIMIT: Final = 1000
-"""Of the older custody API; what the new one allows is not documented."""
+"""The limit of the older custody API; that of the new one is not documented."""
 MOST_OFFSET: Final = 2**31 - 1
 
 _ALLOWED: Final = {

@@ -57,7 +57,7 @@ class Revision:
         return {"result": result} if self.envelope else result
 
     def vaults_page(self, rows: Sequence[Mapping[str, object]], total: int) -> object:
-        """Return the answer that has these vaults of the `total` that there are."""
+        """Return the answer with these vaults, which are part of `total`."""
         if self.envelope:
             # Assumed, as for organizations.
             return {"result": rows, "total": total, "quote_asset": QUOTE_ASSET}

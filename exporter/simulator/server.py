@@ -22,7 +22,7 @@ _STOP_DEADLINE = 10.0
 async def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve `app` while the context lasts, and yield its base URL; port 0 takes a free one.
 
-    Raises `ListenError` if the address cannot be had.
+    Raises `ListenError` if the address is not available.
     """
     with ListenAddress(host, port).listen() as listener:
         async with serving(_dated(app), listener, dates=False):
@@ -45,7 +45,7 @@ def _dated(app: ASGIApp) -> ASGIApp:
 
 
 class SimulatorThread:
-    """A context manager that serves an app from a thread of its own, and gives its base URL.
+    """A context manager that serves an app from its own thread, and returns the base URL.
 
     For tests and benchmarks whose own event loop must not be slowed by the server's work.
     """

@@ -37,18 +37,18 @@ class Simulator:
 
     `api_secret` is base64 text; more keys can be added to `guard.secrets`. `limit` requests are
     allowed in `window` seconds. `wall` gives Unix seconds and moves the portfolio, `monotonic`
-    moves the rate limit. `arrival_delay` gives the seconds a request spends on the way: it is
-    counted after them, as the real network would have it.
+    moves the rate limit. `arrival_delay` gives the seconds that a request takes to arrive, after which
+    it is counted.
 
     `moods` maps an organization's or a vault's id, as written in the portfolio, to how its requests are
     answered, and likewise `organizations`, `vaults` and `tasks` for the lists of them and `whitelist`
     with a vault's id for its whitelist; the others follow `default_mood`. `tasks` and `whitelist` give
-    the tasks of an organization, newest first, and the rows of a vault's whitelist. `front` is what
-    stands in front of the API and may answer before anything else is looked at. `headers` gives headers
-    that every answer has. `scopes` maps an api-key to the ids of the organizations and vaults that it
-    sees, if those are not all (Kraken: List vaults). `id_form` says in which form an organization's id
-    is understood; lists have the form with spaces, unless only the other is. `host` is what `Host` must
-    be, None for anything. All of it may be changed at any time.
+    the tasks of an organization, newest first, and the rows of a vault's whitelist. `front` stands in
+    front of the API and may answer before anything else is checked. `headers` gives the headers of
+    every answer. `scopes` maps an api-key to the only organizations and vaults that it sees, by id
+    (Kraken: List vaults). `id_form` is the accepted form of organization ids; lists use the form with
+    spaces, unless only the other is accepted. `host` is what `Host` must be, None for anything. All of
+    it may be changed at any time.
     """
 
     portfolio: Portfolio
@@ -99,7 +99,7 @@ class Simulator:
                 HTTPException: _unknown_method,
             },
         )
-        # Kraken would not know a path with one slash too many, nor redirect it
+        # Kraken neither knows nor redirects a path with an additional slash.
         self._endpoints.router.redirect_slashes = False
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -164,7 +164,7 @@ class Simulator:
         return JSONResponse(self.revision.bare_list(self.portfolio.assets()))
 
     async def _either_path(self, request: Request) -> ASGIApp:
-        # One revision knows the one path, the others the other.
+        # Which of the two paths exists depends on the revision.
         if not request.url.path.endswith(f"/{self.revision.vault_balance}"):
             return answers.unknown_method()
         return await self._signed(self._vault_balance)(request)
@@ -204,11 +204,11 @@ class Simulator:
         return await self.moods.get(target_id, self.default_mood)(request)
 
     def _named_vault(self, request: Request) -> Vault:
-        """Return the vault in the path; what the caller does not see does not exist for it."""
+        """Return the vault in the path; one that the caller may not see does not exist for it."""
         return self._seen(request, self.portfolio.vault(request.path_params["vault_id"]))
 
     def _written(self, request: Request, text: str) -> Organization:
-        """Return the organization whose id is written so."""
+        """Return the organization with this id, if the id is in an accepted form."""
         organization = self._seen(request, self.portfolio.organization(text))
         forms = {"spaced": organization.id, "compact": compact(organization.id)}
         if text not in (forms.values() if self.id_form == "either" else (forms[self.id_form],)):
@@ -251,7 +251,7 @@ class Simulator:
         return JSONResponse(self.revision.vaults_page(rows, len(vaults)))
 
     def _asked_organization(self, request: Request) -> Organization:
-        """Return the one that the query names, else the caller's own: the first that it sees."""
+        """Return the organization that the query names, else the caller's own: the first that it sees."""
         if (asked := request.query_params.get(self.revision.organization)) is not None:
             return self._written(request, asked)
         for organization in self.portfolio.organizations:
@@ -298,7 +298,7 @@ class Simulator:
 
 _REFUSALS: Mapping[Refusal, Response] = {
     Refusal.INVALID_KEY: answers.problem(401, "InvalidKey"),
-    # Not documented; so a key is refused that may do nothing at all.
+    # Not documented: this is how a key without any rights is refused.
     Refusal.ADDRESS_NOT_ALLOWED: answers.permission_denied(),
     Refusal.INVALID_SIGNATURE: answers.problem(401, "InvalidSignature"),
     Refusal.INVALID_OTP: answers.problem(401, "InvalidOtp"),
@@ -311,7 +311,7 @@ def _address(request: Request) -> str:
 
 
 def _target(scope: Scope) -> bytes:
-    # undecoded: Kraken signs what was sent, and %20 is not a space
+    # Undecoded: Kraken signs what was sent, and %20 is not a space.
     path: bytes = scope["raw_path"]
     query: bytes = scope["query_string"]
     return path + b"?" + query if query else path

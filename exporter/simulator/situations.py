@@ -106,7 +106,7 @@ def compact_ids(simulator: Simulator) -> None:
 
 
 def challenge_page(simulator: Simulator) -> None:
-    """A gateway in front of the API takes the caller for a robot."""
+    """A gateway in front of the API challenges the caller as a bot."""
     simulator.front = moods.challenge_page()
 
 

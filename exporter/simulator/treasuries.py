@@ -1,4 +1,4 @@
-"""Who owns what in the demo: plain data, from which `portfolio` makes things that move."""
+"""Who owns what in the demo: plain data, to which `portfolio` adds movement."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -90,8 +90,8 @@ TREASURIES: tuple[tuple[str, str, tuple[VaultPlan, ...]], ...] = (
     ),
 )
 
-# Of the last organization: vaults that are opened and archived again and again, and in which part of each period of
-# seconds they are listed.
+# Vaults of the last organization that are repeatedly opened and archived, and the part of each period, in seconds, in
+# which they are listed.
 TEMPORARY: tuple[tuple[VaultPlan, Season], ...] = (
     (
         VaultPlan("airdrop-claims", 0.2, {"DOT": "900 0 0", "ATOM": "750 0 0"}),
@@ -103,7 +103,7 @@ TEMPORARY: tuple[tuple[VaultPlan, Season], ...] = (
     ),
 )
 
-# The vault that has another name in a part of each period.
+# The vault that has another name during a part of each period.
 RENAMED: Mapping[str, tuple[str, Season]] = {
     "validators": ("validators-eu", Season(40 * MINUTE, 9 * MINUTE, 33 * MINUTE))
 }

@@ -1,6 +1,6 @@
-"""How prices, amounts and holds move, and what comes and goes: pure functions of a seed and a moment.
+"""How prices, amounts and holds move, and when vaults come and go: pure functions of a seed and a time.
 
-Any moment can be asked for, in any order, so two runs of the demo that share a seed agree.
+Times may be requested in any order, so two runs of the demo with the same seed agree.
 """
 
 import math
@@ -32,7 +32,7 @@ class Wander:
 
     @classmethod
     def seeded(cls, key: str, scale: float) -> "Wander":
-        """Return the walk that belongs to `key`; equal keys walk alike."""
+        """Return the walk for `key`; equal keys give equal walks."""
         return cls(tuple(math.tau * chance for chance in _chances(key)), scale)
 
     def at(self, now: float) -> float:

@@ -36,8 +36,8 @@ class Store:
     """The states of all targets.
 
     stale_after: returns the maximum age in seconds of a target's balances.
-    max_series: maximum number of balance series.
-    series: number of balance series.
+    max_series: maximum number of series made from answers: balances, tasks and whitelists.
+    series: their number.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class Store:
 
     def forget(self) -> Steps[None]:
         """Reset every target to its initial state; yields wherever other tasks have waited long enough."""
-        # By key, as to let go of thousands of states at once takes long.
+        # By key: releasing thousands of states at once takes long.
         for number, key in enumerate(list(self._states), 1):
             self.put(TargetState(self._states[key].target))
             if number % AT_ONCE == 0:

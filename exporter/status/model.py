@@ -89,7 +89,7 @@ class TargetStatus:
 
     @property
     def series(self) -> int:
-        """The number of its balance series."""
+        """The number of series made from its last good answer."""
         return self.known.balances.series if self.known.balances else 0
 
 

@@ -13,16 +13,16 @@ from typing import Any, Final
 from exporter.logs import get_logger
 
 AT_ONCE: Final = 16
-"""Connections that are accepted before any of them is counted, so that a flood finds files left to open."""
+"""Maximum connections accepted before they are counted, so that a flood does not use up the open files."""
 PAUSE_SECONDS: Final = 1.0
-"""Pause of accepting if no connection could be closed to make room."""
+"""Seconds without accepting if no connection could be closed to make room."""
 LOG_AGAIN_SECONDS: Final = 60.0
 
 log = get_logger()
 
 
 class Acceptor:
-    """Has `serve` take each connection that comes to `listener`, until closed.
+    """Passes each connection to `listener` on to `serve`, until closed.
 
     make_room: closes a connection, so that its file is free by the loop's next turn; returns whether there was one.
     """
@@ -55,12 +55,12 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        # One for each turn of a busy loop could be fewer than come.
+        # Accepting only one in each turn of a busy loop could be too slow.
         for _ in range(AT_ONCE):
             try:
                 client, _ = self._listener.accept()
             except ConnectionError:
-                # It has left again.
+                # The client has disconnected again.
                 continue
             except (BlockingIOError, InterruptedError):
                 return
@@ -73,7 +73,7 @@ class Acceptor:
             task.add_done_callback(self._tasks.discard)
 
     def _pause(self, error: OSError) -> None:
-        # The listener stays readable: the loop would call again and again.
+        # The listener stays readable, so the loop would call this again and again.
         self._loop.remove_reader(self._listener)
         if self._make_room():
             self._again = self._loop.call_soon(self._go_on)

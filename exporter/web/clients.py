@@ -1,4 +1,4 @@
-"""The connections of clients: which of them have to wait, and which ends where there are too many."""
+"""The connections of clients: which of them are idle, and which is closed if there are too many."""
 
 import asyncio
 import ipaddress
@@ -10,29 +10,29 @@ from exporter.web.limits import Limits
 
 
 def network_of(transport: asyncio.BaseTransport) -> str:
-    """Return the network of a client, by which limits are shared: an IPv4 address, or an IPv6 /64."""
+    """Return the network of a client, which shares its limits: an IPv4 address, or an IPv6 /64."""
     host, *_ = transport.get_extra_info("peername") or ("",)
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        # It has left before anybody could see who it was.
+        # It has left before its address could be read.
         return ""
     if isinstance(address, ipaddress.IPv6Address):
-        # Where the listener takes both, this is how it shows clients that came with IPv4.
+        # A listener for both families shows IPv4 clients like this.
         mapped = address.ipv4_mapped
         return str(mapped or ipaddress.IPv6Network((address, 64), strict=False))
     return str(address)
 
 
 class Client(Protocol):
-    """A connection as others see it. is_queueing: for a password to be checked. network: of the client."""
+    """A connection as others see it. is_queueing: whether it waits for a password check. network: of the client."""
 
     transport: asyncio.Transport
     network: str
     is_queueing: bool
 
     def shutdown(self) -> None:
-        """End, since the server does."""
+        """Close, because the server stops."""
 
 
 class Clients:
@@ -42,12 +42,12 @@ class Clients:
         self.limits = limits
         self.access = access
         self.open = set[Client]()
-        # The longest first.
+        # Those idle longest first.
         self._waiting: dict[Client, None] = {}
         self._connections_of = Counter[str]()
 
     def comes(self, client: Client) -> None:
-        """Count a connection, which waits for its client, and close another one if it is one too many."""
+        """Count a new connection, which waits for its client; close another one if there are too many."""
         self.open.add(client)
         self._connections_of[client.network] += 1
         self.waits(client)
@@ -63,7 +63,7 @@ class Clients:
             del self._connections_of[client.network]
 
     def waits(self, client: Client) -> None:
-        """Note that a connection waits from now on: for its client to ask or to read, or for its turn."""
+        """Record that a connection is idle from now on: it waits for a request, for a reader, or for its turn."""
         self.waits_no_more(client)
         self._waiting[client] = None
 
@@ -72,9 +72,9 @@ class Clients:
         self._waiting.pop(client, None)
 
     def make_room(self) -> bool:
-        """Close the connection that has waited longest, of those of the client with most; return whether there was one.
+        """Close the connection idle longest of the client with the most; return whether there was one.
 
-        So a client without end of connections closes its own only. One that waits for a password to be checked is not
+        So a client that opens ever more connections closes only its own. One that waits for a password check is not
         closed for another one of the same client.
         """
         if not self._waiting:

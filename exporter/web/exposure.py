@@ -1,4 +1,4 @@
-"""Warns at the start of an address that a careful operator would not leave open."""
+"""Warns at the start if anyone who can reach the address can read balances, or passwords in transit."""
 
 import ipaddress
 
@@ -15,7 +15,7 @@ def is_loopback(address: ListenAddress) -> bool:
 
 
 def warn_of_exposure(file: WebConfigFile, address: ListenAddress) -> None:
-    """Log what others can read on its way: balances or passwords."""
+    """Log what others can read: balances, or passwords in transit."""
     configuration = file.configuration
     if not is_loopback(address) and not configuration.tls_server_config:
         if configuration.basic_auth_users:

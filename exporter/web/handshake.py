@@ -1,7 +1,7 @@
-"""A connection until TLS is agreed on with its client: it counts among the others, and has its deadline too.
+"""A connection during its TLS handshake: it counts like any other, and has a deadline too.
 
-asyncio could do the handshake before anybody hears of the connection, with one context for all. Here each connection
-gets the context that holds when it comes, so that a new certificate needs no other server.
+asyncio could do the handshake itself, but would not show the connection before its end, and has one context for all.
+Here each connection gets the context in force when it arrives, so that a new certificate needs no new server.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ log = get_logger()
 
 
 class Handshake(asyncio.Protocol):
-    """Becomes a connection that can be asked, or nothing."""
+    """Becomes a connection that takes requests, or is closed."""
 
     transport: asyncio.Transport
 
@@ -44,7 +44,7 @@ class Handshake(asyncio.Protocol):
         self.network = network_of(transport)
         self._clients.comes(self)
         if self.transport.is_closing():
-            # There was no room. asyncio would wait for the end of a handshake that cannot begin any more.
+            # There was no room. asyncio would wait for the end of a handshake that can no longer begin.
             self._leave()
         else:
             self._task = asyncio.create_task(self._shake_hands())
@@ -54,11 +54,11 @@ class Handshake(asyncio.Protocol):
         self._early += data
 
     def shutdown(self) -> None:
-        """End, since the server does."""
+        """Close, because the server stops."""
         self.transport.abort()
 
     async def _shake_hands(self) -> None:
-        # Whether there is TLS stays as it was at the start.
+        # Whether there is TLS does not change after the start.
         access = self._clients.access
         tls = cast("TlsServerConfig", access.tls)
         secured = await self._secured(tls)
@@ -82,17 +82,17 @@ class Handshake(asyncio.Protocol):
                 tls.context,
                 server_side=True,
                 ssl_handshake_timeout=limits.read_timeout,
-                # It passes while the client takes the rest of its last answer.
+                # It ends while the client reads the rest of its last answer.
                 ssl_shutdown_timeout=limits.write_timeout,
             )
-        # Whatever a client does wrong is one, ssl's own errors too.
+        # All mistakes of clients are OSErrors, including those of ssl.
         except OSError as error:
             self._tell(str(error) or type(error).__name__)
             return None
 
     def _refuse(self, error: ssl.SSLError, alert: bytes) -> None:
         if error.reason == "HTTP_REQUEST":
-            # As Go's servers do, so that Prometheus's page of targets shows more than a connection that was closed.
+            # As Go's servers do, so that Prometheus's target page shows more than a closed connection.
             alert = bad_request(_NO_TLS, self._clients.access.headers)
         self.transport.write(alert)
 
@@ -100,7 +100,7 @@ class Handshake(asyncio.Protocol):
         self._clients.goes(self)
 
     def _tell(self, problem: str) -> None:
-        # At no higher level: clients could fill the disk with it.
+        # Only at this level: clients could fill the disk with it.
         client, *_ = self.transport.get_extra_info("peername") or ("",)
         log.debug("tls_handshake_failed", client=client, problem=problem)
 

@@ -1,4 +1,4 @@
-"""What clients may take of the server, so that a few that are careless or hostile leave enough for the others."""
+"""Limits for clients of the web server, so that a few careless or hostile ones leave enough for the others."""
 
 import re
 import resource
@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 SPARE_FILES: Final = 384
-"""Open files beside the connections that count: those of polling, and of connections that are just being accepted."""
+"""Open files besides counted connections: those of polling, and of connections that are being accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Named as in Prometheus and its exporter-toolkit, where they have them.
+    """The limits, named as in Prometheus and its exporter-toolkit if those have them.
 
-    connections: at once; a further one takes the place of one of the client with most. requests: answered at once, 0
-    for any number. read_timeout: seconds from connecting, or from the first byte of a further
-    request, to the end of its head. write_timeout: seconds from there until the client has taken the answer.
-    idle_timeout: seconds between an answer and a further request; longer than Prometheus's usual scrape interval, so
-    that a scrape finds its connection still open. body_bytes: that may follow a head; nothing that is served
-    wants any, and in chunks of one byte each costs as much time as a thousand.
+    connections: maximum open at once; a further one replaces one of the client with the most.
+    requests: maximum answered at once, 0 for any number.
+    read_timeout: seconds from connecting, or from the first byte of a further request, to the end of its head.
+    write_timeout: seconds from there until the client has read the answer.
+    idle_timeout: seconds between an answer and the next request; longer than Prometheus's usual scrape interval, so
+        that a scrape finds its connection still open.
+    body_bytes: maximum size of a request's body; nothing served here needs one, and in chunks of one byte each byte
+        takes as much time as a thousand.
     """
 
     connections: int = 512
@@ -29,9 +31,9 @@ class Limits:
     body_bytes: int = 16 * 1024
 
     def within_open_files(self) -> "Limits":
-        """Return limits with no more connections than the process may open files for: without any, polling would fail.
+        """Return limits with no more connections than the process may open files: polling needs some too.
 
-        Raises the process's own limit as far as is needed and allowed.
+        Raises the process's own limit as far as needed and allowed.
         """
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = self.connections + SPARE_FILES

@@ -1,7 +1,7 @@
 """Everything that depends on uvicorn's internals: its connections and its server.
 
-A connection has a deadline at every moment, whatever the client does. tests/web/test_on_uvicorn.py names what this
-needs of uvicorn, and pyproject.toml has the last version known to have it.
+A connection always has a deadline, whatever the client does. tests/web/test_on_uvicorn.py names what this needs of
+uvicorn, and pyproject.toml has the last version known to have it.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ DATE_SECONDS: Final = 1.0
 LAST_ANSWERS_SECONDS: Final = 1
 """Time for clients to read their answers when the server stops."""
 PIECE_BYTES: Final = 4 * 1024
-"""h11 limits a head only while it is incomplete; in the 256 KiB that are read at once it could be complete."""
+"""h11 limits a head only while it is incomplete; one of up to 256 KiB, which are read at once, could be complete."""
 
 _log = logging.getLogger("uvicorn.error.connection")
 # Mistakes of clients are not logged: they could fill the disk.

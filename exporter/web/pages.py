@@ -162,7 +162,7 @@ def verdict(status: Status) -> Verdict:
         return Verdict("Polling is stuck", "stale")
     lease = status.exporter.lease
     if lease and not lease.is_active:
-        holder = f"{lease.holder} is" if lease.holder else "nobody is known to be"
+        holder = f"{lease.holder} is" if lease.holder else "no process is known to be"
         return Verdict(f"Standby: {holder} active", "waiting")
     counts, total = status.counts(), len(status.targets)
     if not total:

@@ -1,8 +1,8 @@
 """Serves an ASGI application on a socket, within the event loop that is running.
 
-uvicorn closes connections that are idle between requests. What it knows no limit for has one here and in on_uvicorn.py:
-handshakes and requests that are never complete, answers that are not taken, bodies without end, and how many there are
-of connections and of requests.
+uvicorn closes connections that are idle between requests. This module and on_uvicorn.py add the limits that it lacks:
+for incomplete handshakes and requests, for answers that are not read, for endless bodies, and for the number of
+connections and requests.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from exporter.web.limits import DEFAULT_LIMITS, Limits
 from exporter.web.on_uvicorn import Connection, Server
 
 PIECE_BYTES: Final = 64 * 1024
-"""Of an answer: uvicorn would copy all of a large one for a client that may never take it."""
+"""Maximum bytes of an answer passed on at once: uvicorn would copy all of it for a client that may never read it."""
 
 
 class _AtMost:
-    """Has an ASGI app answer at most `requests` at once; 0 for any number.
+    """Lets an ASGI app answer at most `requests` at once; 0 for any number.
 
-    A further one takes the place of the one whose client has not read for longest; where all are read, or not yet made,
-    it gets 503. So clients that do not read keep nobody out, and what is held for them is bounded. Health, readiness
-    and actions are always answered: an exporter is not to be restarted because it is busy.
+    A further request replaces the one whose client has not read for longest; if all clients read, or none of the
+    answers is ready, it gets 503. So clients that do not read block no others, and the memory held for them is bounded.
+    Health, readiness and actions are always answered: a busy exporter must not be restarted.
     """
 
     def __init__(self, requests: int, app: ASGIApp) -> None:
@@ -46,18 +46,18 @@ class _AtMost:
             for end in range(PIECE_BYTES, len(body), PIECE_BYTES):
                 piece = body[end - PIECE_BYTES : end]
                 await send({**message, "body": piece, "more_body": True})
-                # Others have their turn, and a connection that is lost is seen before more is written to it.
+                # Other tasks run, and a lost connection is noticed before more is written to it.
                 await asyncio.sleep(0)
             if len(body) > PIECE_BYTES:
                 message = {**message, "body": body[(len(body) - 1) // PIECE_BYTES * PIECE_BYTES :]}
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
             if is_last:
-                # Only with what comes next does uvicorn wait for the client to take what came before.
+                # uvicorn waits for the client to read earlier bytes only when more are sent.
                 await send({**message, "more_body": True})
                 message = {"type": "http.response.body"}
             await send(message)
             if is_last:
-                # Not only when the app returns: by then the client may have sent its next one.
+                # Not only when the app returns: by then the client may have sent its next request.
                 self._under_way.pop(request, None)
 
         if not scope["path"].startswith("/-/"):
@@ -74,7 +74,7 @@ class _AtMost:
             self._under_way.pop(request, None)
 
     def _give_up_unread(self) -> bool:
-        """Cut the client that has not read its answer for longest, if there is one; return whether there was."""
+        """Cut off the client that has not read its answer for longest; return whether there was one."""
         unread = {
             request: connection.unread_since
             for request, connection in self._under_way.items()
@@ -87,8 +87,8 @@ class _AtMost:
 
 
 def server_of(app: ASGIApp, clients: Clients) -> Server:
-    """Return what serves `app`, once the guard of `clients.access` lets a request through."""
-    # Those who may not ask take no place from those who may.
+    """Return the server of `app` behind the guard of `clients.access`."""
+    # Inside the guard, so that refused requests do not count against the limit.
     return Server(clients.access.guarding(_AtMost(clients.limits.requests, app).app), clients)
 
 
@@ -103,8 +103,7 @@ async def serving(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Serve `app` on `listener` while the block runs; lends the task, which ends early only if the server fails.
 
-    access: who may ask, and whether it is over TLS; everybody, without, where there is none. dates: whether answers get
-    a `Date`; an app that has its own would have two.
+    access: access control and TLS; None for neither. dates: whether answers get a `Date`; false if the app adds one.
     """
     access = access or Access()
     server = server_of(app, Clients(limits, access))

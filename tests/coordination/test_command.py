@@ -22,8 +22,8 @@ def test_a_lease_of_kubernetes_needs_a_pod(
     done = run(*flags, "--web.listen-address=127.0.0.1:0", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith(
-        "this is not a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; elsewhere use "
-        "lease.kind redis\n"
+        "lease.kind kubernetes works only in a pod, where KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT "
+        "are set: outside of a cluster use lease.kind redis\n"
     )
 
 

@@ -21,5 +21,5 @@ def test_settings_name_their_engine(settings: LeaseSettings, kind: type[object])
 
 
 def test_outside_of_a_pod_a_kubernetes_lease_is_refused() -> None:
-    with pytest.raises(EngineError, match="this is not a pod"):
+    with pytest.raises(EngineError, match="works only in a pod"):
         engine_of(LeaseSettings(kind="kubernetes"), {}, lambda: 0.0)

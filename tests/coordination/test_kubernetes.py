@@ -283,5 +283,5 @@ def test_a_pod_knows_its_cluster(environ: tuple[str, str], url: str) -> None:
 
 
 def test_outside_of_a_pod_another_engine_is_suggested() -> None:
-    with pytest.raises(EngineError, match=r"this is not a pod: .* use lease\.kind redis"):
+    with pytest.raises(EngineError, match=r"works only in a pod, .* use lease\.kind redis"):
         Cluster.around({})

@@ -24,7 +24,7 @@ def test_a_process_that_has_not_looked_holds_nothing() -> None:
     assert not lease.may_send(0.0)
 
 
-def test_who_finds_no_record_waits_a_whole_duration_before_writing_one() -> None:
+def test_a_process_that_finds_no_record_waits_a_whole_duration_before_writing_one() -> None:
     shelf = Shelf()
     a = Process(shelf, "a")
     a.turns(100.0, 100.0 + DURATION - 1)
@@ -39,7 +39,7 @@ def test_who_finds_no_record_waits_a_whole_duration_before_writing_one() -> None
     assert a.lease.may_send(130.0)
 
 
-def test_of_two_that_find_no_record_in_the_same_moment_one_writes_it() -> None:
+def test_of_two_processes_that_find_no_record_at_the_same_moment_one_writes_it() -> None:
     shelf = Shelf()
     a, b = Process(shelf, "a"), Process(shelf, "b")
     for process in (a, b):
@@ -349,7 +349,7 @@ def test_an_answer_that_comes_in_time_keeps_the_lease() -> None:
     assert a.lease.may_send(101.0)
 
 
-def test_who_has_given_up_leaves_a_duration_to_others_before_it_takes_the_lease_again() -> None:
+def test_a_holder_that_gave_up_leaves_others_a_duration_before_it_takes_the_lease_again() -> None:
     shelf = Shelf()
     a = cut_off(shelf, 1.0, 85.0)
     waiting(shelf)
@@ -382,7 +382,7 @@ def test_a_holder_gives_up_at_most_once_in_ten_minutes() -> None:
 # Giving up.
 
 
-def test_a_clean_stop_gives_up_what_is_this_process_own() -> None:
+def test_a_clean_stop_releases_the_record_of_this_process() -> None:
     shelf = Shelf()
     a = holder(shelf)
     record = a.lease.release(shelf.found())
@@ -390,7 +390,7 @@ def test_a_clean_stop_gives_up_what_is_this_process_own() -> None:
     assert (record.holder, record.renewals, record.ceiling) == ("", 2, a.lease.up_to)
 
 
-def test_a_clean_stop_leaves_what_is_anothers() -> None:
+def test_a_clean_stop_leaves_the_record_of_another_holder() -> None:
     shelf = Shelf()
     holder(shelf)
     assert Lease("b", TERMS).release(shelf.found()) is None

@@ -72,7 +72,7 @@ def events(logs: list[dict[str, object]], *names: str) -> list[tuple[object, obj
     return [(it["event"], it.get("holder")) for it in logs if it["event"] in names]
 
 
-def test_one_polls_and_a_standby_exposes_no_target() -> None:
+def test_one_process_polls_and_a_standby_exposes_no_target() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(10.0)
@@ -203,7 +203,7 @@ def test_a_clean_stop_gives_up_the_lease_though_others_write_in_between() -> Non
     play(scene)
 
 
-def test_of_two_that_start_in_the_same_moment_without_a_record_one_polls() -> None:
+def test_of_two_processes_that_start_at_the_same_moment_without_a_record_one_polls() -> None:
     async def scene() -> None:
         api, shelf = Api(), Shelf()
         a, b = process("a", api, shelf), process("b", api, shelf)
@@ -338,7 +338,9 @@ def test_a_virtual_machine_that_stood_still_and_knows_nothing_of_it_costs_one_re
     play(scene)
 
 
-def test_who_has_lost_the_lease_and_taken_it_again_unawares_begins_as_after_a_restart() -> None:
+def test_a_process_that_lost_the_lease_and_took_it_again_unnoticed_begins_as_after_a_restart() -> (
+    None
+):
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(20.0)
@@ -356,7 +358,7 @@ def test_who_has_lost_the_lease_and_taken_it_again_unawares_begins_as_after_a_re
     play(scene)
 
 
-def test_nothing_of_before_is_shown_or_sent_while_a_process_forgets_it(
+def test_nothing_from_before_is_shown_or_sent_while_a_process_forgets_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in (schedule, store):
@@ -528,7 +530,7 @@ def test_a_standby_that_reaches_the_api_takes_over_from_a_holder_that_does_not()
     ]
 
 
-def test_two_that_are_both_cut_off_from_the_api_do_not_pass_the_lease_to_and_fro() -> None:
+def test_two_processes_cut_off_from_the_api_do_not_pass_the_lease_back_and_forth() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(20.0)

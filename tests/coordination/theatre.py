@@ -1,6 +1,6 @@
-"""Several exporters with one lease in virtual time: an API that counts, an engine, and what may come between them.
+"""Several exporters with one lease in virtual time: an API that counts requests, an engine, and faults between them.
 
-A stop of a process is what SIGSTOP does: nothing of it goes on, but time does.
+A stopped process is like one after SIGSTOP: nothing in it continues, but time does.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ VAULTS: Final = ("VABCDEF234567A", "VW44KPQC4C62K6")
 
 @dataclass
 class Sent:
-    """One request. checked: when it was found that it may go; arrived, ended: None if it has not."""
+    """One request. checked: when it was decided that it may be sent; arrived, ended: None if it has not."""
 
     process: str
     nonce: int
@@ -41,7 +41,7 @@ class Sent:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether its process was stopped between the check and the sending."""
+        """Whether its process was stopped between the check and the send."""
         return self.arrived is not None and self.arrived - self.checked > 2 * SECONDS_ON_THE_WAY
 
 
@@ -102,12 +102,12 @@ class Process:
         return now() - self.missed
 
     async def go_on(self) -> None:
-        """Return when the process is not stopped."""
+        """Wait until the process is not stopped."""
         while now() < self.stopped_until:  # noqa: ASYNC110 - it may be stopped anew
             await asyncio.sleep(self.stopped_until - now())
 
     async def reach(self, until: Callable[[], float]) -> None:
-        """Return when what was sent arrives, never if that is cut off."""
+        """Wait until a message arrives; never return if the line is cut."""
         await asyncio.sleep(SECONDS_ON_THE_WAY)
         if now() < until():
             await asyncio.Event().wait()
@@ -123,7 +123,7 @@ class Process:
             self.running = None
 
     async def kill(self) -> None:
-        """Stop as SIGKILL does: nothing is given up."""
+        """Stop as SIGKILL does: the lease is not released."""
         self.is_dead = True
         await self.stop()
 

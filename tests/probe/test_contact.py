@@ -160,7 +160,7 @@ def test_tasks_and_a_whitelist_are_requested_if_they_are_collected() -> None:
     ]
     asked, counted = contact.finding("pending_tasks").evidence
     assert asked == "org_iiban: HTTP 200"
-    assert re.fullmatch(r"the newest 100 tasks, of 1\d\d in all: \d+ wait for approval", counted)
+    assert re.fullmatch(r"the newest 100 tasks, of 1\d\d in all; pending: \d+", counted)
     (counted,) = contact.finding("whitelist").evidence
     assert re.fullmatch(r"cold-reserve \(V\w+\): \d+ addresses for \d+ assets", counted)
 
@@ -234,7 +234,7 @@ def test_rows_of_tasks_and_whitelists_that_cannot_be_read_are_a_notice() -> None
         "whitelist": "notice invalid_rows",
     }
     assert contact.finding("pending_tasks").evidence[1:] == (
-        "the newest 2 tasks: 0 wait for approval",
+        "the newest 2 tasks; pending: 0",
         "rows that cannot be read: 1; the first: state is none of those that Kraken documents",
     )
 

@@ -209,7 +209,7 @@ def test_nothing_personal_of_tasks_and_whitelists_is_reported_not_even_an_unknow
     collected = configured(collect=["balances", "pending_tasks", "whitelist"])
     contact = made(personal, document=collected)
     text = everything(contact)
-    assert "wait for approval" in text
+    assert "; pending: " in text
     assert [".result[].initiator: object" in text, ".[].beneficiary: object" in text] == [True] * 2
     assert '"other key"' in text
     assert [it for it in (MARKER, lower, ADDRESS_OF_INITIATOR) if it in text] == []

@@ -137,7 +137,7 @@ def cell(page: str, column: int) -> str:
         ),
         (
             status(told(), exporter=replace(EXPORTER, lease=LEASE_OUT_OF_REACH)),
-            "Standby: nobody is known to be active",
+            "Standby: no process is known to be active",
             "waiting",
         ),
         (
@@ -164,7 +164,7 @@ def test_the_page_shows_what_runs_since_when_and_with_which_configuration() -> N
     assert "Version 1.2.3 Up for 1h1m" in text
     assert "Configuration /etc/exporter/config.yaml , loaded 10m ago" in text
     assert "Polling in progress" in text
-    assert "Balance series 14" in text
+    assert "Series 14" in text
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,15 @@ def test_the_panel_says_what_pauses(credentials: tuple[str | None, ...], told: s
         (STANDBY, "; host-b-2 takes over when it stops."),
         (replace(STANDBY, since=NOW + 3600), "host-a-1 is active just now"),
         (LEASE_OUT_OF_REACH, "The lease treasury cannot be read or written: no answer within 6 s"),
-        (LEASE_OUT_OF_REACH, "Nobody is known to hold the lease treasury ; host-b-2 takes it as"),
+        (
+            LEASE_OUT_OF_REACH,
+            "No process is known to hold the lease treasury ; host-b-2 takes it as",
+        ),
         (LEASE_HELD, "Lease treasury , held by host-a-1 for 2h1m ; host-b-2 waits"),
-        (replace(LEASE_HELD, standby=""), "held by host-a-1 for 2h1m ; nobody is known to wait"),
+        (
+            replace(LEASE_HELD, standby=""),
+            "held by host-a-1 for 2h1m ; no other process is known to wait",
+        ),
     ],
 )
 def test_the_page_says_who_holds_the_lease_since_when_and_who_waits(
@@ -436,7 +442,7 @@ def test_each_organization_has_a_line_with_its_worth_and_what_that_lacks() -> No
     table = page[page.index('<div id="worth">') : page.index('<div class="panels">')]
     assert rows_of(table, "<tr><th.*?</tr>")[1:] == [
         (
-            "acme | 12,345.6789 USD without 2 amounts | 10,000.0000 USD | 1,500.0000 USD | 845.6789 USD | "
+            "acme | 12,345.6789 USD without 2 unpriced amounts | 10,000.0000 USD | 1,500.0000 USD | 845.6789 USD | "
             "1 of 3 | 1 (1 unread) | 2 (1 unread) | 4"
         ),
         "beta | - not read | - | - | - | 0 of 0 | 0 | 0 | 1",

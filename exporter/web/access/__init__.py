@@ -1,1 +1,1 @@
-"""Who may ask, and over what: the web configuration in the format of Prometheus's exporter-toolkit."""
+"""Access control and TLS: the web configuration in the format of Prometheus's exporter-toolkit."""

@@ -31,10 +31,10 @@ HEADER_VALUES: Final = {
 
 
 class HttpServerConfig(Model):
-    """How HTTP is spoken.
+    """HTTP settings.
 
-    http2: accepted either way, and HTTP/1.1 is what is spoken. headers: of every answer, in the place of the exporter's
-    own ones of the same name; an empty value is as good as none.
+    http2: accepted and ignored. headers: of every answer, in place of the exporter's own headers of the same names; an
+    empty value removes the header.
     """
 
     http2: Boolean = True
@@ -42,14 +42,14 @@ class HttpServerConfig(Model):
 
 
 class RequestRateLimit(Model):
-    """A token bucket for requests: one more each `interval` (seconds, 0 for no limit), and `burst` of them at once."""
+    """A token bucket for requests: one more every `interval` seconds (0 for no limit), at most `burst` at once."""
 
     interval: Interval = 0.0
     burst: Burst = 1
 
 
 class WebConfiguration(Document):
-    """The whole file; without any there is no TLS, no password and no limit.
+    """The whole file; without one there is no TLS, no password and no limit.
 
     basic_auth_users: the bcrypt hash of each user's password.
     """
@@ -69,7 +69,7 @@ class WebConfiguration(Document):
 
 
 def relation_mistakes(tree: object, _context: Context) -> Iterator[Mistake]:
-    """Find what is wrong between the values of a document."""
+    """Find mistakes that involve several values of a document."""
     document = tree if isinstance(tree, dict) else {}
     tls = document.get("tls_server_config")
     if isinstance(tls, dict):

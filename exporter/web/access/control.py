@@ -24,10 +24,10 @@ _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class Access:
-    """Applies the web configuration that `current` returns, which may be another one at each request.
+    """Applies the web configuration that `current` returns, which may change between requests.
 
-    names: by which it may be asked for where neither TLS nor a password guards it.
-    wall: Unix seconds, which certificates of clients are held to.
+    names: host names that it answers to if there is neither TLS nor a password.
+    wall: returns Unix seconds, to check whether certificates of clients have expired.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Access:
 
     @property
     def tls(self) -> TlsServerConfig | None:
-        """How a new connection speaks TLS, if at all."""
+        """The TLS settings for new connections, None without TLS."""
         return self._current().tls_server_config
 
     @property
     def headers(self) -> HeaderPairs:
-        """What every answer has."""
+        """The headers of every answer."""
         return security_headers(self._current().http_server_config.headers)
 
     def guarding(self, app: ASGIApp) -> ASGIApp:
@@ -75,7 +75,7 @@ class Access:
         return guarded
 
     def refusing(self, problem: str) -> ASGIApp:
-        """Return what answers a client whose certificate will not do (ASGI): TLS itself can no longer say that."""
+        """Return an ASGI app that refuses a client for its certificate after the handshake, too late for an alert."""
         refusal = PlainTextResponse(f"Refused: {problem}.\n", 403, _CLOSE)
 
         async def refused(scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,12 +101,12 @@ class Access:
         )
 
     def _refusal_of_host(self, headers: Headers, current: WebConfiguration) -> Response | None:
-        # Of HTTP/1.0, or empty as where a URL has none: no browser sends that.
+        # HTTP/1.0 without Host, or an empty Host: no browser sends either.
         if not (header := headers.get("host")):
             return None
         if (host := host_of(header)) is None:
             return PlainTextResponse("The Host header is malformed.\n", 400, _CLOSE)
-        # With TLS or a password, a name that only pretends to be this machine gets a browser nothing.
+        # With TLS or a password, DNS rebinding gains nothing.
         if current.tls_server_config or current.basic_auth_users or host in self._names:
             return None
         problem = (
@@ -159,7 +159,7 @@ def _credentials(authorization: str) -> tuple[str, bytes] | None:
 def is_forged(method: str, headers: Headers) -> bool:
     """Whether a request that could change something comes from a page of another origin.
 
-    As Go's http.CrossOriginProtection tells it: browsers say where a request comes from, and other clients do not.
+    Decided like Go's http.CrossOriginProtection: browsers send the origin of a request, and other clients do not.
     """
     if method in _SAFE_METHODS:
         return False
@@ -173,9 +173,9 @@ def is_forged(method: str, headers: Headers) -> bool:
 
 @dataclass(slots=True)
 class TokenBucket:
-    """Holds at most `limit.burst` tokens and gets one more each `limit.interval`; each request takes one.
+    """Holds at most `limit.burst` tokens and gets one more every `limit.interval`; each request takes one.
 
-    tokens: there were at `at`, in monotonic seconds.
+    tokens: their number at `at`, in monotonic seconds.
     """
 
     limit: RequestRateLimit

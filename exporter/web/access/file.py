@@ -93,7 +93,7 @@ class WebConfigFile:
     def _read(self) -> WebConfigReading:
         if self._path is None:
             return self._held
-        # Once only to learn which files there are to look at before they are read.
+        # The first time only to learn which files to check before they are read.
         signature = self._signature(self._load(self._path))
         configuration = self._load(self._path)
         tls = configuration.tls_server_config
@@ -111,7 +111,7 @@ class WebConfigFile:
         return load_document(path, {}, WebConfiguration, relation_mistakes)
 
     def _signature(self, configuration: WebConfiguration) -> Signature:
-        """Return what changes with the files; a file that is not there has nothing."""
+        """Return a value that changes when the files do; a missing file contributes nothing."""
         files = (self._path, *configuration.files) if self._path else ()
         return tuple(map(_looks, files))
 

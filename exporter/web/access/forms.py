@@ -1,4 +1,4 @@
-"""How one value of the web configuration is written and what it must be."""
+"""Readers of the single values of the web configuration: how each is written and what is valid."""
 
 import re
 import ssl
@@ -14,9 +14,9 @@ from exporter.strict_yaml.scalars import FilePath, Unquoted, duration, kind, tex
 
 LARGEST_PEM: Final = 1024 * 1024
 DEAREST_COST: Final = 14
-"""Of a bcrypt hash: a second or more for each password, in which another one waits, and the end of the process too."""
+"""Maximum cost of a bcrypt hash: above it a check takes a second or more, for which other checks and a stop wait."""
 
-# Named as in Go's crypto/tls, since exporter-toolkit does, to OpenSSL's names.
+# From the names of Go's crypto/tls, which exporter-toolkit uses, to OpenSSL's.
 TLS_1_2_SUITES: Final = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
     "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
@@ -53,8 +53,8 @@ VERIFYING: Final = ("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
 NOT_VERIFYING: Final = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
 
 NOTHING: Final[tuple[object, ...]] = (None, "", [])
-"""As good as a key that was left out: templates write such."""
-# As YAML 1.1 has them, and so Go's library.
+"""Counts as an absent key: templates write such values."""
+# The booleans of YAML 1.1, and so of Go's library.
 _BOOLEANS: Final = {
     **dict.fromkeys(("true", "yes", "on"), True),
     **dict.fromkeys(("false", "no", "off"), False),
@@ -143,7 +143,7 @@ def _client_auth_type(value: object) -> str:
 
 
 def _one_of(known: Collection[str], otherwise: str) -> BeforeValidator:
-    """Take the text that is in `known`; `otherwise` is what is wrong with any other, up to the list of those."""
+    """Return a text that is one of `known`; `otherwise` begins the message for others, which ends with their list."""
 
     def known_text(value: object) -> str:
         written = text(value)
@@ -155,7 +155,7 @@ def _one_of(known: Collection[str], otherwise: str) -> BeforeValidator:
 
 
 def _one_curve(curves: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the curve to use, none for any: so it is where all are listed, and their order counts in Go no more."""
+    """Return the curve to use, None for any, also if all are listed: Go ignores their order too."""
     if set(curves) == set(CURVES):
         return ()
     if len(set(curves)) > 1:
@@ -169,10 +169,10 @@ def _spelled(value: object) -> str:
 
 
 def _header_value(value: object) -> str:
-    """Read a header's value, to which space around it does not belong; an empty one is as good as none."""
+    """Read a header's value, without surrounding space; an empty one removes the header."""
     if value is None or value == "":
         return ""
-    # As Go sends it: a block of YAML ends with a line feed, or has one in each line.
+    # As Go sends it: a YAML block ends with a line feed, or has one in every line.
     written = _spelled(value.replace("\n", " ") if isinstance(value, str) else value)
     if not written.isascii():
         raise ProblemError("has a character that a header cannot contain: use ASCII")

@@ -22,13 +22,13 @@ SECURITY: Final = {
 
 
 def security_headers(configured: Mapping[str, str]) -> HeaderPairs:
-    """Return the exporter's own headers, with those that are configured in their place or added; empty ones are not."""
+    """Return the exporter's own headers, replaced or extended by the configured ones; empty ones are left out."""
     chosen = SECURITY | {name: value for name, value in configured.items() if value}
     return [(name.lower().encode(), value.encode()) for name, value in chosen.items()]
 
 
 def with_headers(message: Message, headers: HeaderPairs) -> Message:
-    """Put `headers` in the place of an answer's own ones of the same names."""
+    """Replace an answer's headers of the same names by `headers`."""
     if message["type"] != "http.response.start":
         return message
     replaced = dict(headers)

@@ -1,8 +1,8 @@
-"""Which names the exporter is asked by (the Host header), as a guard against DNS rebinding.
+"""Which names in the Host header the exporter answers to, as a guard against DNS rebinding.
 
-A page in a browser can let a name of its own resolve to any address, this exporter's too, and then counts as of the
-same origin. Where neither TLS nor a password guards the address, the name is what tells such a page from a scrape:
-it is one that public DNS can resolve. No name is looked up here.
+A web page can let its own name resolve to any address, including this exporter's, and is then of the same origin. If
+there is neither TLS nor a password, only the name distinguishes such a page from a scrape: public DNS can resolve it.
+No name is looked up here.
 """
 
 import ipaddress
@@ -37,7 +37,7 @@ _ABSOLUTE: Final = re.compile(rb"https?://(?P<authority>[^/]*)(?P<path>/.*)?", r
 
 
 def host_name(text: str) -> str:
-    """Read a host name, as a flag has it: in lower case, without a dot at its end. Raises ValueError."""
+    """Read the host name in a flag; return it in lower case, without a dot at its end. Raises ValueError."""
     match = _NAME.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a host name without a port, such as custody.example.org")
@@ -69,9 +69,9 @@ def in_origin_form(scope: "Scope") -> "Scope":
 
 @dataclass(frozen=True, slots=True)
 class OwnNames:
-    """The names that the exporter answers to where nothing else guards it.
+    """The names that the exporter answers to if nothing else guards it.
 
-    machine: this machine's host name; names that begin with it are its own. allowed: further names, in lower case.
+    machine: this machine's host name; names whose first label it is are its own. allowed: further names, in lower case.
     """
 
     machine: str = ""
@@ -90,7 +90,7 @@ class OwnNames:
             or _is_address(host)
             or host in self.allowed
             or host.endswith(PRIVATE_SUFFIXES)
-            # Many machines have that name, and everybody knows it.
+            # Many machines have this name, so anyone can guess it.
             or (first == self.machine and first != "localhost")
         )
 

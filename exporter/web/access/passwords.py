@@ -1,12 +1,13 @@
 """Checks passwords against bcrypt hashes: off the event loop, one at a time, and each only once.
 
-A check takes as long as the hash says, so they queue. The line is as long as there are connections that wait in it, and
-clients take turns, however many connections and passwords each has: who guesses delays others by one check at the most.
-Among passwords from one client (one behind the same proxy, say) users take turns, and every second time it is first
-come, first served: so neither guesses for one user nor for users without end keep another one's password out.
+The cost of a hash determines how long a check takes, so checks queue. The queue has at most one entry for each waiting
+connection, and clients take turns, however many connections and passwords each has: guessing delays other clients by
+one check at most. Among passwords from one client (for example behind the same proxy), users take turns, and every
+second time it is first come, first served. So neither guesses for one user nor guesses for ever new users block the
+right password of another.
 
-What a check costs tells nobody whether there is such a user: a name that nobody has is checked as well, against the
-hash of somebody who is there.
+The time that a check takes does not show whether a user exists: unknown users are checked against the hash of a known
+one.
 """
 
 import asyncio
@@ -22,17 +23,17 @@ from pydantic import SecretStr
 from exporter.threads import Worker
 
 CONNECTION: Final = "connection"
-"""The member of a request's ASGI state that is its connection: an Asker."""
+"""The key of a request's ASGI state under which its connection is, an Asker."""
 MOST_WRONG: Final = 100
-"""Wrong passwords that are remembered, so that a scraper with an old one is not a load."""
+"""Number of wrong passwords that are remembered, so that a scraper with an old one costs little."""
 _LONGEST_PASSWORD: Final = 72
-"""bcrypt looks no further, so what makes its hashes cuts passwords there."""
+"""bcrypt ignores further bytes, so programs that make its hashes cut passwords there."""
 
 Check = Callable[[bytes, bytes], bool]
 
 
 class Asker(Protocol):
-    """Who wants a password checked. network: whose turn it is. is_gone: whether it still wants to know."""
+    """A client that waits for a check. network: the one whose turn it takes. is_gone: whether it has disconnected."""
 
     @property
     def network(self) -> str: ...  # noqa: D102 - see the class
@@ -43,7 +44,7 @@ class Asker(Protocol):
 
 
 class Stranger:
-    """Asks without a connection, and waits for the answer."""
+    """An asker without a connection, which always waits for the answer."""
 
     network = ""
     is_gone = False
@@ -52,9 +53,9 @@ class Stranger:
 
 @dataclass(slots=True)
 class _Check:
-    """A password in the line.
+    """A password in the queue.
 
-    came: the last turn but one when it came. is_match: None if all who asked have gone before its turn.
+    came: number of the turn in which it arrived. is_match: None if all askers disconnected before its turn.
     """
 
     user: str
@@ -66,7 +67,7 @@ class _Check:
 
     @property
     def network(self) -> str:
-        """Whose turn it takes."""
+        """The network whose turn it takes."""
         return self.askers[0].network
 
 
@@ -79,22 +80,22 @@ def bcrypt_check(password: bytes, hashed: bytes) -> bool:
 
 
 class Passwords:
-    """Remembers of each user the password that was right, and the last ones that were wrong, as keyed digests."""
+    """Remembers each user's right password and the last wrong ones, as keyed digests."""
 
     def __init__(self, check: Check = bcrypt_check) -> None:
         self._check = check
         self._key = secrets.token_bytes(32)
         self._right: dict[str, bytes] = {}
         self._wrong: dict[bytes, None] = {}
-        # In the order in which they were first asked for.
+        # In the order in which they arrived.
         self._line: dict[bytes, _Check] = {}
         self._work: asyncio.Task[None] | None = None
         # Its own thread, because other work in threads may hang.
         self._thread = Worker("passwords")
-        # When it was whose turn last, of networks and of their users that are in the line.
+        # The last turn of each network, and of each of its users, in the queue.
         self._turn = 0
         self._last_turns: dict[tuple[str, ...], int] = {}
-        # Networks in which users take turns next time, not passwords.
+        # Networks whose next turn goes by user, not first come, first served.
         self._users_next: set[str] = set()
 
     async def is_right(
@@ -104,7 +105,7 @@ class Passwords:
         password: bytes,
         asker: Asker = Stranger(),  # noqa: B008 - it has no state
     ) -> bool:
-        """Whether `password` is the one that `user` has in `users`, of which there is at least one."""
+        """Whether `password` is that of `user` in `users`, which is not empty."""
         hashed, is_known = self._hash_for(users, user), user in users
         digest = self._digest(user, hashed, password, is_known=is_known)
         if (remembered := self._remembered(user, digest)) is not None:
@@ -133,7 +134,7 @@ class Passwords:
             arguments = check.password, check.hashed
             try:
                 is_match = await loop.run_in_executor(self._thread, self._check, *arguments)
-            except Exception as error:  # noqa: BLE001 - those who asked get it, and the others their turn
+            except Exception as error:  # noqa: BLE001 - raised to its askers; the others still get their turn
                 check.is_match.set_exception(error)
             else:
                 check.is_match.set_result(is_match)
@@ -151,7 +152,7 @@ class Passwords:
         self._users_next = {network for network in self._users_next if (network,) in in_line}
         if not self._line:
             return None
-        # Who is new comes after those who wait: there may be no end of new ones.
+        # A new network or user comes after those that wait, so that ever new ones cannot displace them.
         network = min(waiting, key=lambda it: self._last_turns.get((it.network,), it.came)).network
         line = {digest: it for digest, it in self._line.items() if it.network == network}
         chosen = next(iter(line))
@@ -166,14 +167,14 @@ class Passwords:
         return chosen
 
     def _hash_for(self, users: Mapping[str, SecretStr], user: str) -> bytes:
-        """Return the hash of `user`, or for an unknown name that of some user, always the same for the same name."""
+        """Return the hash of `user`; for an unknown name that of a known user, always the same for the same name."""
         if user not in users:
             chosen = int.from_bytes(self._keyed(_encoded(user))) % len(users)
             user = sorted(users)[chosen]
         return users[user].get_secret_value().encode()
 
     def _digest(self, user: str, hashed: bytes, password: bytes, *, is_known: bool) -> bytes:
-        # Digests have a fixed length, so that no two different parts can be joined to the same.
+        # Digests have a fixed length, so that different parts cannot be joined to the same bytes.
         parts = (_encoded(user), hashed, password, bytes([is_known]))
         return self._keyed(b"".join(map(self._keyed, parts)))
 
@@ -189,7 +190,7 @@ class Passwords:
         if is_right:
             self._right[user] = digest
             return
-        # Apart from those that are right, which no number of wrong ones is to push out.
+        # Apart from right ones, which wrong ones must not displace.
         self._wrong[digest] = None
         if len(self._wrong) > MOST_WRONG:
             del self._wrong[next(iter(self._wrong))]

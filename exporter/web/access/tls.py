@@ -1,4 +1,4 @@
-"""TLS as the web configuration wants it: an OpenSSL context, and which clients' certificates will do."""
+"""TLS as configured: an OpenSSL context, and which client certificates are accepted."""
 
 import contextlib
 import ipaddress
@@ -43,12 +43,12 @@ _KINDS_OF_NAMES: Final = ("DNS", "email", "IP Address", "URI")
 
 
 UNREADABLE: Final[dict[str, Any]] = {"unreadable": True}
-"""In the place of a certificate whose names are not text."""
+"""Stands for a certificate whose names are not text."""
 _NOT_TEXT: Final = "a name in the certificate is not text"
 
 Refuse = Callable[[ssl.SSLError, bytes], None]
 refuse: Final[ContextVar[Refuse | None]] = ContextVar("refuse", default=None)
-"""Is given why a handshake failed, and OpenSSL's alert for the client: asyncio closes without sending it."""
+"""Called with the reason of a failed handshake and OpenSSL's alert for the client, which asyncio would not send."""
 
 
 class _Peer(ssl.SSLObject):
@@ -93,11 +93,11 @@ class _Context(ssl.SSLContext):
 
 
 class TlsServerConfig(Model):
-    """How TLS is spoken; what the files hold is read once, when this is made.
+    """TLS settings; the files are read once, when this is made.
 
-    cert_file or cert, key_file or key: what the server shows of itself. client_ca_file or client_ca: who signs the
-    certificates of clients. client_allowed_sans: a client's certificate must have one of these names. cipher_suites:
-    for TLS 1.2, the preferred first, in Go's names. curve_preferences: one curve.
+    cert_file or cert, key_file or key: the server's certificate and key. client_ca_file or client_ca: the authorities
+    that sign certificates of clients. client_allowed_sans: a client's certificate must have one of these names.
+    cipher_suites: for TLS 1.2, the preferred first, in Go's names. curve_preferences: one curve.
     """
 
     cert_file: CertificateFile | None = None
@@ -118,12 +118,12 @@ class TlsServerConfig(Model):
 
     @property
     def context(self) -> ssl.SSLContext:
-        """What a server speaks TLS with."""
+        """The TLS context of the server."""
         return self._context
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that this was made from."""
+        """The files that were read."""
         return tuple(filter(None, (self.cert_file, self.key_file, self.client_ca_file)))
 
     def problem_with(self, certificate: dict[str, Any] | None, now: float) -> str | None:
@@ -181,7 +181,7 @@ class TlsServerConfig(Model):
         return self
 
     def _choose_ciphers(self, context: ssl.SSLContext) -> None:
-        # Those of TLS 1.3 are not OpenSSL's to choose from Python: all of them are always on.
+        # Python cannot choose those of TLS 1.3: all of them are always on.
         if wanted := [
             TLS_1_2_SUITES[suite] for suite in self.cipher_suites if suite in TLS_1_2_SUITES
         ]:
@@ -231,11 +231,11 @@ def _load(context: ssl.SSLContext, certificate: Path | str, key: Path | str) -> 
 
 @contextlib.contextmanager
 def _readable(file: Path | None, pem: str | None) -> Iterator[Path | str | None]:
-    """Lend the path of what stands in a file, or in the configuration itself: OpenSSL reads files only."""
+    """Lend a path to text in a file or in the configuration itself: OpenSSL only reads files."""
     if file or pem is None:
         yield file
         return
-    # In memory: a key is not to get onto a disk that it was not on.
+    # In memory: an inline key must not be written to a disk.
     with os.fdopen(os.memfd_create("pem"), "wb") as memory:
         memory.write(pem.encode())
         memory.flush()
