@@ -15,17 +15,17 @@ from xdist.plugin import (  # type: ignore[import-untyped] # it comes without ty
 
 HERE = Path(__file__).parent
 WAITING = ("browser", "deploy", "integration", "packaging", "test_cli.py")
-"""Where tests wait for other programs, and for time to pass."""
+"""Directories whose tests wait for other programs and for time to pass."""
 
-# How long an example takes says how busy the machine is, and nothing about the code.
+# The duration of an example depends on how busy the machine is, not on the code.
 settings.register_profile(
     "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
 )
-# For a change of what reads from outside: make test ARGS=--hypothesis-profile=thorough
+# After a change to code that reads input from outside: make test ARGS=--hypothesis-profile=thorough
 settings.register_profile("thorough", settings.get_profile("any_machine"), max_examples=1000)
 settings.load_profile("any_machine")
 
-# To draw the traceback of one defect, as the library does by itself, takes longer than most tests.
+# Rendering the traceback of a single defect, as the library does by default, takes longer than most tests.
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,
@@ -70,6 +70,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave thousands of collected tests out of each later search for garbage, which takes half its time there."""
+    """Exempt thousands of collected tests from garbage collection, which would spend half its time on them."""
     gc.collect()
     gc.freeze()

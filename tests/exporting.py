@@ -25,15 +25,15 @@ ENVIRON = {
     "OTHER_KEY": "unknown-to-the-simulator",
 }
 NO_LIMIT = {"requests": 100_000, "window": "1s", "share": 1}
-"""A budget that does not hold up a test."""
+"""A budget that does not slow a test down."""
 
 
 TOLERANT = replace(R3, assets=R1.assets | R3.assets)
-"""Refuses no parameter, so that each target is asked for once from the beginning."""
+"""A revision that refuses no parameter, so that each target takes one request from the start."""
 
 
 def simulator(**options: Any) -> Simulator:
-    """Return the simulated API with every field it knows, whose clocks stand still and which knows no limit."""
+    """Return a simulator with every field, whose clocks are stopped and which has no rate limit."""
     return make_simulator(**{"revision": TOLERANT, "limit": 10**9} | options)
 
 
@@ -81,7 +81,7 @@ def exporter_of(
     portfolio: Portfolio = PORTFOLIO,
     **options: Any,
 ) -> Exporter:
-    """Return an exporter of the simulator at `base_url` that has not begun yet. options: of `configuration`."""
+    """Return an exporter of the simulator at `base_url` that is not running yet. options: of `configuration`."""
     text = yaml.safe_dump(configuration(base_url, portfolio=portfolio, **options))
     return Exporter(
         parse(text, directory=Path(), environ=ENVIRON), world or World(trust=trust_nobody)
@@ -108,7 +108,7 @@ def reloader_of(
 
 
 async def reloaded(reloader: Reloader) -> str | None:
-    """Reload once, and return what came of it."""
+    """Reload once, and return the mistakes, if any."""
     running = asyncio.create_task(reloader.run())
     problem = await reloader.reload()
     running.cancel()

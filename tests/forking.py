@@ -1,6 +1,6 @@
-"""Exporters forked from a process that has loaded the program, as to load it takes most of the time of most tests.
+"""Exporters forked from a process that has already loaded the program: loading takes most of the time of most tests.
 
-Each is a process of its own all the same, with the arguments, variables, directory and output that it is given.
+Each is still a separate process, with its own arguments, variables, directory and output.
 """
 
 import atexit
@@ -54,7 +54,7 @@ class Forked:
 
 
 class Forkery:
-    """The process that is forked. It takes one line of JSON for each child and answers with the child's number."""
+    """The process that forks. It reads one line of JSON for each child and answers with the child's process id."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -81,7 +81,7 @@ class Forkery:
         assert told
         with self._lock:
             self._count += 1
-            # They are read before the child has opened them, and may hold what one before has said.
+            # They are read before the child has opened them, and may still contain the output of an earlier child.
             out.write_bytes(b"")
             err.write_bytes(b"")
             ended = out.with_name(f"{out.name}.{self._count}.ended")
@@ -105,7 +105,7 @@ def forkery() -> Forkery:
 
 
 def _watch(pid: int, ended: Path) -> None:
-    """Write down how a child ends; whole, before anybody reads it."""
+    """Record how a child ends, atomically, so that no reader sees half of it."""
     _, status = os.waitpid(pid, 0)
     written = ended.with_suffix(".written")
     written.write_text(str(os.waitstatus_to_exitcode(status)))
@@ -113,7 +113,7 @@ def _watch(pid: int, ended: Path) -> None:
 
 
 def _become(request: Mapping[str, Any]) -> None:
-    """Be what a new process would be."""
+    """Become like a new process."""
     for number, name in ((1, "out"), (2, "err")):
         with Path(request[name]).open("wb") as file:
             os.dup2(file.fileno(), number)

@@ -1,6 +1,6 @@
-"""What JSON Schema has to say of a document.
+"""Validation against JSON Schema.
 
-Its library takes two seconds to load, which those who run other tests need not wait for.
+Its library takes two seconds to load, which people who run other tests need not wait for.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -22,13 +22,13 @@ LONGEST_RUN_SECONDS = 60
 
 
 def command_after(prelude: str) -> tuple[str, ...]:
-    """Return a command that does what COMMAND does, in a process in which something else was done before it loads."""
+    """Return a command like COMMAND, in a process that first executes something else."""
     start = "from exporter.__main__ import main\nraise SystemExit(main())\n"
     return (sys.executable, "-W", "error", "-c", f"{prelude}\n{start}")
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return as little as a process needs, and the simulator's secrets."""
+    """Return a minimal environment with the simulator's secrets."""
     return {"PATH": os.environ.get("PATH", ""), **ENVIRON, **(extra or {})}
 
 
@@ -92,8 +92,8 @@ class Running:
         return self._err.read_text()
 
     def events(self, name: str = "") -> list[dict[str, Any]]:
-        """Return what was logged so far, of one name where it is given."""
-        # Waiting for an event polls this: what was read of the log before is not read again.
+        """Return the events logged so far, or those of one name."""
+        # Waiting for an event polls this, so earlier lines of the log are not read again.
         with self._reading, self._err.open("rb") as log:
             log.seek(self._read)
             whole_lines = log.read().rpartition(b"\n")[0]
@@ -103,7 +103,7 @@ class Running:
         return [event for event in self._events if name in ("", event["event"])]
 
     def wait_for(self, event: str) -> dict[str, Any]:
-        """Return the first event of a name as soon as it is there."""
+        """Wait for the first event of a name and return it."""
 
         def found() -> list[dict[str, Any]]:
             assert self.process.poll() is None, self.stderr
@@ -112,7 +112,7 @@ class Running:
         return until(found)[0]
 
     def get(self, path: str) -> httpx.Response:
-        """Ask for a page."""
+        """Request a page."""
         started = self.wait_for("started")
         url = httpx.URL(started["metrics"]).join(path)
         return httpx.get(url, trust_env=False, verify=False, timeout=DEADLINE_SECONDS)

@@ -1,4 +1,4 @@
-"""A mark in every secret, the forms in which one could show, and an API that repeats all that it is sent."""
+"""A mark in every secret, the forms in which it could appear, and an API that repeats everything it is sent."""
 
 import base64
 import itertools
@@ -22,7 +22,7 @@ OTHER_SECRET = b"other MARKER?>~secret"
 PROXY_PASSWORD = "MARKER@proxy/1"
 WEB_PASSWORD = "MARKER:web password"
 WEB_HASH = "$2b$04$RPxxpmqKCficSXwa3JHxOeCRSfkTjF2fYcUcHLLYlyvwqRtMai4yK"
-"""Of WEB_PASSWORD, as cheap as there is."""
+"""A bcrypt hash of WEB_PASSWORD at the lowest cost."""
 
 SECRETS: tuple[str | bytes, ...] = (
     *(API_KEY, API_SECRET, OTP, TOTP_SEED, OTHER_KEY, OTHER_SECRET),
@@ -52,7 +52,7 @@ def write_files(directory: Path) -> None:
 
 
 def forms(secret: str | bytes) -> set[str]:
-    """Return what to look for: the secret, and how it would stand in a URL, in JSON, in hexadecimal and in base64."""
+    """Return what to search for: the secret, and its forms in a URL, in JSON, in hexadecimal and in base64."""
     raw = secret.encode() if isinstance(secret, str) else secret
     text = raw.decode()
     found = {
@@ -65,14 +65,14 @@ def forms(secret: str | bytes) -> set[str]:
         raw.hex().upper(),
     }
     for encode, offset in itertools.product((base64.b64encode, base64.urlsafe_b64encode), range(3)):
-        # As a part of something longer: less the characters that what stands around it has a say in.
+        # As a part of longer data: without the characters that depend on what surrounds it.
         encoded = encode(bytes(offset) + raw).decode()
         found.add(encoded[ceil(offset * 4 / 3) : (offset + len(raw)) * 4 // 3])
     return found
 
 
 def shown(places: dict[str, str]) -> list[tuple[str, str]]:
-    """Return which forms of which secrets stand where."""
+    """Return which forms of which secrets appear where."""
     return [
         (place, form)
         for place, text in places.items()

@@ -48,7 +48,9 @@ def warning(directory: Path, name: str) -> dict[str, Any]:
     }
 
 
-def test_it_is_warned_about_at_the_start_and_at_each_reload(directory: Path) -> None:
+def test_a_readable_secret_file_is_warned_about_at_the_start_and_at_each_reload(
+    directory: Path,
+) -> None:
     text = yaml.safe_dump(configuration(ANYWHERE, credential=CREDENTIAL))
 
     def logged() -> list[Any]:
@@ -72,7 +74,9 @@ def test_it_is_warned_about_at_the_start_and_at_each_reload(directory: Path) -> 
 
 
 @pytest.mark.parametrize(("mode", "told"), [(OPEN, ["secret_file_readable"]), (CLOSED, [])])
-def test_a_check_warns_about_it_and_succeeds(mode: int, told: list[str], directory: Path) -> None:
+def test_a_check_warns_about_a_readable_secret_file_and_succeeds(
+    mode: int, told: list[str], directory: Path
+) -> None:
     (directory / "secret").chmod(mode)
     write(directory, configuration(ANYWHERE, credential=CREDENTIAL))
     done = run("--config.check", directory=directory)

@@ -28,12 +28,12 @@ def jobs() -> list[Any]:
     ]
 
 
-def test_there_are_two() -> None:
+def test_there_is_a_workflow_for_ci_and_one_for_releases() -> None:
     assert [path.stem for path in WORKFLOWS] == ["ci", "release"]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_may_nothing_that_its_jobs_do_not_ask_for(path: Path) -> None:
+def test_a_workflow_has_only_the_rights_that_its_jobs_ask_for(path: Path) -> None:
     assert load(path)["permissions"] == {}
 
 
@@ -58,7 +58,7 @@ def test_a_job_ends_and_keeps_no_credentials(job: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("job", jobs())
-def test_what_others_chose_reaches_no_shell_but_as_a_variable(job: dict[str, Any]) -> None:
+def test_text_that_others_chose_reaches_a_shell_only_as_a_variable(job: dict[str, Any]) -> None:
     assert [step["run"] for step in job["steps"] if "${{" in step.get("run", "")] == []
 
 
@@ -98,18 +98,18 @@ def test_nothing_is_published_that_was_not_tested() -> None:
             assert {"build", "test", "image"} <= needed(name)
 
 
-def test_actionlint_has_nothing_to_say() -> None:
+def test_actionlint_finds_nothing() -> None:
     how = "go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
     run(optional_program("actionlint", how=how), "-no-color", *WORKFLOWS)
 
 
-def test_zizmor_has_nothing_to_say() -> None:
+def test_zizmor_finds_nothing() -> None:
     zizmor = optional_program("zizmor", how="pipx install zizmor")
     run(zizmor, "--quiet", "--offline", "--persona=pedantic", ROOT / ".github")
 
 
 @pytest.mark.parametrize("script", [".ci/run", ".ci/try-image"])
-def test_shellcheck_has_nothing_to_say(script: str) -> None:
+def test_shellcheck_finds_nothing(script: str) -> None:
     run(optional_program("shellcheck", how="apt-get install shellcheck"), ROOT / script)
 
 

@@ -36,7 +36,7 @@ def states(page: Page) -> list[str]:
 
 
 @MODES
-def test_the_page_answers_in_one_look(opened: Open, mode: dict[str, bool]) -> None:
+def test_the_first_screen_answers_the_main_questions(opened: Open, mode: dict[str, bool]) -> None:
     page = opened(**mode)
     expect(page.locator("h1")).to_have_text("1 stale, 1 failing, 1 waiting, 9 of 12 up; 12 paused")
     expect(page.locator("#alerts")).to_contain_text("Polling is paused for all targets: http/429")

@@ -1,4 +1,4 @@
-"""A custody client whose network is a function, and that function's answers."""
+"""A custody client whose network is a function, and answers for that function."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ Returned = TypeVar("Returned")
 Handler = Callable[[httpx.Request], httpx.Response]
 
 BASE_URL = "https://api.kraken.test"
-# The markers are searched for in everything that people may see.
+# Tests search for these markers in everything that people may see.
 SECRETS = Secrets(
     api_key=SecretStr("MARKEDKEY/3f9c51"),
     api_secret=SecretBytes(b"a marked secret of an API key"),
@@ -38,12 +38,12 @@ NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def trust_nobody(_ca_file: Path | None) -> ssl.SSLContext:
-    """Spare the reading of certificates, which takes longer than most tests."""
+    """Do not load certificates, which takes longer than most tests."""
     return NO_TRUST
 
 
 class Body(httpx.AsyncByteStream):
-    """A body that arrives in these pieces; an error among them breaks it off there."""
+    """A body that arrives in these pieces; an exception among them breaks it off there."""
 
     def __init__(self, *pieces: bytes | Exception) -> None:
         self._pieces = pieces
@@ -139,7 +139,7 @@ def make_client(network: Handler | httpx.AsyncBaseTransport | str, **options: An
 
 
 def run(client: Client, ask: Callable[[Client], Awaitable[Returned]]) -> Returned:
-    """Let `ask` use the client, and close it."""
+    """Run `ask` with the client, and close it."""
 
     async def use() -> Returned:
         try:
@@ -151,12 +151,12 @@ def run(client: Client, ask: Callable[[Client], Awaitable[Returned]]) -> Returne
 
 
 def ask_vault(network: Handler | httpx.AsyncBaseTransport | str, **options: Any) -> VaultBalances:
-    """Ask once for the balances of a vault."""
+    """Request the balances of a vault once."""
     return run(make_client(network, **options), lambda it: it.vault_asset_balances(VAULT_ID))
 
 
 def failure(network: Handler | httpx.AsyncBaseTransport | str, **options: Any) -> CustodyError:
-    """Ask once for the balances of a vault, in vain."""
+    """Request the balances of a vault once, and return the failure."""
     with pytest.raises(CustodyError) as caught:
         ask_vault(network, **options)
     return caught.value

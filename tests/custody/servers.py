@@ -1,4 +1,4 @@
-"""Real servers on loopback that misbehave as a network does."""
+"""Real servers on loopback that misbehave as networks do."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIte
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
-        # A client that has gone is what some tests are about.
+        # In some tests the client disconnects.
         await asyncio.gather(*tasks, return_exceptions=True)
         writer.close()
         with contextlib.suppress(OSError):
@@ -51,7 +51,7 @@ async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 
 def saying(*pieces: bytes) -> Script:
-    """Read a request, say this, and close the connection."""
+    """Read a request, send this, and close the connection."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -63,7 +63,7 @@ def saying(*pieces: bytes) -> Script:
 
 
 def resetting_after(said: bytes) -> Script:
-    """Read a request, say this, and reset the connection."""
+    """Read a request, send this, and reset the connection."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await saying(said)(reader, writer)
@@ -74,7 +74,7 @@ def resetting_after(said: bytes) -> Script:
 
 def reset(writer: asyncio.StreamWriter) -> None:
     connection: socket.socket = writer.get_extra_info("socket")
-    # To linger for no time at all means to send RST instead of FIN.
+    # With a linger time of 0, RST is sent instead of FIN.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
@@ -97,14 +97,14 @@ async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 def closed_port() -> int:
-    """A closed port."""
+    """Return the URL of a closed port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 class Certificate(NamedTuple):
-    """A certificate for 127.0.0.1 that signs itself."""
+    """A self-signed certificate for 127.0.0.1."""
 
     file: Path
     context: ssl.SSLContext

@@ -392,7 +392,7 @@ def http_date(seconds: float) -> str:
         ("1 Jan 2027 0:0:0 +9999", None),
     ],
 )
-def test_the_api_says_when_to_come_again(text: str, seconds: float | None, elsewhere: None) -> None:
+def test_the_api_says_when_to_retry(text: str, seconds: float | None, elsewhere: None) -> None:
     del elsewhere
     error = failure(Api(answer(b"", 429, {"retry-after": text})))
     assert error.retry_after == seconds
@@ -404,7 +404,7 @@ def test_no_retry_after_raises_or_asks_for_a_negative_pause(text: str) -> None:
     assert error.retry_after is None or error.retry_after >= 0
 
 
-def test_throttled_until_goes_before_retry_after() -> None:
+def test_throttled_until_takes_precedence_over_retry_after() -> None:
     document = {"error": [f"EService:Throttled: {int(NOON) + 12}"]}
     assert failure(Api(answer(document, 429, {"retry-after": "90"}))).retry_after == 12
 
@@ -663,9 +663,7 @@ def test_an_empty_error_beside_a_result_is_no_failure(flag: object) -> None:
         ("nonsense", 5.0),
     ],
 )
-def test_throttled_until_is_read_by_the_clock_of_who_wrote_it(
-    date: str | None, wait: float
-) -> None:
+def test_throttled_until_is_read_by_the_clock_of_its_sender(date: str | None, wait: float) -> None:
     document = {"error": [f"EService: Throttled: {int(NOON) + 5}"]}
     headers = {} if date is None else {"date": date}
     assert failure(Api(answer(document, 200, headers))).retry_after == wait
@@ -685,11 +683,11 @@ def test_throttled_until_is_read_by_the_clock_of_who_wrote_it(
         (10**400, None),
     ],
 )
-def test_a_body_may_say_when_to_come_again(said: object, seconds: float | None) -> None:
+def test_a_body_may_say_when_to_retry(said: object, seconds: float | None) -> None:
     assert failure(Api(answer({"retry_after": said}, 503))).retry_after == seconds
 
 
-def test_the_header_goes_before_the_body() -> None:
+def test_retry_after_in_the_header_takes_precedence_over_the_body() -> None:
     api = Api(answer({"retry_after": 30}, 503, {"retry-after": "7"}))
     assert failure(api).retry_after == 7
 

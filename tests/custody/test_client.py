@@ -1,4 +1,4 @@
-"""What is sent, and what becomes of the answer; the network is a function here."""
+"""Requests and the handling of answers; the network is a function here."""
 
 import asyncio
 import contextlib
@@ -82,7 +82,7 @@ def test_an_organization_is_requested_by_its_compact_id_if_configured(
 
 
 def test_an_unsigned_request_has_no_key_and_takes_no_nonce() -> None:
-    """And its path may be another than the custody API's."""
+    """Its path may also be outside the custody API."""
     api = Api(answer({"result": 1}), answer(TOTAL))
     public = Request("time", "time", "/0/public/Time", nothing_read, is_signed=False)
 
@@ -151,7 +151,7 @@ def test_a_gateways_cookies_are_not_kept() -> None:
 
 
 def ask_in_turn(api: Api, *vaults: str) -> list[Reaction | None]:
-    """What each request asks of the poller; None if it succeeded."""
+    """Return the reaction to each request, None if it succeeded."""
 
     async def ask() -> list[Reaction | None]:
         client = make_client(api)
@@ -470,7 +470,7 @@ def test_the_clock_skew_is_positive_if_this_machine_is_ahead(
 
 
 class Slow(httpx.AsyncByteStream):
-    """A body that takes a minute of this clock."""
+    """A body that takes a minute of the test's clock."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -549,7 +549,7 @@ def test_a_wrong_secret_is_what_the_simulator_says_it_is() -> None:
 
 
 class Silent(httpx.AsyncBaseTransport):
-    """Takes a request and never answers."""
+    """Accepts a request and never answers."""
 
     def __init__(self) -> None:
         self.arrived = asyncio.Event()
@@ -732,7 +732,7 @@ class Deaf(Loop):
 
 
 class LooksUp(httpx.AsyncBaseTransport):
-    """Looks up two names, and gets no further."""
+    """Looks up two names, and gets stuck there."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         loop = asyncio.get_running_loop()

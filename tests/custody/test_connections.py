@@ -1,4 +1,4 @@
-"""The requests to the API, and where the way to it leads."""
+"""The requests to the API, and where they are sent."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ from tests.custody.asking import BASE_URL, NO_TRUST
         ("http://api.example:8080", 8080, False),
     ],
 )
-def test_the_way_leads_to_the_port_of_the_address_or_of_its_scheme(
+def test_requests_go_to_the_port_of_the_address_or_of_its_scheme(
     base_url: str, port: int, *, is_encrypted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
@@ -31,7 +31,7 @@ def test_the_way_leads_to_the_port_of_the_address_or_of_its_scheme(
 
 
 def asked(*answers: httpx.Response) -> tuple[list[httpx.Request], list[httpx.Response]]:
-    """Ask once for each of `answers`; return what was sent and what came of it."""
+    """Send one request for each of `answers`; return the requests and the responses."""
     sent: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -48,7 +48,7 @@ def asked(*answers: httpx.Response) -> tuple[list[httpx.Request], list[httpx.Res
     return sent, asyncio.run(use())
 
 
-def test_a_request_says_who_asks_and_what_can_be_read() -> None:
+def test_a_request_has_a_user_agent_and_accepts_json_and_gzip() -> None:
     (request,), _ = asked(httpx.Response(200))
     assert request.method == "GET"
     assert str(request.url) == f"{BASE_URL}/v0?limit=1"
@@ -98,8 +98,8 @@ def test_a_redirect_is_not_followed(location: str) -> None:
     assert (response.status_code, response.headers["location"]) == (302, location)
 
 
-def test_nothing_of_the_environment_is_for_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
-    """httpx's client would read a password for the API's host from a file of curl's."""
+def test_the_environment_adds_nothing_to_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """httpx's client would read a password for the API's host from netrc."""
     monkeypatch.setenv("https_proxy", "http://nonsense:port")
     (request,), _ = asked(httpx.Response(200))
     assert "authorization" not in request.headers

@@ -1,4 +1,4 @@
-"""What the environment says of the way to the API, and what it only says to other programs."""
+"""Environment variables that affect connections to the API, and those meant only for other programs."""
 
 import os
 from pathlib import Path
@@ -52,7 +52,7 @@ def chosen(base_url: str = API) -> str | None:
         ({"HTTPS_PROXY": PROXY, "NO_PROXY": "kraken.com:443"}, None),
         ({"HTTPS_PROXY": PROXY, "NO_PROXY": "kraken.com:8443"}, PROXY),
         ({"HTTPS_PROXY": PROXY, "NO_PROXY": "[::1],fd00::/8,10.0.0.0/8,localhost,.svc"}, PROXY),
-        # Variables of other programs are no mistake here.
+        # Variables for other programs are not a mistake here.
         ({"HTTP_PROXY": "ftp://nonsense", "HTTPS_PROXY": PROXY}, PROXY),
         ({"HTTPS_PROXY": "ftp://nonsense", "NO_PROXY": "*"}, None),
     ],
@@ -116,7 +116,7 @@ def test_this_machine_is_never_reached_through_a_proxy(
         ("fd00::/999,[,]:,://,[::1]],.,*.", HOST, False),
     ],
 )
-def test_no_proxy_takes_every_form_that_other_programs_write(
+def test_no_proxy_may_have_every_form_that_other_programs_write(
     no_proxy: str,
     host: str,
     exempt: bool,  # noqa: FBT001 - a column of the table
@@ -214,5 +214,5 @@ def test_tls_keys_are_logged_if_the_environment_requests_it(
         ("", False),
     ],
 )
-def test_what_can_only_be_this_machine(host: str, loopback: bool) -> None:  # noqa: FBT001
+def test_a_loopback_host_is_always_this_machine(host: str, loopback: bool) -> None:  # noqa: FBT001
     assert is_loopback(host) is loopback

@@ -73,12 +73,12 @@ from exporter.custody.errors import (
         ("http/999", 999, Reaction.SLOW_DOWN),
     ],
 )
-def test_what_to_do_about_a_failure(type_: str, status: int, reaction: Reaction) -> None:
+def test_each_failure_has_its_reaction(type_: str, status: int, reaction: Reaction) -> None:
     assert reaction_to(status, type_) is reaction
 
 
 @given(status=st.integers(100, 999), type_=st.text())
-def test_there_is_something_to_do_about_every_failure(status: int, type_: str) -> None:
+def test_no_failure_is_without_a_reaction(status: int, type_: str) -> None:
     assert reaction_to(status, type_) in Reaction
 
 

@@ -1,4 +1,4 @@
-"""Real connections over loopback, and every way in which one can come to nothing."""
+"""Real connections over loopback, and every way in which one can fail."""
 
 import asyncio
 import socket
@@ -43,7 +43,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 def failure_with(
     script: Script, server_tls: ssl.SSLContext | None = None, **options: object
 ) -> CustodyError:
-    """What comes of one request to a server that does this."""
+    """Send one request to a server that does this; return the failure."""
 
     async def ask() -> CustodyError:
         async with serving(script, server_tls) as base_url:
@@ -113,7 +113,7 @@ def test_a_name_that_is_not_found_used_no_slot(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def start_clock(monkeypatch: pytest.MonkeyPatch) -> Start:
-    """Let no time pass for event loops until this is called: on a busy machine a deadline may else pass before."""
+    """Stop the time of event loops until this is called: on a busy machine a deadline could pass before."""
 
     def set_clock(seconds: Callable[[], float]) -> None:
         monkeypatch.setattr(asyncio.BaseEventLoop, "time", lambda _loop: seconds())
@@ -245,12 +245,12 @@ def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:
 
 
 async def hello(reader: asyncio.StreamReader) -> None:
-    """Take the beginning of a handshake."""
+    """Read the beginning of a handshake."""
     await reader.read(1)
 
 
 def encrypted(script: Script) -> CustodyError:
-    """What comes of one encrypted request to a server that does this in plain."""
+    """Send one encrypted request to a server that does this in plain text."""
 
     async def ask() -> CustodyError:
         async with serving(script) as base_url:

@@ -1,4 +1,4 @@
-"""Secrets with any character in them, in every form in which a library writes a text into a message."""
+"""Secrets with any characters, in every form in which a library may write them into a message."""
 
 import html
 import json
@@ -52,14 +52,14 @@ FORMS: Final[Mapping[str, Form]] = {
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-# One way finds them all; that each form is one of its own needs no more.
+# A single search finds them all; that each form is distinct needs no further test.
 @settings(max_examples=settings().max_examples // 5)
 @given(secret=HOSTILE)
 @example(secret="aZ09\x80\u00e4\u20ac\U0001f600\U00010000\U0010ffff\n\t\\'\"/%&+=<> ;\\\\\\z")
 def test_nothing_of_a_secret_is_left_in_whatever_form_it_is_written(
     form: Form, secret: str
 ) -> None:
-    # Brackets that no secret here has keep the message's own words apart.
+    # Brackets, which no secret here contains, delimit the message's own words.
     assert hide(f"\u3010{form(secret)}\u3011", [secret]) == f"\u3010{HIDDEN}\u3011"
 
 
@@ -97,6 +97,6 @@ def test_a_message_of_python_itself_is_cleaned(secret: str) -> None:
     "text", ["\\" * 10_000, "%25" * 3_333, "&amp;" * 2_000, "\\x" * 5_000, "'" * 10_000]
 )
 def test_no_text_takes_longer_than_its_length(text: str) -> None:
-    """A pattern that goes back over what it took would never come to an end of these."""
+    """A pattern with backtracking would never finish on these."""
     secrets = ["\\" * 20 + "y", "\\'" * 20 + "y", "%" * 20 + "y", "&" * 20 + "y", "'" * 40 + "y"]
     assert hide(text, secrets) == text

@@ -1,4 +1,4 @@
-"""A secret is in no text that anybody may see: a made-up API says all that it is sent, and more."""
+"""No text that people may see contains a secret, even if a made-up API repeats everything it is sent."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ def marked(text: str) -> list[str]:
 
 
 def told(error: CustodyError) -> str:
-    """All that can be shown of an error."""
+    """Return everything that can be shown of an error."""
     return "\n".join(
         [
             repr(vars(error)),

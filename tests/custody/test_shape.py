@@ -1,4 +1,4 @@
-"""The shape of an answer says which keys it has and of which kinds their values are, and nothing else of it."""
+"""The shape of an answer shows its keys and the kinds of their values, and nothing else."""
 
 import json
 import re
@@ -214,7 +214,7 @@ def keys_of(document: Any) -> set[str]:
 @given(DOCUMENTS)
 @example({"result": [{"asset": SECRET}], SECRET: {SECRET: [SECRET]}})
 def test_nothing_of_a_hostile_answer_leaks(document: Any) -> None:
-    """Each line has nothing but words of ours, and keys that may be shown, in place of all that the answer says."""
+    """Each line has only our own words, and keys that may be shown."""
     for line in shape(document):
         found = LINE.fullmatch(line)
         assert found, line
@@ -230,7 +230,7 @@ def test_nothing_of_a_hostile_answer_leaks(document: Any) -> None:
 
 @given(DOCUMENTS, st.data())
 def test_what_the_values_are_changes_nothing_of_a_shape(document: Any, data: st.DataObject) -> None:
-    """Texts, numbers and lengths that differ within their kinds have one shape."""
+    """Values that differ within their kinds have the same shape."""
 
     def changed(value: Any) -> Any:
         match value:

@@ -42,7 +42,7 @@ IN_ONE_PIECE: Final = {
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n2\r\n[]\r\n0\r\n\r\n"
     ),
 }
-"""What a gateway sends in the place of the answer for a vault, all at once."""
+"""What a gateway sends instead of the answer for a vault, all at once."""
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no connection end because this machine is busy."""
+    """Keep connections from timing out because this machine is busy."""
     monkeypatch.setattr(keeping, "LONGEST_IDLE_SECONDS", 3600.0)
 
 
@@ -64,7 +64,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def about(after: str, *doubtful: str) -> tuple[object, object]:
-    """What a find says of these vaults."""
+    """Return what a find reports about these vaults."""
     return ("vault", after), tuple(("vault", vault) for vault in doubtful)
 
 
@@ -88,13 +88,13 @@ class Caller:
             await self.ask(vault)
 
     async def find(self, number: int = 1) -> Find:
-        """Wait for the find of this number; by itself, without a request."""
+        """Wait, without a request, for the find of this number."""
         await until(lambda: len(self.finds) >= number)
         return self.finds[number - 1]
 
     @property
     def false(self) -> set[str]:
-        """The vaults that show what they do not hold."""
+        """Return the vaults that show an amount that they do not hold."""
         return {vault for vault, it in self.shown.items() if it != amount(vault)}
 
 
@@ -105,7 +105,7 @@ Calling = Callable[..., Any]
 def calling(
     request: pytest.FixtureRequest, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> Calling:
-    """Lends what calls an API over one of the ways."""
+    """Yield a caller of an API over one of the ways."""
     way: str = request.param
 
     @asynccontextmanager
@@ -146,7 +146,7 @@ def answering_after(go: asyncio.Event) -> Misdeed:
     return misdeed
 
 
-def test_a_connection_is_kept_while_nothing_unasked_comes(calling: Calling) -> None:
+def test_a_connection_is_kept_while_nothing_unsolicited_arrives(calling: Calling) -> None:
     async def use() -> None:
         api = Api()
         async with calling(api) as caller:
@@ -182,7 +182,7 @@ def test_an_answer_with_more_after_it_is_discarded_and_requested_again_elsewhere
 
 
 @pytest.mark.parametrize("status", ["200 OK", "408 Request Timeout", "400 Bad Request"])
-def test_what_comes_on_an_idle_connection_is_found_at_once_and_makes_the_last_answer_doubtful(
+def test_bytes_on_an_idle_connection_are_found_at_once_and_make_the_last_answer_doubtful(
     calling: Calling, status: str
 ) -> None:
     async def use() -> None:
@@ -242,10 +242,10 @@ def test_an_answer_that_comes_just_before_the_right_one_is_doubted_when_that_com
 @pytest.mark.parametrize(
     ("seconds", "doubtful"), [(10.0, (FIRST, SECOND, THIRD)), (10.1, (SECOND, THIRD))]
 )
-def test_all_that_may_have_been_answered_out_of_step_is_doubted(
+def test_every_answer_that_may_be_out_of_step_is_doubted(
     seconds: float, doubtful: tuple[str, ...], calling: Calling
 ) -> None:
-    """From one unasked answer on each request gets the answer to the one before."""
+    """After one unsolicited answer, each request gets the answer to the previous one."""
 
     async def use() -> None:
         go, clock = asyncio.Event(), Clock(0.0)
@@ -444,7 +444,7 @@ def test_no_request_is_sent_to_a_server_that_speaks_first() -> None:
 
 
 class Silent(asyncio.Transport):
-    """A connection whose other end says nothing any more."""
+    """A connection whose other end sends nothing more."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__()
@@ -499,7 +499,7 @@ def test_only_a_body_without_chunks_is_read_in_long_pieces(
     assert (max(pieces) > PIECE_BYTES) == (longest > PIECE_BYTES)
 
 
-def test_what_lies_in_the_socket_when_a_request_is_to_be_sent_is_found_before() -> None:
+def test_bytes_in_the_socket_are_found_before_a_request_is_sent() -> None:
     async def use() -> None:
         api = Api()
         async with serving(api) as base_url:
@@ -521,7 +521,7 @@ def test_what_lies_in_the_socket_when_a_request_is_to_be_sent_is_found_before() 
 
 
 class Late(asyncio.Transport):
-    """A connection that answers at once, and on whose socket something more lies then."""
+    """A connection that answers at once, with more bytes in its socket afterwards."""
 
     def __init__(self, wire: Wire, answer: bytes, more: bytes) -> None:
         super().__init__()
@@ -548,7 +548,7 @@ class Late(asyncio.Transport):
         self._far.close()
 
 
-def test_what_lies_in_the_socket_when_an_answer_was_read_is_found_before_that_is_given() -> None:
+def test_bytes_in_the_socket_are_found_before_an_answer_is_returned() -> None:
     async def use() -> None:
         async def connect() -> Wire:
             wire = Wire()

@@ -43,7 +43,7 @@ def heads_of(heads: list[bytes], script: Script) -> Script:
 
 
 def proxy_to(port: int, asked: list[bytes]) -> Script:
-    """A proxy that keeps what it is asked, and connects with this port whatever that is."""
+    """A proxy that records what it is asked, and connects to this port whatever that is."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readuntil(b"\r\n\r\n"))
@@ -67,7 +67,7 @@ def port_of(url: str) -> int:
 
 
 def names(head: bytes) -> set[bytes]:
-    """The names of the headers."""
+    """Return the names of the headers."""
     return {line.split(b":")[0].lower() for line in head.split(b"\r\n")[1:] if line}
 
 
@@ -179,7 +179,7 @@ def test_with_a_proxy_configured_nothing_bypasses_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port()}")
     error = failure(f"https://{HOST}")
     assert (error.type, error.delivery) == ("transport/connect", Delivery.NEVER_SENT)
-    # To look for the name of the API would have failed in other words.
+    # Resolving the API's name would have failed with another message.
     assert error.message == "Connection refused"
 
 

@@ -1,4 +1,4 @@
-"""What has arrived and was not read shows, in whichever buffer it lies."""
+"""Unread bytes show, in whichever buffer they are."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[Wire, socket.socket]]:
-    """A connection, and its other end, with which a test does things while the event loop stands."""
+    """A connection, and its other end, which a test drives while the event loop is stopped."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         made = await wire.connect(*listener.getsockname())
         peer, _ = listener.accept()
@@ -87,7 +87,7 @@ async def encrypted_pair(certificate: Certificate, version: ssl.TLSVersion) -> t
     return made, peer
 
 
-def test_what_lies_in_the_socket_shows() -> None:
+def test_bytes_in_the_socket_show() -> None:
     async def use() -> None:
         async with connected() as (made, peer):
             await made.settle()
@@ -128,7 +128,7 @@ def test_a_part_of_a_tls_record_shows(certificate: Certificate, version: ssl.TLS
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_tls_has_decrypted_shows(certificate: Certificate, version: ssl.TLSVersion) -> None:
+def test_decrypted_bytes_show(certificate: Certificate, version: ssl.TLSVersion) -> None:
     async def use() -> None:
         made, peer = await encrypted_pair(certificate, version)
         made.data_received(peer.encrypted(b"answer") + peer.encrypted(b"unasked"))

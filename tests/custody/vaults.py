@@ -14,7 +14,7 @@ Misdeed = Callable[["Api", bytes, asyncio.StreamWriter], Awaitable[None]]
 
 
 def amount(vault: str) -> str:
-    """What a vault holds."""
+    """Return the amount that a vault holds."""
     return f"{VAULTS.index(vault) + 1}.5"
 
 
@@ -45,11 +45,10 @@ def held(answer: VaultBalances) -> str:
 
 
 class Api:
-    """Answers each request as is right, except the first for each of `when`, which `misdeed` answers.
+    """Answers each request correctly, except the first for each vault in `when`, which `misdeed` answers.
 
-    connections: how many were made. asked: the vault of each request, with the number of its connection. requested:
-    set by a request. left: the connections that the client has closed. readers, writers: of all connections, in their
-    order.
+    connections: how many were made. asked: the vault of each request, with the number of its connection. requested: set
+    by a request. left: the connections that the client has closed. readers, writers: of all connections, in order.
     """
 
     def __init__(self, misdeed: Misdeed | None = None, when: tuple[str, ...] = VAULTS[1:2]) -> None:

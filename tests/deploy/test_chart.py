@@ -236,7 +236,7 @@ def test_the_schema_takes_the_defaults() -> None:
         {"dashboards": {"labels": {"grafana_dashboard": 1}}},
     ],
 )
-def test_the_schema_refuses(values: Values) -> None:
+def test_the_schema_of_the_values_refuses_mistakes(values: Values) -> None:
     assert not validator(schema()).is_valid(values)
 
 
@@ -264,7 +264,7 @@ def test_the_kustomize_base_was_made_from_this_chart() -> None:
 # With helm.
 
 
-def test_the_kustomize_base_is_what_the_chart_comes_to() -> None:
+def test_the_kustomize_base_is_what_the_chart_renders() -> None:
     """If this fails, run `make chart`."""
     helm("version")
     for path, text in chart.base().items():
@@ -272,7 +272,7 @@ def test_the_kustomize_base_is_what_the_chart_comes_to() -> None:
 
 
 @pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS)
-def test_helm_has_nothing_to_say_against_the_chart(values: Values) -> None:
+def test_helm_lint_accepts_the_chart(values: Values) -> None:
     said = helm("lint", "--strict", str(CHART), "--values", "-", values=values)
     assert said.returncode == 0, said.stdout
     assert re.findall(r"\[\w+\].*", said.stdout) == ["[INFO] Chart.yaml: icon is recommended"]

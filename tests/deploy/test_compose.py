@@ -57,7 +57,7 @@ def check_schema(path: Path, output: pytest.CaptureFixture[str]) -> str:
     return told if ended.value.code else ""
 
 
-def test_the_schema_of_compose_has_nothing_to_say_against_it(
+def test_the_schema_of_compose_accepts_the_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert check_schema(COMPOSE / "compose.yaml", capsys) == ""
@@ -88,7 +88,7 @@ def test_one_variable_decides_between_the_demo_real_balances_and_a_pair() -> Non
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_locked_in(name: str) -> None:
+def test_every_service_is_sandboxed(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]

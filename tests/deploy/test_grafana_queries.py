@@ -190,7 +190,7 @@ def test_every_panel_has_data_and_the_labels_of_its_legend(
 
 
 @pytest.mark.parametrize("dashboard", OVERVIEWS)
-def test_every_query_also_works_for_names_with_signs_in_them(
+def test_every_query_also_works_for_names_with_special_characters(
     prometheus: Prometheus, choices: dict[str, Values], dashboard: str
 ) -> None:
     names: Values = {
@@ -245,7 +245,7 @@ def of_one_vault(server: Prometheus, panel: str, values: Values) -> dict[str, fl
     return {labels["asset"]: value for labels, value in found}
 
 
-def test_an_asset_that_is_not_held_is_none_of_its_minimum(
+def test_an_asset_that_is_not_held_is_at_0_percent_of_its_minimum(
     prometheus: Prometheus, choices: dict[str, Values]
 ) -> None:
     shown = partial(of_one_vault, prometheus, "Available over minimum", choices["vault"])

@@ -62,7 +62,7 @@ def installed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("unit", [UNIT, TEMPLATE], ids=["single", "shard"])
-def test_systemd_has_nothing_to_say_against_it(unit: Path, tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
     installed = install(unit, tmp_path)
     verified = analyze("verify", installed)
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
@@ -73,12 +73,12 @@ def test_a_setting_that_systemd_does_not_know_would_be_reported(installed: Path)
     assert "ProtectHomes" in analyze("verify", installed).stderr
 
 
-def test_it_is_locked_in(installed: Path) -> None:
+def test_the_unit_is_sandboxed(installed: Path) -> None:
     rated = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSURE}", installed)
     assert rated.returncode == 0, rated.stdout
 
 
-def test_a_shard_is_as_locked_in_and_otherwise_the_same() -> None:
+def test_the_unit_of_a_shard_is_as_sandboxed_and_otherwise_the_same() -> None:
     whole, shard = settings(), settings(TEMPLATE)
     assert shard.pop("EnvironmentFile") == ["/etc/kraken-custody-exporter/shards"]
     flags = "--shard=%i/${SHARDS}"
@@ -116,7 +116,7 @@ def test_the_shards_of_the_readme_find_their_keys_where_systemd_copies_them(tmp_
         assert checked.returncode == 0, checked.stderr
 
 
-def test_it_can_read_what_the_metrics_of_the_process_come_from() -> None:
+def test_the_unit_can_read_what_process_metrics_need() -> None:
     """Where there is no /proc/stat, prometheus-client leaves them out, and no restart would be seen."""
     assert settings()["ProcSubset"] == []
 

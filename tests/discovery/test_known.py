@@ -46,7 +46,7 @@ def after(
         ({}, [Listed("A")], finds(found("A", since=9.0))),
     ],
 )
-def test_what_is_known_after_a_list(
+def test_each_list_changes_what_is_known(
     before: Finds | None, rows: Sequence[Listed], expected: Finds
 ) -> None:
     known = after(before, rows)

@@ -53,7 +53,7 @@ def defects(surface: Surface) -> set[str]:
     return {why for _, why in asyncio.run(fuzz(surface, SAMPLE)).defects}
 
 
-def test_a_guard_that_lets_everybody_in_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guard_that_lets_everyone_in_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def is_right(*_of_anybody: object) -> bool:
         return True
 

@@ -197,7 +197,7 @@ def url(exporter: Running, path: str) -> httpx.URL:
 ALICE = ("alice", PASSWORD)
 
 
-def test_nothing_waits_for_a_name_server_but_who_asks_it(nameless: Running) -> None:
+def test_only_what_needs_a_name_waits_for_a_name_server(nameless: Running) -> None:
     scrape = httpx.get(
         url(nameless, "/metrics"), auth=ALICE, trust_env=False, verify=False, timeout=30
     )

@@ -155,7 +155,7 @@ def test_no_vault_ever_shows_what_another_holds(
         assert "gateway" in find["problem"]
 
 
-def test_what_comes_too_late_has_the_targets_read_again_at_once(
+def test_an_answer_that_comes_too_late_has_the_targets_read_again_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not after their interval, which is an hour."""

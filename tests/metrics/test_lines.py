@@ -32,7 +32,7 @@ def test_a_label_value_is_escaped_as_both_formats_want_it(value: str, written: s
     assert label_set(("a", "b"), (value, "2")) == f'a="{written}",b="2"'
 
 
-def test_no_label_is_without_a_value() -> None:
+def test_label_names_without_values_are_an_error() -> None:
     assert label_set((), ()) == ""
     with pytest.raises(ValueError, match="shorter"):
         label_set(("a", "b"), ("1",))

@@ -153,5 +153,5 @@ def test_links_and_pictures_of_the_long_description_lead_to_the_files_of_its_ver
         ("f(x) and [brackets]", "f(x) and [brackets]"),
     ],
 )
-def test_which_links_are_made_absolute(link: str, made: str) -> None:
+def test_only_relative_links_are_made_absolute(link: str, made: str) -> None:
     assert absolute_links(link, "https://x.test", "1") == made

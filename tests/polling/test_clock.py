@@ -131,7 +131,7 @@ def test_a_wall_clock_that_is_not_set_forward_changes_no_poll_budget_or_age(
     assert history(clock) == steady
 
 
-def test_in_that_history_balances_are_withdrawn_and_come_back(
+def test_balances_are_withdrawn_and_come_back_in_the_reference_run(
     steady: list[Second],
 ) -> None:
     # The third target is v1, after the organization and v0.

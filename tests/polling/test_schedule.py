@@ -46,7 +46,7 @@ def request_poll(entry: Entry, now: float) -> None:
     entry.move(hurried)
 
 
-def test_at_the_start_all_are_due_in_the_order_of_the_file() -> None:
+def test_at_the_start_all_targets_are_due_in_the_order_of_the_file() -> None:
     polls = made(slow=3600.0, quick=1.0, medium=60.0)
     assert [poll(polls, now=0.1 * step) for step in range(3)] == ["slow", "quick", "medium"]
 
@@ -87,7 +87,7 @@ def test_a_target_is_not_polled_twice_at_the_same_time() -> None:
     assert polls.next(1000.0, FREE) == (None, math.inf)
 
 
-def test_who_may_not_go_yet_leaves_the_place_to_others() -> None:
+def test_a_target_that_may_not_be_polled_yet_leaves_its_place_to_others() -> None:
     polls = made(paused=60.0, free=60.0)
     paused = polls.entries[0]
     paused.move(replace(paused.place, target=replace(paused.target, credential="paused")))

@@ -234,5 +234,5 @@ class AnySequence(RuleBasedStateMachine):
 
 
 @pytest.mark.no_cover
-def test_the_most_overdue_goes_next_whatever_happened_before() -> None:
+def test_the_most_overdue_target_goes_next_whatever_happened_before() -> None:
     run_state_machine_as_test(AnySequence, settings=settings())

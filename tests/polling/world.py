@@ -1,4 +1,4 @@
-"""A world for the poller in which time passes only when everybody waits, and the API is the simulator."""
+"""A virtual world for the poller: time passes only when every task waits, and the API is the simulator."""
 
 import asyncio
 import base64
@@ -35,7 +35,7 @@ BEGINNING = 1_790_000_000.0
 
 
 class _VirtualSelector(selectors.SelectSelector):
-    """Instead of waiting for something to happen, makes it later."""
+    """Advances virtual time instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _VirtualSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time is not the world's."""
+    """An event loop with virtual time."""
 
     def __init__(self) -> None:
         self._virtual = _VirtualSelector()
@@ -66,7 +66,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         func: Callable[[Unpack[Arguments]], Result],
         *args: *Arguments,
     ) -> asyncio.Future[Result]:
-        """Do work of a thread here and now: it takes time that is not virtual."""
+        """Do the work of a thread at once: it takes real time, not virtual time."""
         del executor
         done = self.create_future()
         try:
@@ -88,9 +88,9 @@ def now() -> float:
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """Carries requests to the simulator within the process, and reports when they are sent.
+    """Carries requests to the simulator within the process, and records when they are sent.
 
-    sent: every request, as (monotonic time, path). broken: a path's exception, raised once the request has left.
+    sent: every request, as (monotonic time, path). broken: a path's exception, raised once the request was sent.
     """
 
     def __init__(self, simulator: Simulator) -> None:
@@ -121,7 +121,7 @@ def world(transport: httpx.AsyncBaseTransport, **others: Any) -> World:
 
 @dataclass
 class Stage:
-    """A simulator, an exporter that polls it, and what went over the wire."""
+    """A simulator, an exporter that polls it, and the requests between them."""
 
     simulator: Simulator
     wire: Wire
@@ -242,7 +242,7 @@ def _organization(
 ) -> Mapping[str, object]:
     (known,) = portfolio.organizations
     return {
-        # The simulator knows one organization; another one's total is refused, which does not matter here.
+        # The simulator has one organization; the total of any other is refused, which does not matter here.
         "id": known.id if number == 0 else f"AAAA BBBB CCCC {number:04}",
         "name": f"org-{credential}",
         "interval": "1d",

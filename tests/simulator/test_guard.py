@@ -161,7 +161,7 @@ def test_the_encoded_and_the_raw_space_are_signed_differently() -> None:
         (signed("0"), None),
     ],
 )
-def test_who_calls_is_checked(headers: dict[str, str], refusal: Refusal | None) -> None:
+def test_the_caller_is_authenticated(headers: dict[str, str], refusal: Refusal | None) -> None:
     checked = guard()
     assert checked.authenticate(TARGET, headers, b"") is refusal
     assert checked.refusals == ({refusal: 1} if refusal else {})
@@ -225,7 +225,7 @@ def test_a_configured_password_is_required(
         ([0, 1, 2, 3, 30, 31], 3),
     ],
 )
-def test_three_calls_in_a_sliding_window_of_thirty_seconds(
+def test_three_calls_fit_into_any_window_of_thirty_seconds(
     moments: list[float], refused: int
 ) -> None:
     checked = guard(limit=3, window=30.0)
@@ -268,7 +268,7 @@ def test_the_largest_window_is_what_counting_each_window_gives(
     assert checked.refusals[Refusal.OVER_LIMIT] == sum(window > limit for window in windows)
 
 
-def test_who_is_below_the_limit_need_not_wait_and_who_is_above_does() -> None:
+def test_a_caller_below_the_limit_need_not_wait_and_one_above_it_must() -> None:
     checked = guard(1, window=30.0)
     assert checked.retry_after("10.0.0.1", 7.0) == 0
     checked.count("10.0.0.1", "/", 7.0)
@@ -276,7 +276,7 @@ def test_who_is_below_the_limit_need_not_wait_and_who_is_above_does() -> None:
 
 
 @given(gaps=st.lists(GAPS, max_size=20), limit=st.integers(1, 5))
-def test_who_waits_for_retry_after_is_let_in(gaps: list[float], limit: int) -> None:
+def test_a_caller_that_waits_for_retry_after_is_let_in(gaps: list[float], limit: int) -> None:
     checked = guard(limit, window=30.0)
     now = 0.0
     for gap in gaps:

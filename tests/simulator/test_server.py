@@ -23,7 +23,7 @@ from tests.simulator.calling import (
 )
 
 
-def test_balances_over_http() -> None:
+def test_balances_are_served_over_http() -> None:
     simulator = make_simulator()
     caller = Caller(simulator)
 
@@ -130,7 +130,7 @@ def test_a_mood_can_break_the_connection() -> None:
     asyncio.run(ask())
 
 
-def test_the_end_does_not_wait_for_a_slow_answer(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stop_does_not_wait_for_a_slow_answer(caplog: pytest.LogCaptureFixture) -> None:
     async def leave_in_the_middle() -> None:
         arrived = asyncio.Event()
 

@@ -111,7 +111,7 @@ def test_a_situation_is_seen_as_what_it_is(name: str) -> None:
     assert {target: outcome(caller.get(target)) for target in SEEN[name]} == SEEN[name]
 
 
-def test_nonces_in_nanoseconds_are_still_accepted_from_who_has_a_clock_that_is_right() -> None:
+def test_nonces_in_nanoseconds_are_still_accepted_from_a_correct_clock() -> None:
     simulator = make_simulator()
     situations.used_with_nanoseconds(simulator)
     caller = Caller(simulator)

@@ -202,7 +202,7 @@ def test_every_licence_of_what_is_shipped_is_fit() -> None:
         ("", False),
     ],
 )
-def test_which_licences_are_fit(text: str, fit: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_a_licence_is_fit_if_it_is_permissive(text: str, fit: bool) -> None:  # noqa: FBT001 - a column of the table
     assert is_fit(text) is fit
 
 

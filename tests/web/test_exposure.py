@@ -48,7 +48,7 @@ def test_only_loopback_is_for_this_machine_alone(host: str, *, expected: bool) -
         (TLS | USERS, "10.0.0.1", []),
     ],
 )
-def test_what_others_can_read_on_the_way_is_reported(
+def test_readable_balances_and_passwords_are_reported(
     document: dict[str, Any], host: str, expected: list[str], directory: Path
 ) -> None:
     file = write(directory, document)

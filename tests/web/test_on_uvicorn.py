@@ -100,11 +100,11 @@ async def asked() -> dict[str, object]:
 
 
 @pytest.mark.parametrize("part", METHODS)
-def test_what_is_overridden_is_there_in_the_form_that_is_overridden(part: type) -> None:
+def test_overridden_methods_of_uvicorn_have_the_expected_parameters(part: type) -> None:
     assert changed(part, METHODS[part]) == []
 
 
-def test_what_is_read_and_set_is_there() -> None:
+def test_attributes_of_uvicorn_that_are_used_exist() -> None:
     objects = asyncio.run(asked())
     problems: list[str] = []
     for way, names in ATTRIBUTES.items():
@@ -114,7 +114,7 @@ def test_what_is_read_and_set_is_there() -> None:
     assert problems == []
 
 
-def test_the_connections_of_a_server_are_a_set_that_may_be_another() -> None:
+def test_the_set_of_connections_of_a_server_can_be_replaced() -> None:
     async def main() -> None:
         state = ServerState()
         state.connections = mine = set[Any]()
@@ -125,7 +125,7 @@ def test_the_connections_of_a_server_are_a_set_that_may_be_another() -> None:
     asyncio.run(main())
 
 
-def test_what_an_upgrade_takes_away_is_reported_in_a_sentence() -> None:
+def test_what_an_upgrade_removes_is_reported_in_a_sentence() -> None:
     class Other:
         def shutdown(self, when: float) -> None:
             """Be another one."""

@@ -110,7 +110,7 @@ def test_the_task_that_is_lent_runs_as_long_as_the_server() -> None:
     asyncio.run(check())
 
 
-def test_clients_that_never_finish_their_request_do_not_hold_up_the_end() -> None:
+def test_clients_that_never_finish_their_request_do_not_delay_a_stop() -> None:
     async def check() -> None:
         with ListenAddress("127.0.0.1", 0).listen() as listener:
             async with serving(hello, listener), httpx.AsyncClient() as client:
@@ -175,7 +175,7 @@ def test_a_further_request_has_no_more_time_than_the_first(sent: bytes, address:
         assert rest_of(client).count(b"hello") == sent.count(GET)
 
 
-def test_between_requests_there_is_time(address: Address) -> None:
+def test_a_connection_may_be_idle_between_requests(address: Address) -> None:
     with connected(address) as client:
         assert ask(client) == (200, b"hello")
         with connected(address) as silent:
@@ -183,13 +183,13 @@ def test_between_requests_there_is_time(address: Address) -> None:
         assert ask(client) == (200, b"hello")
 
 
-def test_but_not_for_ever() -> None:
+def test_an_idle_connection_is_closed_after_its_timeout() -> None:
     with served(idle_timeout=SOON) as address, connected(address) as client:
         assert ask(client) == (200, b"hello")
         assert rest_of(client) == b""
 
 
-def test_a_client_that_does_not_take_its_answer_is_cut_off_and_little_is_held_for_it() -> None:
+def test_a_client_that_does_not_read_its_answer_is_cut_off_and_little_is_held_for_it() -> None:
     pages = Pages()
     with served(pages.app, write_timeout=SOON) as address, connected(address, 4096) as client:
         client.sendall(GET_ENDLESS)
@@ -203,7 +203,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off_and_little_is_held_fo
         assert is_served(address)
 
 
-def test_to_take_a_little_now_and_then_is_not_enough() -> None:
+def test_a_client_that_reads_a_little_now_and_then_is_cut_off() -> None:
     pages = Pages()
     with served(pages.app, write_timeout=SOON) as address, connected(address, 4096) as client:
         client.sendall(GET_ENDLESS)
@@ -212,7 +212,7 @@ def test_to_take_a_little_now_and_then_is_not_enough() -> None:
 
 
 @pytest.mark.parametrize("header", [b"", b"connection: close\r\n"])
-def test_an_answer_that_was_left_to_the_server_is_not_kept_for_ever(header: bytes) -> None:
+def test_an_answer_that_the_app_has_handed_over_is_not_kept_for_ever(header: bytes) -> None:
     with (
         served(Pages().app, requests=1, write_timeout=SOON) as address,
         connected(address, 4096) as client,
@@ -267,7 +267,7 @@ def test_the_client_that_has_not_read_for_longest_gives_way() -> None:
         assert shortest.recv(1)
 
 
-def test_a_large_page_whose_client_resets_the_connection_is_not_told(
+def test_a_large_page_whose_client_resets_the_connection_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with served(Pages().app) as address:
@@ -430,7 +430,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("kind", MALFORMED)
-def test_what_clients_do_wrong_is_their_end_and_not_logged(
+def test_mistakes_of_clients_close_their_connection_and_are_not_logged(
     kind: str, caplog: pytest.LogCaptureFixture, address: Address
 ) -> None:
     with connected(address) as client:
@@ -452,7 +452,7 @@ def test_requests_that_do_not_wait_for_answers_are_answered_in_turn(address: Add
         assert received.count(b"HTTP/1.1 200 OK") == 1000
 
 
-def test_requests_without_end_whose_answers_are_not_taken_are_cut_off() -> None:
+def test_endless_requests_whose_answers_are_not_read_are_cut_off() -> None:
     with (
         served(Pages().app, write_timeout=SOON) as address,
         connected(address, 4096) as client,
@@ -461,7 +461,7 @@ def test_requests_without_end_whose_answers_are_not_taken_are_cut_off() -> None:
         send_until_cut(client, GET_LARGE)
 
 
-def test_the_end_does_not_wait_for_clients_that_take_nothing(
+def test_a_stop_does_not_wait_for_clients_that_read_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     pages = Pages()
@@ -542,7 +542,7 @@ def with_password(password: str) -> bytes:
     return GET[:-2] + b"authorization: Basic " + encoded + b"\r\n\r\n"
 
 
-def test_those_who_guess_passwords_take_no_place_from_those_who_know_one() -> None:
+def test_clients_that_guess_passwords_displace_no_client_that_knows_one() -> None:
     checking = threading.Event()
 
     def check(password: bytes, _hashed: bytes) -> bool:
@@ -565,9 +565,7 @@ def test_those_who_guess_passwords_take_no_place_from_those_who_know_one() -> No
         assert [ask(client, b"")[0] for client in guessing] == [401] * 10
 
 
-def test_guesses_on_every_connection_keep_another_client_with_a_right_password_out_of_nothing() -> (
-    None
-):
+def test_guesses_on_every_connection_do_not_keep_out_another_client_with_a_right_password() -> None:
     one_more = threading.Semaphore(0)
     checked: list[bytes] = []
 

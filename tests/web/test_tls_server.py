@@ -207,7 +207,7 @@ def test_a_connection_that_finds_no_room_takes_none(site: Site) -> None:
     assert clients.open == set()
 
 
-def test_the_end_does_not_wait_for_handshakes(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stop_does_not_wait_for_handshakes(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with ExitStack() as clients, served(access=site.access) as address:
         for data in NO_HANDSHAKES.values():
             clients.enter_context(connected(address)).sendall(data)
@@ -478,7 +478,7 @@ def test_clients_whose_authority_is_no_longer_trusted_are_refused_from_then_on(s
         assert not is_let_in(address, trust)
 
 
-def test_a_client_that_does_not_take_its_answer_is_cut_off_and_little_is_held_for_it(
+def test_a_client_that_does_not_read_its_answer_is_cut_off_and_little_is_held_for_it(
     site: Site,
 ) -> None:
     pages = Pages()
@@ -504,7 +504,7 @@ def test_a_large_answer_arrives_whole(site: Site, header: bytes) -> None:
         assert ask(client, GET_LARGE[:-2] + header + b"\r\n") == (200, LARGE)
 
 
-def test_the_end_does_not_wait_for_clients_that_take_nothing_or_do_not_say_goodbye(
+def test_a_stop_does_not_wait_for_clients_that_read_nothing_or_do_not_close_tls(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     pages = Pages()

@@ -86,7 +86,7 @@ def test_with_users_configured_no_path_is_answered_without_a_password(path: str)
         basic("alice", PASSWORD, scheme="BASIC"),
     ],
 )
-def test_the_right_password_opens(headers: dict[str, str]) -> None:
+def test_the_right_password_is_accepted(headers: dict[str, str]) -> None:
     assert Guarded(USERS).ask(headers=headers).status_code == 200
 
 
@@ -115,7 +115,7 @@ def test_the_right_password_opens(headers: dict[str, str]) -> None:
         "Basic " + base64.b64encode(b"alice:" + PASSWORD).decode()[:-1],
     ],
 )
-def test_nothing_else_does(authorization: str) -> None:
+def test_any_other_user_or_password_is_refused(authorization: str) -> None:
     guarded = Guarded(USERS)
     assert guarded.ask(headers={"authorization": authorization}).status_code == 401
     assert guarded.asked == 0
@@ -129,7 +129,7 @@ def test_a_malformed_authorization_header_is_not_checked() -> None:
     assert guarded.ask(headers={"authorization": "Basic YWxpY2U="}).status_code == 401
 
 
-def test_users_may_come_and_go() -> None:
+def test_users_can_be_added_and_removed() -> None:
     guarded = Guarded(OPEN)
     assert guarded.ask().status_code == 200
     guarded.configuration = USERS

@@ -120,7 +120,9 @@ def test_a_different_mistake_is_logged_too(directory: Path) -> None:
         assert [event["event"] for event in look(file)] == ["web_config_failed"]
 
 
-def test_a_file_that_is_gone_leaves_what_holds_and_may_come_back(directory: Path) -> None:
+def test_a_missing_file_leaves_the_configuration_in_force_and_may_come_back(
+    directory: Path,
+) -> None:
     path = write(directory, ALICE)
     file = WebConfigFile(path)
     path.unlink()
