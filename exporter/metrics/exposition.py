@@ -1,4 +1,4 @@
-"""The exposition: joins and compresses rendered lines, so that a scrape costs little more than copying."""
+"""The exposition: joins and compresses what is already written, so that a scrape costs little more than copying."""
 
 import asyncio
 import functools

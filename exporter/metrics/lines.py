@@ -1,7 +1,7 @@
 """Sample lines, and snapshots of them.
 
-Sample lines are the same in the text format and in OpenMetrics, so they are rendered once, when something changes, and
-a scrape only copies them. Money becomes a float here and nowhere earlier.
+Sample lines are the same in the text format and in OpenMetrics. Values are written once, when something changes; a
+scrape copies lines, or those of many rows from their labels and values. Money becomes a float here and nowhere earlier.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -35,22 +36,19 @@ _OTHERWISE: Final = re.compile(r"-?0\.0000|.*e").match
 """Finds numbers below 0.0001 and with exponents."""
 
 
-def sample_values(amounts: Sequence[str]) -> list[str]:
-    """Return decimals, as they are written, as `repr` writes floats."""
-    if not amounts:
-        return []
+def sample_values(amounts: Sequence[str | None]) -> str:
+    """Return decimals, as they are written, as `repr` writes floats, with commas between; nothing for None."""
     try:
-        floats = msgspec.convert(amounts, list[float], strict=False)
+        floats = msgspec.convert(amounts, list[float | None], strict=False)
     except msgspec.ValidationError:
         # It reads numbers as JSON has them, without `+` or a last point.
-        floats = [float(amount) for amount in amounts]
+        floats = [None if amount is None else float(amount) for amount in amounts]
     # A third of the time that `repr` takes. Both write the fewest digits, but other exponents.
     written = msgspec.json.encode(floats)[1:-1].decode()
-    values = written.split(",")
     if "e" in written or "0.0000" in written:
-        pairs = zip(values, floats, strict=True)
-        return [repr(number) if _OTHERWISE(value) else value for value, number in pairs]
-    return values
+        pairs = zip(written.split(","), floats, strict=True)
+        written = ",".join([repr(it) if _OTHERWISE(value) else value for value, it in pairs])
+    return written.replace("null", "")
 
 
 def _escaped(value: str) -> str:
@@ -101,10 +99,10 @@ class Snapshot:
 
     parts: tuple[tuple[tuple[Metric, ...], tuple[Lines, ...]], ...]
 
-    def families(self) -> Iterator[tuple[Metric, list[bytes]]]:
-        """Yield each metric that has samples, with its lines in pieces."""
+    def families(self) -> Iterator[tuple[Metric, Iterator[bytes]]]:
+        """Yield each metric that has samples, with its lines in pieces, each made when it is its turn."""
         for metrics, pages in self.parts:
             for metric in metrics:
-                lines = [page[metric.name] for page in pages if metric.name in page]
-                if lines:
-                    yield metric, lines
+                those = [page for page in pages if metric.name in page]
+                if those:
+                    yield metric, map(itemgetter(metric.name), those)

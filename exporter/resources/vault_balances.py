@@ -10,7 +10,7 @@ import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from operator import attrgetter
 from typing import Annotated, Any, Final, NamedTuple, cast
 
@@ -162,6 +162,7 @@ COLUMNS: Final = tuple(
 )
 _BALANCE, _AVAILABLE, _WORTH = (_PLACES[field] for field in ("balance", "available", WORTH))
 _amounts_of: Final = attrgetter(*_PLACES)
+_QUOTED: Final = frozenset(it.metric.name for it in BALANCES if it.is_quote)
 
 MIN_AVAILABLE: Final = Metric(
     name="kraken_custody_vault_min_available_balance",
@@ -292,10 +293,6 @@ class Columns(NamedTuple):
         """Return the amounts of `rows`. quote_asset: of those that do not name their own."""
         quote_assets = [row.quote_asset or quote_asset for row in rows]
         return cls(quote_assets, [*zip(*map(_amounts_of, rows), strict=True)] or _NO_COLUMNS)
-
-    def some(self, rows: slice) -> "Columns":
-        """Return the amounts of some of the rows."""
-        return Columns(self.quote_assets[rows], [column[rows] for column in self.columns])
 
     def rows(self) -> list[Amounts]:
         """Return the amounts of each row."""
@@ -433,37 +430,59 @@ def _decimal(written: str | None) -> Decimal | None:
     return None if written is None else Decimal(written)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BalanceLines(Mapping[str, bytes]):
+    """The samples of rows. Labels and values are put together when they are read: they take a tenth of the memory.
+
+    vault, assets, quote_assets: the labels, the latter two of each row.
+    numbers: by metric, the values of its samples as `sample_values` writes them.
+    """
+
+    vault: str
+    assets: Sequence[str]
+    quote_assets: Sequence[str]
+    numbers: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> bytes:
+        """Return the lines of a metric; raises KeyError if it has none."""
+        values = self.numbers[name].split(",")
+        quotes = self.quote_assets if name in _QUOTED else repeat("")
+        begin = f"{name}{{{self.vault},"
+        lines = [
+            f"{begin}{asset}{quote}}} {value}\n"
+            for asset, quote, value in zip(self.assets, quotes, values, strict=False)
+            if value
+        ]
+        return "".join(lines).encode()
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the metrics that have samples."""
+        return iter(self.numbers)
+
+    def __len__(self) -> int:
+        """The number of metrics that have samples."""
+        return len(self.numbers)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a metric has samples."""
+        return name in self.numbers
+
+
 def _lines(target: Target, assets: Sequence[Asset], amounts: Columns) -> Steps[Lines]:
-    """Return one sample for each amount in the answer; yields after every ROWS_AT_ONCE rows."""
-    pieces: dict[str, list[bytes]] = {}
-    for start in range(0, len(assets), ROWS_AT_ONCE):
-        if start:
-            yield
-        some = slice(start, start + ROWS_AT_ONCE)
-        for name, text in _some_lines(target, assets[some], amounts.some(some)):
-            pieces.setdefault(name, []).append(text)
-    # In the order of BALANCES, whichever rows have them.
-    names = [it.metric.name for it in BALANCES]
-    return {name: b"".join(pieces[name]) for name in names if name in pieces}
-
-
-def _some_lines(
-    target: Target, assets: Sequence[Asset], amounts: Columns
-) -> Iterator[tuple[str, bytes]]:
-    vault = label_set(_VAULT_LABELS, (target.organization, target.vault, target.id))
-    of_rows = [f"{{{vault},{label_set(_ASSET_LABELS, asset[:2])}" for asset in assets]
-    own = [f"{labels}}} " for labels in of_rows]
-    quotes = {it: label_set(("quote_asset",), (it,)) for it in set(amounts.quote_assets)}
-    quoted = [
-        f"{labels},{quotes[quote_asset]}}} "
-        for labels, quote_asset in zip(of_rows, amounts.quote_assets, strict=True)
-    ]
-    # No amount is an empty text.
-    values = iter(sample_values([*filter(None, chain.from_iterable(amounts.columns))]))
+    """Return one sample for each amount in the answer; yields after each column of many rows."""
+    numbers: dict[str, str] = {}
     for it, column in zip(BALANCES, amounts.columns, strict=True):
-        name, labels_of_given = it.metric.name, compress(quoted if it.is_quote else own, column)
-        if lines := [f"{name}{labels}{next(values)}\n" for labels in labels_of_given]:
-            yield name, "".join(lines).encode()
+        if any(column):
+            numbers[it.metric.name] = sample_values(column)
+        if len(column) > ROWS_AT_ONCE:
+            yield
+    quotes = {it: f",{label_set(('quote_asset',), (it,))}" for it in set(amounts.quote_assets)}
+    return BalanceLines(
+        label_set(_VAULT_LABELS, (target.organization, target.vault, target.id)),
+        tuple([label_set(_ASSET_LABELS, asset[:2]) for asset in assets]),
+        tuple([quotes[it] for it in amounts.quote_assets]),
+        numbers,
+    )
 
 
 def read(document: object) -> Steps[VaultBalances]:

@@ -78,10 +78,25 @@ def test_lines_stand_under_their_metric_in_the_order_in_which_they_came() -> Non
 def test_families_come_in_the_order_of_the_parts_each_whole_and_none_without_lines() -> None:
     one, other = {"held": b"held 1\n", "price": b"price 1\n"}, {"held": b"held 2\n"}
     snapshot = Snapshot((((RATE, PRICE), (one, other)), ((HELD,), (one, other)), ((RATE,), ())))
-    assert list(snapshot.families()) == [
+    assert [(metric, [*lines]) for metric, lines in snapshot.families()] == [
         (PRICE, [b"price 1\n"]),
         (HELD, [b"held 1\n", b"held 2\n"]),
     ]
+
+
+def test_lines_are_made_when_it_is_their_turn() -> None:
+    made = []
+
+    class Late(dict[str, bytes]):
+        def __getitem__(self, name: str) -> bytes:
+            made.append(name)
+            return super().__getitem__(name)
+
+    page = Late(held=b"held 1\n", price=b"price 1\n")
+    families = Snapshot((((HELD, PRICE), (page, page)),)).families()
+    metric, lines = next(families)
+    assert (metric, made) == (HELD, [])
+    assert (next(lines), made) == (b"held 1\n", ["held"])
 
 
 @given(
@@ -95,7 +110,9 @@ def test_families_come_in_the_order_of_the_parts_each_whole_and_none_without_lin
 @example(["0.00001234", "0.0001", "1000000000000000", "10000000000000000", "-0", "5.00000"])
 def test_values_of_samples_are_written_as_python_writes_floats(amounts: list[str]) -> None:
     floats = {amount: float(amount) for amount in amounts if math.isfinite(float(amount))}
-    values = dict(zip(floats, sample_values([*floats]), strict=True))
+    texts = sample_values([None, *floats, None]).split(",")
+    assert (texts.pop(0), texts.pop()) == ("", "")
+    values = dict(zip(floats, texts, strict=True))
     # A zero may or may not have a sign.
     assert values == {amount: repr(number) if number else ANY for amount, number in floats.items()}
     assert {amount: float(value) for amount, value in values.items()} == floats

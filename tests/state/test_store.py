@@ -105,10 +105,10 @@ def test_what_a_scrape_took_does_not_change_any_more() -> None:
     store = make_store(HOT, stale_after=300.0)
     put(store, HOT, vault_answer(row("BTC", min_lot="1")))
     taken = store.snapshot()
-    before = list(taken.families())
+    before = [(metric, [*lines]) for metric, lines in taken.families()]
     put(store, HOT, vault_answer(row("ETH")))
     store.withdraw_stale(301.0, lead=LEAD)
-    assert list(taken.families()) == before
+    assert [(metric, [*lines]) for metric, lines in taken.families()] == before
     assert "BTC" in str(before)
 
 
