@@ -38,8 +38,13 @@ def clean(text: str, length: int) -> str:
     return text[:length]
 
 
-async def see(base_url: str, ca_file: Path | None = None, patience: float = 5.0) -> Network:
-    return await look(base_url, ca_file, None, patience, clean)
+async def see(
+    base_url: str,
+    ca_file: Path | None = None,
+    patience: float = 5.0,
+    local_address: str | None = None,
+) -> Network:
+    return await look(base_url, ca_file, local_address, patience, clean)
 
 
 def seen(work: Callable[[], Awaitable[Network]]) -> Network:
@@ -133,6 +138,30 @@ def test_an_authority_that_only_the_configuration_trusts_is_a_notice(
     finding = way.tls(network, NOW)
     assert (finding.verdict, finding.cause) == ("notice", "tls_private_authority")
     assert "issued by Inspecting Gateways Inc" in finding.evidence[0]
+
+
+def test_an_authority_that_only_the_environment_trusts_is_a_notice(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(root_of(authority, tmp_path)))
+    network = served(tls_for(authority, "127.0.0.1"), None, [])
+    assert network.is_open
+    assert not network.is_public
+
+
+def test_a_local_address_is_connected_from() -> None:
+    async def work() -> Network:
+        came = asyncio.get_running_loop().create_future()
+
+        async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            came.set_result(writer.get_extra_info("peername")[0])
+
+        async with serving(script) as base_url, asyncio.timeout(30):
+            network = await see(base_url, local_address="127.0.0.2")
+            assert await came == "127.0.0.2"
+            return network
+
+    assert seen(work).is_open
 
 
 def test_a_proxy_that_intercepts_tls_is_reported_with_its_name(
