@@ -5,6 +5,7 @@ import contextlib
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -318,6 +319,32 @@ def test_names_are_judged_by_their_addresses(network: Network, verdict: str, cau
     assert (finding.verdict, finding.cause) == (verdict, cause)
 
 
+def test_a_name_that_is_unknown_is_that_of_the_proxy_if_there_is_one() -> None:
+    unknown = Network("h", name_problem="unknown")
+    assert "name of the API" in way.names(unknown).meaning
+    assert "`api.base_url`" in way.names(unknown).advice
+    behind = replace(unknown, proxy="proxy:3128")
+    assert "name of the proxy" in way.names(behind).meaning
+    assert "HTTPS_PROXY" in way.names(behind).advice
+
+
+@pytest.mark.parametrize(
+    ("network", "meaning", "advice"),
+    [
+        (Network("h"), "Cannot connect to h.", "Check the firewall"),
+        (Network("h", proxy="p:1"), "Cannot connect through the proxy p:1 to h.", "A proxy"),
+        (Network("h", is_encrypted=False), "Cannot connect to h.", "the server is running"),
+    ],
+)
+def test_a_connection_that_fails_says_what_is_in_between(
+    network: Network, meaning: str, advice: str
+) -> None:
+    finding = way.tls(replace(network, connect_problem="refused"), NOW)
+    assert (finding.cause, finding.evidence) == ("not_connected", ("refused",))
+    assert finding.meaning == meaning
+    assert advice in finding.advice
+
+
 def tls_of(code: int) -> Finding:
     refused = Network(
         "h", tls_problem="refused", tls_code=code, certificate=Certificate("X", 1.0, ("y",))
@@ -332,7 +359,9 @@ def tls_of(code: int) -> Finding:
 )  # fmt: skip
 def test_a_refused_certificate_is_reported_with_openssls_reason(code: int, cause: str) -> None:
     finding = tls_of(code)
+    names = ("valid for y",) if cause == "tls_other_name" else ()
     assert (finding.verdict, finding.cause) == ("failed", cause)
+    assert finding.evidence == ("refused", "issued by X", *names)
     assert "Nothing was sent" in finding.meaning
 
 

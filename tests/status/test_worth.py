@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from exporter.discovery.inventory import Inventory, Organization, Unpolled
+from exporter.discovery.known import Found, Listed
 from exporter.resources.target import Target
 from exporter.resources.worth import Cell
 from exporter.shard import Shard
@@ -64,6 +66,45 @@ def test_an_amount_that_cannot_be_added_exactly_makes_no_sum_and_no_difference()
 )
 def test_a_sum_says_what_it_lacks(targets: list[TargetStatus], lacks: tuple[str, ...]) -> None:
     assert acme(*targets).lacks == lacks
+
+
+def test_a_sum_lacks_what_was_found_and_is_not_polled() -> None:
+    vault_found = Found(Listed("VCCCCCCCCCCCCA"), NOW, NOW)
+    left_out = (Unpolled(vault_found, "excluded"), Unpolled(vault_found, "limit"))
+    of_acme = Organization(ORGANIZATION.id, "acme", 60.0, "treasury", (), unpolled=left_out)
+    of_zeta = Organization("ZZZZ ZZZZ ZZZZ ZZZZ", "zeta", 60.0, "treasury", ())
+    seen = status(
+        vault("a", worth("1")),
+        vault("z", worth("1"), organization="zeta"),
+        discovery=Inventory((of_acme, of_zeta)),
+    )
+    assert [it.lacks for it in organizations_of(seen)] == [("2 vaults that are not polled",), ()]
+
+
+def test_what_a_sum_lacks_is_told_in_one_order() -> None:
+    invalid = [row("?", hold="x"), row("!", hold="x")]
+    found = acme(vault("a", worth(None), worth(None, "EUR"), *invalid), told(vault_target("new")))
+    assert found.lacks == (
+        "1 vault that is not read",
+        "2 rows that were rejected",
+        "2 amounts without a price",
+    )
+
+
+def test_tasks_that_wait_stand_beside_the_worth_of_their_organization() -> None:
+    tasks = told(replace(ORGANIZATION, kind="pending_tasks"))
+    found = acme(tasks, vault("a", worth("1")))
+    assert found.counted == {"pending_tasks": tasks}
+    assert acme(vault("a", worth("1"))).counted == {}
+
+
+def test_amounts_below_their_minimum_are_counted_over_all_vaults() -> None:
+    def short(name: str, *assets: str) -> TargetStatus:
+        target = replace(vault_target(name), min_available=dict.fromkeys("ABC", Decimal(5)))
+        rows = [row(asset, available="4" if asset in assets else "5") for asset in "ABC"]
+        return told(target, balances=exposed(target, vault_answer(*rows)), polls=1)
+
+    assert acme(short("a", "A"), short("b", "A", "C"), short("c")).short == 3
 
 
 def test_a_shard_has_a_part_of_the_vaults_only() -> None:
