@@ -38,7 +38,7 @@ structlog.configure(
 
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:
-    """Undo what a test configured of the log: pytest closes the stderr it saw, and the next test cannot write there."""
+    """Undo a test's logging configuration, which uses the stderr that pytest captured and closes after the test."""
     root, before = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
     yield
@@ -62,7 +62,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no core is left alone with it at the end; measure no chance's examples."""
+    """Start the longest tests first, so that no core waits for one at the end; keep random examples out of coverage."""
     items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] not in WAITING)
     for item in items:
         if is_hypothesis_test(getattr(item, "obj", None)):

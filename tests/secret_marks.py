@@ -83,7 +83,7 @@ def shown(places: dict[str, str]) -> list[tuple[str, str]]:
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """An API that says all it is sent and all it knows of any key, each time in another way that an answer has."""
+    """An API that repeats all it is sent and knows of any key, each time in another part or form of an answer."""
     request = Request(scope)
     sent = [request.headers.get(f"api-{name}", "") for name in ("key", "sign", "nonce", "otp")]
     known = (*FILES.values(), *ENVIRON.values())

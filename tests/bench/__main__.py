@@ -1,7 +1,7 @@
 """`make bench`: measures what the README claims, on the machine at hand, and prints it as tables.
 
-`make bench ARGS=--quick` takes fewer measurements; `ARGS="budget"` runs one of the benchmarks alone, and `ARGS="fuzz"`
-what takes so long that it only runs by its name. Traffic goes to loopback only, and each benchmark ends by itself.
+`make bench ARGS=--quick` takes fewer measurements; `ARGS="budget"` runs one of the benchmarks. `fuzz` and `shards` take
+so long that they run only by name. Traffic goes to loopback only, and each benchmark ends by itself.
 """
 
 import argparse

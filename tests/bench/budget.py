@@ -1,7 +1,7 @@
-"""How much of a budget is used, and whether it is ever exceeded: 400 vaults, a strict server, a jittery network.
+"""How much of a budget is used, and whether it is ever exceeded: 400 vaults, a strict server, network jitter.
 
-The server counts a request when it arrives, up to 150 ms after it was sent, in a sliding window, and refuses what
-is over the limit, a nonce that does not grow, and a wrong signature.
+The server counts a request when it arrives, up to 150 ms after it was sent, in a sliding window. It refuses requests
+above the limit, nonces that do not increase, and wrong signatures.
 """
 
 import base64
@@ -79,7 +79,7 @@ def _configuration(folder: Path, simulator: Simulator, base_url: str) -> Path:
             "base_url": base_url,
             "rate_limit": {"requests": REQUESTS, "window": f"{WINDOW_SECONDS:g}s", "share": 1},
         },
-        # More than the budget allows, so that all of it is wanted.
+        # More than the budget allows, so that all of it is used.
         "polling": {"interval": "20s"},
         "credentials": {"bench": {"api_key_file": "key", "api_secret_file": "secret"}},
         "organizations": [

@@ -1,4 +1,4 @@
-"""Runs the exporter as its users do, as a process on loopback, and asks a process what it takes."""
+"""Runs the exporter as its users do, as a process on loopback, and measures the resources of processes."""
 
 import contextlib
 import http.client
@@ -24,7 +24,7 @@ class Server:
     port: int
 
     def share_of_a_core(self, seconds: float) -> float:
-        """Return which part of a core it takes during the next `seconds`."""
+        """Return the share of a core that it takes during the next `seconds`."""
         began, spent = time.monotonic(), self.processor_seconds()
         # A share is measured over time.
         time.sleep(seconds)
@@ -39,7 +39,7 @@ class Server:
         return sum(int(thread.read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
 
     def memory(self, kind: str = "VmRSS") -> float:
-        """Return the resident memory in MiB; `VmHWM` for the most there ever was."""
+        """Return the resident memory in MiB; `VmHWM` for the maximum so far."""
         return process_status(self.process.pid, kind) / 1024
 
     def page(self) -> list[str]:
@@ -79,7 +79,7 @@ def held_series(page: Iterable[str]) -> int:
 
 
 def command(*arguments: str) -> list[str]:
-    """Return what runs the exporter with `arguments`."""
+    """Return the command that runs the exporter with `arguments`."""
     return [sys.executable, "-m", "exporter", *arguments]
 
 

@@ -1,7 +1,7 @@
 """How soon discovered vaults are found and read, and how much memory they take.
 
-The first is measured in virtual time, in which a request takes 10 ms and everything else none: what is left is what the
-budget allows. The second is a daemon over HTTP without a limit, after each vault was read once.
+The first is measured in virtual time, in which a request takes 10 ms and everything else none, so that only the budget
+limits it. The second is a daemon over HTTP without a rate limit, after each vault was read once.
 """
 
 import tempfile
@@ -28,7 +28,7 @@ STEP_SECONDS: Final = 30.0
 
 
 class Found(NamedTuple):
-    """When, in seconds from the first request on, and with how many requests."""
+    """When something was found, in seconds from the first request, and after how many requests."""
 
     listed: float
     read: float
@@ -111,9 +111,9 @@ def _held(vaults: int) -> tuple[float, int]:
         }
         file.write_text(yaml.safe_dump(document))
         with running("--config.file", str(file)) as daemon:
-            # As a list at once, since the simulator's thread goes on.
+            # As a list at once, because the simulator's thread keeps changing it.
             while sum(it.endswith(BALANCES) for it in list(simulator.guard.polls)) < vaults:
-                time.sleep(1)  # to leave the core to the daemon
+                time.sleep(1)  # Leaves the core to the daemon.
             for gzip in (False, True):
                 daemon.scrape(gzip=gzip)
             return daemon.memory(), held_series(daemon.page())

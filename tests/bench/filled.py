@@ -1,6 +1,6 @@
-"""Servers that all expose the same invented balances: this exporter, and prometheus-client in its two ways.
+"""Servers that all expose the same invented balances: this exporter, and prometheus-client in two ways.
 
-`python -m tests.bench.filled KIND SERIES PORT` serves on loopback until it is told to stop. KIND is a key of SERVERS.
+`python -m tests.bench.filled KIND SERIES PORT` serves on loopback until it is stopped. KIND is a key of SERVERS.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from tests.resources.answers import exposed, vault_balances
 ASSETS = 50
 SERIES_OF_A_VAULT = 550
 CHANGE_SECONDS = 0.002
-"""So often that no two scrapes see the same state."""
+"""Often enough that no two scrapes see the same state."""
 NOON = 1_790_000_000.0
 NOWHERE = "http://127.0.0.1:9"
 API_KEY, API_SECRET = "bench", "YmVuY2g="
 
 
 def portfolio_of(series: int) -> Portfolio:
-    """Return invented vaults of ASSETS assets each that have about `series` series in all."""
+    """Return invented vaults of ASSETS assets each, with about `series` series in total."""
     return large_portfolio(max(1, round(series / SERIES_OF_A_VAULT)), ASSETS)
 
 
@@ -151,7 +151,7 @@ def _serve_collector(series: int, port: int) -> None:
 
 
 class _Balances(Collector):
-    """Makes new families at each scrape, as the guidelines for exporters want it."""
+    """Makes new families at each scrape, as the guidelines for exporters recommend."""
 
     def __init__(
         self, families: list[tuple[str, str, list[str], list[tuple[list[str], float]]]]

@@ -1,6 +1,6 @@
 """Hundreds of thousands of hostile inputs for every exposed surface; fails if any of them finds a defect.
 
-Within the process, but for a share that goes to a server over loopback. The same seed makes the same inputs.
+Most are fed within the process, a share to a server over loopback. The same seed makes the same inputs.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""What hostile answers cost the running exporter: eight credentials get the same 16 KB or so of gzip at the same time.
+"""What hostile answers cost the running exporter: eight credentials get the same 16 KB of gzip at once.
 
-Memory is the most there was above what it took before, series that are served included. The event loop is watched while
-it happens.
+Memory is the maximum above what it was before, including the series that are served. The event loop is watched
+meanwhile.
 """
 
 import asyncio
@@ -51,14 +51,14 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
 
 
 class Api(ThreadingHTTPServer):
-    """Gives everybody the same answer. arrivals: how often."""
+    """Gives every client the same answer. arrivals: how often."""
 
     answer = gzip.compress(b"[]")
     arrivals = 0
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of an exporter that has ended."""
+        """Do not report a client that has disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(api.answer)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager

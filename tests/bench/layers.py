@@ -1,6 +1,6 @@
 """Where the processor time of one request goes, layer by layer: polling at the documented pace, over real HTTP.
 
-Each layer's functions are replaced by ones that read the thread's processor time, which adds about a tenth to it all.
+The functions of each layer are wrapped to read the thread's processor time, which adds about a tenth in total.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from tests.bench.peer.compare import SERIES
 from tests.bench.polling import reporting
 
 WARM_UP_SECONDS: Final = 30.0
-"""Every vault is polled before it begins to count."""
+"""Every vault is polled before measuring begins."""
 
 READING: Final = "read and check the answer (msgspec)"
 EXPOSING: Final = "render samples, add up worth, pack"
@@ -65,14 +65,14 @@ FUNCTIONS: Final = (
     (SCHEDULING, Poller, "bring_up_to_date"),
 )
 TASKS: Final = {"Requests._request": CLIENT, "Poller.run": SCHEDULING}
-"""What a task does itself, by its coroutine."""
+"""The layer of a task's own work, by its coroutine."""
 
 
 def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one switch
     """Print the table."""
     configure("error", "logfmt")
     seconds = 20.0 if quick else 120.0
-    # The server of that comparison, so that the figures compare too.
+    # The same server as in that comparison, so that the figures are comparable.
     with reporting(module="tests.bench.peer.compare") as (base_url, _):
         layers = asyncio.run(_poll(base_url, seconds))
     print("| layer | processor time for a request |\n| --- | --- |")
@@ -101,7 +101,7 @@ async def _poll(base_url: str, seconds: float) -> Counter[str]:
 
 
 class _Watch:
-    """Adds up the processor time of layers, each without what it calls in others.
+    """Adds up the processor time of layers, each without the other layers that it calls.
 
     spent: nanoseconds by layer. requests: how many were answered.
     """
@@ -112,7 +112,7 @@ class _Watch:
         self._inner = [0]
 
     def forget(self) -> None:
-        """Begin again."""
+        """Start over."""
         self.spent.clear()
         self.requests = 0
 

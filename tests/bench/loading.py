@@ -1,8 +1,7 @@
-"""Loads the exporter in a process of its own, library by library, and says what each takes.
+"""Loads the exporter in a separate process, library by library, and reports what each takes.
 
-`python -m tests.bench.loading` prints which modules are loaded in the end, or with groups of them as JSON on stdin what
-each group takes: MiB of resident memory and seconds of processor time. The interpreter and what is imported here come
-first.
+`python -m tests.bench.loading` prints the loaded modules; with groups of modules as JSON on stdin, it prints the MiB of
+resident memory and seconds of processor time of each group. The interpreter and this module's own imports come first.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ def _load(groups: Mapping[str, Sequence[str]]) -> list[tuple[float, float]]:
     totals = [(0.0, 0.0), _taken()]
     for modules in groups.values():
         for module in modules:
-            # Some are there under a name by which they cannot be asked for.
+            # Some modules are loaded under a name that cannot be imported.
             with contextlib.suppress(ImportError):
                 import_module(module)
         totals.append(_taken())

@@ -1,8 +1,8 @@
-"""How long an event loop is held: how late it comes back to a coroutine that asks to be woken every millisecond.
+"""How long an event loop is blocked: how late it wakes a coroutine that sleeps for a millisecond.
 
-Part of that may be the machine's doing: on a few cores the kernel gives the core to another process for as long as it
-likes. Linux tells how long each thread was ready to run and did not (`/proc/PID/task/TID/schedstat`, in the kernel's
-Documentation/scheduler/sched-stats.rst), so that both can be told apart.
+Part of the delay may be the machine's: with few cores, the kernel may give the core to another process for any time.
+Linux reports how long each thread was runnable but not running (`/proc/PID/task/TID/schedstat`, in the kernel's
+Documentation/scheduler/sched-stats.rst), which separates the two.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ TICK_SECONDS = 0.001
 
 
 class _Moment(NamedTuple):
-    """Seconds: of the clock, of the loop's thread on a core, and of all threads in waiting for a core."""
+    """Seconds of the clock, of the loop's thread on a core, and of all threads waiting for a core."""
 
     clock: float
     worked: float
@@ -30,24 +30,24 @@ class _Moment(NamedTuple):
 
 @dataclass
 class LoopWatch:
-    """The longest holds so far, in seconds.
+    """The longest times that the loop was blocked so far, in seconds.
 
     longest: by the clock. longest_of_its_own: without the time in which the loop's thread, or another of the process
-    that it may have waited for, was ready to run and another process had the core; at least what the loop's thread
-    worked.
+    that it may have waited for, was runnable while another process had the core; at least the work of the loop's
+    thread.
     """
 
     longest: float = 0.0
     longest_of_its_own: float = 0.0
 
     async def watch(self, until: asyncio.Event) -> None:
-        """Watch the loop that this runs in."""
+        """Watch the running loop."""
         while not until.is_set():
             before = _Moment.now()
             await asyncio.sleep(TICK_SECONDS)
             after = _Moment.now()
             held = after.clock - before.clock - TICK_SECONDS
-            # The waits of a thread that has ended meanwhile are not known any more.
+            # The waits of a thread that has ended meanwhile are no longer known.
             waited = max(0.0, after.waited - before.waited)
             own = max(after.worked - before.worked, held - waited)
             self.longest = max(self.longest, held)

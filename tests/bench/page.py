@@ -1,4 +1,4 @@
-"""How long pages and balances of 2,000 targets take to make, and how long the event loop is held for it."""
+"""How long pages and balances of 2,000 targets take, and how long they block the event loop."""
 
 import asyncio
 import gc
@@ -32,12 +32,12 @@ ASSETS = 10
 
 def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one switch
     """Print the table."""
-    # What was read stays fresh.
+    # The balances stay fresh.
     world = World(wall=lambda: NOON, boottime=lambda: 0.0)
     exporter = Exporter(settings_for(large_portfolio(TARGETS - 1, ASSETS), NOWHERE), world)
     default = sys.getswitchinterval()
     gc.collect()
-    # As the daemon does it when it starts.
+    # As the daemon does at its start.
     favour_event_loop()
     poll_all(exporter, vault_balances([row_of(number) for number in range(ASSETS)]))
     pages = Pages("/metrics")
@@ -76,7 +76,7 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
 
 
 async def _lateness(make: Callable[[], object]) -> float:
-    """Return how many milliseconds late the event loop comes round on average, while something is made beside it."""
+    """Return how many milliseconds late the event loop is on average while something is made in a thread."""
     making = asyncio.get_running_loop().run_in_executor(None, make)
     late: list[float] = []
     while not making.done():
@@ -87,7 +87,7 @@ async def _lateness(make: Callable[[], object]) -> float:
 
 
 def poll_all(exporter: Exporter, answer: VaultBalances | None = None) -> None:
-    """Let every target have been polled twenty times; each tenth fails. answer: of each vault, if it is held."""
+    """Record twenty polls of every target, of which each tenth fails. answer: of each vault, if it has balances."""
     moment = exporter.parts.moment()
     for number, target in enumerate(exporter.plan.targets):
         failure = None if number % 10 else Failure("http/502", 502, "Bad Gateway", NOON)
@@ -111,14 +111,14 @@ def poll_all(exporter: Exporter, answer: VaultBalances | None = None) -> None:
 
 
 def row_of(number: int) -> dict[str, object]:
-    """Return a row of an answer with all that the API may tell of amounts."""
+    """Return a row of an answer with every amount that the API may send."""
     fields = [it.metric.source for it in BALANCES]
     amounts = {field: f"{number + place}.0123456789" for place, field in enumerate(fields)}
     return {"asset": f"A{number}", "asset_class": "currency", "name": f"Asset {number}", **amounts}
 
 
 async def _held(site: Site, seconds: float) -> list[float]:
-    """Return for how many milliseconds the event loop was held, in each tenth of a second."""
+    """Return for how many milliseconds the event loop was blocked, in each tenth of a second."""
     held: list[float] = []
     stop = asyncio.Event()
 
@@ -145,7 +145,7 @@ async def _held(site: Site, seconds: float) -> list[float]:
 
 
 def _milliseconds(make: Callable[[], object]) -> float:
-    # Of processor time: how long others have the core is not the page's doing.
+    # Processor time: how long other processes have the core does not depend on the page.
     began = time.thread_time()
     make()
     return (time.thread_time() - began) * 1000

@@ -126,7 +126,7 @@ def _scraped(seconds: float) -> dict[str, str]:
 
 
 class _Stopper:
-    """Ends a process of this module and returns what it reports."""
+    """Stops a process of this module and returns its report."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -142,7 +142,7 @@ class _Stopper:
 def reporting(
     *arguments: str, module: str = "tests.bench.polling"
 ) -> Iterator[tuple[str, _Stopper]]:
-    """Run `module` as a process; lends the line it prints when it is ready, and what ends it."""
+    """Run `module` as a process; yields the line that it prints when ready, and a function that stops it."""
     process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
@@ -175,7 +175,7 @@ async def _run_simulator(series: int) -> None:
         window=WINDOW_SECONDS,
         arrival_delay=arrive,
     )
-    # To add up a million invented balances would hold up the simulator for seconds.
+    # Adding up a million invented balances would block the simulator for seconds.
     total = body(b'{"quote_asset": "USD", "balance": {"total": "1"}}', "application/json")
     simulator.moods[portfolio.organizations[0].id] = total
     async with serve(simulator.app) as base_url:
@@ -197,7 +197,7 @@ async def _run_exporter(series: int, base_url: str) -> None:
     settings = settings_for(portfolio, base_url, interval="20s")
     favour_event_loop()
     exporter = filled_exporter(portfolio, settings)
-    # What the daemon never has.
+    # A state that the daemon never has.
     del portfolio
     gc.collect()
     site = Site(exporter, "/metrics")
@@ -222,7 +222,7 @@ def stop_event() -> asyncio.Event:
 
 
 if __name__ == "__main__":
-    # Events go to stderr; the report is all there is on stdout.
+    # Events go to stderr, so that stdout has only the report.
     configure("error", "logfmt")
     if sys.argv[1] == "simulator":
         asyncio.run(_run_simulator(int(sys.argv[2])))

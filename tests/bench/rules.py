@@ -1,8 +1,8 @@
 """What a Prometheus needs to evaluate the rules of deploy/prometheus for 500 vaults of 20 assets.
 
-A real Prometheus scrapes an exporter whose balances change as if it read a vault after the other, at its documented
-interval, and evaluates all groups as often. Windows of hours have only the minutes that this takes, so what they cost
-is more in truth. `python -m tests.bench.rules PORT` serves that exporter.
+A real Prometheus scrapes an exporter whose balances change as if it read one vault after the other, at the documented
+rate, and evaluates all groups. Windows of hours contain only the minutes that this takes, so they cost more in
+production. `python -m tests.bench.rules PORT` serves that exporter.
 """
 
 import argparse
@@ -47,9 +47,9 @@ from tests.resources.answers import organization_balance, vault_balances
 VAULTS: Final = 500
 ASSETS: Final = 20
 READ_EVERY_SECONDS: Final = 75.0
-"""A vault: the whole documented budget for so many."""
+"""Seconds between two polls of a vault: the whole documented budget for this many."""
 INTERVAL_SECONDS: Final = 30.0
-"""Of scrapes and, for all groups, of evaluations."""
+"""Interval of scrapes and, for all groups, of evaluations."""
 QUICK_SECONDS, SECONDS = 100.0, 180.0
 DEAREST: Final = 10
 READY_DEADLINE_SECONDS: Final = 120.0
@@ -90,7 +90,7 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
 
 
 def _configured(directory: Path, port: int) -> Mapping[str, float]:
-    """Write the configuration of Prometheus, and return the seconds after which each group is evaluated in truth."""
+    """Write the configuration of Prometheus, and return each group's own evaluation interval in seconds."""
     intervals = {}
     for file in RULE_FILES:
         text = file.read_text("utf-8")
@@ -128,7 +128,7 @@ def _wait_for_a_page(server: daemon.Server) -> None:
 
 
 class _Told(NamedTuple):
-    """What Prometheus says of itself at the end."""
+    """What Prometheus reports about itself at the end."""
 
     series: int
     memory: float
@@ -137,7 +137,7 @@ class _Told(NamedTuple):
 def _evaluated(
     server: daemon.Server, seconds: float
 ) -> tuple[Mapping[str, list[float]], Mapping[Rule, list[float]], _Told]:
-    """Return the seconds of each evaluation of groups and rules, from the second on that finds balances."""
+    """Return the seconds of each evaluation of groups and rules, from the second one that has balances."""
     prometheus = Prometheus(f"http://127.0.0.1:{server.port}")
     groups = defaultdict[str, dict[str, float]](dict)
     rules = defaultdict[Rule, dict[str, float]](dict)
@@ -222,7 +222,7 @@ def _print(
 
 
 def _exporter(portfolio: Portfolio) -> Exporter:
-    """Return an exporter of these vaults, one of whose assets has a minimum in each."""
+    """Return an exporter of these vaults, each with a minimum for one asset."""
     document: Any
     document, environ = settings_document(portfolio, NOWHERE, "1m")
     for vault in document["organizations"][0]["vaults"]:
@@ -231,7 +231,7 @@ def _exporter(portfolio: Portfolio) -> Exporter:
 
 
 def _read(exporter: Exporter, portfolio: Portfolio, target: Target) -> None:
-    """Let a target have been polled just now."""
+    """Record a poll of a target."""
     now = World().moment()
     answer: Exposable
     if target.kind == "vault":

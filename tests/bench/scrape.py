@@ -1,7 +1,7 @@
-"""How long a scrape takes and what the server weighs: this exporter beside its peers, with the same series.
+"""How long a scrape takes and how much memory the server needs: this exporter beside others, with the same series.
 
-Each server is a process of its own, and each scrape one over real HTTP from this process, timed from the request to
-the last byte. Peers that are not installed are left out: Debian has prometheus-pushgateway, prometheus-node-exporter.
+Each server is a separate process, and each scrape goes over real HTTP from this process, timed from the request to the
+last byte. Servers that are not installed are left out: Debian has prometheus-pushgateway and prometheus-node-exporter.
 """
 
 import contextlib
@@ -97,7 +97,7 @@ def _textfile(page: bytes) -> Iterator[Server]:
 
 
 def _balances_page(server: Server) -> bytes:
-    """Return the balances that our server exposes, as the text that the Go peers take."""
+    """Return the balances that our server exposes, as text for the Go programs."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
     with contextlib.closing(connection):
         connection.request("GET", "/metrics")
@@ -153,7 +153,7 @@ def _row(name: str, server: Server, runs: int) -> None:
 
 
 def _times(server: Server, runs: int, *, gzip: bool) -> tuple[list[float], int]:
-    """Return the seconds of `runs` scrapes, or of three where they take too long."""
+    """Return the seconds of `runs` scrapes, or of three if they take too long."""
     server.scrape(gzip=gzip)
     times: list[float] = []
     size = 0

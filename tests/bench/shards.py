@@ -1,6 +1,7 @@
-"""5,000 vaults in shards, each with a key and an address of its own: how old balances get, and what of the budget goes.
+"""5,000 vaults in shards, each with its own key and address: the age of balances, and how much budget is used.
 
-Simulated in virtual time: the API answers after 50 to 150 ms, lists 100 vaults a page, and counts as it documents.
+Simulated in virtual time: the API answers after 50 to 150 ms, lists 100 vaults a page, and counts requests as
+documented.
 """
 
 import asyncio
@@ -49,9 +50,9 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
 
 
 class Address(httpx.AsyncBaseTransport):
-    """The API as one address sees it.
+    """The API as seen from one address.
 
-    sent: when requests were sent. most: how many any window held, as they arrived. read_at: when each vault was read.
+    sent: when requests were sent. most: maximum in any window, as they arrived. read_at: when each vault was read.
     """
 
     def __init__(self, portfolio: Portfolio, chance: random.Random) -> None:
@@ -142,7 +143,7 @@ def _told(
 ) -> Mapping[str, str]:
     reads = [read_at for address in addresses for read_at in address.read_at.values()]
     first = [read_at[0] for read_at in reads]
-    # Without the beginning, in which all are due at once, and are found first.
+    # Without the beginning, when all are due at once and are found first.
     ages = [later - earlier for read_at in reads for earlier, later in pairwise(read_at[1:])]
     vaults = [len(address.read_at) for address in addresses]
     rate = REQUESTS * share / WINDOW_SECONDS

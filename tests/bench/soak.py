@@ -1,9 +1,9 @@
-"""Whether anything grows: 100,000 polls in compressed time, and a daemon that polls and is scraped as fast as it can.
+"""Whether anything grows: 100,000 polls in compressed time, and a daemon that is polled and scraped at full speed.
 
-Both are given every fault there is, mixed with answers that are good: every documented problem, error names and assets
-that never repeat, rate limits, refused keys, pages of a proxy, bodies that are cut off, requests past their deadline,
-invalid rows, vaults whose assets come and go. In the daemon's real time no key is refused, as each refusal would be a
-minute of silence, and a rate limit is rare, as it is a second's.
+Both meet every fault, mixed with good answers: every documented problem, error names and assets that never repeat, rate
+limits, refused keys, pages of a proxy, truncated bodies, requests past their deadline, invalid rows, vaults whose
+assets come and go. In the daemon's real time no key is refused, because each refusal would mean a minute of silence,
+and rate limits are rare, because each means a second.
 """
 
 import argparse
@@ -53,7 +53,7 @@ LONGEST_WARM_UP_SECONDS: Final = 15.0
 FLAT_WITHIN: Final = 0.03
 REQUESTS, WINDOW_SECONDS = 200, 30.0
 CHUNK_SECONDS: Final = 60.0
-"""Virtual ones: for so long the network is broken, or is not, for one vault."""
+"""Virtual seconds for which the network of one vault is broken, or works."""
 UNLIMITED: Final = 100_000
 
 
@@ -79,7 +79,7 @@ def measure(quick: bool) -> None:  # noqa: FBT001 - every benchmark has this one
 
 
 def _print_table(samples: Sequence[Sample]) -> None:
-    """Print the medians of the first and the last quarter, of everything but what is meant to grow."""
+    """Print the medians of the first and the last quarter, of everything except what is meant to grow."""
     quarter = max(1, len(samples) // 4)
     print("| resource | first quarter, median | last quarter | change | |")
     print("| --- | --- | --- | --- | --- |")
@@ -89,14 +89,14 @@ def _print_table(samples: Sequence[Sample]) -> None:
         values = [sample[name] for sample in samples]
         first, last = (statistics.median(part) for part in (values[:quarter], values[-quarter:]))
         change = last / first - 1
-        # One connection more or less is a scrape that has just come.
+        # One connection more or less is a scrape that has just arrived.
         is_flat = abs(last - first) <= max(FLAT_WITHIN * first, 1)
         verdict = "flat" if is_flat else "grows" if change > 0 else "shrinks"
         print(f"| {name} | {first:,.6g} | {last:,.6g} | {change:+.1%} | {verdict} |", flush=True)
 
 
 class Faults:
-    """A mood that answers about a third of the requests wrong, in all ways, and most others with ever new rows.
+    """A mood that answers about a third of the requests wrongly, in every way, and most others with ever new rows.
 
     is_patient: whether pauses of minutes cost nothing.
     """
@@ -164,16 +164,16 @@ class Faults:
 
 
 async def _cut_off(scope: Scope, receive: Receive, send: Send) -> None:
-    """Promise a body, give a part of it, and close the connection."""
+    """Announce a body, send a part of it, and close the connection."""
     del scope, receive
     length = [(b"content-length", b"1000"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 200, "headers": length})
     await send({"type": "http.response.body", "body": b"[{", "more_body": True})
-    # What uvicorn makes of an app that ends here is a connection that is closed.
+    # uvicorn closes the connection if the app ends here.
 
 
 def _compressed(polls: int) -> list[Sample]:
-    """Run the exporter in a process of its own, in which nothing else takes memory; return its samples."""
+    """Run the exporter in a separate process, in which nothing else takes memory; return its samples."""
     finished = subprocess.run(
         [sys.executable, "-m", "tests.bench.soak", str(polls)],
         stdout=subprocess.PIPE,
@@ -201,7 +201,7 @@ async def _play(polls: int) -> list[Sample]:
         # A new one each time: an exception keeps the traceback of every time it was raised.
         played.wire.broken = {played.path(next(vaults)): next(breakages)("broken")}
         await played.play(CHUNK_SECONDS)
-        # What the double remembers is not the exporter's.
+        # What the test double remembers does not belong to the exporter.
         played.wire.sent.clear()
         b"".join(page.plain(Format.OPENMETRICS_1_0_0))
         if done >= WARM_UP_POLLS + len(samples) * polls / SAMPLES:
@@ -235,7 +235,7 @@ def _sample(played: Stage, page: Exposition) -> Sample:
 
 def _daemon(seconds: float) -> tuple[list[Sample], int]:
     """Poll and scrape a daemon for `seconds`; return its samples, and the number of scrapes."""
-    # Bodies that are cut off are what the simulator is told to send.
+    # Truncated bodies are what the simulator is told to send.
     logging.getLogger("uvicorn.error.connection").disabled = True
     simulator = Simulator(
         portfolio=large_portfolio(VAULTS, 3),
@@ -321,6 +321,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("polls", type=int)
     flags = parser.parse_args()
-    # Events go to stderr; the samples are all there is on stdout.
+    # Events go to stderr, so that stdout has only the samples.
     configure("info", "logfmt")
     print(json.dumps(run(_play(flags.polls))))

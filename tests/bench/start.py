@@ -1,4 +1,4 @@
-"""What the daemon costs before it does anything: how long a start takes, its memory, and its share of a core."""
+"""What an idle daemon costs: the time of a start, its memory, and its share of a core."""
 
 import contextlib
 import http.client
@@ -28,7 +28,7 @@ LIBRARIES = (
     "uvicorn",
     "msgspec",
 )
-"""In this order: what two of them need is counted with the first."""
+"""In this order: a module that two of them need is counted with the first."""
 EMPTY = """
 api: {base_url: "http://127.0.0.1:9"}
 credentials: {bench: {api_key_env: KEY, api_secret_env: SECRET}}
@@ -70,7 +70,7 @@ class Taken(NamedTuple):
 
 
 def _print_loading(runs: int, mebibytes: float) -> None:
-    """Print what of the time and the memory (in MiB) of an empty daemon the libraries take."""
+    """Print how the time and the memory (in MiB) of an empty daemon are divided among the libraries."""
     left = whole = Taken(mebibytes, statistics.median(_processor_seconds() for _ in range(runs)))
     print("\n| until the first scrape is answered | resident memory | processor time |")
     print("| --- | --- | --- |")
@@ -170,7 +170,7 @@ def first_answer(daemon: Server, began: float) -> float:
             if answer.status == 200 and answer.read().startswith(b"# HELP"):
                 return time.perf_counter() - began
         except ConnectionError:
-            time.sleep(0.002)  # the process is not listening yet
+            time.sleep(0.002)  # The process is not listening yet.
         finally:
             connection.close()
     raise TimeoutError("the exporter did not answer")

@@ -1,6 +1,6 @@
 """What grows with the number of targets: a request, a scrape, a page, the JSON, a reload, a refused key, memory.
 
-`python -m tests.bench.targets TARGETS` measures one number of them in a process of its own.
+`python -m tests.bench.targets TARGETS` measures one number of targets in a separate process.
 """
 
 import asyncio
@@ -76,12 +76,12 @@ async def _reload(exporter: Exporter, text: str) -> None:
         raise RuntimeError(problem)
     running.cancel()
     await asyncio.wait({running})
-    # What the next round of the poller does.
+    # As the next round of the poller does.
     exporter.poller.bring_up_to_date()
 
 
 async def _get(site: ASGIApp, path: str, query: str) -> None:
-    """Ask for a page as a browser or Prometheus does, and take its pieces as they come."""
+    """Request a page as a browser or Prometheus does, and read its pieces as they come."""
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -109,7 +109,7 @@ async def _get(site: ASGIApp, path: str, query: str) -> None:
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
-        # As a socket that takes it does.
+        # Like a socket whose client reads.
         await asyncio.sleep(0)
 
     await site(scope, receive, send)
@@ -137,7 +137,7 @@ class _Answering(httpx.AsyncBaseTransport):
         return httpx.Response(200, headers=headers, stream=httpx.ByteStream(content))
 
     async def until(self, requests: int) -> None:
-        """Wait for the last of so many requests."""
+        """Wait until there were this many requests."""
         self._awaited = requests
         self._came.clear()
         await self._came.wait()
@@ -207,7 +207,7 @@ def _schedule(exporter: Exporter) -> str:
 
 
 def _collection() -> str:
-    """Return what one takes right after another: for all that is held, without what the start has frozen."""
+    """Return the seconds of a collection right after another: of all that is held but for what the start has frozen."""
     gc.collect()
     began = time.thread_time()
     gc.collect()
@@ -229,7 +229,7 @@ async def _hurry(exporter: Exporter) -> None:
 
 
 async def _forget(exporter: Exporter) -> None:
-    """Forget everything, as a process does that loses its lease."""
+    """Forget everything, like a process that loses its lease."""
     await in_turns(exporter.parts.schedule.restart(exporter.parts.monotonic()))
     await in_turns(exporter.store.forget())
 
@@ -247,8 +247,8 @@ async def _pause(exporter: Exporter) -> None:
 
 
 async def _held(work: Callable[[], Coroutine[Any, Any, object]]) -> str:
-    """Return how long `work` takes, and for how long it holds the event loop at the most."""
-    # Which has a row of its own.
+    """Return how long `work` takes, and the longest time for which it blocks the event loop."""
+    # Collections have a row of their own.
     gc.collect()
     watch, over = LoopWatch(), asyncio.Event()
     watching = asyncio.create_task(watch.watch(over))
@@ -256,7 +256,7 @@ async def _held(work: Callable[[], Coroutine[Any, Any, object]]) -> str:
     began = time.perf_counter()
     await work()
     seconds = time.perf_counter() - began
-    # What it left to do at once is of it.
+    # Work that it scheduled for at once belongs to it.
     await asyncio.sleep(0.01)
     over.set()
     await watching

@@ -1,4 +1,4 @@
-"""A Chromium for all tests here, which is Debian's, and its pages."""
+"""Debian's Chromium for all tests here, and a page in it for each."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -17,7 +17,7 @@ from playwright.sync_api import (
 from tests.browser.scene import Scene, every_state
 from tests.programs import program
 
-# What it would ask the internet for, it would wait for.
+# It would wait for whatever it requests from the internet.
 FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def scene() -> Iterator[Scene]:
-    """An exporter with a target in every state; tests that change it want one of their own."""
+    """An exporter with a target in every state; tests that change it use their own."""
     with every_state() as scene:
         yield scene
 
@@ -87,9 +87,9 @@ def pages(browser: Browser, messages: list[str]) -> Callable[..., Page]:
 
 @pytest.fixture
 def visit(pages: Callable[..., Page], messages: list[str]) -> Iterator[Callable[..., Page]]:
-    """Opens an address, with options of the browser's context; in the end nothing was complained of.
+    """Opens an address, with options of the browser's context; fails at the end if there were messages.
 
-    is_timeless: time passes in the page only as the test says.
+    is_timeless: time passes in the page only when the test advances it.
     """
     visited: list[Page] = []
 

@@ -1,4 +1,4 @@
-"""An exporter whose time stands still and whose targets are in every state, served for a browser to look at."""
+"""An exporter with stopped clocks and targets in every state, served for a browser."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ REFUSAL = Cause("http/429", "EAPI:Rate limit exceeded")
 
 
 class Scene:
-    """An exporter that is served. Its clocks run while it polls once, then stand at `now`: seconds since noon."""
+    """An exporter that is served. Its clocks run while it polls once, then stop at `now`: seconds since noon."""
 
     def __init__(self, portfolio: Portfolio, access: Access) -> None:
         self.now: float | None = None
@@ -63,7 +63,7 @@ class Scene:
         self.url = ""
 
     def do(self, change: Callable[[Exporter], object]) -> None:
-        """Change something in the exporter, in the loop that it belongs to."""
+        """Change something in the exporter, in its event loop."""
 
         async def changed() -> None:
             change(self.exporter)
@@ -74,7 +74,7 @@ class Scene:
         return next(s for s in self.exporter.store.states() if s.target.vault == vault)
 
     def put(self, vault: str, **facts: Any) -> None:
-        """Replace what is known of a vault."""
+        """Replace the state of a vault."""
         self.do(lambda exporter: exporter.store.put(replace(self.state(vault), **facts)))
 
     @contextlib.contextmanager
@@ -120,7 +120,7 @@ def served(
 
 @contextlib.contextmanager
 def many_vaults(vaults: int) -> Iterator[str]:
-    """Serve an exporter of so many vaults, each tenth of which fails; return its address."""
+    """Serve an exporter of this many vaults, each tenth of which fails; return its address."""
     world = World(wall=lambda: filled.NOON, boottime=lambda: 0.0)
     exporter = Exporter(filled.settings_for(large_portfolio(vaults, 1), filled.NOWHERE), world)
 
@@ -160,7 +160,7 @@ def every_state(portfolio: Portfolio = PORTFOLIO, access: Access | None = None) 
 
 
 def _happened() -> RecentEvents:
-    """Return what the log may have said in the night before."""
+    """Return events that may have been logged in the night before."""
     events = RecentEvents(lambda: NOON - 86_400)
     of = {"kind": "vault", "org": PORTFOLIO.organizations[0].name, "vault": "staking"}
     trouble = {"type": "http/429", "message": REFUSAL.message, "credential": "all"}
@@ -191,7 +191,7 @@ def _results(error: str, failed: int) -> History:
 
 
 def _schedule_next(exporter: Exporter) -> None:
-    """Let every target be polled again, as if it had not been for once only."""
+    """Schedule every target again, as if it had not been polled in a single round."""
     for number, entry in enumerate(exporter.parts.schedule.entries):
         later = MONOTONIC + 30 + number
         entry.move(replace(entry.place, due=later, ready_at=later))

@@ -35,7 +35,7 @@ def violations(page: Page) -> list[str]:
 def test_no_rule_of_accessibility_is_broken_and_no_page_is_wider_than_the_screen(
     opened: Open, path: str
 ) -> None:
-    # The rules are a script that the policy of the pages would not let in.
+    # The rules are a script, which the content security policy of the pages would block.
     page = opened(path, bypass_csp=True)
     page.evaluate(Axe().axe_script)
     for scheme, viewport in LOOKS:

@@ -1,4 +1,4 @@
-"""The status page in a real Chromium: what is seen, filtered and sorted, with JavaScript and without it."""
+"""The status page in a real Chromium: display, filters and sorting, with JavaScript and without."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -187,7 +187,7 @@ def test_a_page_whose_exporter_has_gone_says_that_it_is_old(
     page.clock.run_for(REFRESH_MILLISECONDS)
     expect(page.get_by_role("status")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text(OLD)
-    # That a request failed is the browser's to say.
+    # The browser itself reports that a request failed.
     assert all("ERR_CONNECTION_REFUSED" in message for message in messages)
     messages.clear()
 
@@ -348,7 +348,7 @@ def test_behind_a_password_the_page_keeps_itself_fresh_too(visit: Callable[..., 
             f"/vaults/{PORTFOLIO.organizations[1].vaults[0].id}",
         ):
             assert httpx.get(scene.url + path, trust_env=False).status_code == 401
-        # With the password in its address a page may not ask for addresses that have one too.
+        # A page with a password in its address may not fetch addresses with a password.
         page = visit(scene.url.replace("//", "//ops:open%20sesame@"), is_timeless=True)
         scene.do(recover(scene))
         page.clock.run_for(REFRESH_MILLISECONDS)

@@ -1,4 +1,4 @@
-"""Documents to try, each a good one with something added, and what the secret files hold."""
+"""Documents for tests, each a valid one with additions, and the contents of the secret files."""
 
 import base64
 from pathlib import Path
@@ -38,7 +38,7 @@ def document(
     vault: str = "",
     vault_id: str = VAULT_ID,
 ) -> str:
-    """Write a good document, with fields added or replaced in YAML's flow style."""
+    """Return a valid document, with fields added or replaced in YAML's flow style."""
     return f"""\
 api: {{{api}}}
 polling: {{{polling}}}
@@ -65,7 +65,7 @@ def read(text: str, directory: Path) -> Settings:
 
 
 def mistakes(text: str, directory: Path) -> list[str]:
-    """Parse a document and list its mistakes, without where they stand in it."""
+    """Parse a document and list its mistakes, without their places."""
     try:
         read(text, directory)
     except ConfigError as error:
@@ -80,5 +80,5 @@ def one_mistake(text: str, directory: Path) -> str:
 
 
 def without_places(error: ConfigError) -> list[str]:
-    """List mistakes without where they stand in the file."""
+    """List mistakes without their places in the file."""
     return [str(mistake.placed(None)) for mistake in error.mistakes]

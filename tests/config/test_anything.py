@@ -1,4 +1,4 @@
-"""Whatever is written in a configuration, it is settings or a list of mistakes, never a crash."""
+"""Whatever a configuration contains, the result is settings or a list of mistakes, never a crash."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""config.example.yaml: complete, right, and true to the defaults."""
+"""config.example.yaml is complete and valid, and shows the real defaults."""
 
 import re
 from pathlib import Path

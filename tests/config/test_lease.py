@@ -1,4 +1,4 @@
-"""The lease's settings: what each must be, and what they must be together."""
+"""The settings of the lease: what is valid for each of them, and for several together."""
 
 from pathlib import Path
 

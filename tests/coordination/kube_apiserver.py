@@ -21,7 +21,7 @@ START_SECONDS: Final = 120.0
 
 
 class ApiServer:
-    """What an administrator can do. url: of the server. certificates: a file with those that it is known by."""
+    """The administrator's access. url: of the server. certificates: a file with the certificates to trust."""
 
     def __init__(self, url: str, token: str, certificates: Path) -> None:
         self.url = url
@@ -71,7 +71,7 @@ def _started(stack: ExitStack, command: list[str], log: Path) -> None:
 
 @contextmanager
 def api_server(directory: Path) -> Iterator[ApiServer]:
-    """Lend a server that is ready; without the programs the test is skipped, as Debian has no package of the one."""
+    """Yield a server that is ready; skip without the programs, because Debian has no package of kube-apiserver."""
     programs = {name: shutil.which(name) for name in ("kube-apiserver", "etcd")}
     if None in programs.values():
         pytest.skip(
@@ -115,7 +115,7 @@ def api_server(directory: Path) -> Iterator[ApiServer]:
 
 
 def pod(server: ApiServer, directory: Path, lease: str) -> Cluster:
-    """Make a Lease, and a service account that may get and update it alone; return what its pod has of the cluster."""
+    """Create a Lease, and a service account that may only get and update it; return the access of its pod."""
     server.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     in_namespace = f"/api/v1/namespaces/{NAMESPACE}"
     server.create(f"{in_namespace}/serviceaccounts", {"metadata": {"name": ACCOUNT}})
@@ -138,7 +138,7 @@ def pod(server: ApiServer, directory: Path, lease: str) -> Cluster:
 
 
 def account_directory(server: ApiServer, directory: Path, namespace: str, account: str) -> Path:
-    """Make a directory with what a pod with a service account has of the cluster."""
+    """Create the directory that a pod has of its service account."""
     request = {"spec": {"expirationSeconds": 3600}}
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
     given = server.create(path, request)

@@ -1,4 +1,4 @@
-"""A strict fake of the Kubernetes API server, as far as one Lease goes: what it would refuse, it refuses."""
+"""A strict fake of the Kubernetes API server for one Lease: it refuses what the real one would."""
 
 import json
 import re
@@ -28,10 +28,10 @@ SPEC: Final = {
 
 @dataclass
 class State:
-    """What the server has and allows.
+    """What the server stores and allows.
 
-    tokens: that it accepts. refusal: what it says of others.
-    verbs: that RBAC allows. leases: by name. asked: methods and paths of all requests.
+    tokens: accepted ones. refusal: its message about others. verbs: those that RBAC allows. leases: by name. asked:
+    methods and paths of all requests.
     """
 
     tokens: set[str] = field(default_factory=lambda: {"token-1"})
@@ -43,7 +43,7 @@ class State:
     broken: bytes | None = None
 
     def empty(self, name: str) -> None:
-        """Make a Lease as an operator makes one beforehand."""
+        """Return a Lease as an operator creates it beforehand."""
         self.put(name, {"metadata": {"name": name, "labels": {"made-by": "hand"}}, "spec": {}})
 
     def put(self, name: str, lease: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _check(lease: dict[str, Any]) -> None:
 
 @contextmanager
 def serving(certificate: Certificate) -> Iterator[tuple[State, str]]:
-    """Serve over TLS while the block runs; lends what the server has, and its address."""
+    """Serve over TLS while the block runs; yields the server's state and its address."""
     state = State()
     handler = type("Handler", (_Handler,), {"state": state, "lock": threading.Lock()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -170,7 +170,7 @@ def serving(certificate: Certificate) -> Iterator[tuple[State, str]]:
 
 
 def service_account(directory: Path, certificate: Path, token: str = "token-1") -> Path:
-    """Write what a pod has of its service account."""
+    """Write the files that a pod has of its service account."""
     directory.mkdir(exist_ok=True)
     (directory / "ca.crt").write_bytes(certificate.read_bytes())
     (directory / "namespace").write_text(NAMESPACE)

@@ -15,7 +15,7 @@ from tests.waiting import until
 
 
 class RedisServer:
-    """A server that keeps what it has in `directory`. flags: besides those that every test wants."""
+    """A server that stores its data in `directory`. flags: besides those that every test needs."""
 
     def __init__(self, directory: Path, *flags: str) -> None:
         self._directory = directory
@@ -29,7 +29,7 @@ class RedisServer:
         return f"redis{'s' if self._has_tls else ''}://127.0.0.1:{self.port}/0"
 
     def start(self) -> Self:
-        """Start it, with what it has kept, and return when it listens."""
+        """Start it with its stored data, and return when it listens."""
         found = shutil.which("valkey-server") or program("redis-server", package="redis-server")
         command = [found, "--bind", "127.0.0.1", "--port", "0" if self._has_tls else str(self.port)]
         command += ["--tls-port", str(self.port)] if self._has_tls else []
@@ -50,7 +50,7 @@ class RedisServer:
             if self._has_tls:
                 return True
             asking.sendall(b"PING\r\n")
-            # While it loads what it has kept it answers, too.
+            # It also answers while it is still loading its data.
             return asking.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
 
@@ -60,13 +60,13 @@ class RedisServer:
             self.process.wait()
 
     def forget(self) -> None:
-        """Lose what it has kept; it must not run."""
+        """Delete its data; it must not be running."""
         shutil.rmtree(self._directory / "appendonlydir", ignore_errors=True)
 
 
 @contextmanager
 def redis_server(directory: Path, *flags: str) -> Iterator[RedisServer]:
-    """Lend a server that runs."""
+    """Yield a running server."""
     directory.mkdir(exist_ok=True)
     server = RedisServer(directory, *flags)
     try:

@@ -27,7 +27,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Mishap:
-    """What happens at a moment, to one process or to the engine, for how long."""
+    """What happens at some time, to one process or to the engine, for how long."""
 
     at: float
     kind: str
@@ -88,7 +88,7 @@ class Company:
         self.shelf.is_away = False
 
     async def rest(self) -> None:
-        """Return when everything that was done to anybody is over."""
+        """Return when all mishaps are over."""
         ends = [HOSTILE_SECONDS + 50.0]
         for it in self.places:
             it.stops_before_sending = 0.0
@@ -98,7 +98,7 @@ class Company:
 
 
 def overlap(one: Sent, other: Sent) -> bool:
-    """Whether two requests of different processes were under way together, of which neither was held up."""
+    """Whether two requests of different processes, neither of them delayed, were in flight at the same time."""
     first, second = sorted((one, other), key=lambda sent: sent.checked)
     if one.process == other.process or first.was_stopped or second.was_stopped:
         return False

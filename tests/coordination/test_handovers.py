@@ -50,7 +50,7 @@ def kubernetes(directory: Path) -> Iterator[Make]:
 
 
 class Process:
-    """A keeper that runs. ahead: hours by which its clock is."""
+    """A running keeper. ahead: hours by which its clock is ahead."""
 
     def __init__(self, number: int, make: Make, terms: Terms) -> None:
         self.bounds = NonceBounds()
@@ -88,7 +88,7 @@ async def hand_over(make: Make) -> None:
         assert not successor.holds()
         await holder.stop()
         assert not holder.holds()
-        # It would do so within a second.
+        # It would notice within a second.
         successor.keeper.look_again()
         await until(successor.holds)
         assert successor.bounds.above == holder.bounds.up_to

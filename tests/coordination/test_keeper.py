@@ -1,4 +1,4 @@
-"""The loop that holds a lease: what it reads, writes, logs, and does when its engine fails, in virtual time."""
+"""The loop that holds a lease: what it reads, writes and logs, and how it handles failures, in virtual time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ class Bounds:
 
 
 class Engine:
-    """Takes the record from a shelf."""
+    """An engine whose record is on a shelf."""
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf

@@ -1,4 +1,4 @@
-"""A lease at a real kube-apiserver, with a service account that may do no more than is asked for."""
+"""A lease at a real kube-apiserver, with a service account that has only the documented rights."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ async def _play(server: ApiServer, cluster: Cluster) -> None:
         assert await b.swap(found, marked)
         assert not await a.swap(found, replace(RECORD, renewals=2))
         assert (await a.read()).record == marked
-        # Given up: the server takes a holder without a name.
+        # Released: the server accepts a holder without a name.
         assert await a.swap(await a.read(), replace(RECORD, holder="", renewals=3))
         assert (await b.read()).record == replace(RECORD, holder="", renewals=3)
         assert await b.swap(await b.read(), replace(RECORD, holder="b", renewals=4))
@@ -64,7 +64,7 @@ async def _play(server: ApiServer, cluster: Cluster) -> None:
 
 
 async def _take_over(cluster: Cluster) -> None:
-    """Let two keepers follow each other: one that vanishes, and one that gives up."""
+    """Let two keepers follow each other: one that crashes, and one that releases the lease."""
     first, second, third = (_keeper(cluster, name) for name in ("first", "second", "third"))
     vanishing = asyncio.create_task(first.run())
     await _until(lambda: first.lease.holds(boottime()))

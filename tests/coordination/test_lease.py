@@ -83,7 +83,7 @@ def test_a_holder_wakes_when_its_lease_ends() -> None:
     [
         (0.0, True, True),
         (END - TIMEOUT - 0.001, True, True),
-        # From here on its last request might not have ended when a successor begins.
+        # From here on its last request could still be in flight when a successor begins.
         (END - TIMEOUT, False, True),
         (END - 0.001, False, True),
         (END, False, False),
@@ -167,7 +167,7 @@ def test_a_holder_that_was_cut_off_takes_up_its_own_record_at_once() -> None:
     assert not a.lease.holds(60.0)
     a.turn(60.0)
     assert a.lease.may_send(60.0)
-    # Although no other process had it, what depends on its previous state must know.
+    # Although no other process had it, code that depends on its previous state must know.
     assert a.lease.acquisitions == 2
 
 
@@ -179,7 +179,7 @@ def test_an_older_record_that_an_engine_brings_back_is_unheld_until_a_duration_h
     b.turns(0.5, 31.5)
     assert b.lease.holds(31.5)
     shelf.restore(old)
-    # It knows of nothing that came after its record, and may not believe it.
+    # It does not know what followed its record, and must not believe it.
     a.turns(32.0, 32.0 + DURATION - 1)
     assert not a.lease.holds(32.0 + DURATION - 1)
     a.turn(32.0 + DURATION)
@@ -302,7 +302,7 @@ def test_a_renewal_in_flight_when_a_nonce_was_refused_says_nothing() -> None:
 
 
 def cut_off(shelf: Shelf, since: float, until: float) -> Process:
-    """Return a holder that has had no answer from the API since then, and renews as long."""
+    """Return a holder that has had no answer from the API since then, and has renewed its lease meanwhile."""
     a = holder(shelf)
     a.lease.unanswered(since)
     a.keep(6.0, until)
@@ -379,7 +379,7 @@ def test_a_holder_gives_up_at_most_once_in_ten_minutes() -> None:
     assert 101.0 + BETWEEN_GIVING_UP_SECONDS + TIMEOUT <= given_up < 101.0 + 700.0
 
 
-# Giving up.
+# Releasing the lease.
 
 
 def test_a_clean_stop_releases_the_record_of_this_process() -> None:
@@ -397,7 +397,7 @@ def test_a_clean_stop_leaves_the_record_of_another_holder() -> None:
     assert Lease("b", TERMS).release(Found(None)) is None
 
 
-# Who looks only once.
+# A process that looks only once.
 
 
 def test_another_holder_is_known_to_live_once_its_record_has_changed() -> None:
@@ -413,7 +413,7 @@ def test_another_holder_is_known_to_live_once_its_record_has_changed() -> None:
 
 def test_the_limits_are_those_that_are_documented() -> None:
     assert (SILENT_DURATIONS, BETWEEN_GIVING_UP_SECONDS) == (3, 600.0)
-    # A ceiling is so far ahead that it does not hold up a holder whose clock is a little fast.
+    # A ceiling is far enough ahead that it does not delay a holder whose clock is a little fast.
     assert TERMS.nonces == 60_000_000_000
 
 

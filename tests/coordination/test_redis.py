@@ -57,7 +57,7 @@ def read(server: Server) -> Found:
 
 
 def read_as_configured(server: RedisServer, **settings: Any) -> Record | None:
-    """Return what the engine of these settings reads."""
+    """Return what an engine with these settings reads."""
     redis = RedisSettings(url=server.url, **settings)
 
     async def main() -> Found:
@@ -137,7 +137,7 @@ def test_a_restart_is_another_run_with_or_without_the_data(
 
 
 def test_a_restart_between_two_answers_gives_no_record_of_one_run_as_of_another() -> None:
-    """What was there before the last writes would make two of them holders."""
+    """The data before the last writes would make two processes holders."""
     written = json.dumps(asdict(RECORD))
     answers = {
         b"INFO": b"$17\r\n# Server\r\nrun_id:1\r\n",
@@ -219,7 +219,7 @@ REPEATED = [
     (f"unknown command 'AUTH', with args beginning with: 'exporter' '{PASSWORD[:9]}", "unknown command 'AUTH'"),
     (f"what is {PASSWORD} to me", "what is <secret> to me"),
     (f"{'x' * 195}{PASSWORD}", f"{'x' * 195}<secr"),
-    # It says nothing.
+    # It does not answer.
     ("", ": ResponseError"),
 ]  # fmt: skip
 

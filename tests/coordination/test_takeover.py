@@ -34,11 +34,11 @@ from tests.coordination.theatre import (
 from tests.polling.world import BEGINNING, now, run
 
 BOUND = DURATION + 3.0
-"""Within which a successor may send, from the last renewal on (contract, section 8)."""
+"""Seconds from the last renewal within which a successor may send (contract, section 8)."""
 
 
 def is_orderly(api: Api) -> None:
-    """Make sure of what holds in each scene: one sender at a time, nonces that grow, and never more than n."""
+    """Check what holds in each scene: one sender at a time, increasing nonces, and never more than n requests."""
     assert api.fullest_window() <= LIMIT
     assert not any(sent.is_refused for sent in api.sent)
     for one, other in pairwise(sorted(api.sent, key=lambda it: it.checked)):
@@ -155,7 +155,7 @@ def test_a_killed_holder_is_followed_in_time_whatever_the_clocks_show(ahead: flo
             last = a.shelf.written[-1]
             assert last.holder == "a"
             await a.kill()
-            # At the worst it has just renewed.
+            # At worst it has just renewed.
             await until(b.exporter.parts.may_send, BOUND)
             await until(lambda: any(it.process == "b" for it in b.api.sent), 3 * GAP)
             await asyncio.sleep(60.0)
@@ -236,7 +236,7 @@ def test_an_engine_that_is_gone_for_a_while_makes_the_holder_pause_until_it_is_b
             else:
                 assert (a.is_active, b.is_active, a.targets()) == (False, False, 0)
                 assert a.exporter.trouble() is None
-                # Its own record has expired, and what is in it now nobody knows.
+                # Its own record has expired, and its current content is unknown.
                 lease = a.exporter.look()().exporter.lease
                 assert lease
                 assert (lease.holder, lease.since, lease.problem) == (
@@ -251,7 +251,7 @@ def test_an_engine_that_is_gone_for_a_while_makes_the_holder_pause_until_it_is_b
             is_orderly(a.api)
 
     logs = play(scene)
-    # Each of both says it once, however long it lasts.
+    # Each of the two logs it once, however long it lasts.
     said = [it for it in logs if it.get("problem") == "the engine is away"]
     assert len(said) == len(events(logs, "lease_reachable")) <= 2
 
@@ -293,7 +293,7 @@ def test_the_last_request_of_a_holder_has_ended_when_its_successor_begins(later:
             await asyncio.sleep(20.0)
             a.cut_from_engine_until = now() + 200.0
             await asyncio.sleep(later)
-            # From here on each of its requests takes as long as one may.
+            # From here on each of its requests takes as long as possible.
             a.cut_from_api_until = now() + 200.0
             await until(lambda: any(it.process == "b" for it in b.api.sent), BOUND + 3 * GAP)
             last = max(it.ended or math.inf for it in a.api.sent if it.process == "a")
@@ -345,7 +345,7 @@ def test_a_process_that_lost_the_lease_and_took_it_again_unnoticed_begins_as_aft
         async with company("a", "b") as (a, b):
             await asyncio.sleep(20.0)
             a.stopped_until = now() + 65.0
-            # Nothing of it looks at the lease meanwhile, as its next look at the record is under way.
+            # Nothing checks the lease meanwhile, as its next read of the record is in progress.
             before = a.exporter._tenure
             await until(lambda: b.is_active, BOUND)
             await asyncio.sleep(25.0)
@@ -423,7 +423,7 @@ LOCKED_OUT = Cause("EGeneral:Temporary lockout", "", 200, is_lockout=True)
     [
         (REFUSED, TIMEOUT, True),
         (REFUSED, TIMEOUT - 1.0, False),
-        # It is of the key, whatever else changes.
+        # It belongs to the key, whatever else changes.
         (LOCKED_OUT, TIMEOUT - 1.0, True),
     ],
     ids=["nothing changes", "another way to the API", "another way, but a lockout"],
@@ -539,7 +539,7 @@ def test_two_processes_cut_off_from_the_api_do_not_pass_the_lease_back_and_forth
             await asyncio.sleep(900.0)
             assert a.is_active or b.is_active
 
-    # Each gives it up once, and again after ten minutes.
+    # Each releases it once, and again after ten minutes.
     assert 3 <= len(events(play(scene), "lease_acquired")) <= 5
 
 
@@ -626,7 +626,7 @@ def test_a_reload_to_another_lease_waits_for_that_and_gives_up_the_old_one(timeo
             await asyncio.sleep(10.0)
             await reload(a, {"kind": "kubernetes", "name": "other"}, timeout=timeout)
             assert (a.is_active, a.targets()) == (False, 0)
-            # What is under way of the old one ends first.
+            # Requests in flight with the old one end first.
             assert await until(lambda: b.is_active, TIMEOUT + 3.0) >= TIMEOUT - 1.0
             assert a.hung_up == 1
 
@@ -674,11 +674,11 @@ def test_a_reload_that_adds_a_lease_polls_no_more_before_it_is_held() -> None:
     play(scene)
 
 
-# Who polls once.
+# Polling once.
 
 
 async def once(of: Process) -> int:
-    """Return how many targets were exposed when each had been polled once."""
+    """Poll once, and return how many targets are exposed."""
     async with of.exporter.holding_lease():
         await of.exporter.poller.run_once(lambda _polled, _targets: None)
         assert of.is_active

@@ -70,7 +70,10 @@ def about(after: str, *doubtful: str) -> tuple[object, object]:
 
 @dataclass
 class Caller:
-    """Asks as the poller does, and keeps what it was given. shown: by vault, the last amount. finds: as they come."""
+    """Sends requests as the poller does, and records the answers.
+
+    shown: by vault, the last amount. finds: as they come.
+    """
 
     client: Client
     finds: list[Find]

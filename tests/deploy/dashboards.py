@@ -1,4 +1,4 @@
-"""The shipped dashboards as Grafana reads them, and what they ask."""
+"""The shipped dashboards as Grafana reads them, and their queries."""
 
 import json
 import re
@@ -21,7 +21,7 @@ VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::(\w+))?\}|(\w+))")
 
 @dataclass(frozen=True)
 class Question:
-    """What a panel asks: of the present, or of the time range."""
+    """The query of a panel: for now, or over the time range."""
 
     dashboard: str
     panel: str
@@ -46,7 +46,7 @@ def variables(name: str) -> dict[str, dict[str, Any]]:
 
 
 def questions(name: str) -> Iterator[Question]:
-    """Yield what a dashboard asks, for its panels and its marks."""
+    """Yield the queries of a dashboard: of its panels and annotations."""
     for panel in panels(name):
         for target in panel.get("targets", ()):
             yield Question(
@@ -62,7 +62,7 @@ def questions(name: str) -> Iterator[Question]:
 
 
 def asked_values(variable: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the selector and the label whose values a variable offers."""
+    """Return the selector and the label of a variable's values."""
     asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
     assert asked
     return asked[1], asked[2]
@@ -82,7 +82,7 @@ def substituted(text: str, values: Mapping[str, str | list[str]]) -> str:
             return re.sub(r"([\\^$*+?.()|\[\]{}/])", r"\\\1", chosen)
         if isinstance(chosen, str):
             return chosen
-        # Once for the regular expression, once for the string of PromQL that it stands in.
+        # Once for the regular expression, once for the PromQL string around it.
         each = [re.sub(r"([$^*{}\[\]'+?.()|])", r"\\\\\1", one) for one in chosen]
         return each[0] if len(each) == 1 else f"({'|'.join(each)})"
 
@@ -90,5 +90,5 @@ def substituted(text: str, values: Mapping[str, str | list[str]]) -> str:
 
 
 def text_of(path: Path) -> str:
-    """Return what is written in a file."""
+    """Return the text of a file."""
     return path.read_text("utf-8")

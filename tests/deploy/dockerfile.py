@@ -1,4 +1,4 @@
-"""The Dockerfile: its lines, and the image that buildah makes of it on a machine that has buildah."""
+"""The Dockerfile: its lines, and the image that buildah makes of it if the machine has buildah."""
 
 import json
 import os
@@ -25,11 +25,11 @@ MOUNTED: Final = tuple(
     )
     if Path(path).exists()
 )
-"""What the base image has from this machine without a copy: Python, a shell, and pip's way to packages."""
+"""What the base image takes from this machine without a copy: Python, a shell, and pip's way to packages."""
 
 
 class Buildah:
-    """Images and containers in a directory of their own, gone with it. Processes in them are this machine's."""
+    """Images and containers in their own directory, removed with it. Processes in them run on this machine."""
 
     def __init__(self, store: Path) -> None:
         self._command = ("buildah", "--root", str(store / "root"), "--runroot", str(store / "run"))
@@ -39,7 +39,7 @@ class Buildah:
         return [*self._command, *map(str, arguments)]
 
     def do(self, *arguments: str | Path) -> str:
-        """Return what a command prints; fail with all that it says where it fails."""
+        """Return what a command prints; fail with its whole output if it fails."""
         done = _quietly(self.command(*arguments))
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
@@ -57,7 +57,7 @@ class Buildah:
         return self.command(*isolated, container, "--", *arguments)
 
     def make_base(self, directory: Path) -> None:
-        """Make BASE, in which everything but a few links is mounted."""
+        """Make BASE, in which everything except a few links is mounted."""
         for name in ("bin", "sbin", "lib", "lib64"):
             Path(directory, name).symlink_to(f"usr/{name}")
         Path(directory, "tmp").mkdir()
@@ -72,7 +72,7 @@ class Buildah:
             pytest.skip(f"buildah can run nothing on this machine: {checked.stderr}")
 
     def configuration(self) -> dict[str, Any]:
-        """Return what IMAGE says of itself to Docker."""
+        """Return Docker's configuration of IMAGE."""
         inspected = json.loads(self.do("inspect", "--type=image", IMAGE))
         configuration: dict[str, Any] = inspected["Docker"]["config"]
         return configuration
@@ -80,7 +80,7 @@ class Buildah:
 
 @contextmanager
 def buildah(directory: Path) -> Iterator[Buildah]:
-    """Yield a Buildah; skip the test where the machine has none."""
+    """Yield a Buildah; skip the test if the machine has none."""
     if not shutil.which("buildah"):
         pytest.skip("buildah is not installed: apt-get install buildah")
     tool = Buildah(directory)

@@ -1,4 +1,4 @@
-"""Where Alertmanager's messages arrive: a webhook receiver and a mail server on loopback."""
+"""Receives Alertmanager's messages: a webhook receiver and a mail server on loopback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +20,7 @@ from tests.deploy.servers import free_address
 
 @dataclass(frozen=True)
 class Notice:
-    """What one message says of one alert.
-
-    receiver: the path that the message was posted to. status: firing or resolved.
-    """
+    """One alert in one message. receiver: the path that the message was posted to. status: firing or resolved."""
 
     receiver: str
     status: str
@@ -35,7 +32,7 @@ class Notice:
 class Inbox:
     """What has arrived so far.
 
-    webhook, smtp: where messages are taken, as host and port. posts: by message, what it says of each of its alerts.
+    webhook, smtp: host and port of the receivers. posts: for each message, its alerts.
     """
 
     webhook: str
@@ -44,7 +41,7 @@ class Inbox:
     mails: list[Mail]
 
     def notices(self, status: str, **labels: str) -> list[Notice]:
-        """Return what was said of alerts in this state that have these labels, oldest first."""
+        """Return the notices of alerts in this state with these labels, oldest first."""
         return [
             notice
             for post in self.posts
@@ -84,7 +81,7 @@ class _Mailbox(MailHandler):
 
 @contextmanager
 def inbox() -> Iterator[Inbox]:
-    """Take messages while the block runs."""
+    """Receive messages while the block runs."""
     webhook, mailbox = _Webhook(), _Mailbox()
     app = Starlette(routes=[Route("/{receiver}", webhook.take, methods=["POST"])])
     smtp = free_address()

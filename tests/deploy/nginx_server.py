@@ -16,7 +16,7 @@ from tests.waiting import until
 
 CONFIGURATION: Final = DEPLOY / "nginx" / "kraken-custody.conf"
 HOST: Final = "api.kraken.com"
-# What nginx-light itself brings, less what needs root.
+# The configuration of nginx-light, without what needs root.
 _AROUND: Final = """\
 daemon off;
 pid {0}/pid;
@@ -34,7 +34,7 @@ http {{
 
 @dataclass(frozen=True)
 class Proxy:
-    """A running nginx. ca_file: by which its own certificate is verified."""
+    """A running nginx. ca_file: verifies its own certificate."""
 
     loopback_url: str
     tls_url: str
@@ -47,7 +47,7 @@ class Proxy:
 
 
 def api_certificate(directory: Path, name: str = HOST) -> Certificate:
-    """Return a certificate for what the proxy takes for the API."""
+    """Return a certificate for the server that the proxy takes for the API."""
     directory.mkdir()
     return make_certificate(directory, f"DNS:{name}")
 

@@ -1,4 +1,4 @@
-"""The shipped rules, and promtool to try them with."""
+"""The shipped rules, and promtool to test them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.programs import program
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 PROMETHEUS: Final = DEPLOY / "prometheus"
-# As promtool evaluates one group after the other, what is used comes before what uses it.
+# In the order of use, because promtool evaluates one group after the other.
 RULE_FILES: Final = tuple(
     PROMETHEUS / "rules" / f"{name}.yaml"
     for name in (
@@ -31,7 +31,7 @@ RULE_FILES: Final = tuple(
 )
 
 RUNBOOKS: Final = "http://127.0.0.1:10063/runbooks/"
-"""Where the rules say that runbooks are: at an exporter on this machine."""
+"""The address of the runbooks in the rules: an exporter on this machine."""
 _json: Final = partial(json.dumps, ensure_ascii=False)
 RECORDED: Final = re.compile(r"kraken_custody:[a-z0-9_:]+")
 
@@ -57,7 +57,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Message:
-    """What an alert says at a time: its labels besides name and severity, and its annotations."""
+    """An alert at some time: its labels besides name and severity, and its annotations."""
 
     at: str
     labels: Mapping[str, str]
@@ -69,7 +69,7 @@ class Message:
 class Story:
     """Series, and how many instances of an alert fire at which time.
 
-    series: values in promtool's notation, by series; the first is of time 0, and `interval` lies between two of them.
+    series: values in promtool's notation, by series; the first is at time 0, and `interval` is between two of them.
     """
 
     about: str
@@ -102,10 +102,10 @@ def needed(wanted: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def run(stories: Sequence[tuple[str, Story]], directory: Path) -> None:
-    """Let promtool tell each story; each comes with a regular expression for names of alerts.
+    """Let promtool evaluate each story; each comes with a regular expression for names of alerts.
 
-    Rules are evaluated as often as the story with the most samples has any: in those of many hours, what is in between
-    would take most of the time.
+    Rules are evaluated as often as the story with the most samples has any: in stories of many hours, evaluations in
+    between would take most of the time.
     """
     chosen = needed(
         name for pattern, _ in stories for name in alerts() if re.fullmatch(pattern, name)
@@ -125,7 +125,7 @@ def promtool(
 
     interval: between two evaluations.
     """
-    # JSON is YAML, and is written a hundred times as fast.
+    # JSON is YAML, and is a hundred times as fast to write.
     (directory / "rules.yaml").write_text(_json({"groups": [*chosen]}), "utf-8")
     document = {
         "rule_files": ["rules.yaml"],
@@ -137,7 +137,7 @@ def promtool(
     path.write_text(_json(document), "utf-8")
     result = subprocess.run(
         [program("promtool", package="prometheus"), "test", "rules", str(path)],
-        # A third of its time would be the collection of garbage that fits into memory.
+        # A third of its time would go to collecting garbage that fits into memory.
         env={"GOGC": "400"} | os.environ,
         capture_output=True,
         text=True,
@@ -147,7 +147,7 @@ def promtool(
 
 
 def _built(series: Iterable[str]) -> dict[str, str]:
-    """Return what every exporter exposes besides, by which the rules know which exporters there are."""
+    """Return what every exporter also exposes, from which the rules know which exporters there are."""
     exporters = {
         f'kraken_custody_exporter_build_info{{job="{job}",instance="{instance}"}}': "1x800"
         for one in series

@@ -1,6 +1,6 @@
-"""What Kubernetes and the Prometheus operator know of a resource.
+"""The schemas of Kubernetes and the Prometheus operator.
 
-Their libraries take seconds to load, which those who run other tests need not wait for.
+Their libraries take seconds to load, which people who run other tests need not wait for.
 """
 
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def check(resource: Mapping[str, Any]) -> None:
-    """Raise kubernetes_validate.ValidationError where the schema of Kubernetes has something to say against it."""
+    """Raise kubernetes_validate.ValidationError if a resource does not match the schema of Kubernetes."""
     import kubernetes_validate  # type: ignore[import-untyped] # noqa: PLC0415 - it comes without types; see above
 
     kubernetes_validate.validate(resource, kubernetes_validate.latest_version(), strict=True)
 
 
 def as_the_operator_reads(resource: Mapping[str, Any]) -> Any:
-    """Return what the Prometheus operator takes from a resource of its own: what its models do not know they leave out.
+    """Return what the Prometheus operator reads from one of its resources: its models drop what they do not know.
 
     Raises pydantic.ValidationError.
     """

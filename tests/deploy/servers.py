@@ -17,7 +17,7 @@ from tests.programs import program
 from tests.prometheus import Prometheus, serving
 from tests.waiting import until
 
-# Prometheus forgets a sample after 5m, and as much sooner here.
+# Prometheus forgets a sample after 5m; here after a sixtieth of that.
 LOOKBACK: Final = "5m"
 
 
@@ -33,21 +33,18 @@ def prometheus(
 
 @dataclass(frozen=True)
 class Alertmanager:
-    """A server that takes alerts and sends messages.
-
-    address: host and port.
-    """
+    """A running Alertmanager. address: host and port."""
 
     address: str
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return what it knows of each alert."""
+        """Return its state of each alert."""
         answer = httpx.get(f"http://{self.address}/api/v2/alerts", trust_env=False, verify=False)
         found: list[dict[str, Any]] = answer.raise_for_status().json()
         return found
 
     def is_ready(self) -> bool:
-        """Whether it takes alerts."""
+        """Whether it accepts alerts."""
         try:
             return httpx.get(
                 f"http://{self.address}/-/ready", trust_env=False, verify=False
@@ -79,13 +76,13 @@ def alertmanager(directory: Path, *, webhook: str, smtp: str) -> Iterator[Alertm
 
 
 def free_address() -> str:
-    """Return a loopback address that nobody listens on."""
+    """Return a free loopback address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def _copied(name: str, directory: Path, addresses: Mapping[str, str]) -> Path:
-    """Copy a directory of deploy/, put other addresses into its configuration, and shorten all durations."""
+    """Copy a directory of deploy/ with other addresses and shorter durations."""
     copied = directory / name
     shutil.copytree(DEPLOY / name, copied)
     for path in (*copied.glob("*.yml"), *copied.glob("rules/*.yaml")):

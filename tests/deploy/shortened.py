@@ -1,7 +1,7 @@
-"""The files of deploy/ with every duration a sixtieth of what it is, so that an hour's story takes a minute.
+"""The files of deploy/ with every duration divided by sixty, so that an hour's story takes a minute.
 
-All durations shrink alike: what waits longer than something else still does. What is left as it is: the plain number
-of seconds in `target:refresh_interval_min6h`, which only keeps an alert back.
+All durations shrink alike, so their order stays the same. The plain number of seconds in
+`target:refresh_interval_min6h` is left as it is: it only delays an alert.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Final
 
 FACTOR: Final = 60
 MILLISECONDS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-# Not the windows in names such as `max1h`: a word does not begin inside another.
+# Not the windows in names such as `max1h`: a word boundary must precede the number.
 DURATION: Final = re.compile(r"\b(\d+)(ms|[smhd])\b")
 
 

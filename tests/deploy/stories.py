@@ -13,7 +13,7 @@ EXPORTER: Final = {"job": "kraken-custody", "instance": "exporter:10063"}
 ACME: Final = {**EXPORTER, "org": "acme"}
 VAULT: Final = {**EXPORTER, "kind": "vault", "org": "acme", "vault": "hot"}
 ORGANIZATION: Final = {**EXPORTER, "kind": "organization", "org": "acme", "vault": ""}
-# What an alert about a target says of it besides.
+# Additional labels of an alert about a target.
 KEY: Final = {"credential": "treasury"}
 IDENTITY: Final = {"org": "acme", "vault": "hot", "vault_id": "VHOT", "asset": "BTC"}
 ASSET: Final = {**EXPORTER, **IDENTITY, "asset_class": "currency"}
@@ -34,7 +34,7 @@ PAIR: Final = {"job": "kraken-custody", "instance": "pair"}
 SHARD_0: Final = {**VAULT, "instance": "shard-0"}
 
 RESTART: Final = "stale _ _"
-# Tasks of a vault that wait, and its whitelist; alerts on them say which vault, and not which process.
+# Pending tasks of a vault, and its whitelist; alerts on them name the vault, not the process.
 TASKS: Final = {
     "job": "kraken-custody",
     "org": "acme",
@@ -60,7 +60,7 @@ def process(
 
 
 def shards(*active: str) -> dict[str, str]:
-    """Return which shards there are, and whether each is polled."""
+    """Return the series of shards, and whether each polls."""
     return {
         series: values
         for number, polls in enumerate(active)
@@ -88,7 +88,7 @@ def one(name: str, labels: Mapping[str, str], values: str, /, **more: str) -> di
 def target(
     labels: Mapping[str, str] = VAULT, /, *, credential: str = "treasury", **values: str
 ) -> dict[str, str]:
-    """Return the series of a target; well for three hours where `values` do not say otherwise."""
+    """Return the series of a target, healthy for three hours unless `values` say otherwise."""
     usual = {
         "up": "1x400",
         "stale": "0x400",
@@ -103,7 +103,7 @@ def target(
         if value_
         for series, value in one(f"target_{name}", labels, value_).items()
     }
-    # It is there as long as the target is.
+    # It exists as long as the target does.
     there = re.sub(r"\b[01](?=x|\b)", "1", said["stale"] or "1x400")
     id_ = "-".join(filter(None, (labels.get("org"), labels.get("vault")))) or credential
     info = {"credential": credential, **labels, "id": id_}
@@ -128,7 +128,7 @@ def errors(type_: str, values: str, status: str = "200") -> dict[str, str]:
 
 
 def paused(credential: str, values: str) -> dict[str, str]:
-    """Return whether a credential is paused; that named `all` is everything."""
+    """Return whether a credential is paused; `all` stands for everything."""
     return one("api_paused", EXPORTER, values, credential=credential)
 
 
@@ -138,7 +138,7 @@ def unanswered(credential: str, values: str) -> dict[str, str]:
 
 
 def asset(labels: Mapping[str, str] = ASSET, /, **values: str) -> dict[str, str]:
-    """Return balance series of an asset in a vault."""
+    """Return the balance series of an asset in a vault."""
     return {
         series: value
         for name, said in values.items()
@@ -151,7 +151,7 @@ def asset(labels: Mapping[str, str] = ASSET, /, **values: str) -> dict[str, str]
 
 
 def discovered(name: str, lease: str = "", /, **values: str) -> dict[str, str]:
-    """Return how many vaults a process has found, by whether they are polled."""
+    """Return how many vaults a process has found, polled and not polled."""
     labels = {"job": "kraken-custody", "instance": name}
     found = {
         series: said
@@ -177,7 +177,7 @@ def prices(
 
 
 def ledger(vault: str = "hot", **values: str) -> dict[str, str]:
-    """Return what a ledger has of a vault, by asset; an exporter has nothing to do with it."""
+    """Return the ledger's balances of a vault, by asset; they do not come from an exporter."""
     return {
         f'ledger_balance{{org="acme",vault="{vault}",asset="{name}"}}': said
         for name, said in values.items()
@@ -197,12 +197,12 @@ def whitelist(
     }
 
 
-# Read well for 10 minutes, then failing; a poll each minute.
+# Healthy for 10 minutes, then failing; a poll each minute.
 FAILING: Final = {
     "up": "1x20 0x100",
     "last_success_timestamp_seconds": "0+30x20 600x100",
 }
-# The same, with a restart after 30 minutes; then never read again.
+# The same, with a restart after 30 minutes, and then never read again.
 FAILING_RESTARTED: Final = {
     "up": f"1x20 0x39 {RESTART} _ 0x100",
     "stale": f"0x30 1x29 {RESTART} 0x100",
@@ -255,7 +255,7 @@ TAKEN_OVER: Final = {
         ).items()
     },
 }
-# From the start on the API answers nobody. Process a polls for 8 minutes and b for 2; a scrape without a target lies
+# From the start the API answers nobody. Process a polls for 8 minutes and b for 2; a scrape without a target lies
 # between them, and two minutes pass until a new holder has seen enough requests without an answer.
 PASSED_ON: Final = {
     **process("a", "1x14 0x4 " * 5),

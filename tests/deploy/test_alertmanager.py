@@ -1,4 +1,4 @@
-"""Alerts reach whom they should, in words that people can use."""
+"""Alerts reach the right receivers, with useful texts."""
 
 import json
 import re
@@ -23,7 +23,7 @@ LABELS: Final = {
 
 
 def amtool(*arguments: str) -> str:
-    """Return what amtool prints; it must succeed."""
+    """Run amtool, which must succeed, and return its output."""
     result = subprocess.run(
         [program("amtool", package="prometheus-alertmanager"), *arguments],
         capture_output=True,
@@ -56,7 +56,7 @@ def alert(**labels: str) -> dict[str, Any]:
 
 
 def rendered(name: str, tmp_path: Path, *, status: str, told: list[dict[str, Any]]) -> str:
-    """Return what a template makes of alerts."""
+    """Return the text that a template renders for alerts."""
     data = tmp_path / "data.json"
     common = dict(set.intersection(*(set(one["labels"].items()) for one in told)))
     data.write_text(
@@ -123,7 +123,7 @@ def test_an_organization_has_one_message() -> None:
 
 
 def test_no_reminder_is_further_apart_than_alertmanager_remembers() -> None:
-    """It forgets after five days what it has told, and then tells it again."""
+    """It forgets after five days what it has sent, and would then send it again."""
     route = configuration()["route"]
     for told in (route, *route["routes"]):
         assert duration(told.get("repeat_interval", "4h")) < duration("5d")

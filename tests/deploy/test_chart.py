@@ -1,4 +1,4 @@
-"""The Helm chart: what its values come to, against the API's own schemas, the shipped rules, dashboards and image."""
+"""The Helm chart: its output, compared with the schemas of Kubernetes, the shipped rules, dashboards and the image."""
 
 import base64
 import hashlib
@@ -166,13 +166,13 @@ def one(kind: str, values: Values, release: str = "custody") -> Resource:
 
 
 def workloads(values: Values) -> list[Resource]:
-    """Return what makes pods."""
+    """Return the resources that create pods."""
     resources = rendered(values).items()
     return [it for (kind, _), it in resources if kind in ("Deployment", "StatefulSet")]
 
 
 def pod(values: Values) -> Resource:
-    """Return the first kind of pod."""
+    """Return the pod template of the first of them."""
     spec: Resource = workloads(values)[0]["spec"]["template"]["spec"]
     return spec
 
@@ -183,7 +183,7 @@ def container(values: Values) -> Resource:
 
 
 def refusal(values: Values) -> str:
-    """Return what helm says of values that it refuses."""
+    """Return helm's message for values that it refuses."""
     made = helm("template", "custody", str(CHART), "--values", "-", values=values)
     assert made.returncode == 1
     return made.stderr
@@ -390,7 +390,7 @@ def test_the_exporter_finds_its_configuration_and_every_secret(
             path = tmp_path / item["path"]
             path.parent.mkdir(parents=True, exist_ok=True)
             if kind == "secret":
-                # Each is another, and fits whatever it is: a key, a secret in base64, a seed in base32.
+                # Each is different, and valid as any of them: a key, a secret in base64, a seed in base32.
                 digest = hashlib.sha512(item["path"].encode()).digest()
                 path.write_text(base64.b32encode(digest).decode()[:96], "utf-8")
             elif resource := rendered(values).get(("ConfigMap", of["name"])):
@@ -398,7 +398,7 @@ def test_the_exporter_finds_its_configuration_and_every_secret(
             else:
                 path.write_text("", "utf-8")
     checked = run("--config.check", *container(values)["args"], directory=tmp_path)
-    # An empty file is no certificate: that it says so shows that it looked there.
+    # An empty file is not a certificate; the message shows that it looked there.
     assert set(re.findall(r"^\S+\.yaml: (\S+)", checked.stderr, re.MULTILINE)) == (
         {"api.ca_file"} if values is EVERYTHING else set()
     ), checked.stderr
@@ -571,7 +571,7 @@ def test_probes_ask_in_a_way_that_is_answered(values: Values, liveness: Values) 
 def test_a_web_configuration_is_mounted_used_and_known_to_prometheus() -> None:
     assert "--web.config.file=web-config.yml" in container(TLS)["args"]
     (volume,) = pod(TLS)["volumes"]
-    # Whole: the files that it names are beside it.
+    # As it stands: the files that it names are beside it.
     assert volume["projected"]["sources"][-1] == {"secret": {"name": "custody-web"}}
     (endpoint,) = one("ServiceMonitor", TLS)["spec"]["endpoints"]
     monitored = TLS["serviceMonitor"]
@@ -688,7 +688,7 @@ def test_a_package_of_the_chart_has_all_that_it_needs_and_fits_into_a_release(
 
 
 def notes(values: Values, directory: Path) -> str:
-    """Return what Helm shows to those only who install something."""
+    """Return the notes, which Helm shows only at an installation."""
     copy = directory / "chart"
     shutil.copytree(CHART, copy)
     shown = 'notes: {{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}'

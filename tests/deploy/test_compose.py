@@ -1,4 +1,4 @@
-"""The Compose file: valid, locked in, for this machine only, and made of the files that are tested elsewhere."""
+"""The Compose file is valid and sandboxed, for this machine only, and uses the files that other tests cover."""
 
 import re
 import subprocess
@@ -47,8 +47,8 @@ def at_their_addresses(text: str) -> Any:
 
 
 def check_schema(path: Path, output: pytest.CaptureFixture[str]) -> str:
-    """Return what the schema of Compose has to say against a file, with the status that tells it."""
-    # It takes seconds to load, which those who run other tests need not wait for, and comes without types.
+    """Return the output of the validator of Compose's schema for a file, and its status."""
+    # It takes seconds to load, which people who run other tests need not wait for, and has no types.
     from check_jsonschema import main  # type: ignore[import-untyped] # noqa: PLC0415
 
     with pytest.raises(SystemExit) as ended:

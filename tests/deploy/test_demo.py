@@ -1,4 +1,4 @@
-"""What the demo's portfolio does by itself, mishaps included, sets off no alert but for the vaults that it archives."""
+"""The demo's portfolio, mishaps included, sets off no alert except for the vaults that it archives."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -25,7 +25,7 @@ FIELDS: Final = {
 
 
 class Recording:
-    """Samples as they would be scraped; what is not said at a step is absent there."""
+    """Samples as they would be scraped; a step without a sample has none."""
 
     def __init__(self) -> None:
         self._values: defaultdict[str, list[str]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The Dockerfile: what its text promises, and what the image does that is built of it where there is buildah."""
+"""The Dockerfile: its text and, if the machine has buildah, the image built from it."""
 
 import json
 import os
@@ -28,7 +28,7 @@ IGNORED = (REPOSITORY / ".dockerignore").read_text("utf-8").splitlines()
 
 
 def default(argument: str) -> str:
-    """Return the default of an argument of the build, which is the same wherever it stands."""
+    """Return the default of a build argument, which is the same in every stage."""
     (value,) = {line.partition("=")[2] for line in LINES if line.startswith(f"ARG {argument}=")}
     return value
 
@@ -209,12 +209,12 @@ print(len(names), os.getuid())
     assert (done.returncode, done.stderr) == (0, "")
     modules, user = done.stdout.split()
     packages = list((REPOSITORY / "exporter").rglob("*.py"))
-    # All but the package itself.
+    # Everything except the package itself.
     assert (int(modules), user) == (len(packages) - 1, "10063")
 
 
 def innermost(process: int) -> int:
-    """Return what a process has started, or what that has started, and so on."""
+    """Return the innermost descendant of a process."""
     tasks = Path(f"/proc/{process}/task").glob("*/children")
     for child in (child for task in tasks for child in task.read_text().split()):
         return innermost(int(child))
@@ -240,7 +240,7 @@ def test_it_starts_without_a_home_and_is_found_healthy_until_it_stops(
         assert exporter.wait() == 0
         assert subprocess.run(check, capture_output=True, check=False).returncode == 1
     finally:
-        # Were buildah killed, what it has started would go on.
+        # If buildah were killed, its child processes would continue.
         if exporter.poll() is None:
             os.kill(innermost(exporter.pid), signal.SIGKILL)
             exporter.wait()

@@ -1,4 +1,4 @@
-"""From a balance that falls to the message that says so, through everything that deploy/ has.
+"""From a falling balance to the message about it, through everything in deploy/.
 
 A vault loses a good part of a balance and gets it back; then the API goes away; then the exporter dies.
 """
@@ -53,17 +53,17 @@ LOSS: Final = {
 SUMMARY: Final = "Northwind Treasury / cold-reserve / BTC: balance fell by 40% within an hour"
 FIRING: Final = f"[FIRING 1] critical: {SUMMARY}"
 RESOLVED: Final = f"[RESOLVED] critical: {SUMMARY}"
-# Each wait is over within twenty seconds where nothing else uses the machine.
+# On an idle machine each wait ends within twenty seconds.
 DEADLINE_SECONDS: Final = 240.0
 
 
 def holding(bitcoin: Holding) -> Portfolio:
-    """Return the story's portfolio, whose cold vault has so much bitcoin."""
+    """Return the story's portfolio, whose cold vault has this much bitcoin."""
     cold = replace(COLD, holdings=(bitcoin, *COLD.holdings[1:]))
     return Portfolio((replace(NORTHWIND, vaults=(cold, HOT)), replace(HELIX, vaults=(ARCHIVE,))))
 
 
-# As an exporter polls without being told how, at the speed of the rules.
+# The default configuration, at the speed of the rules.
 POLLING: Final[dict[str, Any]] = {
     "interval": f"{Polling().interval / FACTOR:g}s",
     "stale_after": f"{SHORTEST_STALE_AFTER_SECONDS / FACTOR:g}s",
@@ -72,12 +72,11 @@ POLLING: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Story:
-    """What came of it.
+    """The outcome.
 
-    inbox: every message. told_before: the alerts that were told of before anything had happened. states_of_loss,
-    states_of_outage: in which states Prometheus knew an outflow until the API went away, and from then on.
-    silenced_by_outage, silenced_by_death: the alerts that Alertmanager kept back once the API was away, and once the
-    exporter was dead.
+    inbox: every message. told_before: the alerts sent before anything had happened. states_of_loss, states_of_outage:
+    the states of an outflow in Prometheus until the API went away, and from then on. silenced_by_outage,
+    silenced_by_death: the alerts that Alertmanager inhibited once the API was away, and once the exporter was dead.
     """
 
     inbox: Inbox
@@ -103,7 +102,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             prometheus(directory, exporter=metrics, alertmanager=manager.address)
         )
         began = time.time()
-        # An outflow is told by what was there before.
+        # An outflow is detected by comparison with earlier balances.
         until(lambda: server.values("kraken_custody:vault_balance:max1h"), DEADLINE_SECONDS)
         told_before = told(post)
 
@@ -118,7 +117,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         silenced_by_outage = suppressed(manager)
 
         exporter.process.kill()
-        # Soon it is over, as nothing tells of it any more.
+        # It soon ends, because no series shows it any more.
         until(lambda: SILENT in suppressed(manager), DEADLINE_SECONDS)
         silenced_by_death = suppressed(manager)
         until(lambda: post.notices("firing", alertname=DOWN), DEADLINE_SECONDS)
@@ -133,12 +132,12 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 
 def told(inbox: Inbox) -> set[str]:
-    """Return the names of the alerts of which a message says that they fire."""
+    """Return the names of the alerts that a message reports as firing."""
     return {notice.labels["alertname"] for notice in inbox.notices("firing")}
 
 
 def suppressed(manager: Alertmanager) -> set[str]:
-    """Return the names of the alerts that an Alertmanager keeps back."""
+    """Return the names of the alerts that an Alertmanager suppresses."""
     return {
         alert["labels"]["alertname"]
         for alert in manager.alerts()
@@ -159,7 +158,7 @@ def outflow_states(server: Prometheus, start: float, end: float) -> set[str]:
 
 
 def test_no_message_is_sent_while_nothing_happens(story: Story) -> None:
-    # A machine that is busy for two seconds is one that Prometheus cannot scrape for two minutes.
+    # If the machine is busy for two seconds, Prometheus cannot scrape for two minutes of the story.
     assert story.told_before <= {DOWN}
 
 

@@ -1,4 +1,4 @@
-"""The dashboards are what their source makes, and name only what exists."""
+"""The dashboards are generated from their source, and name only what exists."""
 
 import re
 from itertools import combinations
@@ -36,7 +36,7 @@ UIDS: Final = {
     "approvals": "kraken-custody-approvals",
     "exporter": "kraken-custody-exporter",
 }
-"""Links and bookmarks have them, so they stay what they are."""
+"""Links and bookmarks use them, so they must not change."""
 GRAFANAS_OWN: Final = {"__all", "__range", "__rate_interval", "__url_time_range", "__data"}
 AMOUNTS: Final = "|".join(it.metric.name for it in BALANCES if not it.is_quote)
 SELECTOR: Final = re.compile(r"\b(kraken_custody_\w+)(\{[^}]*\})?")
@@ -68,7 +68,7 @@ def test_uids_are_stable_and_a_runbook_has_the_name_of_its_alert() -> None:
     assert {name: dashboard["uid"] for name, dashboard in DASHBOARDS.items()} == UIDS | {
         name: name for name in alerts()
     }
-    # Grafana takes no longer ones.
+    # Grafana accepts no longer ones.
     assert all(len(dashboard["uid"]) <= 40 for dashboard in DASHBOARDS.values())
 
 
@@ -101,7 +101,7 @@ def test_panels_have_a_title_a_unit_and_a_number_of_their_own(name: str) -> None
 
 @pytest.mark.parametrize("name", OVERVIEWS)
 def test_only_trends_and_marks_ask_for_the_past(name: str) -> None:
-    """A number that falls back on the last one known would show old balances as if they were new."""
+    """A number that falls back to the last known value would show old balances as if they were current."""
     types = {panel["title"]: panel["type"] for panel in panels(name)}
     for question in questions(name):
         of_the_past = types.get(question.panel, "marks") in {"timeseries", "marks"}

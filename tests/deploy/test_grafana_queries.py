@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes the demo's portfolio answers everything that the dashboards ask."""
+"""A real Prometheus that scrapes the demo's portfolio answers every query of the dashboards."""
 
 import json
 import math
@@ -45,17 +45,17 @@ FIRING: Final = {
     "KrakenCustodyPermissionDenied",
     "KrakenCustodyTargetFailing",
 }
-"""What fires here when nothing waits: of the denied vault, of a key unheard of, and of balances below their minimum."""
+"""What fires here without waiting times: for the denied vault, an unknown type of key error, and low balances."""
 
 CALM: Final = {
     "New and gone vaults",
     "Differences from the ledger",
     "{{instance}} reads the lease {{lease}}",
 }
-"""Tables and lines that are empty here: no vault comes or goes, and there is neither ledger nor lease."""
+"""Tables and lines that are empty here: no vault comes or goes, and there is neither a ledger nor a lease."""
 
 SECONDS: Final = 5
-"""The time range that is looked at, in steps of a second."""
+"""The time range of the dashboards, in steps of a second."""
 Values = dict[str, str | list[str]]
 ALL_QUESTIONS: Final = [question for name in OVERVIEWS for question in questions(name)]
 ALL_VARIABLES: Final = [
@@ -76,7 +76,7 @@ def simulated() -> Simulator:
 def prometheus(
     simulated: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
-    """A Prometheus with the rules of deploy/, whose alerts do not wait."""
+    """A Prometheus with the rules of deploy/, without the alerts' waiting times."""
     directory = tmp_path_factory.mktemp("grafana")
     with SimulatorThread(simulated.app) as base_url:
         everything = ("balances", "pending_tasks", "whitelist")
@@ -128,7 +128,7 @@ def prometheus_of(address: str, directory: Path) -> Path:
 
 
 def offered(server: Prometheus, name: str, variable: str, values: Values) -> list[str]:
-    """Return the values that a variable of a dashboard lets one choose, after those before it were chosen."""
+    """Return the values that a variable of a dashboard offers, after those before it were chosen."""
     selector, label = asked_values(variables(name)[variable])
     asked = {"match[]": substituted(selector, values)}
     found: list[str] = until(lambda: server.ask(f"/api/v1/label/{label}/values", **asked))
@@ -136,7 +136,7 @@ def offered(server: Prometheus, name: str, variable: str, values: Values) -> lis
 
 
 def chosen(server: Prometheus, name: str) -> Values:
-    """Return what Grafana puts in place of the variables: all where that can be chosen."""
+    """Return the values of the variables in Grafana: all if possible."""
     values: Values = {
         "__rate_interval": "4s",
         "__range": f"{SECONDS}s",
@@ -152,12 +152,12 @@ def chosen(server: Prometheus, name: str) -> Values:
 
 @pytest.fixture(scope="module")
 def choices(prometheus: Prometheus) -> dict[str, Values]:
-    """What Grafana puts in place of the variables, by dashboard."""
+    """The values of the variables in Grafana, by dashboard."""
     return {name: chosen(prometheus, name) for name in OVERVIEWS}
 
 
 def answers(server: Prometheus, question: Question, values: Values) -> list[dict[str, Any]]:
-    """Return the series of an answer that have a number; none while Prometheus finds the question wrong."""
+    """Return the series of an answer that have a number; none while Prometheus rejects the query."""
     expr = substituted(question.expr, values)
     if question.present:
         found = server.ask("/api/v1/query", query=expr)
@@ -226,7 +226,7 @@ def test_every_column_of_a_table_exists(
         if panel["type"] == "table" and panel["title"] not in CALM:
             columns = panel["transformations"][1]["options"]["indexByName"]
             wanted = {name for name in columns if not name.startswith("Value")}
-            # Some alerts come later than others.
+            # Some alerts fire later than others.
             until(partial(has, panel["title"], wanted))
 
 

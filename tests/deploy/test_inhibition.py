@@ -1,4 +1,4 @@
-"""What a real Alertmanager keeps back by the rules of deploy/, since something else explains it, and what it tells."""
+"""What a real Alertmanager inhibits by the rules of deploy/ because something else explains it, and what it sends."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,13 +25,13 @@ LIST: Final = {**ACME, "kind": "vaults"}
 LISTS_ELSEWHERE: Final = {**LIST, "instance": "another:10063"}
 NO_KEYS: Final = {**ACME, "kind": "vault", "vault": "hot"}
 ELSEWHERE: Final = {**HOT, "instance": "another:10063"}
-# Balances are of no exporter.
+# Alerts on balances have no exporter.
 HOT_BITCOIN: Final = {"org": "acme", "vault": "hot", "asset": "BTC"}
 COLD_BITCOIN: Final = {**HOT_BITCOIN, "vault": "cold"}
 TASKS: Final = {**ACME, **KEY, "kind": "pending_tasks"}
 HOT_TASKS: Final = {"org": "acme", "vault": "hot", "task_type": "request_withdrawal"}
 OTHER_TASKS: Final = {**HOT_TASKS, "task_type": "invite_user"}
-# A ledger is of no job either, which keeps the others apart here.
+# Alerts on a ledger have no job either, which separates the other cases here.
 BOOKED: Final = {"org": "booked", "vault": "hot", "asset": "BTC"}
 BOOKED_TOO: Final = {"org": "booked too", "vault": "cold", "asset": "BTC"}
 ACME_WORTH: Final = {"org": "acme", "quote_asset": "USD"}
@@ -39,7 +39,7 @@ ACME_WORTH: Final = {"org": "acme", "quote_asset": "USD"}
 Case = tuple[str, Mapping[str, str], str, Mapping[str, str]]
 """A cause and another alert that fires with it, each with its labels; names lack the KrakenCustody before them."""
 States = Mapping[tuple[str, str], str]
-"""What Alertmanager makes of each alert, active or suppressed, by job and name."""
+"""The state of each alert in Alertmanager, active or suppressed, by job and name."""
 
 SILENCED: Final[tuple[Case, ...]] = (
     ("ExporterDown", EXPORTER, "TargetFailing", HOT),
@@ -167,7 +167,7 @@ def firing(case: Case) -> list[dict[str, dict[str, str]]]:
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> States:
     directory = tmp_path_factory.mktemp("inhibition")
-    # Nobody takes the messages: what it would send is known before.
+    # Nothing receives the messages: what would be sent is known before.
     with alertmanager(directory, webhook=free_address(), smtp=free_address()) as manager:
         httpx.post(
             f"http://{manager.address}/api/v2/alerts",
@@ -186,14 +186,14 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> States:
             found = seen()
             return all(state_of(case, found) == "suppressed" for case in SILENCED)
 
-        # Causes take effect one by one. Where one never does, its own test tells.
+        # Causes take effect one by one. If one never does, its own test fails.
         with suppress(AssertionError):
             until(is_settled)
         return seen()
 
 
 def state_of(case: Case, states: States) -> str | None:
-    """Return what becomes of the other alert of a case."""
+    """Return the state of the other alert of a case."""
     _, _, other, _ = case
     return states.get((repr(case), f"KrakenCustody{other}"))
 

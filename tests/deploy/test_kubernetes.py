@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: what kustomize makes of them, against the API's own schemas and against the image."""
+"""The Kubernetes manifests: kustomize's output, compared with the schemas of Kubernetes and with the image."""
 
 import re
 import subprocess
@@ -29,7 +29,7 @@ KINDS = {
     "PrometheusRule",
 }
 OPERATOR_LABELS = {"job", "instance", "namespace", "service", "pod", "container", "endpoint"}
-"""What the Prometheus operator has Prometheus set on every series of a ServiceMonitor."""
+"""The labels that the Prometheus operator sets on every series of a ServiceMonitor."""
 LEASED = KINDS - {"Deployment"} | {
     *("StatefulSet", "PodDisruptionBudget", "Lease", "Role", "RoleBinding"),
 }
@@ -40,7 +40,7 @@ LABEL = {"app.kubernetes.io/name": NAME}
 
 @cache
 def overlay(name: str) -> dict[str, dict[str, Any]]:
-    """Return what an overlay comes to, by kind."""
+    """Return the resources of an overlay, by kind."""
     built = subprocess.run(
         [
             *(program("kubectl", package="kubernetes-client"), "kustomize"),
@@ -302,7 +302,7 @@ def test_the_configuration_and_the_secrets_are_found_where_it_looks(tmp_path: Pa
             path.write_text(content[item["key"]], "utf-8")
     checked = run("--config.check", directory=tmp_path)
     assert checked.returncode == 0
-    # All was found; what the example has for a secret does not look like one.
+    # Everything was found; the example's secret is only a placeholder.
     assert re.findall(r"event=(\w+)", checked.stderr) == ["secret_unusual"]
 
 
@@ -323,7 +323,7 @@ def test_no_label_of_the_cluster_takes_the_place_of_one_of_the_exporter() -> Non
 
 @pytest.mark.parametrize("name", STORIES)
 def test_an_alert_fires_with_the_labels_of_a_cluster_too(name: str, tmp_path: Path) -> None:
-    """With those that the operator adds, a match of labels that forgot to say which ones would find nothing."""
+    """With the operator's labels, a match that does not name its labels would find nothing."""
     first = STORIES[name][0]
     cluster = dict.fromkeys(("namespace", "service", "container"), "x")
     series = {with_labels(key, cluster): values for key, values in first.series.items()}

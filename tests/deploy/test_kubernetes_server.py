@@ -1,4 +1,4 @@
-"""What kustomize makes for a pair, at a real kube-apiserver: skipped without one."""
+"""The manifests of a pair at a real kube-apiserver; skipped without one."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ PLURALS: Final = {
     "Role": "apis/rbac.authorization.k8s.io/v1/{}/roles",
     "RoleBinding": "apis/rbac.authorization.k8s.io/v1/{}/rolebindings",
 }
-"""Where each kind is created. The operator's own are unknown to a server without it."""
+"""Where each kind is created. A server without the operator does not know its kinds."""
 
 
 def apply(server: ApiServer, resources: dict[str, dict[str, Any]]) -> str:
@@ -44,7 +44,7 @@ def test_a_real_api_server_takes_the_pair_and_lets_it_use_its_lease_alone(tmp_pa
         directory = account_directory(server, tmp_path / "account", namespace, account)
         name = resources["Lease"]["metadata"]["name"]
         asyncio.run(_use(Cluster(server.url, directory), name))
-        # Applied again, which is what another version does, it keeps what the holder has written.
+        # Applied again, as an upgrade does, it keeps what the holder has written.
         leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         server.patch(f"{leases}/{name}", resources["Lease"])
         assert server.get(f"{leases}/{name}")["spec"]["holderIdentity"] == RECORD.holder

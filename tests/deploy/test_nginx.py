@@ -42,7 +42,7 @@ def rate() -> Fraction:
 
 
 def sent(start: Fraction, end: Fraction) -> int:
-    """Return how many requests it sends from `start` to `end`, both included, if its queue is never empty."""
+    """Return how many requests it sends from `start` to `end`, both inclusive, if its queue is never empty."""
     return floor(end * rate()) - ceil(start * rate()) + 1
 
 
@@ -66,14 +66,14 @@ def test_the_queue_is_as_long_as_the_readme_says() -> None:
 
 
 class Entrance(Gateway):
-    """In front of the simulator, which does not answer to the API's name."""
+    """Stands in front of the simulator, which does not answer to the API's name."""
 
     async def _forward(self, head: bytes, writer: asyncio.StreamWriter) -> None:
         await super()._forward(head.replace(HOST.encode(), b"127.0.0.1"), writer)
 
 
 def shared(directory: Path, through: Proxy, number: int, stack: ExitStack) -> Running:
-    """Start an exporter that believes to have the whole limit for itself; one in three is on the proxy's machine."""
+    """Start an exporter that is configured to use the whole limit; one in three runs on the proxy's machine."""
     directory.mkdir()
     url = through.tls_url if number else through.loopback_url
     document = configuration(url, portfolio=portfolio(), interval="200ms")
@@ -117,7 +117,7 @@ def test_three_exporters_and_a_foreign_program_never_exceed_the_limit_together(
         for one in programs:
             one.result()
         failed = [exporter.events("target_failing") for exporter in exporters]
-    # It was under pressure: the window was as full as the proxy lets it be, and most had to wait.
+    # It was under load: the window was as full as the proxy allows, and most requests had to wait.
     assert rate() * WINDOW * Fraction(3, 4) < guard.largest_window <= LIMIT
     assert guard.refusals.keys() == {Refusal.INVALID_KEY}
     assert failed == [[], [], []]
@@ -127,7 +127,7 @@ def test_three_exporters_and_a_foreign_program_never_exceed_the_limit_together(
 
 
 class Told:
-    """An API that keeps what it is told, and answers by `script`."""
+    """An API that records requests, and answers by `script`."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
@@ -148,7 +148,7 @@ def api() -> Told:
 
 @pytest.fixture(scope="module")
 def through(api: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A proxy with room for one in its queue."""
+    """Run a proxy with room for one request in its queue."""
     directory = tmp_path_factory.mktemp("told")
     certificate = api_certificate(directory / "api")
     no_queue = {"burst=60;": "burst=1;", "rate=360r/m": "rate=600r/m"}
@@ -161,7 +161,7 @@ def through(api: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
 
 @pytest.fixture
 def ask(through: Proxy, api: Told) -> Iterator[httpx.Client]:
-    """A client of a proxy whose limit knows of no request before."""
+    """Return a client of a proxy that has seen no requests yet."""
     api.heads.clear()
     api.script = saying(OK)
     until(lambda: httpx.get(through.loopback_url, trust_env=False, verify=False).status_code != 429)
@@ -173,7 +173,7 @@ def ask(through: Proxy, api: Told) -> Iterator[httpx.Client]:
 
 
 def once_it_passes(client: httpx.Client, path: str) -> httpx.Response:
-    """Return the first answer that is not the proxy's own refusal."""
+    """Repeat a request until the proxy passes it; return the answer."""
 
     def passed() -> list[httpx.Response]:
         answer = client.get(path, headers={"api-key": "k", "api-nonce": "1", "api-sign": "s"})

@@ -1,7 +1,7 @@
-"""One cause is one page: what is left of the alerts of a whole outage when Alertmanager's inhibitions are through.
+"""One cause pages once: which alerts of an outage are left after Alertmanager's inhibitions.
 
-The inhibitions are asked of promtool as a query that is made of alertmanager.yml, minute by minute, so that no moment
-is missed in which a cause is over for Alertmanager and what it silenced is not.
+The inhibitions are evaluated by promtool as a query made from alertmanager.yml, minute by minute, so that no moment is
+missed in which a cause has ended for Alertmanager and an alert that it inhibited has not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ from tests.deploy.stories import EXPORTER, error, errors, one, paused, target, u
 from tests.deploy.test_alertmanager import configuration
 
 BEGAN, ENDED = 10, 45
-"""Minutes: when the cause came, and when it went."""
+"""The minutes when the cause began and ended."""
 OVER: Final = 75
 CHUNK: Final = 15
 VAULTS: Final = 5
-"""Of each of two organizations."""
+"""Number of vaults in each of two organizations."""
 
 
 def told(where: str) -> str:
-    """Return a query for the firing alerts that have these labels and are not silenced by another."""
+    """Return a query for the firing alerts with these labels that no other inhibits."""
     firing = 'alertstate="firing"'
     silenced = " or ".join(
         f"(ALERTS{{{firing},{','.join(rule['target_matchers'])}}} and on ({','.join(rule['equal'])}) "
@@ -35,7 +35,7 @@ def told(where: str) -> str:
 
 
 def pages() -> str:
-    """Return a query for the number of messages that wake people."""
+    """Return a query for the number of messages that page someone."""
     group_by = ", ".join(configuration()["route"]["group_by"])
     critical = told('severity="critical"')
     return f"count(group by ({group_by}) ({critical})) or vector(0)"
@@ -125,8 +125,8 @@ OUTAGES: Final = {
 
 
 def always(query: str, first: int, last: int, count: int) -> list[dict[str, object]]:
-    """Return that a query finds so many at every evaluation between two minutes."""
-    # Promtool does not hold more than a few minutes at once.
+    """Return the expectation of a query's value at every evaluation between two minutes."""
+    # Promtool cannot hold more than a few minutes at once.
     return [
         {
             "expr": f"{which}_over_time(({query})[{min(CHUNK, end - first)}m:1m])",
@@ -141,7 +141,7 @@ def always(query: str, first: int, last: int, count: int) -> list[dict[str, obje
 def evaluate(
     series: Mapping[str, str], checks: Sequence[Mapping[str, object]], directory: Path
 ) -> None:
-    """Let promtool check what comes of the series of targets."""
+    """Let promtool check expectations for the series of targets."""
     common = one("up", EXPORTER, "1x400") | one("exporter_build_info", EXPORTER, "1x400")
     test = {
         "interval": "30s",
@@ -168,7 +168,7 @@ def test_one_cause_is_one_page_from_its_beginning_to_its_end(
 
 
 def test_alerts_of_a_target_are_sent_if_nothing_explains_them(tmp_path: Path) -> None:
-    """Otherwise the query above could find nothing whatever happens."""
+    """Otherwise the query above could never find anything."""
     checks = [
         *always(pages(), ENDED - 5, ENDED, 2),
         *(

@@ -1,7 +1,7 @@
-"""A scrape target with a label of its own that is named like one of the exporter's spoils nothing for the others.
+"""A scrape target with a label that the exporter uses too breaks nothing for others.
 
-Prometheus then has the exporter's label under another name, `exported_org`, so that series which differ in nothing else
-look the same to a rule that joins by `org`.
+Prometheus renames the exporter's label to `exported_org`, so series that differ in nothing else look the same to a rule
+that joins by `org`.
 """
 
 import re
@@ -18,10 +18,10 @@ from tools.docs import all_metrics
 GOOD: Final = {"job": "kraken-custody", "instance": "exporter:10063"}
 BALANCES: Final = [metric for it in RESOURCES.values() for metric in it.metrics]
 LABELS: Final = sorted({label for metric in all_metrics() for label in metric.labels})
-# No other one can matter to a rule.
+# No other label can matter to a rule.
 TAKEN: Final = [label for label in LABELS if re.search(rf"\b{label}\b", str(groups()))]
 GOOD_VAULTS: Final = 'org=~"acme|beta",vault=~"hot|cold",vault_id=~"V.+",asset=~"BTC|ETH"'
-# Well for ten minutes, then not.
+# Healthy for ten minutes, then failing.
 VALUES: Final = {
     "kraken_custody_target_up": "1x20 0x40",
     "kraken_custody_target_stale": "0x20 1x40",
@@ -29,7 +29,7 @@ VALUES: Final = {
     "kraken_custody_target_last_success_timestamp_seconds": "0+30x20 600x40",
     "kraken_custody_target_refresh_interval_seconds": "60x60",
     "kraken_custody_target_invalid_rows": "0x60",
-    # Long ago, so that what was usual since then is known.
+    # Long ago, so that the usual values since then are known.
     "kraken_custody_exporter_config_last_reload_success_timestamp_seconds": "-30000x60",
     "kraken_custody_vault_balance": "100x4 50x56",
     "kraken_custody_vault_min_available_balance": "200x60",
@@ -40,7 +40,7 @@ VALUES: Final = {
 
 
 def things() -> Iterator[dict[str, str]]:
-    """Return what there is to tell of, each with every label that it could have."""
+    """Return everything that can be exposed, with every possible label."""
     for org, vault, asset, component in product(
         ("acme", "beta"), ("", "hot", "cold"), ("BTC", "ETH"), ("spot", "staked")
     ):
@@ -59,12 +59,12 @@ def things() -> Iterator[dict[str, str]]:
 
 
 def odd(taken: str) -> dict[str, str]:
-    """Return the labels of the scrape target which has one of these names itself."""
+    """Return the labels of a scrape target that has one of these names itself."""
     return {"job": "kraken-custody", "instance": f"odd-{taken}:10063"}
 
 
 def exported(target: Mapping[str, str], taken: str = "") -> dict[str, str]:
-    """Return the series of all metrics as Prometheus has them from a target which has the label `taken` itself."""
+    """Return the series of all metrics as Prometheus stores them from a target with the label `taken`."""
     found = {}
     for metric, thing in product(all_metrics(), things()):
         if metric in BALANCES and "vault" in metric.labels and not thing["vault"]:
@@ -83,7 +83,7 @@ def exported(target: Mapping[str, str], taken: str = "") -> dict[str, str]:
 
 
 def told(alert: str, where: str, at: str, count: int) -> dict[str, object]:
-    """Return the expectation that so many alerts fire."""
+    """Return the expectation that this many alerts fire."""
     return {
         "expr": f'count(ALERTS{{alertname="KrakenCustody{alert}",alertstate="firing",{where}}}) or vector(0)',
         "eval_time": at,
@@ -92,7 +92,7 @@ def told(alert: str, where: str, at: str, count: int) -> dict[str, object]:
 
 
 def answered() -> Iterator[dict[str, object]]:
-    """Yield the expectation that a question of a dashboard has an answer, for all of them; promtool says why not."""
+    """Yield the expectation that each query of a dashboard has an answer; promtool says why not."""
     values: dict[str, str | list[str]] = {
         "__rate_interval": "2m",
         "__range": "10m",

@@ -68,7 +68,7 @@ def balances(values: str) -> dict[str, str]:
 def test_what_is_not_read_is_never_0_however_far_apart_groups_are_evaluated(
     series: dict[str, str], tmp_path: Path
 ) -> None:
-    """Prometheus spreads groups over their interval: one may see a scrape that another has not seen."""
+    """Prometheus spreads groups over their interval: one may see a scrape that another has not."""
     test = {
         "interval": "30s",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
@@ -81,7 +81,7 @@ def test_what_is_not_read_is_never_0_however_far_apart_groups_are_evaluated(
             for seconds in range(300, 1200, 30)
         ],
     }
-    # What comes last here is as old as an interval for all that comes before it.
+    # For earlier groups, the last one here is an interval old.
     promtool(groups()[::-1], [test], tmp_path)
 
 

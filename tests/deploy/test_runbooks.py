@@ -73,7 +73,7 @@ def test_a_runbook_has_all_sections_and_names_only_what_exists(path: Path) -> No
     assert set(METRIC.findall(text)) <= exposed()
     assert set(ALERT.findall(text)) <= set(alerts())
     assert set(RECORDED.findall(text)) <= {rule.get("record") for rule in rules()}
-    # Anything in backticks that has the form of an event and is none of these is a mistake.
+    # Anything else in backticks that looks like an event is a mistake.
     settings = {"min_available", "max_in_flight", "pending_tasks"}
     others = {"core_error", "quote_asset", "ledger_balance", *settings}
     words = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text)) - others
@@ -129,7 +129,7 @@ def test_an_error_type_that_the_exporter_shows_from_its_start_is_not_new() -> No
 
 @pytest.mark.parametrize("entry", ADVICE, ids=lambda entry: entry.examples)
 def test_an_error_type_that_help_explains_is_not_new(entry: Advice) -> None:
-    """By its examples, of which some stand for all that begins so, and by the words that it goes by."""
+    """Checked by its examples, some of which stand for all types with that prefix, and by its words."""
     examples = [part.replace("…", "03") for part in entry.examples.split(", ")]
     for type_ in {*examples, *(word.strip("^$") for word in entry.words)} - {"anything else", ""}:
         assert not is_new(type_), type_

@@ -1,4 +1,4 @@
-"""The scrape configurations of the README: valid, with an instance for each exporter that stays."""
+"""The scrape configurations of the README are valid, with a stable instance for each exporter."""
 
 import re
 import subprocess
@@ -29,7 +29,7 @@ def jobs(example: str) -> list[dict[str, Any]]:
 def test_prometheus_takes_it_and_the_rules_look_for_its_jobs(example: str, tmp_path: Path) -> None:
     found = jobs(example)
     for job in found:
-        # Debian's Prometheus knows nothing of Kubernetes.
+        # Debian's Prometheus has no Kubernetes discovery.
         if job.pop("kubernetes_sd_configs", None):
             job["static_configs"] = [{"targets": ["pod:10063"]}]
     file = tmp_path / "prometheus.yml"
@@ -59,7 +59,7 @@ def test_without_the_operator_each_pod_has_the_instance_that_the_operator_gives_
 
 
 class Books(BaseHTTPRequestHandler):
-    """What the README's example takes for a ledger."""
+    """A ledger like that in the README's example."""
 
     def do_GET(self) -> None:
         """Return two accounts, one of which is in custody."""
@@ -72,7 +72,7 @@ class Books(BaseHTTPRequestHandler):
         )
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as overridden
-        """Be quiet."""
+        """Log nothing."""
 
 
 def test_a_ledger_gets_the_names_and_labels_of_the_rules(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The systemd unit: what systemd itself says of it, and that it agrees with its README and with the exporter."""
+"""The systemd unit: systemd accepts it, and it agrees with its README and with the exporter."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ README = (SYSTEMD / "README.md").read_text("utf-8")
 PROMETHEUS = (SYSTEMD.parent / "prometheus" / "README.md").read_text("utf-8")
 PROGRAM = "/opt/kraken-custody-exporter/bin/kraken-custody-exporter"
 MOST_EXPOSURE = 15
-"""In tenths of systemd's scale from 0 (locked in) to 10; most services of a distribution are at 9 and more."""
+"""In tenths of systemd's exposure scale, from 0 (sandboxed) to 10; most services of a distribution are at 9 or more."""
 
 
 def settings(unit: Path = UNIT) -> dict[str, list[str]]:
@@ -49,7 +49,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def install(unit: Path, directory: Path) -> Path:
-    """Return a unit as it would be where its program is installed."""
+    """Return a unit as it would be after its program is installed."""
     installed = directory / unit.name
     text = unit.read_text("utf-8")
     installed.write_text(text.replace(PROGRAM, program("true", package="coreutils")))
@@ -117,7 +117,7 @@ def test_the_shards_of_the_readme_find_their_keys_where_systemd_copies_them(tmp_
 
 
 def test_the_unit_can_read_what_process_metrics_need() -> None:
-    """Where there is no /proc/stat, prometheus-client leaves them out, and no restart would be seen."""
+    """Without /proc/stat prometheus-client leaves them out, and restarts would go unnoticed."""
     assert settings()["ProcSubset"] == []
 
 

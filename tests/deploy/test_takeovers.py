@@ -1,4 +1,4 @@
-"""In the moment in which Prometheus knows two processes that have polled the same, nothing is counted twice."""
+"""While Prometheus has series of two processes that have polled the same, nothing is counted twice."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def known() -> dict[str, str]:
 
 
 def alike(acme: str, beta: str, at: str = "9m") -> dict[str, object]:
-    """Return the expectation that a query says the same of both organizations, which are alike."""
+    """Return the expectation that a query has the same value for both organizations, which are alike."""
     sums = [f"(sum({query}) or vector(0))" for query in (acme, beta)]
     return {
         "expr": f"abs({sums[0]} - {sums[1]}) < bool 1e-6",
@@ -47,7 +47,7 @@ def alike(acme: str, beta: str, at: str = "9m") -> dict[str, object]:
 def asked() -> Iterator[Question]:
     for name in OVERVIEWS:
         for question in questions(name):
-            # Since when an alert holds is nobody's sum. What a counter counts, its process alone has seen.
+            # The start of an alert is not summed. Only its own process has seen what a counter counts.
             is_sum = not any(it in question.expr for it in ("ALERTS", "increase("))
             if "$org" in question.expr and is_sum:
                 yield question
@@ -67,7 +67,7 @@ def test_no_panel_counts_what_two_processes_know_twice(tmp_path: Path) -> None:
 
 
 def test_no_recorded_amount_counts_what_two_processes_know_twice(tmp_path: Path) -> None:
-    """Whatever has no process among its labels; what has, is about the process."""
+    """Checks all series without a process among their labels; others are about the process."""
     recorded = {
         rule["record"]
         for rule in rules()

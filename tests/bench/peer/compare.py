@@ -1,7 +1,7 @@
 """This exporter and the Go peer side by side: both poll the same server, and each window measures both at once.
 
-So a busy machine slows both, and the ratio holds. Windows in which both are scraped alternate with windows in which
-nobody scrapes. `python -m tests.bench.peer.compare` is the server.
+So a busy machine slows both, and the ratio holds. Windows with scrapes alternate with windows without. `python -m
+tests.bench.peer.compare` is the server.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from tests.bench.polling import reporting, stop_event
 from tests.bench.start import first_answer
 
 SERIES: Final = 100_000
-"""Of which the server leaves out what its revision does not know: 91,000 are exposed."""
+"""The server leaves out fields that its revision does not have: 91,000 are exposed."""
 SCRAPE_EVERY_SECONDS: Final = 15.0
 PEER_KEY: Final = "peer"
 COUNTS: Final = "/counts"
@@ -47,14 +47,14 @@ WARM_UP_DEADLINE_SECONDS: Final = 120.0
 
 
 class Pair(NamedTuple):
-    """The same figure of both."""
+    """The same figure for both."""
 
     ours: float
     peer: float
 
     @property
     def ratio(self) -> float:
-        """Ours in units of the peer's."""
+        """Ours divided by the peer's."""
         return self.ours / self.peer
 
 
@@ -142,7 +142,7 @@ def _polling(program: Path, folder: Path, size: _Size) -> Rows:
 def _both(
     program: Path, folder: Path
 ) -> Iterator[tuple[tuple[Server, Server], Callable[[], Pair]]]:
-    """Run both until each has polled every vault; lends them, and what counts the requests of each so far."""
+    """Run both until each has polled every vault; yields them, and a function that counts the requests of each."""
     portfolio = portfolio_of(SERIES)
     (organization,) = portfolio.organizations
     with reporting(module="tests.bench.peer.compare") as (base_url, _):
@@ -165,9 +165,9 @@ def _both(
             while min(counted()) < len(organization.vaults) + 2:
                 if time.monotonic() > deadline:
                     raise RuntimeError("not every vault was polled")
-                # To leave the cores to them.
+                # Leaves the cores to them.
                 time.sleep(1)
-            # What a scrape allocates once belongs to no window.
+            # A first scrape allocates memory that belongs to no window.
             for daemon in (ours, peer):
                 daemon.scrape(gzip=True)
             yield (ours, peer), counted
@@ -235,7 +235,7 @@ def _start(run: Callable[[], contextlib.AbstractContextManager[Server]]) -> tupl
 
 
 async def _serve() -> None:
-    """Serve the custody API without a limit, and at COUNTS how many requests of each key came."""
+    """Serve the custody API without a rate limit, and at COUNTS the number of requests of each key."""
     portfolio = portfolio_of(SERIES)
     counts: Counter[str] = Counter()
 
@@ -255,7 +255,7 @@ async def _serve() -> None:
         front=count,
     )
     simulator.guard.secrets[PEER_KEY] = API_SECRET
-    # To add up that many invented balances would hold up the server.
+    # Adding up that many invented balances would slow the server down.
     total = body(b'{"quote_asset": "USD", "balance": {"total": "1"}}', "application/json")
     simulator.moods[portfolio.organizations[0].id] = total
     async with serve(simulator.app) as base_url:
@@ -265,6 +265,6 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
-    # Events go to stderr; the address is all there is on stdout.
+    # Events go to stderr, so that stdout has only the address.
     configure("error", "logfmt")
     asyncio.run(_serve())

@@ -11,7 +11,7 @@ from tests.bench.daemon import Server, serving
 
 HOW_TO_INSTALL = "install Go 1.26 or newer from https://go.dev/dl/, so that `go` is on PATH"
 PACE = "150ms"
-"""From one request to the next: the documented 200 in 30 s."""
+"""Seconds between two requests: the documented 200 in 30 s."""
 
 
 class NotBuiltError(Exception):
@@ -20,7 +20,7 @@ class NotBuiltError(Exception):
 
 @contextlib.contextmanager
 def built(environ: Mapping[str, str] | None = None) -> Iterator[Path]:
-    """Lend the peer's program; `environ` is what `go` sees. Raises NotBuiltError."""
+    """Yield the path of the peer's program; `environ` is the environment of `go`."""
     go = shutil.which("go")
     if go is None:
         raise NotBuiltError(f"the Go peer is not built: {HOW_TO_INSTALL}")
