@@ -7,10 +7,11 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO, TypeVar
+
+from msgspec import Struct
 
 from exporter import __version__
 from exporter.assembly import Exporter, World, coordinator_of
@@ -45,8 +46,7 @@ FULL_COLLECTION_AFTER: Final = 100
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class WebOptions:
+class WebOptions(Struct, frozen=True):
     """The flags of the web server.
 
     may_reload: whether `POST /-/reload` and `/-/poll` are allowed. allowed_hosts: additional host names that it answers

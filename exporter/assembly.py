@@ -18,12 +18,12 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 from uuid import uuid4
 
 import httpx
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
 from exporter import __version__
@@ -103,8 +103,7 @@ MANY_CHANGED = 1_000
 """Number of targets changed at once from which on all objects are exempted from garbage collection, as they stay."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """External dependencies: clocks, randomness and the network.
 
     monotonic: the event loop's clock, in seconds.
@@ -629,8 +628,7 @@ class Exporter:
         self._telemetry.show_build(__version__, revision(), platform.python_version())
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
+class _Files(Struct, frozen=True):
     """The contents of the files that the settings name. secrets: by credential."""
 
     tls: ssl.SSLContext

@@ -153,6 +153,12 @@ def test_the_imports_of_modules_form_no_circle() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def test_a_start_compiles_no_dataclass() -> None:
+    """Each that is frozen takes 0.5 ms of every start, a msgspec.Struct 0.01."""
+    users = {module for module in FILES if "dataclasses" in packages(module)}
+    assert {room_of(module) for module in users} == {"simulator"}
+
+
 def test_only_app_imports_the_builder() -> None:
     assert {module for module in FILES if "exporter.assembly" in imports(module)} == {
         "exporter.app"
@@ -171,15 +177,20 @@ def test_what_is_generic_imports_nothing_of_this_product() -> None:
     } == set()
 
 
-def libraries(module: str) -> set[str]:
-    """Return the packages that a module imports, besides Python's own and this one."""
+def packages(module: str) -> set[str]:
+    """Return the packages that a module imports."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(FILES[module].read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found.add(str(node.module).partition(".")[0])
-    return found - sys.stdlib_module_names - {"exporter"}
+    return found
+
+
+def libraries(module: str) -> set[str]:
+    """Return the packages that a module imports, besides Python's own and this one."""
+    return packages(module) - sys.stdlib_module_names - {"exporter"}
 
 
 def test_only_one_module_builds_on_what_uvicorn_does_not_promise() -> None:

@@ -4,11 +4,11 @@ import base64
 import contextlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn, Self, TypeVar
 
+from msgspec import Struct
 from pydantic import (
     AfterValidator,
     PrivateAttr,
@@ -43,8 +43,7 @@ class SecretError(Exception):
     """A secret cannot be read; the message says which one, from which file or variable, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Secrets:
+class Secrets(Struct, frozen=True):
     """The secrets that sign a request; its repr hides them.
 
     api_key: as sent in the header.
@@ -147,11 +146,13 @@ def _holds(decode: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
-@dataclass(frozen=True, slots=True)
-class _Environment:
+class _Environment(Struct, frozen=True):
     """Environment variables, which may hold secrets: never shown or serialised with the settings."""
 
-    variables: Mapping[str, str] = field(repr=False)
+    variables: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return "_Environment()"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("environment variables may hold secrets and are not serialised")

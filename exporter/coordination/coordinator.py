@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from exporter.config import LeaseSettings, RedisSettings
 from exporter.coordination.engine import Engine
@@ -14,8 +15,7 @@ from exporter.coordination.lease import STANDBY_SECONDS, Lease, Terms
 from exporter.coordination.redis import RedisEngine, Server
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseView:
+class LeaseView(Struct, frozen=True):
     """The state of the lease, for people.
 
     me: this process.

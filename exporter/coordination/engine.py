@@ -1,14 +1,14 @@
 """The record of a lease and the protocol of engines that store it: read and compare-and-set, without expiry."""
 
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 LONGEST_MESSAGE: Final = 200
 """Maximum length of an engine's message that is quoted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What the processes that share a lease communicate.
 
     holder: the process that polls; empty after the last holder released the lease.
@@ -27,8 +27,7 @@ class Record:
     standby: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What an engine stores, which compare-and-set compares with.
 
     record: None if there is none.

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.coordination.engine import Engine, EngineError, Found
 from exporter.coordination.lease import GIVEN_UP, RENEWALS, Lease
@@ -34,8 +36,7 @@ class NonceBounds(Protocol):
     highest: int
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """The environment of a keeper.
 
     boottime: returns seconds that continue while the machine sleeps.

@@ -10,12 +10,12 @@ import contextlib
 import copy
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
 import httpx
+from msgspec import Struct
 
 from exporter.config.credentials import header_text
 from exporter.coordination.engine import (
@@ -41,8 +41,7 @@ TIMEOUT_SECONDS: Final = 60.0
 JsonObject = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True):
     """The address and credentials of the API server.
 
     service_account: a directory with the files `token`, `ca.crt` and `namespace`.

@@ -14,8 +14,10 @@ highest ceiling that it has ever seen.
 """
 
 import math
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.coordination.engine import Found, Record
 
@@ -31,8 +33,7 @@ BETWEEN_GIVING_UP_SECONDS: Final = 600.0
 GIVEN_UP: Final = "given up"
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """The configured terms. duration: seconds that a renewal lasts. timeout: maximum seconds of a request."""
 
     duration: float

@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from exporter.coordination.engine import (
     LONGEST_MESSAGE,
@@ -36,8 +38,7 @@ return 1
 DEFAULT_PORT: Final = 6379
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Struct, frozen=True):
     """The address and credentials of the server.
 
     url: redis:// or rediss:// (TLS), a host, and optionally a port and a database number.

@@ -9,10 +9,10 @@ import hashlib
 import hmac
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import httpx
 import pyotp
+from msgspec import Struct
 from pydantic import SecretStr
 
 from exporter.config import Secrets
@@ -35,8 +35,7 @@ def sign(secret: bytes, target: bytes, nonce: str, body: bytes = b"") -> str:
     return base64.b64encode(hmac.digest(secret, target + digest, "sha512")).decode()
 
 
-@dataclass(slots=True)
-class NonceBounds:
+class NonceBounds(Struct):
     """The range that nonces of every key must be in, in nanoseconds.
 
     above: a previous process may have used any nonce up to this one.
@@ -82,8 +81,7 @@ class Nonce:
         return str(number)
 
 
-@dataclass(slots=True)
-class _Last:
+class _Last(Struct):
     """The last nonce of a key."""
 
     number: int = 0

@@ -7,11 +7,12 @@ import html
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from exporter.custody.errors import (
     BLOCKED_TYPE,
@@ -43,8 +44,7 @@ PAGE_LENGTH: Final = 16 * 1024
 LONGEST_WAIT_DIGITS: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """In place of the document of an answer that has none.
 
     type: of the error, if nothing else is wrong.
@@ -57,8 +57,7 @@ class Unreadable:
     page: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A response.
 
     headers: names in lower case.
@@ -167,8 +166,7 @@ class Classifier:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Finding:
+class _Finding(Struct, frozen=True):
     """A failure as reported, before it is cleaned.
 
     is_ours: whether the name is this exporter's, not the API's.

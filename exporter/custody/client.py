@@ -8,11 +8,12 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.custody.auth import KeyAuth
 from exporter.custody.body import (
@@ -77,8 +78,7 @@ def _always() -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Request(Generic[Result_co]):
+class Request(Struct, Generic[Result_co], frozen=True):
     """A request.
 
     endpoint: the value of label `endpoint`.
@@ -111,8 +111,7 @@ async def nothing_more(result: object) -> None:
     del result
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """The record of one request, whatever its outcome.
 
     tag: what it was for.
@@ -145,8 +144,7 @@ class Reading:
         self.alone = asyncio.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What all clients of a process share.
 
     timeout: seconds for a whole request.

@@ -2,9 +2,9 @@
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import httpx
+from msgspec import Struct
 
 from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonces, secret_texts
@@ -15,8 +15,7 @@ from exporter.custody.errors import Cleaner
 from exporter.custody.transport import Find, Transport
 
 
-@dataclass(frozen=True, slots=True)
-class Connector:
+class Connector(Struct, frozen=True):
     """Builds clients, with what those of all credentials share.
 
     nonces: of every key.

@@ -14,9 +14,10 @@ Every failure of an exchange with the API leaves this package as a `CustodyError
 """
 
 from collections.abc import Container
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+from msgspec import Struct
 
 from exporter.custody.secret_forms import hide
 
@@ -162,8 +163,7 @@ FORESEEN: Final[tuple[tuple[int | None, str], ...]] = (
 """Every (HTTP status, type) of an error that is known in advance; the status is None without a response."""
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One line of the table: it matches an answer with one of the words in its type, or one of the statuses.
 
     words: lower case, letters only, as `letters` returns them.

@@ -1,8 +1,9 @@
 """Whether a connection may carry another request, as arithmetic over a given `now` (monotonic seconds)."""
 
 import math
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 LONGEST_AGE_SECONDS: Final = 60.0
 """Bounds how long a changed DNS record is ignored."""
@@ -11,8 +12,7 @@ LONGEST_IDLE_SECONDS: Final = 5.0
 DISTRUST_SECONDS: Final = 3600.0
 
 
-@dataclass(slots=True, eq=False)
-class Trust:
+class Trust(Struct, eq=False):
     """Whether connections of a credential are kept alive: not for an hour after a second find within an hour.
 
     A find is an unrequested answer on a connection. found_at: when the last one was.

@@ -8,9 +8,10 @@ the API's own are shown, and only a few undocumented ones.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct, field
 
 _DOCUMENTED: Final = """
 Problem documents and envelopes: type status title detail instance data message core_error source error errors result
@@ -53,8 +54,7 @@ def _nothing(key: str) -> bool:
     return False
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(Struct):
     """The values at one place of a document; all elements of an array share one place.
 
     kinds: of the values.

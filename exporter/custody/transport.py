@@ -5,11 +5,11 @@ import base64
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 import h11
 import httpx
+from msgspec import Struct
 
 from exporter.custody import wire
 from exporter.custody.keeping import Trust, idle_seconds
@@ -31,8 +31,7 @@ REQUEST_TAG: Final = "request_tag"
 """Extension of a request: what it is for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Find:
+class Find(Struct, frozen=True):
     """Unrequested bytes on a connection.
 
     after: what the last request was for.
@@ -51,8 +50,7 @@ class UnsolicitedAnswerError(httpx.RemoteProtocolError):
     """More than one response arrived, so it is unknown which one answers the request."""
 
 
-@dataclass(slots=True)
-class Way:
+class Way(Struct):
     """How to connect to the API.
 
     tls: None for plain HTTP.
@@ -84,7 +82,6 @@ class Way:
         return connected
 
 
-@dataclass(slots=True, eq=False)
 class _Connection:
     """A connection and its requests.
 
@@ -96,16 +93,17 @@ class _Connection:
     kept_until: the end of its idle time; `expiry` alone would stop while the machine sleeps.
     """
 
-    wire: Wire
-    made_at: float
-    is_for_one: bool
-    tag: Hashable = None
-    given: list[tuple[float, Hashable]] = field(default_factory=list)
-    status: int = 0
-    has_chunks: bool = False
-    parser: h11.Connection = field(init=False)
-    kept_until: float = 0.0
-    expiry: asyncio.TimerHandle | None = None
+    def __init__(self, wire: Wire, made_at: float, *, is_for_one: bool) -> None:
+        self.wire = wire
+        self.made_at = made_at
+        self.is_for_one = is_for_one
+        self.tag: Hashable = None
+        self.given: list[tuple[float, Hashable]] = []
+        self.status = 0
+        self.has_chunks = False
+        self.parser = _parser()
+        self.kept_until = 0.0
+        self.expiry: asyncio.TimerHandle | None = None
 
     async def ask(self, request: httpx.Request) -> h11.Response:
         """Send `request`; return the head of its response. Raises httpx.TransportError."""
@@ -233,7 +231,7 @@ class Transport(httpx.AsyncBaseTransport):
             connected.abort()
             raise httpx.RemoteProtocolError("the server answered before a request was sent")
         now = self._clock()
-        return _Connection(connected, now, is_for_one or not self._trust.keeps(now))
+        return _Connection(connected, now, is_for_one=is_for_one or not self._trust.keeps(now))
 
     async def _read(self, connection: _Connection) -> None:
         """Keep or close a connection whose response was read to its end. Raises UnsolicitedAnswerError."""

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from exporter.config import Discovery, OrganizationSettings, Settings, VaultSettings
 from exporter.discovery.known import AT_ONCE, Finds, Found, Known, Source
@@ -38,8 +40,7 @@ class Unpolled(NamedTuple):
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Vault:
+class Vault(Struct, frozen=True):
     """A vault to poll.
 
     found: its entry in a list, None if no list has it.
@@ -62,8 +63,7 @@ class VaultList(NamedTuple):
     finds: Finds | None
 
 
-@dataclass(frozen=True, slots=True)
-class Organization:
+class Organization(Struct, frozen=True):
     """An organization that is polled.
 
     found: what a list says of it, None if no list has it. is_configured: whether it has an entry of its own.
@@ -106,8 +106,7 @@ class OrganizationList(NamedTuple):
     has_organizations: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(Struct, frozen=True):
     """Everything to poll.
 
     organizations: all of them, because each shard lists their vaults, but with only the vaults of this shard.

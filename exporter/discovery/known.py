@@ -1,8 +1,10 @@
 """What the API has listed: one value for all lists, replaced by each new list."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.turns import Steps
 
@@ -31,8 +33,7 @@ class Listed(NamedTuple):
     missing_rates: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Something that was listed. Times are Unix seconds.
 
     since: when this exporter first saw it.

@@ -3,11 +3,11 @@
 import asyncio
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final, Protocol
 
 from isal import isal_zlib
+from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client import Metric as Family
 from prometheus_client.exposition import generate_latest as text_of
@@ -96,8 +96,7 @@ def joined(pieces: Iterable[bytes], length: int) -> Iterator[bytes]:
     yield b"".join(chunk)
 
 
-@dataclass(frozen=True, slots=True)
-class _WithUnits:
+class _WithUnits(Struct, frozen=True):
     """The families of a registry, with the units in their names, which prometheus-client does not set."""
 
     registry: CollectorRegistry

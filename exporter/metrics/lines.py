@@ -6,7 +6,6 @@ scrape copies lines, or those of many rows from their labels and values. Money b
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from operator import itemgetter
@@ -90,8 +89,7 @@ def count_series(lines: Lines) -> int:
     return sum(text.count(b"\n") for text in lines.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """What is exposed at one moment, as references: quick to take, and immutable.
 
     parts: metrics, in the order of the exposition, and the pages that may contain lines of them.

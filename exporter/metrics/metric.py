@@ -3,8 +3,9 @@
 The exposition, the counters of `telemetry` and the table of metrics in the documentation use these.
 """
 
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct
 
 Type = Literal["gauge", "counter", "histogram"]
 
@@ -18,8 +19,7 @@ def unit_of(family: str) -> str:
     return word if word in UNITS else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """A metric.
 
     unit: of its value, for people.

@@ -4,9 +4,10 @@ Sources: Prometheus, "Content negotiation"; OpenMetrics 1.0; RFC 9110, 12.5.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 Offer = TypeVar("Offer")
 
@@ -32,8 +33,7 @@ _FORMATS: Final[Mapping[tuple[str, str | None], Format]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Preference:
+class _Preference(Struct, frozen=True):
     """One element of an Accept or Accept-Encoding header; names in lower case."""
 
     value: str

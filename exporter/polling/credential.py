@@ -3,8 +3,9 @@
 import asyncio
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from exporter.config import ConfigError, CredentialSettings, SecretError, Secrets
 from exporter.config.credentials import unusual
@@ -23,8 +24,7 @@ SLOW_SECONDS: Final = 1.0
 SLOW_SHARE: Final = 0.1
 
 
-@dataclass(slots=True, eq=False)
-class Credential:
+class Credential(Struct, eq=False):
     """A credential at run time.
 
     own_budget: the key's own rate limit in addition to the common one, or None.

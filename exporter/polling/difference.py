@@ -1,8 +1,9 @@
 """What a reload changes: the difference of two configurations, as one value that is applied in one place."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from exporter.config import RateLimit, Secrets, Settings
 from exporter.polling.plan import Plan
@@ -36,8 +37,7 @@ class CredentialChange(NamedTuple):
         return self.is_another_key or (self.is_renewed and not is_lockout)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """All that differs between a configuration and the previous one, besides what is polled.
 
     credentials: those in use from now on; all others are removed.

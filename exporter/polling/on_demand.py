@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from exporter.clocks import Moment
 from exporter.polling.credential import Credential
@@ -17,8 +18,7 @@ from exporter.turns import Steps
 MOST_NAMED: Final = 10
 
 
-@dataclass(slots=True)
-class OnDemand:
+class OnDemand(Struct):
     """The result of asking for polls. Times are monotonic seconds.
 
     to_wall: Unix seconds minus monotonic seconds.

@@ -1,7 +1,8 @@
 """The parts that take the poller's decisions, shared by its loop, its requests and the status pages."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from exporter.clocks import ClockWatch, Moment
 from exporter.polling.budget import Budget, Usage
@@ -12,8 +13,7 @@ from exporter.polling.schedule import Schedule
 from exporter.resources.resource import Exposable, MakeRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """The parts of a poller.
 
     may_send: returns whether this process, rather than another, may send requests now.

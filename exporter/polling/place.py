@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.polling.pause import BETWEEN_TRIES_SECONDS
 from exporter.polling.retry import Poll, next_interval
@@ -13,8 +15,7 @@ MADE_UP_FOR: Final = 0.1
 """Maximum lateness that a poll makes up for, in intervals."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """When a target's next request may be sent, and how its polls went. Times are monotonic seconds.
 
     due: when its poll is, or was, due.

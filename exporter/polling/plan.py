@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from exporter.config import ALL_CREDENTIALS, RateLimit, Settings
 from exporter.discovery.inventory import inventory_of
@@ -33,8 +34,7 @@ def sending_rate(limit: RateLimit) -> float:
     return max(1, limit.budget - 1) / limit.window
 
 
-@dataclass(frozen=True, slots=True)
-class Shortage:
+class Shortage(Struct, frozen=True):
     """A rate limit that is smaller than the demand.
 
     credential: the one with this limit, None for the common one.
@@ -52,8 +52,7 @@ class Shortage:
         return self.demand / self.rate
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What the configuration demands and what it gets.
 
     demand, rate: requests per second, demanded and allowed.

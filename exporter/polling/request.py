@@ -3,7 +3,8 @@
 import asyncio
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from exporter.custody.errors import INTERNAL_TYPE, CustodyError, Delivery, MayNotSendError
 from exporter.logs import get_logger

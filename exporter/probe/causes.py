@@ -7,15 +7,15 @@ last; each row names the alternatives, the likeliest first.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from exporter.custody.errors import BLOCKED_TYPE, CustodyError, letters
 from exporter.probe.known import CLOCK_TOLERANCE_SECONDS, Known, Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """A failed request, and everything else that is known."""
 
     error: CustodyError
@@ -32,8 +32,7 @@ class Seen:
         return f"{self.error.type} {self.error.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """A possible cause.
 
     name: stable.

@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.config import RateLimit, Secrets, Settings
 from exporter.config.credentials import unusual
@@ -36,8 +38,7 @@ NO_WAY: Final = "the API cannot be reached"
 WRONG_CLOCK: Final = "the clock is wrong"
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(Struct, frozen=True):
     """The result of the probe.
 
     api: base URL.
@@ -68,8 +69,7 @@ async def look_at(settings: Settings, clean: Callable[[str, int], str]) -> Netwo
     return await look(api.base_url, api.ca_file, api.local_address, api.timeout, clean)
 
 
-@dataclass(frozen=True, slots=True)
-class FirstContact:
+class FirstContact(Struct, frozen=True):
     """Runs the probe.
 
     directory: of the configuration.

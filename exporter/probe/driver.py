@@ -8,11 +8,12 @@ import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import httpx
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from exporter.clocks import boottime
 from exporter.custody.auth import NonceBounds
@@ -34,8 +35,7 @@ _LIMIT_HEADER: Final = re.compile(r"retry-after|(x-)?rate-?limit[a-z-]{0,30}")
 _LIMIT_VALUE: Final = re.compile(r"""[A-Za-z0-9 ,;:="'./_-]{1,100}""")
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
+class Means(Struct, frozen=True):
     """External dependencies of the probe: clocks, sleep and network.
 
     monotonic: seconds of the event loop's clock.
@@ -170,8 +170,7 @@ class Asker:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
+class Driver(Struct, frozen=True):
     """Sends questions.
 
     longest_request: maximum seconds of a request.

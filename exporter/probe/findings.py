@@ -1,7 +1,8 @@
 """The contents of the report: a finding is a verdict with evidence, meaning and advice; a step is a named finding."""
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from exporter.probe.causes import diagnose
 from exporter.probe.known import Known, Reply
@@ -10,8 +11,7 @@ Verdict = Literal["ok", "notice", "failed", "skipped"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("ok", "notice", "failed", "skipped")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """The result of one part of the probe.
 
     verdict: failed if something that the exporter needs does not work, notice if something needs a look, skipped if
@@ -29,8 +29,7 @@ class Finding:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A finding with a stable name and a title.
 
     credential: the credential that it concerns, None for all.

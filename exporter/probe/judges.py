@@ -1,8 +1,9 @@
 """Judges the answers to one credential: each step of the report is a function of what is known."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final, cast
+
+from msgspec.structs import replace
 
 from exporter.discovery.known import Listed
 from exporter.probe.findings import (

@@ -1,8 +1,10 @@
 """The state of the probe: the configuration, and the outcome of each request so far."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from exporter.config import OrganizationSettings
 from exporter.custody.errors import BLOCKED_TYPE, CustodyError, Reaction, letters
@@ -23,8 +25,7 @@ CLOCK_LIMIT_SECONDS: Final = 30.0
 change every 30 seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """The outcome of one request.
 
     status, seconds: None if no answer came.
@@ -94,8 +95,7 @@ class Reply:
         return "everything" if is_of_all else None
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """The contents of a list, or of its first page.
 
     total: number of entries of the whole list, None if unknown.
@@ -111,8 +111,7 @@ class Listing:
     form: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """A credential to probe, and its configuration.
 
     organizations: the configured ones that are polled with it.
@@ -138,8 +137,7 @@ class Subject:
     collect: frozenset[str] = frozenset(("balances",))
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """Everything known so far.
 
     replies: by question.

@@ -6,11 +6,11 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from msgspec import Struct
 
 from exporter.custody.client import refusal_of
 from exporter.custody.connections import way_to
@@ -26,8 +26,7 @@ EXPIRED: Final = 10
 OTHER_NAME: Final = frozenset((62, 63, 64))
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """A certificate.
 
     issuer: for people.
@@ -40,8 +39,7 @@ class Certificate:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Struct, frozen=True):
     """The connection to the API.
 
     host: of the API.

@@ -4,9 +4,11 @@ They are data: `driver` sends them one by one, `judges` interprets the answers. 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote, urlencode
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.custody.client import Request
 from exporter.discovery.known import Listed
@@ -36,8 +38,7 @@ class Omitted(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """At most one request.
 
     name: stable.

@@ -1,9 +1,10 @@
 """Reads the answers to the probe's questions into facts; no document is kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from exporter.custody.document import InvalidAnswerError
 from exporter.probe.known import Listing
@@ -56,8 +57,7 @@ def read_vaults(document: object) -> Steps[Listing]:
     return Listing(rows.listed, total, rows.rejected)
 
 
-@dataclass(frozen=True, slots=True)
-class VaultFacts:
+class VaultFacts(Struct, frozen=True):
     """Facts of an answer of "List vault asset balances".
 
     is_envelope: whether the rows are in an object.
@@ -136,8 +136,7 @@ def read_vault_total(document: object) -> Steps[VaultTotalFacts]:
     raise InvalidAnswerError("has no balance_fiat")
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFacts:
+class TaskFacts(Struct, frozen=True):
     """The page of an organization's newest tasks.
 
     rows: number of tasks on it.
@@ -160,8 +159,7 @@ def read_tasks(document: object) -> Steps[TaskFacts]:
     return TaskFacts(rows.count, waiting, total, rows.rejected)
 
 
-@dataclass(frozen=True, slots=True)
-class WhitelistFacts:
+class WhitelistFacts(Struct, frozen=True):
     """The whitelist of a vault.
 
     rows: number of addresses.

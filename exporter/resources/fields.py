@@ -9,7 +9,6 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, NamedTuple, TypeVar, get_args, get_type_hints
@@ -134,8 +133,7 @@ def _written_moment(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(msgspec.Struct, frozen=True):
     """Marks the type of a field with what reads its value.
 
     read: returns what the value stands for, or raises ValueError with what is wrong with it.

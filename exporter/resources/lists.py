@@ -5,7 +5,6 @@ nothing.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -40,13 +39,12 @@ class _Row(msgspec.Struct, frozen=True):
     missing_rates: Elements | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """Rows of a list. ids: of the readable rows, which are distinct."""
 
     listed: tuple[Listed, ...] = ()
     rejected: tuple[InvalidRow, ...] = ()
-    unread: Mapping[FieldProblem, InvalidField] = field(default_factory=dict)
+    unread: Mapping[FieldProblem, InvalidField] = msgspec.field(default_factory=dict)
     ids: frozenset[str] = frozenset()
 
     @property
@@ -107,8 +105,7 @@ def _with_id(element: object, id_fields: Sequence[str]) -> object:
     return {**element, "id": ids[0]} if ids else element
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """A whole list."""
 
     source: Source
@@ -140,8 +137,7 @@ class Listing:
         return with_list(known, self.source, rows.listed, at, is_readable=not rows.rejected)
 
 
-@dataclass(frozen=True, slots=True)
-class NotAllowed:
+class NotAllowed(msgspec.Struct, frozen=True):
     """The API's answer to a key that may not list. what: the resource that it may not list."""
 
     what: str

@@ -9,11 +9,11 @@ read with tasks in any state.
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from exporter.config import ProblemError, vault_id
 from exporter.custody.client import Request
@@ -179,8 +179,7 @@ def _first(one: Decimal | None, other: Decimal | None) -> Decimal | None:
     return min((it for it in (one, other) if it is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """The tasks of the pages read so far.
 
     ids: of readable tasks.
@@ -188,11 +187,11 @@ class Rows:
     is_news: whether the last page had any task that the pages before did not have.
     """
 
-    groups: Mapping[Group, Waiting] = field(default_factory=dict)
+    groups: Mapping[Group, Waiting] = msgspec.field(default_factory=dict)
     ids: frozenset[str] = frozenset()
     count: int = 0
     rejected: tuple[InvalidRow, ...] = ()
-    unread: Mapping[FieldProblem, InvalidField] = field(default_factory=dict)
+    unread: Mapping[FieldProblem, InvalidField] = msgspec.field(default_factory=dict)
     is_news: bool = True
 
 
@@ -265,8 +264,7 @@ def _total(value: object) -> int | None:
     return int(text) if isinstance(text, str) and re.fullmatch("[0-9]{1,9}", text) else None
 
 
-@dataclass(frozen=True, slots=True)
-class PendingTasks:
+class PendingTasks(msgspec.Struct, frozen=True):
     """What is kept of the tasks.
 
     groups: including those without waiting tasks.
@@ -329,8 +327,7 @@ def _urgency(group: tuple[Group, Waiting]) -> tuple[bool, Decimal, Group]:
     return not waiting.tasks, waiting.next_expiry or Decimal("Infinity"), of
 
 
-@dataclass(frozen=True, slots=True)
-class TaskList:
+class TaskList(msgspec.Struct, frozen=True):
     """The newest tasks of an organization."""
 
     rows: Rows

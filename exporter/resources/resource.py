@@ -4,9 +4,10 @@ A new resource is one module with a `Resource`, and a line in `resources/__init_
 """
 
 from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from exporter.custody.client import Request
 from exporter.custody.errors import FORESEEN
@@ -67,8 +68,7 @@ class TableRow(NamedTuple):
     is_unpriced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """The amounts of an answer, with every digit as received, and their configured minima.
 
     worth: the field that adds up, empty if none does.
@@ -86,8 +86,7 @@ CountCell = str | int | Decimal | None
 """None if unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """What an answer counts.
 
     rows: a cell for each of `Resource.columns`.
@@ -125,8 +124,7 @@ class Kept(Protocol):
         """Return what the amounts are worth; None if the resource has no worth."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exposed:
+class Exposed(Struct, frozen=True):
     """An answer as exposed.
 
     lines: its samples.
@@ -166,8 +164,7 @@ class Exposable(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A part of an answer. next: the request for the next part, which includes the parts so far."""
 
     next: Request["Exposable | Part"]
@@ -179,8 +176,7 @@ MakeRequest = Callable[[Target], Request[Answer]]
 """Returns the first request for a target. It remembers which parameters the API accepted and refused before."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class Resource(Struct, frozen=True, kw_only=True):
     """A resource of the API.
 
     kind, endpoint: values of these labels.

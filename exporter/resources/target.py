@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
+
+from msgspec import Struct, field
 
 from exporter.discovery.known import Found
 from exporter.metrics.lines import Lines
@@ -23,8 +24,7 @@ Key = tuple[str, str]
 """The kind and the id of a target, which stay the same when its name changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One API resource that is polled.
 
     kind: of the resource.
@@ -49,14 +49,18 @@ class Target:
     vault: str
     interval: float
     credential: str
-    facts: Lines = field(default_factory=dict, hash=False)
+    facts: Lines = field(default_factory=dict)
     found: Found | None = None
     is_found: bool = False
     is_another: bool = False
     is_optional: bool = False
     requests: int = 1
-    min_available: Mapping[str, Decimal] = field(default_factory=lambda: NO_MINIMA, hash=False)
-    vault_labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS, hash=False)
+    min_available: Mapping[str, Decimal] = NO_MINIMA
+    vault_labels: Mapping[str, str] = NO_LABELS
+
+    def __hash__(self) -> int:
+        # Mappings have none.
+        return hash((self.kind, self.id, self.credential))
 
     @property
     def key(self) -> Key:

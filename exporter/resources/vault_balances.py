@@ -8,7 +8,6 @@ Source: Kraken, "List vault asset balances", in all revisions seen in 2026.
 import functools
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain, compress, repeat
 from operator import attrgetter
@@ -101,8 +100,7 @@ class AssetBalance(msgspec.Struct, frozen=True, gc=False):
         return _asset(*_description_of(self))
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceMetric:
+class BalanceMetric(msgspec.Struct, frozen=True):
     """A metric with a sample for each row, of the field that is its source.
 
     column: its title on the page, empty if it is not shown. is_quote: whether it is in units of the quote asset.
@@ -318,8 +316,7 @@ class Columns(NamedTuple):
 _NO_COLUMNS: Final[Sequence[Sequence[str | None]]] = ((),) * len(BALANCES)
 
 
-@dataclass(frozen=True, slots=True)
-class VaultBalances:
+class VaultBalances(msgspec.Struct, frozen=True):
     """An answer. Pairs of asset and class are distinct among `rows`.
 
     quote_asset: the currency of rows that do not name their own.
@@ -356,8 +353,7 @@ class VaultBalances:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(msgspec.Struct, frozen=True):
     """All amounts of an answer, compressed: rarely needed, and memory matters.
 
     They take less than a third of what the API wrote (`tests/resources/test_packed.py`).
@@ -430,7 +426,6 @@ def _decimal(written: str | None) -> Decimal | None:
     return None if written is None else Decimal(written)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class BalanceLines(Mapping[str, bytes]):
     """The samples of rows. Labels and values are put together when they are read: they take a tenth of the memory.
 
@@ -438,10 +433,19 @@ class BalanceLines(Mapping[str, bytes]):
     numbers: by metric, the values of its samples as `sample_values` writes them.
     """
 
-    vault: str
-    assets: Sequence[str]
-    quote_assets: Sequence[str]
-    numbers: Mapping[str, str]
+    __slots__ = ("assets", "numbers", "quote_assets", "vault")
+
+    def __init__(
+        self,
+        vault: str,
+        assets: Sequence[str],
+        quote_assets: Sequence[str],
+        numbers: Mapping[str, str],
+    ) -> None:
+        self.vault = vault
+        self.assets = assets
+        self.quote_assets = quote_assets
+        self.numbers = numbers
 
     def __getitem__(self, name: str) -> bytes:
         """Return the lines of a metric; raises KeyError if it has none."""

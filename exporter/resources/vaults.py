@@ -8,8 +8,9 @@ Source: Kraken, "List vaults", whose first revision calls an organization's id `
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from exporter.config import vault_id
 from exporter.custody.client import Request
@@ -79,8 +80,7 @@ def _discovered_lines(organization: Organization) -> Lines:
     return page.done()
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """The pages read so far.
 
     pages: number of pages.

@@ -9,7 +9,6 @@ Source: Kraken, "List whitelist addresses", in all revisions seen in 2026.
 import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -85,8 +84,7 @@ class Asset(NamedTuple):
     asset_class: str
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
+class Addresses(msgspec.Struct, frozen=True):
     """The contents of a whitelist.
 
     counts: number of addresses, by asset.
@@ -135,8 +133,7 @@ def _row(element: object) -> _Row:
     return row
 
 
-@dataclass(frozen=True, slots=True)
-class Whitelist:
+class Whitelist(msgspec.Struct, frozen=True):
     """What is kept of a whitelist. counts: including assets that no longer have an address."""
 
     counts: Mapping[Asset, int]
@@ -176,8 +173,7 @@ class Whitelist:
         del target, described, is_whole
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(msgspec.Struct):
     """What was seen of a vault's whitelist since the start. digests: None before the first reading."""
 
     assets: dict[Asset, None]

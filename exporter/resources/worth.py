@@ -4,9 +4,10 @@ A sum that omits something never looks complete: assets without a price are coun
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, localcontext
 from typing import Final, NamedTuple, cast
+
+from msgspec import Struct
 
 # No sum is better than an inexact one.
 _EXACTLY: Final = Context(prec=400, traps=[Inexact])
@@ -56,8 +57,7 @@ def _sum(amounts: list[Decimal | None]) -> Decimal | None:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class Worth:
+class Worth(Struct, frozen=True):
     """The worth in an answer.
 
     total: in each quote asset; an amount is None if it cannot be exact.

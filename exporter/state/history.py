@@ -1,14 +1,15 @@
 """The results of a target's last polls, in as little memory as they take."""
 
 import math
+import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from struct import Struct
 from typing import Final, NamedTuple, Self
+
+from msgspec import Struct
 
 MOST_RESULTS: Final = 20
 
-_NUMBERS: Final = Struct("=dd")
+_NUMBERS: Final = struct.Struct("=dd")
 
 
 class PollResult(NamedTuple):
@@ -26,8 +27,7 @@ class PollResult(NamedTuple):
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """The results of the last polls, at most MOST_RESULTS, the latest last.
 
     As objects, those of 20,000 targets would be 400,000, which a full garbage collection visits for 100 ms.

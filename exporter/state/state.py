@@ -3,8 +3,10 @@
 Every change is a function of the previous state.
 """
 
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.resources.fields import InvalidField, InvalidRow
 from exporter.resources.resource import Exposed
@@ -15,8 +17,7 @@ from exporter.turns import Steps
 NOBODY_ANSWERS: Final = frozenset(("transport/timeout", "transport/connect", "transport/protocol"))
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a target fails.
 
     status: of HTTP, None without a response.
@@ -42,8 +43,7 @@ class FailedTry(NamedTuple):
     began: float
 
 
-@dataclass(frozen=True, slots=True)
-class TargetState:
+class TargetState(Struct, frozen=True):
     """The state of a target.
 
     balances: the last good answer, None before the first and after it was withdrawn as too old.

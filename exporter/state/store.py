@@ -6,10 +6,11 @@ what it holds cannot change.
 
 import math
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from types import MappingProxyType
 from typing import NamedTuple, cast
+
+from msgspec.structs import replace
 
 from exporter.clocks import missed
 from exporter.custody.errors import SERIES_LIMIT_TYPE, CustodyError

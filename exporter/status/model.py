@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from exporter.coordination.coordinator import LeaseView
 from exporter.discovery.inventory import Inventory
@@ -18,8 +19,7 @@ STATES: Final[tuple[State, ...]] = ("stale", "failing", "waiting", "up")
 balances are served, if there are any. waiting: not polled yet. up: the last poll succeeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class PauseStatus:
+class PauseStatus(Struct, frozen=True):
     """A pause.
 
     credential: whose, None for a pause of everything.
@@ -38,8 +38,7 @@ class PauseStatus:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialStatus:
+class CredentialStatus(Struct, frozen=True):
     """A credential.
 
     organizations: those polled with it.
@@ -59,8 +58,7 @@ class CredentialStatus:
     is_key_shared: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TargetStatus:
+class TargetStatus(Struct, frozen=True):
     """A target.
 
     known: its state.
@@ -93,8 +91,7 @@ class TargetStatus:
         return self.known.balances.series if self.known.balances else 0
 
 
-@dataclass(frozen=True, slots=True)
-class KeyBudget:
+class KeyBudget(Struct, frozen=True):
     """A credential's own rate limit, in addition to the common one."""
 
     credential: str
@@ -103,8 +100,7 @@ class KeyBudget:
     used: int
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetStatus:
+class BudgetStatus(Struct, frozen=True):
     """The rate-limit budget.
 
     requests, window: maximum requests in any window, and its length in seconds.
@@ -130,8 +126,7 @@ class BudgetStatus:
     pauses: tuple[PauseStatus, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ExporterStatus:
+class ExporterStatus(Struct, frozen=True):
     """The process.
 
     config_file: None for the demo.
@@ -153,8 +148,7 @@ class ExporterStatus:
     shard: Shard = WHOLE
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The status of everything at the time `at`.
 
     targets: in the order of the configuration.

@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import chain
+
+from msgspec import Struct, field
 
 from exporter.resources import RESOURCES
 from exporter.resources.worth import Cell, Worth, minus, sums
 from exporter.status.model import Status, TargetStatus
 
 
-@dataclass(frozen=True, slots=True)
-class OrganizationWorth:
+class OrganizationWorth(Struct, frozen=True):
     """The worth of a polled organization.
 
     total: the target with the API's own total, None if it is not polled.

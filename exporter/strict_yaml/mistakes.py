@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Location = tuple[str | int, ...]
 """The keys and list indexes from the top of the document to a value."""
@@ -70,8 +72,7 @@ class Place(NamedTuple):
         return f"{at}, {self.within}" if self.within else at
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(Struct, frozen=True):
     """A mistake in a configuration.
 
     location: of the value; empty for the document as a whole.

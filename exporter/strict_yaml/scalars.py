@@ -8,11 +8,11 @@ import contextlib
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
+from msgspec import Struct, field
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from exporter.durations import FORM, read_duration
@@ -57,8 +57,7 @@ def kind(value: object) -> str:
             return "a mapping"
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The context in which a document is read.
 
     directory: where relative paths start.
@@ -67,8 +66,12 @@ class Context:
     """
 
     directory: Path
-    environ: Mapping[str, str] = field(repr=False)
+    environ: Mapping[str, str]
     placeholders: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # The environment may hold secrets.
+        return f"Context(directory={self.directory!r}, placeholders={self.placeholders!r})"
 
     @classmethod
     def of(cls, context: object) -> "Context":

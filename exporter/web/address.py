@@ -3,8 +3,7 @@
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 BACKLOG: Final = 2048
 RESERVED_PATHS: Final = (
@@ -25,8 +24,7 @@ class ListenError(Exception):
     """The address is not available; the message says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
+class ListenAddress(NamedTuple):
     """A host and a port to listen on.
 
     host: a name, or an address without brackets; empty for every interface.

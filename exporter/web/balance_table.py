@@ -1,9 +1,10 @@
 """The balances of a target as a table, to compare with Kraken's own screen: every digit as received."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from exporter.resources import RESOURCES
 from exporter.resources.resource import Table, TableRow
@@ -37,8 +38,7 @@ class BalanceRow(NamedTuple):
     figures: tuple[Figure, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceTable:
+class BalanceTable(Struct, frozen=True):
     """A table.
 
     empty: text to show without rows.

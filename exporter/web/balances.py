@@ -7,9 +7,10 @@ not read yet is listed without amounts: it is neither left out nor zero.
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from io import StringIO
 from typing import Any, Final, Literal, Protocol
+
+from msgspec import Struct
 
 from exporter.metrics.exposition import joined
 from exporter.metrics.negotiation import preferred
@@ -48,8 +49,7 @@ class Query(Protocol):
         """Return all values of a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What the query selects.
 
     organizations, vaults: labels or ids; empty for all.

@@ -2,15 +2,13 @@
 
 import re
 import resource
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 SPARE_FILES: Final = 384
 """Open files besides counted connections: those of polling, and of connections that are being accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """The limits, named as in Prometheus and its exporter-toolkit if those have them.
 
     connections: maximum open at once; a further one replaces one of the client with the most.
@@ -41,7 +39,7 @@ class Limits:
             return self
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        return replace(self, connections=max(1, soft - SPARE_FILES))
+        return self._replace(connections=max(1, soft - SPARE_FILES))
 
 
 DEFAULT_LIMITS: Final = Limits()

@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter.resources import RESOURCES
 from exporter.status.model import STATES, State, TargetStatus
@@ -21,8 +23,7 @@ SortKey = Callable[[TargetStatus], Any]
 """The sort key of a target; None comes last in either direction."""
 
 
-@dataclass(frozen=True, slots=True)
-class SortColumn:
+class SortColumn(Struct, frozen=True):
     """A sortable column."""
 
     name: str
@@ -67,8 +68,7 @@ _GROUPED: Final = ("state", "target")
 """Columns by which targets are sorted in groups of one organization."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """What the query selects.
 
     sort: name of a column.

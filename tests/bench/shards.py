@@ -10,12 +10,12 @@ import random
 import statistics
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import yaml
+from msgspec.structs import replace
 
 from exporter.assembly import Exporter, World
 from exporter.config import parse

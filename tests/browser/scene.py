@@ -6,10 +6,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
+from msgspec.structs import replace
 
 from exporter.assembly import Exporter, World
 from exporter.events import RecentEvents

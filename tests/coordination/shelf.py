@@ -1,6 +1,8 @@
 """An engine without a network, and processes that take turns at it in virtual time."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from exporter.coordination.engine import Found, Record
 from exporter.coordination.lease import Lease, Terms

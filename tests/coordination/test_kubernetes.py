@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.coordination.engine import Engine, EngineError, Found, Record
 from exporter.coordination.kubernetes import Cluster, KubernetesEngine

@@ -5,11 +5,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import asdict, replace
 from redis import Redis
 
 from exporter.config import LeaseSettings, RedisSettings

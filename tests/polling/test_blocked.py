@@ -1,7 +1,6 @@
 """Targets that are due and cannot be polled: however many there are, each shows it once, and few at a time."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from exporter.polling.blocked import MOST_AT_ONCE, BlockedTargets

@@ -2,12 +2,12 @@
 
 import base64
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from exporter.config import RateLimit, parse
 from exporter.polling.difference import CredentialChange, Difference, Loaded, difference_of

@@ -1,7 +1,6 @@
 """What is logged of what a list has changed."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from exporter.discovery.inventory import Inventory, Organization, Reason, Unpolled

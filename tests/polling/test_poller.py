@@ -7,12 +7,12 @@ import math
 import random
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from starlette.responses import Response
 from structlog.testing import capture_logs
 from structlog.typing import EventDict

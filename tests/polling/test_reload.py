@@ -2,12 +2,12 @@
 
 import asyncio
 import base64
-import dataclasses
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from pydantic import SecretStr
@@ -610,7 +610,9 @@ def test_secrets_read_before_a_reload_do_not_replace_those_of_the_reload(
 
         def reloaded_meanwhile(settings: CredentialSettings) -> Secrets:
             credential.settings = settings.model_copy()
-            return dataclasses.replace(read(settings), api_key=SecretStr("from before the reload"))
+            return msgspec.structs.replace(
+                read(settings), api_key=SecretStr("from before the reload")
+            )
 
         with monkeypatch.context() as patch:
             patch.setattr(CredentialSettings, "read", reloaded_meanwhile)

@@ -3,10 +3,10 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.polling.place import Place
 from exporter.polling.retry import Poll

@@ -1,10 +1,10 @@
 """What the probe reads of an answer: facts of its form, and no amount."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.custody.document import parse_json
 from exporter.probe.reading import VaultFacts, read_vault

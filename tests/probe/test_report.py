@@ -3,12 +3,12 @@
 import io
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from exporter import __version__

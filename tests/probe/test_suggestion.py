@@ -1,6 +1,5 @@
 """The suggested configuration is read by the loader, as what was configured and what was found."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import exporter
 from exporter.config import Settings, load, parse

@@ -1,11 +1,11 @@
 """Answers of the API as resources read them, the targets they belong to, and the page they make."""
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from exporter.custody.document import parse_json

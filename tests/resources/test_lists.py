@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError, TooManyRowsError, parse_json

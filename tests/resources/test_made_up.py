@@ -6,12 +6,14 @@ of organization and vault; it counts; and it has no amounts to show.
 
 import asyncio
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
+from msgspec import NODEFAULT
+from msgspec.structs import fields
 
 from exporter.assembly import Exporter
 from exporter.config import parse
@@ -190,7 +192,7 @@ def exporter_of(api: Api) -> Exporter:
 
 
 def test_a_resource_has_nothing_of_what_its_module_does_not_give() -> None:
-    defaults = {it.name: it.default for it in fields(Resource) if it.default is not MISSING}
+    defaults = {it.name: it.default for it in fields(Resource) if it.default is not NODEFAULT}
     assert defaults == {
         "facts": (),
         "described": None,

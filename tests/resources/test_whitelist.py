@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.custody.document import InvalidAnswerError, TooManyRowsError, parse_json
 from exporter.discovery.inventory import Inventory, Organization, Vault

@@ -1,9 +1,9 @@
 """What answers are worth: exact sums in each quote asset, and what they lack."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.resources.target import Target
 from exporter.resources.worth import Cell, Worth, minus, plus, sums

@@ -1,9 +1,9 @@
 """The samples of a target in each of its states, and what is kept of an answer."""
 
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.resources.resource import Exposable
 from exporter.resources.target import Target

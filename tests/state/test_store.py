@@ -1,11 +1,11 @@
 """What is held, what is served of it, what is withdrawn and what is refused."""
 
 import math
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.custody.errors import CustodyError
 from exporter.resources.target import Target, TargetChange, changes_between

@@ -1,9 +1,9 @@
 """What organizations are worth, and what their sums lack."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.discovery.inventory import Inventory, Organization, Unpolled
 from exporter.discovery.known import Found, Listed

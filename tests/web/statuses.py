@@ -1,7 +1,8 @@
 """How everything might be, for tests of what is made of it."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from exporter.coordination.coordinator import LeaseView
 from exporter.polling.pause import Cause

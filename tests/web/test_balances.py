@@ -2,13 +2,13 @@
 
 import csv
 import json
-from dataclasses import replace
 from decimal import Decimal
 from importlib.resources import files
 from io import StringIO
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from starlette.datastructures import QueryParams
 
 from exporter.discovery.inventory import (

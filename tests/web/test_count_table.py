@@ -1,9 +1,9 @@
 """What an answer counts, on the page of its target and in JSON."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.resources.pending_tasks import (
     Group,

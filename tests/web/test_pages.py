@@ -1,12 +1,12 @@
 """What stands on the pages. How they look and behave is for `tests/browser`."""
 
 import re
-from dataclasses import replace
 from decimal import Decimal
 from html import unescape
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.coordination.coordinator import LeaseView
 from exporter.discovery.inventory import Inventory, Organization, Unpolled, Vault

@@ -1,9 +1,9 @@
 """The runbooks that the exporter serves: one for each alert, each link leads somewhere, and nothing else is served."""
 
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.polling.plan import Shortage
 from exporter.web.pages import Pages

@@ -3,12 +3,12 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from exporter.discovery.inventory import Inventory, Organization, Unpolled, Vault, VaultList
 from exporter.discovery.known import Found, Listed

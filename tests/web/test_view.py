@@ -1,9 +1,9 @@
 """Which targets a page shows, and in which order."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.state.history import History, PollResult
 from exporter.state.state import Failure, TargetState

@@ -4,9 +4,9 @@ import base64
 import binascii
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -171,8 +171,7 @@ def is_forged(method: str, headers: Headers) -> bool:
     )
 
 
-@dataclass(slots=True)
-class TokenBucket:
+class TokenBucket(Struct):
     """Holds at most `limit.burst` tokens and gets one more every `limit.interval`; each request takes one.
 
     tokens: their number at `at`, in monotonic seconds.

@@ -4,10 +4,10 @@ The last valid reading stays in force: an invalid file, or one that is being wri
 """
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from exporter.strict_yaml.files import answer_of, is_open_to_all
@@ -20,8 +20,7 @@ log: FilteringBoundLogger = structlog.get_logger()
 Signature = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WebConfigReading:
+class WebConfigReading(Struct, frozen=True):
     """A valid reading.
 
     signature: of its files just before.

@@ -8,7 +8,6 @@ No name is looked up here.
 import ipaddress
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -67,15 +66,15 @@ def in_origin_form(scope: "Scope") -> "Scope":
     }
 
 
-@dataclass(frozen=True, slots=True)
 class OwnNames:
     """The names that the exporter answers to if nothing else guards it.
 
     machine: this machine's host name; names whose first label it is are its own. allowed: further names, in lower case.
     """
 
-    machine: str = ""
-    allowed: Collection[str] = ()
+    def __init__(self, machine: str = "", allowed: Collection[str] = ()) -> None:
+        self.machine = machine
+        self.allowed = allowed
 
     @classmethod
     def of(cls, machine: str, allowed: Iterable[str]) -> "OwnNames":

@@ -15,9 +15,9 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from msgspec import Struct, field
 from pydantic import SecretStr
 
 from exporter.threads import Worker
@@ -51,8 +51,7 @@ class Stranger:
     queueing = staticmethod(contextlib.nullcontext)
 
 
-@dataclass(slots=True)
-class _Check:
+class _Check(Struct):
     """A password in the queue.
 
     came: number of the turn in which it arrived. is_match: None if all askers disconnected before its turn.
