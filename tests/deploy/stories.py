@@ -12,11 +12,13 @@ from tests.deploy.rules import Message, Story
 EXPORTER: Final = {"job": "kraken-custody", "instance": "exporter:10063"}
 ACME: Final = {**EXPORTER, "org": "acme"}
 VAULT: Final = {**EXPORTER, "kind": "vault", "org": "acme", "vault": "hot"}
+WARM: Final = {**VAULT, "vault": "warm"}
 ORGANIZATION: Final = {**EXPORTER, "kind": "organization", "org": "acme", "vault": ""}
 # Additional labels of an alert about a target.
 KEY: Final = {"credential": "treasury"}
 IDENTITY: Final = {"org": "acme", "vault": "hot", "vault_id": "VHOT", "asset": "BTC"}
 ASSET: Final = {**EXPORTER, **IDENTITY, "asset_class": "currency"}
+OF_WARM: Final = {**ASSET, "vault": "warm"}
 TOTAL: Final = {**EXPORTER, "org": "acme", "org_id": "ACME", "quote_asset": "USD"}
 WITHOUT_INSTANCE: Final = {
     "job": "kraken-custody",
@@ -86,7 +88,12 @@ def one(name: str, labels: Mapping[str, str], values: str, /, **more: str) -> di
 
 
 def target(
-    labels: Mapping[str, str] = VAULT, /, *, credential: str = "treasury", **values: str
+    labels: Mapping[str, str] = VAULT,
+    /,
+    *,
+    credential: str = "treasury",
+    vault_id: str = "",
+    **values: str,
 ) -> dict[str, str]:
     """Return the series of a target, healthy for three hours unless `values` say otherwise."""
     usual = {
@@ -105,8 +112,8 @@ def target(
     }
     # It exists as long as the target does.
     there = re.sub(r"\b[01](?=x|\b)", "1", said["stale"] or "1x400")
-    id_ = "-".join(filter(None, (labels.get("org"), labels.get("vault")))) or credential
-    info = {"credential": credential, **labels, "id": id_}
+    names = "-".join(filter(None, (labels.get("org"), labels.get("vault"))))
+    info = {"credential": credential, **labels, "id": vault_id or names or credential}
     return own | one("target_info", info, there)
 
 
@@ -1545,6 +1552,45 @@ STORIES: Final[dict[str, tuple[Story, ...]]] = {
                 **asset({**ASSET, "vault": "new"}, balance="_x61 100x200"),
             },
             {f"{minute}m": 0 for minute in range(30, 60)},
+        ),
+        Story(
+            "sees what leaves a vault together with its name",
+            {
+                **target(vault_id="VHOT", up="1x60 stale", stale="0x60 stale"),
+                **asset(balance="100x60 stale", quote_balance="6500000x60 stale"),
+                **asset({**ASSET, "asset": "SOL"}, balance="9x60 stale"),
+                **target(WARM, vault_id="VHOT", up="_x61 1x300", stale="_x61 0x300"),
+                **asset(OF_WARM, balance="_x61 20x300", quote_balance="_x61 9x300"),
+                **asset({**OF_WARM, "asset": "SOL"}, balance="_x61 9x300"),
+            },
+            {"30m30s": 0, "34m": 0, "35m30s": 1, "80m": 1, "110m": 0},
+            Message(
+                "36m",
+                {**WITHOUT_INSTANCE, "vault": "warm"},
+                "acme / warm / BTC: balance fell by 80% within an hour",
+                "From 100 to 20 BTC, in units of the asset: no price is involved.",
+            ),
+        ),
+        Story(
+            "sees an asset that leaves the answer when the vault gets another name",
+            {
+                **target(vault_id="VHOT", up="1x60 stale", stale="0x60 stale"),
+                **asset(balance="100x60 stale"),
+                **target(WARM, vault_id="VHOT", up="_x61 1x300", stale="_x61 0x300"),
+            },
+            {"30m30s": 0, "34m": 0, "36m": 1, "80m": 1, "110m": 0},
+        ),
+        Story(
+            "is quiet where vaults swap their names",
+            {
+                **target(vault_id="VHOT"),
+                **target(WARM, vault_id="VWARM"),
+                **asset(balance="100x60 stale"),
+                **asset({**OF_WARM, "vault_id": "VWARM"}, balance="9x60 stale"),
+                **asset({**ASSET, "vault_id": "VWARM"}, balance="_x61 9x300"),
+                **asset(OF_WARM, balance="_x61 100x300"),
+            },
+            {f"{minute}m": 0 for minute in range(30, 110)},
         ),
         Story(
             "is quiet at a restart",
