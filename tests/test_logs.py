@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pty
 import sys
 
 import pytest
@@ -145,6 +146,48 @@ def test_a_librarys_message_is_shown_without_the_secrets_that_it_repeats(
     hide_with(str)
     (line,) = lines(capsys)
     assert json.loads(line)["event"] == "future: <Task exception=ValueError('<secret>')>"
+
+
+def test_a_traceback_is_shown_without_the_secrets_in_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("info", "json")
+    hide_with(lambda text: text.replace("such", "<secret>"))
+    try:
+        fail()
+    except LookupError:
+        get_logger().exception("poller_crashed")
+        logging.getLogger("a.library").exception("It broke")
+    hide_with(str)
+    for line in lines(capsys):
+        assert 'LookupError: no "<secret>" thing' in json.loads(line)["exception"]
+        assert "such" not in line
+
+
+@pytest.mark.parametrize("has_reader", [True, False])
+def test_an_event_without_a_reader_is_lost_and_nothing_fails(
+    has_reader: bool,  # noqa: FBT001 - a column of the table
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr if has_reader else None)
+        os.close(reader)
+        configure("info", "json")
+        get_logger().info("something_happened")
+        get_logger().info("something_happened")
+
+
+def test_a_terminal_is_not_steered_by_what_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyboard, screen = pty.openpty()
+    with os.fdopen(keyboard, "rb") as shown, os.fdopen(screen, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        configure("info", "logfmt")
+        get_logger().info("something_happened", text="\x1b[2Jx")
+        line = shown.read1(4096).decode()
+    assert "\x1b" not in line
+    assert line.endswith("\r\n")
+    assert "event=something_happened" in line
 
 
 def test_a_logger_that_was_made_before_follows_the_configuration(
