@@ -107,6 +107,7 @@ def test_lines_are_made_when_it_is_their_turn() -> None:
     )
 )
 @example([])
+@example(["0.00001"])
 @example(["0.00001234", "0.0001", "1000000000000000", "10000000000000000", "-0", "5.00000"])
 def test_values_of_samples_are_written_as_python_writes_floats(amounts: list[str]) -> None:
     floats = {amount: float(amount) for amount in amounts if math.isfinite(float(amount))}

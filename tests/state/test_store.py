@@ -129,6 +129,22 @@ def test_balances_are_served_until_stale_after_and_not_a_tick_longer() -> None:
     assert store.series == 4
 
 
+def test_what_was_read_again_meanwhile_is_served_as_long() -> None:
+    store = make_store(HOT, stale_after=300.0)
+    put(store, HOT, vault_answer(row("BTC")), read_at=1000.0)
+    assert store.withdraw_stale(1100.0, lead=LEAD) == []
+    put(store, HOT, vault_answer(row("BTC")), read_at=1200.0)
+    assert store.withdraw_stale(1500.0, lead=LEAD) == []
+    withdrawn = store.withdraw_stale(math.nextafter(1500.0, math.inf), lead=LEAD)
+    assert [state.target for state in withdrawn] == [HOT]
+
+
+def test_a_state_is_found_by_the_key_of_its_target() -> None:
+    store = make_store(HOT)
+    assert store.find(HOT.key) is store[HOT]
+    assert store.find(COLD.key) is None
+
+
 def test_each_target_becomes_stale_in_its_own_time() -> None:
     store = make_store(HOT, COLD, stale_after=300.0)
     put(store, HOT, vault_answer(row("BTC")), read_at=1000.0)
