@@ -67,6 +67,11 @@ def test_the_compressed_page_is_the_plain_page(demo: Exporter, format_: Format) 
     assert len(compressed(exposition, format_)) < len(page) / 5
 
 
+def test_pieces_are_joined_until_a_chunk_is_long_enough() -> None:
+    pieces = [b"ab", b"cd", b"efg", b"h", b"i"]
+    assert list(exposition_module.joined(pieces, 4)) == [b"abcd", b"efgh", b"i"]
+
+
 def test_the_compressed_page_is_one_member_as_not_every_client_reads_more(demo: Exporter) -> None:
     exposition = Exposition(demo.store, own_metrics())
     reader = zlib.decompressobj(wbits=31)
