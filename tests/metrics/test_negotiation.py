@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.metrics.negotiation import accepts_gzip, negotiate
+from exporter.metrics.negotiation import accepts_gzip, negotiate, preferred
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
@@ -120,3 +120,20 @@ def test_the_format_is_the_requested_one_or_text(accept: str, content_type: str)
 )
 def test_gzip_is_used_only_if_it_is_accepted(accept_encoding: str, expected: bool) -> None:  # noqa: FBT001 - a table's column
     assert accepts_gzip(accept_encoding) is expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "offer"),
+    [
+        ("text/csv", "csv"),
+        ("TEXT/CSV; header=absent", "csv"),
+        ("text/csv;q=0.5, application/json", "json"),
+        ("text/csv, application/json", "csv"),
+        ("text/csv;q=0, */*", "otherwise"),
+        ("text/html", "otherwise"),
+        ("", "otherwise"),
+    ],
+)
+def test_of_what_is_offered_a_client_gets_what_it_prefers(accept: str, offer: str) -> None:
+    offers = {"text/csv": "csv", "application/json": "json"}
+    assert preferred(accept, offers, "otherwise") == offer
