@@ -1,4 +1,4 @@
-"""Things that were found, as short as tests want them."""
+"""Found things, in the short form that tests need."""
 
 from exporter.discovery.known import Found, Listed
 

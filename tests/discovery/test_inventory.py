@@ -1,4 +1,4 @@
-"""The inventory: configured targets, whatever is found, and found ones in addition."""
+"""The inventory: all configured targets, and found ones in addition."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal

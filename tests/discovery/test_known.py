@@ -1,4 +1,4 @@
-"""What is known after each list: believed as a whole, and nothing leaves by one list alone."""
+"""What is known after each list: a list counts as a whole, and nothing leaves because of a single list."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def after(
         (finds(found("A"), found("B")), [Listed("A")], finds(found("A"), found("B", missed=1))),
         (finds(found("A"), found("B", missed=1)), [Listed("A")], finds(found("A"))),
         (finds(found("A"), found("B", missed=1)), [], finds(found("A", missed=1))),
-        # Back again: it has been known all the time.
+        # Back again: it was known all the time.
         (finds(found("A", missed=1)), [Listed("A")], finds(found("A"))),
         # Back after it had gone: it is new.
         ({}, [Listed("A")], finds(found("A", since=9.0))),

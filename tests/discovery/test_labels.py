@@ -1,4 +1,4 @@
-"""What is found is called by its name, unless that is another's."""
+"""A find's label is its name, unless another has it."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Answers of an API that is broken or hostile, as bytes on the wire: read by the client, exposed or refused."""
+"""Answers of a broken or hostile API, as bytes on the wire: read by the client, then exposed or refused."""
 
 import asyncio
 import contextlib
@@ -125,7 +125,7 @@ STATUSES: Final = (201, 204, 301, 304, 400, 401, 403, 404, 429, 500, 502, 503, 9
 
 
 def make(chance: Random) -> bytes:
-    """Make an answer: a document with bad values, in a response that is sound; or any bytes at all."""
+    """Make an answer: a document with bad values in a valid response, or any bytes at all."""
     document = copy.deepcopy(chance.choice(BALANCES if chance.random() < 0.7 else FAILURES))
     for _ in range(chance.choice((0, 1, 1, 2, 5))):
         document = _spoiled(document, chance)
@@ -137,7 +137,7 @@ def make(chance: Random) -> bytes:
 
 
 def _spoiled(document: Any, chance: Random) -> Any:
-    """Put a bad value at some place of a JSON document, or take away what is there."""
+    """Put a bad value somewhere in a JSON document, or remove a value."""
     if not isinstance(document, dict | list) or not document or chance.random() < 0.05:
         return copy.deepcopy(chance.choice(VALUES))
     places: Sequence[Any] = list(document) if isinstance(document, dict) else range(len(document))
@@ -168,7 +168,7 @@ def _response(body: bytes, chance: Random) -> bytes:
 
 
 class Canned(asyncio.Transport):
-    """A connection whose other side says these pieces once it is asked, and closes it."""
+    """A connection whose other end answers a request with these pieces, and closes it."""
 
     def __init__(self, wire: Wire, pieces: Iterable[bytes]) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class Canned(asyncio.Transport):
 
 @contextlib.asynccontextmanager
 async def asking() -> AsyncIterator[Feed]:
-    """Lend what asks an API that answers with the bytes given: mostly for what it looks like."""
+    """Yield a function that requests something, mostly what the bytes look like, from an API that answers with them."""
     classifier, chance, turn = Classifier(), Random(0), 0
 
     def client_of(answer: bytes) -> Client:
@@ -235,7 +235,7 @@ async def asking() -> AsyncIterator[Feed]:
 
 
 def _exposed(answer: VaultBalances | OrganizationBalance) -> str:
-    """Judge an answer that was taken: what it adds to the exposition parses, each series once, and has no secret."""
+    """Judge an accepted answer: what it adds to the exposition parses, has each series once, and has no secret."""
     target = ORGANIZATION if isinstance(answer, OrganizationBalance) else HOT
     store = make_store(target, max_series=1_000_000)
     balances = put(store, target, answer)

@@ -24,7 +24,7 @@ from tests.fuzzing.web import site
 from tests.fuzzing.wire import HEAD, outcome
 
 PATIENCE_SECONDS: Final = 0.1
-"""For what may not be answered, as it may be incomplete; a scrape is waited for longer."""
+"""Timeout for input that may be incomplete, and so get no answer; scrapes have a longer one."""
 SCRAPE: Final = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 SCRAPE_SECONDS: Final = 10.0
 SCRAPE_EVERY: Final = 10
@@ -57,7 +57,7 @@ def make_hello(chance: Random) -> bytes:
 
 @functools.cache
 def _hello() -> bytes:
-    """What a client of TLS 1.2 says first, with zeros for its chance: so it is always the same."""
+    """The first message of a TLS 1.2 client, with zeros as its random bytes, so that it is always the same."""
     context, outgoing = _trusting_all(), ssl.MemoryBIO()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="exporter.test")
@@ -94,7 +94,7 @@ async def _with_tls() -> AsyncIterator[Feed]:
 
 
 def _record(answer: bytes) -> str:
-    """Name the first record of TLS, or the answer to HTTP without it."""
+    """Name the first TLS record, or the answer to plain HTTP."""
     return {b"": "closed", b"\x15": "alert", b"\x16": "handshake", b"H": "HTTP"}[answer[:1]]
 
 
@@ -102,7 +102,7 @@ def _record(answer: bytes) -> str:
 async def _listening(
     access: Access, tls: ssl.SSLContext | None, judge: Callable[[bytes], str]
 ) -> AsyncIterator[Feed]:
-    """Lend what says something over a connection of its own, and now and then scrapes after it."""
+    """Yield a function that sends its input over a new connection, and sometimes scrapes afterwards."""
     fed = 0
     with ListenAddress("127.0.0.1", 0).listen() as listener:
         port = listener.getsockname()[1]
@@ -122,11 +122,11 @@ async def _listening(
 
 
 async def _ask(port: int, said: bytes, seconds: float, tls: ssl.SSLContext | None = None) -> bytes:
-    """Return what was answered until there is a whole head, the connection ends, or the time is over."""
+    """Return the answer until its head is complete, the connection ends, or the time is over."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
     answer = bytearray()
     try:
-        # A server that has heard enough may reset the connection.
+        # A server that refuses input may reset the connection.
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(seconds):
                 writer.write(said)

@@ -48,7 +48,7 @@ ODD: Final = (
 
 
 def mutated(good: bytes, chance: Random, tokens: Sequence[bytes] = ()) -> bytes:
-    """Return `good` with some changes; `tokens` are words of its language, to be put where they do not belong."""
+    """Return `good` with some changes; `tokens` are words of its language, to be inserted in wrong places."""
     bad = bytearray(good)
     for _ in range(chance.randint(1, MOST_CHANGES)):
         _change(bad, chance, (*ODD, *tokens))
@@ -79,7 +79,7 @@ def _change(bad: bytearray, chance: Random, words: Sequence[bytes]) -> None:
 
 
 def in_pieces(whole: bytes, chance: Random) -> list[bytes]:
-    """Cut `whole` as a network may: at no place, or at some."""
+    """Cut `whole` as a network may: nowhere, or in some places."""
     if chance.random() < 0.7:
         return [whole]
     cuts = sorted(chance.randint(0, len(whole)) for _ in range(chance.randint(1, 5)))

@@ -110,19 +110,19 @@ USER, PASSWORD = "prometheus", "MARKER: a password"
 
 
 def words(*sets: tuple[str, ...]) -> tuple[bytes, ...]:
-    """Return what may be put where it does not belong."""
+    """Return words that may be inserted in wrong places."""
     return tuple(word.encode() for set_ in sets for word in set_)
 
 
 def request_line(chance: Random) -> bytes:
-    """Make a request of which the first line is bad: a word of it, or anything."""
+    """Make a request with a bad first line: one word of it, or anything."""
     parts = [word.encode() for word in ("GET", chance.choice(PATHS), "HTTP/1.1")]
     tokens = words(METHODS, PATHS, VERSIONS)
     match chance.randrange(4):
         case 0:
             parts[0] = mutated(chance.choice(METHODS).encode(), chance, tokens)
         case 1:
-            # Of bytes that a target may have: what is odd about it gets through to the routes.
+            # Only bytes that a target may have, so that the rest of what is wrong with it reaches the routes.
             parts[1] = bytes(byte for byte in mutated(parts[1], chance, tokens) if 32 < byte < 127)
         case 2:
             parts[2] = mutated(chance.choice(VERSIONS).encode(), chance, tokens)
@@ -154,7 +154,7 @@ def accept(chance: Random) -> bytes:
 
 
 def authorization(chance: Random) -> bytes:
-    """Make a request with bad credentials; some are good, in a form that is not."""
+    """Make a request with bad credentials; some are good, in a bad form."""
     plain = f"{USER}:{PASSWORD}".encode()
     if chance.random() < 0.6:
         plain = mutated(plain, chance, (b"root", b":", b"\0", b"a" * 80))
@@ -169,5 +169,5 @@ def authorization(chance: Random) -> bytes:
 
 
 def _one_line(value: bytes) -> bytes:
-    """Leave out what would end the header: that is for `headers` to try."""
+    """Leave out line ends, which `headers` tries."""
     return value.replace(b"\r", b"").replace(b"\n", b"")

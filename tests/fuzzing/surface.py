@@ -14,7 +14,7 @@ MOST_DEFECTS: Final = 20
 
 
 class DefectError(Exception):
-    """What came of an input is not what is promised; anything else that is raised is a defect as well."""
+    """An input had a result that is not allowed; any other exception is a defect as well."""
 
 
 Feed = Callable[[bytes], Awaitable[str]]
@@ -23,9 +23,10 @@ Feed = Callable[[bytes], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """Something that outsiders reach.
+    """Something that outsiders can reach.
 
-    make: an input of the chance given. open: lends what feeds it. share: of the inputs that others get.
+    make: an input from a random source. open: yields the function that takes inputs. share: of the inputs that other
+    surfaces get.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Report:
 
 def inputs(surface: Surface, count: int, seed: int) -> Iterator[bytes]:
     """Make the same inputs for the same `seed`, as many as the surface's share of `count`."""
-    # Each of a chance of its own: the thousandth can be made again without those before it.
+    # Each from its own random source: the thousandth can be made again without those before it.
     return (
         surface.make(Random(f"{surface.name} {seed} {number}"))
         for number in range(ceil(count * surface.share))
@@ -58,7 +59,7 @@ def inputs(surface: Surface, count: int, seed: int) -> Iterator[bytes]:
 async def fuzz(
     surface: Surface, count: int, *, seed: int = 1, slow_seconds: float = float("inf")
 ) -> Report:
-    """Feed the surface's share of `count` inputs. slow_seconds: of the processor, above which one is a defect too."""
+    """Feed the surface's share of `count` inputs. slow_seconds: processor time above which an input is a defect too."""
     report = Report(surface.name)
     async with surface.open() as feed:
         for sample in inputs(surface, count, seed):

@@ -1,4 +1,4 @@
-"""Everything that outsiders reach."""
+"""All surfaces that outsiders can reach."""
 
 from typing import Final
 

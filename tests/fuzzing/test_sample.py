@@ -1,4 +1,4 @@
-"""A sample of what `make bench ARGS=fuzz` feeds to everything that outsiders reach, and that it would notice."""
+"""A sample of the inputs of `make bench ARGS=fuzz`, and checks that it would notice defects."""
 
 import asyncio
 import contextlib

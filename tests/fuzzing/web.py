@@ -1,4 +1,4 @@
-"""What a server answers to bad requests, to anybody and behind a password; and the site that it serves."""
+"""The server's answers to bad requests, without and with a password, and the site that it serves."""
 
 import base64
 import contextlib
@@ -62,7 +62,7 @@ async def _scraped() -> AsyncIterator[Feed]:
 
 @contextlib.asynccontextmanager
 async def _with_password() -> AsyncIterator[Feed]:
-    """As cheap a hash as there is: what it costs to check one is not what is tried here."""
+    """The lowest bcrypt cost: the cost of checks is not tested here."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     configuration = WebConfiguration(basic_auth_users={USER: SecretStr(hashed)})
     async with _wire(Access(lambda: configuration)) as wire:
@@ -81,7 +81,7 @@ async def _with_password() -> AsyncIterator[Feed]:
 
 
 def _given(request: bytes) -> bytes:
-    """Return the credentials as the most lenient reader would."""
+    """Return the credentials as the most lenient parser would."""
     value = request.partition(b"Authorization: ")[2].partition(b"\r\n")[0]
     with contextlib.suppress(ValueError):
         return base64.b64decode(value.strip().partition(b" ")[2])
@@ -90,15 +90,15 @@ def _given(request: bytes) -> bytes:
 
 @contextlib.asynccontextmanager
 async def _wire(access: Access) -> AsyncIterator[Wire]:
-    """Lend a server without sockets."""
+    """Yield a server without sockets."""
     async with Wire((await site()).app(), access).listening() as wire:
         yield wire
 
 
 async def site() -> Site:
-    """Return the site of an exporter that has polled everything once, and may be reloaded to no effect.
+    """Return the site of an exporter that has polled everything once; a reload does nothing.
 
-    Its time stands still since, so that it stays healthy however long it is asked.
+    Its clocks are stopped, so that it stays healthy however long the test runs.
     """
     stopped_at: list[float] = []
     transport = httpx.ASGITransport(simulator().app)
@@ -115,7 +115,7 @@ async def site() -> Site:
     async def reload() -> None:
         pass
 
-    # The exporter's own metrics are not what is tried, and would take most of the time.
+    # The exporter's own metrics are not tested here, and would take most of the time.
     exporter._exposition = Exposition(exporter.store, CollectorRegistry())
     return Site(exporter, "/metrics", reload=reload)
 

@@ -1,4 +1,4 @@
-"""Web configurations with mistakes of every kind: each is taken as a whole, or refused in an operator's words."""
+"""Web configurations with mistakes of every kind: each is accepted as a whole, or refused with a message."""
 
 import contextlib
 import tempfile
@@ -16,7 +16,7 @@ from tests.fuzzing.surface import DefectError, Feed, Surface
 
 HASH: Final = "$2y$04$abcdefghijklmnopqrstuOMARKERMARKERMARKERMARKERMARKERM"
 KEY: Final = "MARKER" * 10 + "aBcD"
-"""A line of a private key, as long as they are."""
+"""A line of a private key, of the usual length."""
 GOOD: Final = (
     f"""\
 tls_server_config:
@@ -109,7 +109,7 @@ TOKENS: Final = (
 
 
 def make(chance: Random) -> bytes:
-    """Make a file with bad bytes, or one whose lines are not where they belong."""
+    """Make a file with bad bytes, or with lines in wrong places."""
     good = chance.choice(GOOD)
     lines = good.splitlines(keepends=True)
     for _ in range(chance.choice((0, 0, 1, 1, 3))):
@@ -124,7 +124,7 @@ def make(chance: Random) -> bytes:
             case 3:
                 lines[place] = lines[place].removeprefix("  ")
             case _:
-                # The value of one key for another.
+                # A value under the wrong key.
                 lines[place] = lines[place].partition(":")[0] + ":" + other.partition(":")[2]
     text = "".join(lines).encode()
     return mutated(text, chance, TOKENS) if chance.random() < 0.6 else text
@@ -132,7 +132,7 @@ def make(chance: Random) -> bytes:
 
 @contextlib.asynccontextmanager
 async def reading() -> AsyncIterator[Feed]:
-    """Lend what reads a web configuration as a start does, in a directory with a certificate."""
+    """Yield a function that reads a web configuration as a start does, in a directory with a certificate."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         make_certificate(directory)
@@ -152,7 +152,7 @@ async def reading() -> AsyncIterator[Feed]:
 
 
 def _judge_words(error: ConfigError) -> None:
-    # Names are shown, but of one that is as long as a secret only the beginning.
+    # Names are shown, but only the beginning of one that is as long as a secret.
     if any(secret in f"{error}{error!r}" for secret in (HASH, KEY)):
         raise DefectError(f"a secret is told: {error}")
     lines = str(error).split("\n")

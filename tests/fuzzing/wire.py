@@ -19,11 +19,11 @@ from tests.fuzzing.surface import DefectError
 HANGS_AFTER_SECONDS: Final = 10.0
 HEAD: Final = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n((?:[!-9;-~]+: [^\r\n\0]*\r\n)*)\r\n")
 EXPECTED: Final = frozenset({200, 400, 401, 403, 404, 405, 421})
-"""Everything else that a server may say would be its own failure."""
+"""Any other status would be a failure of the server."""
 
 
 class _Transport(asyncio.Transport):
-    """Keeps what is written; closed at once, as by a client that takes everything."""
+    """Records what is written; closes at once, as with a client that reads everything."""
 
     def __init__(self, lost: Callable[[], None]) -> None:
         super().__init__({"peername": ("127.0.0.1", 40_000), "sockname": ("127.0.0.1", 10_063)})
@@ -52,7 +52,7 @@ class _Transport(asyncio.Transport):
 
 
 class _Errors(logging.Handler):
-    """Keeps what the libraries log as an error: a traceback there is a defect that no client sees."""
+    """Records errors that libraries log: a traceback there is a defect that no client sees."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -72,7 +72,7 @@ class Wire:
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator["Wire"]:
-        """Note what goes wrong out of sight while the block runs."""
+        """Record logged errors while the block runs."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self._errors.texts.append(str(context)))
         root = logging.getLogger()
@@ -99,8 +99,8 @@ class Wire:
         return bytes(transport.written)
 
     async def _settle(self) -> None:
-        """Wait until no request is under way."""
-        # What a request has left to do when it is done is done in the loop's next turn.
+        """Wait until no request is in progress."""
+        # The last steps of a request run in the loop's next iteration.
         await asyncio.sleep(0)
         while self._state.tasks:
             _, late = await asyncio.wait(set(self._state.tasks), timeout=HANGS_AFTER_SECONDS)
@@ -119,7 +119,7 @@ class Wire:
 
 
 def outcome(answers: bytes) -> str:
-    """Judge what was answered, and return the statuses, each once."""
+    """Judge the answer, and return the statuses, each once."""
     if not answers:
         return "closed"
     heads = list(HEAD.finditer(answers))

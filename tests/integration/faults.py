@@ -1,4 +1,4 @@
-"""What can go wrong with the answers for one vault, and what must come of it: tables, to be played by `scenes`."""
+"""Faults in the answers for one vault, and their expected results: tables for `scenes`."""
 
 import gzip
 import json
@@ -20,8 +20,8 @@ class Fault:
     """A failure of every request for a vault.
 
     situation: its name, which is the vault's too. by: what answers. type, status: labels of the metrics; an empty
-    status where no answer came. tries: requests in one poll. pauses: whether its credential pauses. core_error: label
-    of the metric of that name, if there is one. says: stands in the logged message.
+    status if no answer came. tries: requests in one poll. pauses: whether its credential pauses. core_error: label of
+    the metric of that name, if any. says: part of the logged message.
     """
 
     situation: str
@@ -36,10 +36,10 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Oddity:
-    """An answer that is not as it should be, and yet the poll succeeds.
+    """An unusual answer with which the poll succeeds.
 
-    balances: by asset, None if they are those before. rejected: position and field of rows. unread: optional
-    fields, each in one row. errors: types of requests that failed on the way.
+    balances: by asset, None if they are those before. rejected: position and field of rows. unread: optional fields,
+    each in one row. errors: types of requests that failed on the way.
     """
 
     situation: str
@@ -86,7 +86,7 @@ def page(status: int, *, tries: int = 1, pauses: bool = False) -> Fault:
 
 
 def said(situation: str, status: int, document: object, type_: str) -> Fault:
-    """An error in words, in a form that is not the API's."""
+    """An error message in a form that is not the API's."""
     return Fault(
         situation=situation,
         by=moods.body(json.dumps(document).encode(), "application/json", status),
@@ -129,7 +129,7 @@ def many(count: int) -> list[dict[str, Any]]:
 
 
 MAX_SERIES: Final = 30_000
-"""As many as the other answers need; four for each of `many`."""
+"""As many as the other answers need: four for each of `many`."""
 
 FAILURES: Final = (
     problem(400, "BadRequest"),
@@ -354,4 +354,4 @@ ODDITIES: Final = (
     ),
     Oddity(situation="slow, but in time", by=moods.slow(0.2)),
 )
-"""Answers that are odd, and still answers."""
+"""Unusual answers that are still answers."""

@@ -1,4 +1,4 @@
-"""What stands between the exporter and the simulated API: connections that break, and certificates that do not fit."""
+"""Between the exporter and the simulated API: connections that break, and invalid certificates."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ class Gateway:
 
 @contextmanager
 def listening(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Let `script` answer connections from a thread of its own; lends the base URL."""
+    """Let `script` answer connections in a separate thread; yields the base URL."""
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(serving(script, tls)) as base_url,
@@ -80,7 +80,7 @@ def never_accepting(port: int) -> Iterator[None]:
 
 
 class Certificate:
-    """A certificate that signs itself, and what a server needs to show it."""
+    """A self-signed certificate, and what a server needs to present it."""
 
     def __init__(
         self, directory: Path, name: str = "IP:127.0.0.1", *, expired: bool = False
@@ -97,7 +97,7 @@ class Certificate:
 
 
 class Showcase:
-    """The TLS settings of a server, which shows `shown`: that may change between two connections."""
+    """The TLS settings of a server that presents `shown`, which may change between two connections."""
 
     def __init__(self, shown: Certificate) -> None:
         self.shown = shown

@@ -1,4 +1,4 @@
-"""Exporters with one lease as processes, a real Redis to which lines can be cut, and the simulated API."""
+"""Exporters with one lease as processes, a real Redis whose connections can be cut, and the simulated API."""
 
 import contextlib
 import signal
@@ -42,7 +42,7 @@ def portfolio() -> Portfolio:
 
 @dataclass
 class Process:
-    """One exporter. engine: its line to Redis."""
+    """One exporter. engine: its connection to Redis."""
 
     exporter: Running
     engine: Line
@@ -111,7 +111,7 @@ class Scene:
         return write(directory, document)
 
     def command(self, *flags: str) -> Any:
-        """Run the exporter to its end beside the others."""
+        """Run a command of the exporter beside the others until it exits."""
         directory = self.directory / "command"
         directory.mkdir(exist_ok=True)
         self.configure(directory, self.redis.url)
@@ -130,7 +130,7 @@ class Scene:
         return self.simulated.guard.refusals[Refusal.INVALID_NONCE]
 
     def written(self) -> str:
-        """Return everything that the exporters have written and serve."""
+        """Return everything that the exporters have logged and serve."""
         told = [
             it.exporter.get(path).text
             for it in self.processes
@@ -141,7 +141,7 @@ class Scene:
 
 
 def wait(condition: Callable[[], object]) -> None:
-    """Wait until `condition` is true of exporters that may not answer for a while."""
+    """Wait until `condition` is true, even if exporters do not answer for a while."""
 
     def holds() -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -153,7 +153,7 @@ def wait(condition: Callable[[], object]) -> None:
 
 @contextmanager
 def scene(directory: Path) -> Iterator[Scene]:
-    """Lend an unused Redis, and an API that counts in real time."""
+    """Yield an unused Redis, and an API that counts in real time."""
     directory.mkdir()
     simulated = simulator(
         portfolio=portfolio(), limit=LIMIT, window=WINDOW, monotonic=time.monotonic

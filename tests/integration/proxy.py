@@ -1,4 +1,4 @@
-"""A network that can be cut: what is sent meanwhile arrives later, as TCP has it."""
+"""A network that can be cut: what is sent meanwhile arrives later, as with TCP."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ class Line:
 
 @contextmanager
 def line_to(url: str) -> Iterator[tuple[Line, str]]:
-    """Lend a line to the server at `url`, and the same URL by way of it."""
+    """Yield a line to the server at `url`, and the URL through it."""
     port = urlsplit(url).port
     assert port
     line = Line(port)

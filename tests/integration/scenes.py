@@ -1,4 +1,4 @@
-"""Plays faults to a real exporter, many at once, and keeps what it exposed and logged meanwhile."""
+"""Plays faults to a real exporter, many at once, and records its expositions and log."""
 
 import contextlib
 import signal
@@ -27,20 +27,20 @@ from tests.simulator.calling import API_SECRET, NOON, VAULT, Clock
 from tests.waiting import until
 
 CALM: Final = "calm"
-"""The vault with which nothing is wrong, and the organization that it and most others are in."""
+"""The vault without a fault, and the organization that it and most others are in."""
 HOURS: Final = 3600.0
 DEADLINE_SECONDS: Final = 120.0
 
 
 class Scrape:
-    """What one scrape got."""
+    """The result of one scrape."""
 
     def __init__(self, text: str) -> None:
-        # Not splitlines(), which knows ends of lines that the format does not.
+        # Not splitlines(), which splits at more characters than the format does.
         self._lines = text.split("\n")
 
     def samples(self, name: str, **labels: str) -> list[tuple[dict[str, str], float]]:
-        """Return labels and value of each sample of a metric that has these labels."""
+        """Return labels and value of each sample of a metric with these labels."""
         lines = [line for line in self._lines if line.startswith(name + "{")]
         return [
             (sample.labels, sample.value)
@@ -56,11 +56,11 @@ class Scrape:
         return found[0][1] if found else None
 
     def of(self, vault: str) -> "Scrape":
-        """Return the part of it that is about a vault."""
+        """Return the part about a vault."""
         return Scrape("\n".join(line for line in self._lines if f'vault="{vault}"' in line))
 
     def balances(self) -> frozenset[str]:
-        """Return the sample lines of all that was read of balances."""
+        """Return the sample lines of all balances."""
         names = ("kraken_custody_vault_", "kraken_custody_organization_")
         configured = "kraken_custody_vault_min_available_balance"
         return frozenset(
@@ -72,10 +72,10 @@ class Scrape:
 
 @dataclass(kw_only=True)
 class Record:
-    """What was seen in a scene.
+    """The record of a scene.
 
-    before: after all was well once. during: by vault, when its fault had shown often enough. after: at the end, when
-    the faults were gone. events: the log. asked: requests by vault while its fault lasted.
+    before: after everything was well once. during: by vault, when its fault had shown often enough. after: at the end,
+    without the faults. events: the log. asked: requests by vault during its fault.
     """
 
     before: Scrape
@@ -85,7 +85,7 @@ class Record:
     asked: Mapping[str, int] = field(default_factory=dict)
 
     def named(self, event: str, **fields: str) -> list[dict[str, Any]]:
-        """Return the events of a name that have these fields."""
+        """Return the events of a name with these fields."""
         return [
             found
             for found in self.events
@@ -106,7 +106,7 @@ class Asked:
 
 
 def portfolio_of(faults: Iterable[Fault | Oddity]) -> Portfolio:
-    """Return a portfolio with one vault for each fault, in an organization of its own where its key pauses."""
+    """Return a portfolio with one vault for each fault, in a separate organization if its key pauses."""
     shared = [Vault(invented_vault_id(1), CALM, VAULT.holdings)]
     own = []
     for number, fault in enumerate(faults, 2):
@@ -157,9 +157,9 @@ def play_vaults(
     gateway: Callable[[str], AbstractContextManager[tuple[str, dict[str, Any]]]] | None = None,
     timeout: str = "10s",
 ) -> Record:
-    """Play faults that concern one vault each to one exporter, all at the same time, until each has shown twice.
+    """Play faults of one vault each to one exporter, all at once, until each has shown twice.
 
-    gateway: lends an address that leads to the one given, and a place for scripts by id of vault.
+    gateway: yields an address that leads to the given one, and a mapping of scripts by vault id.
     """
     clock = Clock(NOON)
     simulated = simulator(portfolio=portfolio_of(faults), wall=clock)
@@ -183,14 +183,14 @@ def play_vaults(
                 fault
                 for fault in faults
                 if (
-                    # One more, so that those before are over.
+                    # One more, so that those before have ended.
                     failed[fault.situation] > (0 if fault.pauses else times * fault.tries)
                     if isinstance(fault, Fault)
                     else len(asked[fault.situation].times) > times
                 )
             ]
 
-        # The rows themselves then say what is missing.
+        # The rows themselves then show what is missing.
         with contextlib.suppress(AssertionError):
             until(lambda: len(shown(1)) == len(faults), DEADLINE_SECONDS)
             clock.now += 6 * HOURS
@@ -206,7 +206,7 @@ def play_vaults(
                 return len(record.during) == len(faults)
 
             until(all_shown, DEADLINE_SECONDS)
-            # What shares a key with them shows it once it is due.
+            # Targets with the same key show it once they are due.
             pausing = {f.situation for f in faults if isinstance(f, Fault) and f.pauses}
             until(
                 lambda: (
@@ -230,7 +230,7 @@ def play_vaults(
 
 
 def play_stale(directory: Path, faults: tuple[Fault, ...], default: Mood = calm) -> Record:
-    """Let faults last until the balances they concern are too old; `default` answers for all others meanwhile."""
+    """Let faults last until the balances that they affect are too old; `default` answers for all others meanwhile."""
     simulated = simulator(portfolio=portfolio_of(faults))
     ids = {v.name: v.id for owner in simulated.portfolio.organizations for v in owner.vaults}
     with SimulatorThread(simulated.app) as base_url:
@@ -249,11 +249,11 @@ def play_stale(directory: Path, faults: tuple[Fault, ...], default: Mood = calm)
 
 
 def play_pause(directory: Path, answer: Mood) -> tuple[Record, list[float]]:
-    """Let the API ask for a pause twice; return also when its requests came from then on (monotonic seconds)."""
+    """Let the API ask for a pause twice; also return when its requests came from then on (monotonic seconds)."""
     simulated = simulator(portfolio=portfolio_of(()))
     with SimulatorThread(simulated.app) as base_url:
         write(directory, documented(directory, base_url, simulated, "10s"))
-        # A pause that is only renewed is logged at this level.
+        # The renewal of a pause is logged at this level.
         with running("--log.level", "debug", directory=directory) as exporter:
             before = all_up(exporter, simulated)
             simulated.default_mood = asked = Asked(answer)
@@ -274,7 +274,7 @@ def play_pause(directory: Path, answer: Mood) -> tuple[Record, list[float]]:
 def play_outage(
     directory: Path, instead: Callable[[int], AbstractContextManager[None]], tries: int
 ) -> Record:
-    """Let the API leave its port, to which `instead` happens until it comes back."""
+    """Stop the API and run `instead` on its port until it comes back."""
     clock = Clock(NOON)
     simulated = simulator(portfolio=portfolio_of(()), wall=clock)
     with ExitStack() as api:
@@ -294,7 +294,7 @@ def play_outage(
 
 
 def play_certificate(directory: Path, good: Certificate, bad: Certificate, ca_file: Path) -> Record:
-    """Let the API show a bad certificate for a while, with `ca_file` in the configuration."""
+    """Let the API present a bad certificate for a while, with `ca_file` in the configuration."""
     clock = Clock(NOON)
     simulated = simulator(portfolio=portfolio_of(()), wall=clock)
     showcase = Showcase(good)
@@ -324,12 +324,12 @@ def _play_broken(
 ) -> Record:
     with running("--log.level", "debug", directory=directory) as exporter:
         before = all_up(exporter, simulated)
-        # While the one goes and the other comes the port is closed, which is another failure than the scene's.
+        # While they are exchanged the port is closed, which is another failure than the scene's.
         exporter.process.send_signal(signal.SIGSTOP)
         with broken:
             exporter.process.send_signal(signal.SIGCONT)
             with contextlib.suppress(AssertionError):
-                # A request that was under way before is answered as ever, and not with balances of later.
+                # A request in flight before is answered normally, and not with later balances.
                 until(lambda: failed_requests(exporter)[CALM] > 0, DEADLINE_SECONDS)
                 clock.now += 6 * HOURS
                 until(lambda: failed_requests(exporter)[CALM] > 2 * tries, DEADLINE_SECONDS)

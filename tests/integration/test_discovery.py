@@ -1,4 +1,4 @@
-"""Faults of the API's lists, played to a real exporter: what is believed of them, shown and said."""
+"""Faults of the API's lists, played to a real exporter: what is accepted, shown and logged."""
 
 import asyncio
 import signal
@@ -38,7 +38,7 @@ def vaults(names: Iterable[str], first: int) -> tuple[Vault, ...]:
 
 
 class Api:
-    """The simulated API, what it has and how it lists that; both may change while an exporter runs."""
+    """The simulated API, its contents and lists; both may change while an exporter runs."""
 
     def __init__(self, *organizations: Organization) -> None:
         self.clock = Clock(NOON)
@@ -75,7 +75,7 @@ def page_of(rows: list[dict[str, object]], total: int) -> JSONResponse:
 
 
 def second_page(answer: Callable[[], ASGIApp]) -> Mood:
-    """Answer the second page with what is made then, and others as they are."""
+    """Answer the second page with what `make` returns then, and others normally."""
 
     async def mood(request: Request) -> ASGIApp | None:
         return answer() if request.query_params["offset"] == str(PAGE) else None
@@ -129,7 +129,7 @@ VAULTS_EACH: Final = 102
 
 
 class ListFault(NamedTuple):
-    """What is wrong with the list of an organization's vaults, and what is said about it.
+    """A fault in the list of an organization's vaults, and its message.
 
     tries: requests in each poll that fail in this way. vaults: how many the organization has.
     """
@@ -143,7 +143,7 @@ class ListFault(NamedTuple):
 
 
 def _twice(api: Api, name: str) -> Mood:
-    # One was added before them, after the first page was read.
+    # A vault was added before them after the first page was read.
     return second_page(lambda: page_of(api.listed(name, PAGE - 1, VAULTS_EACH - 1), VAULTS_EACH))
 
 
@@ -198,7 +198,7 @@ BESIDE: Final = "nothing is wrong"
 
 @dataclass(frozen=True)
 class Events:
-    """What was logged."""
+    """Logged events."""
 
     events: list[dict[str, Any]]
 
@@ -208,7 +208,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Record(Events):
-    """What was seen. `during`: when each fault had shown in two polls. `after`: when they were gone."""
+    """The record. `during`: when each fault had shown in two polls. `after`: without the faults."""
 
     before: Scrape
     during: Scrape
@@ -218,7 +218,7 @@ class Record(Events):
 
 @pytest.fixture(scope="module")
 def unbelieved(tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """Play all faults of lists at the same time, each to an organization of its own."""
+    """Play all faults of lists at once, each with a separate organization."""
     directory = tmp_path_factory.mktemp("unbelieved")
     organizations = [
         Organization(
@@ -464,7 +464,7 @@ MUTE: Final = "key-that-may-not-list-vaults"
 
 
 class Asked:
-    """What was asked for with which key."""
+    """The requests, by key."""
 
     def __init__(self, times: Counter[tuple[str, str]] | None = None) -> None:
         self.times = Counter(times)
@@ -481,7 +481,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Rights(Events):
-    """What an exporter of several keys asks and shows: at first, and after one of them sees less."""
+    """The requests and expositions of an exporter with several keys: at first, and after one of them sees less."""
 
     asked: Asked
     first: Scrape
@@ -585,7 +585,7 @@ def test_a_key_that_may_not_list_fails_if_nothing_else_is_known(rights: Rights) 
 
 
 class Gate:
-    """A mood that lets a list's second page wait until it is opened."""
+    """A mood that holds a list's second page back until it is opened."""
 
     def __init__(self) -> None:
         self.opened = Event()
@@ -658,7 +658,7 @@ def test_a_list_that_takes_longer_than_its_interval_is_read_and_starves_nothing(
             assert exporter.events("target_failing") == []
     assert scrape.value("kraken_custody_target_up", kind="vaults", org="long") == 1
     assert api.simulator.guard.largest_in_flight[API_KEY] == 1
-    # Once all vaults are known, whatever is the most overdue goes first: a whole list and other targets in turn.
+    # Once all vaults are known, the most overdue goes first: a whole list and other targets in turn.
     first = next(place for place, it in enumerate(order) if "offset=100" in it)
     pages = sum("0001&limit" in it for it in order[first + 1 :])
     assert order[first + 1 :].count(balances) >= pages / 2
@@ -675,7 +675,7 @@ def test_of_20_001_vaults_the_first_20_000_by_id_are_polled_and_the_last_is_show
         )
     )
     last = max((it for half in halves for it in half), key=lambda it: it.id)
-    # A key for each half, and balances that take their time, so that the second list does not wait for the first half.
+    # A key for each half, and slow balances, so that the second list does not wait for the first half.
     simulated = api.simulator
     simulated.default_mood = moods.slow(0.2)
     simulated.guard.secrets[OTHER] = API_SECRET

@@ -1,6 +1,6 @@
-"""What comes of everything that can go wrong between the exporter and the API, seen from outside.
+"""The results of every fault between the exporter and the API, seen from outside.
 
-All scenes are played at the same time when the first test asks for one; each test then looks at what was seen.
+All scenes are played at once when the first test asks for one; each test then looks at the record.
 """
 
 import contextlib
@@ -81,7 +81,7 @@ PAUSES = (
 
 
 class Outage(NamedTuple):
-    """A network that leads nowhere: what happens on the API's port."""
+    """A network outage: what happens on the API's port."""
 
     situation: str
     instead: Callable[[int], contextlib.AbstractContextManager[None]]
@@ -116,7 +116,7 @@ STALE = tuple(
 )
 assert len(STALE) == 4
 ANSWERS = tuple(fault for fault in FAILURES if not fault.pauses)
-# By themselves, as a pause of a minute is not to end before what takes longer has shown.
+# Separately, because a pause of a minute must not end before slower failures have shown.
 REFUSED = tuple(fault for fault in FAILURES if fault.pauses)
 
 Scenes = dict[str, Future[Any]]
@@ -141,7 +141,7 @@ def play_bad_certificate(directory: Path, which: str) -> Record:
 
 def play_unknown_name(directory: Path) -> tuple[dict[str, Any], Scrape]:
     """Return the first failure of an exporter whose API has no address, and a scrape after it."""
-    # Longer than the resolver asks anybody for.
+    # Longer than names that the resolver looks up.
     host = ".".join(["not-found"] * 30)
     write(directory, configuration(f"https://{host}"))
     with running(directory=directory) as exporter:
@@ -150,7 +150,7 @@ def play_unknown_name(directory: Path) -> tuple[dict[str, Any], Scrape]:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
-    """All scenes, begun; the longest first."""
+    """All scenes, started, the longest first."""
     plays: dict[str, Callable[[Path], Any]] = {
         "answers": partial(play_vaults, faults=(*ANSWERS, *ODDITIES)),
         "refused": partial(play_vaults, faults=REFUSED),
@@ -174,7 +174,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
 
 
 def told(target: Scrape) -> dict[str, Any]:
-    """Return what is exposed of a vault as a target."""
+    """Return the target metrics of a vault."""
     errors = target.samples(f"{TARGET}_error", kind="vault")
     return {
         "up": target.value(f"{TARGET}_up", kind="vault"),
@@ -196,7 +196,7 @@ def expect_failure(seen: Record, vault: str, fault: Fault) -> None:
     assert told(during.of(vault)) == {"up": 0.0, "stale": 0.0, "errors": [fault.type]}
     assert during.of(vault).balances() == seen.before.of(vault).balances() != frozenset()
     tries = sum(event in until_failing for event in requests)
-    # While several in a row have no answer, each has one try.
+    # While several requests in a row have no answer, each poll has one try.
     assert tries == fault.tries or (not fault.status and 1 <= tries < fault.tries)
     assert [event["type"] for event in failing] == [fault.type], "one event, not one for each poll"
     assert fault.says in failing[0].get("message", "")
@@ -342,7 +342,7 @@ def test_everything_pauses_if_the_api_says_so(pause: Pause, scenes: Scenes) -> N
     seen, times = scenes[pause.situation].result()
     paused = seen.named("polling_paused", credential="all")
     assert {event["type"] for event in paused} == {pause.type}
-    # On a slow machine there may have been a third.
+    # On a slow machine there may be a third.
     for event, (shortest, longest) in zip(paused[:2], pause.seconds, strict=True):
         assert shortest <= event["seconds"] <= longest
     first, second = times

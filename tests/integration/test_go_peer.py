@@ -1,4 +1,4 @@
-"""What `make bench ARGS=peer` compares this exporter with does the same work: it exposes the same balances."""
+"""The Go exporter of `make bench ARGS=peer` does the same work: it exposes the same balances."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def balances(page: str) -> set[Sample]:
 def program() -> Iterator[Path]:
     optional_program("go", how=HOW_TO_INSTALL)
     try:
-        # A test downloads nothing: it takes what the benchmark has downloaded.
+        # Tests download nothing: this uses what the benchmark has downloaded.
         with built({**os.environ, "GOPROXY": "off", "GOTOOLCHAIN": "local"}) as built_program:
             yield built_program
     except NotBuiltError as error:
@@ -59,7 +59,7 @@ def test_the_go_peer_exposes_the_same_balances(program: Path, tmp_path: Path) ->
 
 
 def exposed_by(peer: Server, number: int) -> set[Sample] | None:
-    """Return its balances once there are so many of them."""
+    """Return its balances once it exposes this many."""
     try:
         found = balances("\n".join(peer.page()))
     except httpx.TransportError:

@@ -22,7 +22,7 @@ WORST = (
     "1,000 rows of long odd texts",
 )
 MOST_MIB = 100
-"""Above what it took before. 64 are for all answers being read; the rest for 80,000 series and a heap's gaps."""
+"""MiB above the start. 64 are for all answers being read; the rest for 80,000 series and fragmentation of the heap."""
 
 
 def test_hostile_answers_to_all_credentials_at_once_cost_little_memory(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""A holder and a standby as processes, with a real Redis: what each does when something of it all breaks.
+"""A holder and a standby as processes, with a real Redis: what each does when something breaks.
 
-All scenes are played at the same time when the first test asks for one; what needs no real process is in
+All scenes are played at once when the first test asks for one; tests that need no real process are in
 tests/coordination.
 """
 
@@ -43,7 +43,7 @@ def killed(played: Scene) -> Seen:
 
 
 def stopped(played: Scene) -> Seen:
-    """Stop a holder for longer than its lease, and let it go on."""
+    """Stop a holder for longer than its lease, and let it continue."""
     holder, standby = played.pair()
     stop(holder)
     standby.exporter.wait_for("lease_acquired")
@@ -85,7 +85,7 @@ def engine_restarts(played: Scene) -> Seen:
 
 
 def holder_cut_off(played: Scene) -> Seen:
-    """Cut the line between the holder and the engine, and mend it once the standby polls."""
+    """Cut the connection between the holder and the engine, and restore it once the standby polls."""
     holder, standby = played.pair()
     holder.engine.is_cut = True
     standby.exporter.wait_for("lease_acquired")
@@ -97,7 +97,7 @@ def holder_cut_off(played: Scene) -> Seen:
 
 
 def rolling_update(played: Scene) -> Seen:
-    """Stop the holder as an update does, and use the lease otherwise while others have it."""
+    """Stop the holder as an update does, and run commands that need the lease while others hold it."""
     holder, standby = played.pair()
     once = played.command("--once")
     probe = played.command("--probe")

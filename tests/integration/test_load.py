@@ -30,7 +30,7 @@ SLOW = 20
 GET = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"
 OPENMETRICS = {"accept": "application/openmetrics-text;version=1.0.0", "accept-encoding": "gzip"}
 FLAGS = ("--web.read-timeout=2s", f"--web.max-requests={SCRAPERS}")
-"""Shorter than by default, because it is waited for; as many requests as there are scrapers."""
+"""Shorter than by default, because tests wait for it; as many requests as there are scrapers."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Loaded:
             return polls_of(scrape(connection))
 
     def goes_on(self) -> None:
-        """Every target is polled again, and a scrape is whole, as it would be without the others."""
+        """Check that every target is polled again, and that a scrape is complete."""
         enough = self.polls() + VAULTS + 1
         until(lambda: self.polls() >= enough)
         with closing(self.connection()) as connection:
@@ -67,7 +67,7 @@ class Loaded:
 
     @contextmanager
     def clients(self, number: int, sent: bytes, buffer: int = 0) -> Iterator[list[socket.socket]]:
-        """Connect as many clients, and send something from each."""
+        """Connect this many clients, and send something from each."""
         with ExitStack() as clients:
             connected = []
             for _ in range(number):
@@ -76,7 +76,7 @@ class Loaded:
                 if buffer:
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
                 client.connect(self.address)
-                # The server may have closed it for another.
+                # The server may have closed it to make room for another.
                 with suppress(ConnectionError):
                     client.sendall(sent)
                 connected.append(client)
@@ -91,14 +91,14 @@ def scrape(connection: HTTPConnection) -> str:
 
 
 def polls_of(page: str) -> float:
-    """Return how many requests the API has had, of a page that must be whole."""
+    """Return the number of requests to the API from a scrape, which must be complete."""
     assert page.count("\nkraken_custody_vault_balance{") == SERIES
     assert page.endswith("\n# EOF\n")
     return sum(map(float, re.findall(r"\nkraken_custody_api_requests_total.* (.*)", page)))
 
 
 def ended(client: socket.socket) -> bool:
-    """Read what there is to its end; the server has closed it, in whatever way, or the test fails."""
+    """Read until the end; the test fails unless the server has closed the connection, in whatever way."""
     with suppress(ConnectionError):
         while client.recv(1 << 20):
             pass
@@ -125,7 +125,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
 
 @pytest.fixture
 def impatient_exporter(tmp_path: Path) -> Iterator[Loaded]:
-    """One that does not wait long for clients to read; too short a time for fifty scrapers on a busy machine."""
+    """An exporter that does not wait long for clients to read; not long enough for fifty scrapers on a busy machine."""
     with loaded(tmp_path, "--web.write-timeout=2s") as exporter:
         yield exporter
 
@@ -175,7 +175,7 @@ def test_clients_that_stop_reading_delay_no_other_and_take_little_memory(
         assert all(client.recv(1) for client in clients)
         exporter.goes_on()
         assert exporter.memory() - memory < SLOW * 4 * page_bytes
-        # They have not read on, and yet the server is done with them.
+        # They have not read on, but the server has closed them.
         until(lambda: exporter.files() < files + SLOW // 2)
     exporter.goes_on()
 

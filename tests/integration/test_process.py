@@ -179,10 +179,10 @@ SECRETS = (API_KEY, API_SECRET, "MARKER", OTP)
 
 @pytest.mark.parametrize("format_", ["json", "logfmt"])
 def test_no_secret_is_ever_shown(format_: str, tmp_path: Path) -> None:
-    """Not even if the API quotes the key that it refuses."""
+    """Not even if the API quotes a key that it refuses."""
     echo = f"key {API_KEY} with secret {API_SECRET} and password {OTP} is unknown"
     simulated = simulator(api_key=API_KEY, api_secret=API_SECRET, otp=OTP)
-    # The last of the portfolio, so that others were read with that key before.
+    # The last of the portfolio, so that others were read with the key before.
     last = simulated.portfolio.organizations[-1].vaults[-1]
     refusal: dict[str, object] = {"message": echo, "core_error": echo}
     simulated.moods[last.id] = moods.problem(401, f"InvalidKey {API_KEY}", refusal)

@@ -35,7 +35,7 @@ VAULTS = [
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """A Prometheus that has scraped an exporter of the simulator, whose portfolio stands still."""
+    """A Prometheus that has scraped an exporter of the simulator, whose portfolio does not move."""
     directory = tmp_path_factory.mktemp("prometheus")
     with SimulatorThread(simulator().app) as base_url:
         write(directory, configuration(base_url))
@@ -49,7 +49,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
                 json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs})
             )
             with serving(file) as server:
-                # It looks for its targets 5 s after its start.
+                # It discovers its targets 5 s after its start.
                 until(lambda: server.values("up"))
                 yield server
 

@@ -1,4 +1,4 @@
-"""Signals to the exporter at any moment, and what hangs meanwhile: a name server, a file, a password check."""
+"""Signals to the exporter at any time, while a name server, a file or a password check hangs."""
 
 import signal
 import subprocess
@@ -65,13 +65,13 @@ Path.stat = hanging
 
 
 def at_import(module: str, number: signal.Signals, *, is_stuck: bool) -> tuple[str, ...]:
-    """Return a command that sends itself a signal when it imports a module, and gets no further where it is stuck."""
+    """Return a command that sends itself a signal when it imports a module, and then hangs if `is_stuck`."""
     values = f"MODULE, NUMBER, IS_STUCK = {module!r}, {int(number)}, {is_stuck}"
     return command_after(f"{values}\n{AT_IMPORT}")
 
 
 def files_hang(name: str, patience: float = 3600.0) -> str:
-    """Return a prelude after which the file of that name does not answer once there is one named `hang`."""
+    """Return a prelude after which the file of that name does not answer while a file named `hang` exists."""
     return f"NAME, PATIENCE = {name!r}, {patience}\n{FILES_HANG}"
 
 
@@ -99,7 +99,7 @@ def test_a_signal_during_the_imports_of_a_command_ends_it_as_failed(
 
 
 def test_a_signal_to_a_process_1_ends_it_from_the_first_line_on(tmp_path: Path) -> None:
-    """Such a process gets no signal that it neither handles nor blocks."""
+    """Process 1 gets no signal that it neither handles nor blocks."""
     apart = [
         program("unshare", package="util-linux"),
         "--user",

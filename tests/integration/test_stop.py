@@ -32,7 +32,7 @@ HANGING = moods.slow(3600)
 
 
 def settled(exporter: Running, simulated: Simulator) -> None:
-    """Every target was polled, and none is due."""
+    """Wait until every target was polled, and none is due."""
     del simulated
     until(lambda: len(exporter.events("target_up")) == TARGETS)
 
@@ -151,9 +151,9 @@ CRASHES = 4
 
 
 def crash_over_and_over(directory: Path) -> Simulator:
-    """Kill each of some exporters as soon as it has sent its first request; return the API that they asked.
+    """Kill each of several exporters as soon as it has sent its first request; return their API.
 
-    The window is long enough for all of them, should they not wait before they begin.
+    The window is long enough for all of them, even if they did not wait before the first request.
     """
     simulated = simulator(
         limit=CRASHES - 1, window=2.4, monotonic=time.monotonic, arrival_delay=lambda: 0.05
@@ -174,13 +174,13 @@ def has_more(simulated: Simulator, before: int) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def crashes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Simulator]]:
-    """Begin before the other tests, which take as long."""
+    """Start before the other tests, which take as long."""
     with ThreadPoolExecutor(1) as beside:
         yield beside.submit(crash_over_and_over, tmp_path_factory.mktemp("crashes"))
 
 
 class Mute:
-    """An exporter whose log goes elsewhere; it can be asked on a port that was chosen for it."""
+    """An exporter whose log goes elsewhere, on a known port."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
@@ -200,7 +200,7 @@ class Mute:
 
 @contextmanager
 def mute(directory: Path, stderr: int, *, closed: bool = False) -> Iterator[Mute]:
-    """Run the exporter with a log as long as it gets, which goes to `stderr`, or is closed from the start."""
+    """Run the exporter with as much log as possible, which goes to `stderr`, or is closed from the start."""
     port = closed_port()
     flags = ("--web.listen-address", f"127.0.0.1:{port}", "--log.format=json", "--log.level=debug")
     stdout = os.open(directory / "stdout", os.O_WRONLY | os.O_CREAT)
@@ -247,7 +247,7 @@ def full_disk() -> Iterator[int]:
 
 
 def chatty() -> Simulator:
-    """An API that gives an exporter much to log: every poll fails."""
+    """An API that makes an exporter log a lot: every poll fails."""
     return simulator(default_mood=moods.body(b"<html>", "text/html"))
 
 

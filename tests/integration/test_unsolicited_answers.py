@@ -1,4 +1,4 @@
-"""Four vaults that hold 1, 2, 3 and 4 BTC, read through a gateway that sends more than it was asked for."""
+"""Four vaults that hold 1, 2, 3 and 4 BTC, read through a gateway that sends more than was requested."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ ROUNDS = 4
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no connection end because this machine is busy."""
+    """Keep connections from timing out because this machine is busy."""
     monkeypatch.setattr(keeping, "LONGEST_IDLE_SECONDS", 3600.0)
 
 
@@ -61,7 +61,7 @@ def held(state: TargetState) -> Decimal | None:
 
 
 class Watch:
-    """Keeps every amount of a vault that was ever shown. false: those that are not its own."""
+    """Records every amount that a vault ever showed. false: those that are not its own."""
 
     def __init__(self, exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shown: dict[str, list[Decimal]] = {vault: [] for vault in VAULTS}
@@ -114,7 +114,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def poll(
     api: Api, directory: Path, monkeypatch: pytest.MonkeyPatch, tls: str, max_in_flight: int
 ) -> tuple[Watch, list[dict[str, Any]]]:
-    """Poll until every vault was shown some times; return what was, and what was logged."""
+    """Poll until every vault was shown several times; return the amounts and the log."""
     certificate = make_certificate(directory)
     context = None
     if tls:
@@ -158,7 +158,7 @@ def test_no_vault_ever_shows_what_another_holds(
 def test_an_answer_that_comes_too_late_has_the_targets_read_again_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not after their interval, which is an hour."""
+    """Not only after their interval, which is an hour."""
     go, last = asyncio.Event(), VAULTS[-1]
 
     async def late(api: Api, vault: bytes, writer: asyncio.StreamWriter) -> None:

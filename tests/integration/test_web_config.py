@@ -58,7 +58,7 @@ def exporting(directory: Path, document: dict[str, Any], *flags: str) -> Iterato
 
 
 def curl(exporter: Running, *options: str, path: str = "/metrics") -> tuple[int, str]:
-    """Ask with curl; return the status, 0 if there was no answer, and the body."""
+    """Request with curl; return the status, 0 if there was no answer, and the body."""
     url = httpx.URL(exporter.wait_for("started")["metrics"]).join(path)
     command = [program("curl", package="curl"), "--silent", "--noproxy", "*", "--max-time", "20"]
     asked = subprocess.run(
@@ -132,7 +132,7 @@ def test_prometheus_scrapes_with_a_client_certificate_and_a_password_and_misses_
 
             until(lambda: scrapes() > 1)
             Authority(directory, "new").sign("127.0.0.1")
-            # What Prometheus trusts, and whom the exporter does, stays what it was.
+            # The authorities that Prometheus and the exporter trust stay the same.
             (directory / "authority.pem").write_bytes(
                 (directory / "authority.pem").read_bytes() + (directory / "new.pem").read_bytes()
             )
@@ -153,7 +153,7 @@ def test_prometheus_scrapes_with_a_client_certificate_and_a_password_and_misses_
 
 
 def test_no_scrape_is_lost_while_certificates_and_passwords_are_exchanged(directory: Path) -> None:
-    """Those of long connections and of new ones alike, by reload and by what changes on disk."""
+    """On long-lived and new connections, by reload and by changes on disk."""
     authority = Authority(directory)
     authority.sign("127.0.0.1")
     authority.sign("prometheus.example", stem="client")
@@ -255,7 +255,7 @@ HOSTS = {
 def test_a_page_elsewhere_cannot_read_balances_by_pointing_its_name_here(
     directory: Path, host: str
 ) -> None:
-    """On every interface as on loopback, for a container's port may be published on loopback."""
+    """On every interface as on loopback, because a container's port may be published on loopback."""
     flags = (f"--web.listen-address={host}:0", "--web.allowed-host=custody.example.org")
     with exporting(directory, {"http_server_config": {}}, *flags) as exporter:
         got = {name: curl(exporter, "--header", f"Host: {name}")[0] for name in HOSTS}
