@@ -1,4 +1,4 @@
-"""Makes bad input out of good: pieces are dropped, doubled, moved, flipped, or become what parsers stumble over."""
+"""Makes bad input from good: pieces are dropped, doubled, moved, flipped, or replaced by what parsers mishandle."""
 
 from collections.abc import Sequence
 from random import Random

@@ -75,7 +75,7 @@ def page_of(rows: list[dict[str, object]], total: int) -> JSONResponse:
 
 
 def second_page(answer: Callable[[], ASGIApp]) -> Mood:
-    """Answer the second page with what `make` returns then, and others normally."""
+    """Answer the second page with what `answer` returns then, and others normally."""
 
     async def mood(request: Request) -> ASGIApp | None:
         return answer() if request.query_params["offset"] == str(PAGE) else None

@@ -141,7 +141,7 @@ def play_bad_certificate(directory: Path, which: str) -> Record:
 
 def play_unknown_name(directory: Path) -> tuple[dict[str, Any], Scrape]:
     """Return the first failure of an exporter whose API has no address, and a scrape after it."""
-    # Longer than names that the resolver looks up.
+    # Too long for the resolver to ask a name server.
     host = ".".join(["not-found"] * 30)
     write(directory, configuration(f"https://{host}"))
     with running(directory=directory) as exporter:
@@ -184,7 +184,7 @@ def told(target: Scrape) -> dict[str, Any]:
 
 
 def expect_failure(seen: Record, vault: str, fault: Fault) -> None:
-    """Assert what every failure has in common: at its first poll, while it lasts, and, unless it pauses, afterwards."""
+    """Assert what all failures have in common: at the first poll, during the fault and, without a pause, afterwards."""
     requests = seen.named("request_failed", vault=vault)
     failing = seen.named("target_failing", vault=vault)
     until_failing = seen.events[: seen.events.index(failing[0])] if failing else []

@@ -1,4 +1,4 @@
-"""A few kilobytes that unfold to 4 MiB of what costs most, for all credentials at once: memory stays bounded."""
+"""A few kilobytes that expand to 4 MiB of expensive content, for all credentials at once: memory stays bounded."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What tests of the metrics share."""
+"""Fixtures of the tests of the metrics."""
 
 from typing import get_args
 
@@ -11,5 +11,5 @@ from tests.exporting import polled, simulator
 
 @pytest.fixture(scope="session")
 def demo() -> Exporter:
-    """An exporter that has listed the demo's portfolio and polled all that can be collected of it once."""
+    """An exporter that has listed the demo's portfolio and polled everything that can be collected of it once."""
     return polled(simulator(), discovery={}, collect=get_args(Collected))

@@ -1,4 +1,4 @@
-"""What a scrape gets: pages that say the same in every format and encoding."""
+"""The result of a scrape: pages with the same content in every format and encoding."""
 
 import asyncio
 import gzip
@@ -42,13 +42,13 @@ from tests.resources.answers import (
 )
 from tools.docs import all_metrics
 
-# Not there after the first poll: these need a second one, or a failure.
+# Absent after the first poll: these need a second one, or a failure.
 UNITS = ("_bytes", "_fields", "_ratio", "_requests", "_rows", "_seconds", "_series")
 LATER = (TARGET_REFRESH_INTERVAL, TARGET_ERROR)
 
 
 def own_metrics() -> CollectorRegistry:
-    """Return metrics of the exporter's own that do not change from one scrape to the next."""
+    """Return own metrics of the exporter that do not change between scrapes."""
     registry = CollectorRegistry()
     Gauge("kraken_custody_own", "One of its own.", registry=registry).set(1)
     return registry
@@ -185,7 +185,7 @@ def test_scrapes_at_the_same_time_get_whole_pages_while_the_store_changes() -> N
     async def scrape() -> tuple[bytes, list[bytes]]:
         before = b"".join(exposition.plain(Format.TEXT_0_0_4))
         scrapes = [asyncio.ensure_future(exposition.gzip(Format.TEXT_0_0_4)) for _ in range(8)]
-        # Each begins with what is there now, before the store changes.
+        # Each begins with the current state, before the store changes.
         await asyncio.sleep(0)
         put(store, HOT, vault_answer(row("ETH")))
         return before, [
@@ -313,7 +313,7 @@ def test_both_formats_have_the_same_values(demo: Exporter) -> None:
             f"{sample.name}{sorted(sample.labels.items())}": sample.value
             for family in found
             for sample in family.samples
-            # Slots of the budget come free while the two are made.
+            # Slots of the budget become free between the two.
             if sample.name.startswith("kraken_custody_") and sample.name != catalog.BUDGET_USED.name
         }
 

@@ -1,4 +1,4 @@
-"""Which format and encoding a client gets, for headers as they really are and as they should not be."""
+"""The format and encoding that a client gets, for real headers and for invalid ones."""
 
 import pytest
 

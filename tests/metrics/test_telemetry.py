@@ -1,4 +1,4 @@
-"""The exporter's own metrics: there from the start, counted as contracted, named as in the catalogue."""
+"""The exporter's own metrics: present from the start, counted as documented, named as in the catalogue."""
 
 from itertools import product
 
@@ -70,7 +70,7 @@ def telemetry_of_all() -> Telemetry:
 
 
 def used() -> Telemetry:
-    """Return one that has something to say about everything."""
+    """Return telemetry with a value for every metric."""
     telemetry = telemetry_of_all()
     telemetry.requested("vault_asset_balances", 200, 0.3)
     telemetry.skewed(1.5)

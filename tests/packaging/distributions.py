@@ -1,4 +1,4 @@
-"""The wheel and the sdist, built of this directory as a release builds them, but without an environment of its own."""
+"""The wheel and the sdist, built from this directory as a release builds them, but without an isolated environment."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 def build(source: Path, directory: Path, *targets: str) -> Path:
-    """Build with hatchling what lies in `source` into `directory`, and return that."""
+    """Build `source` with hatchling into `directory`, and return that."""
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(directory)]
     for target in targets:
         command += ["--target", target]
@@ -21,14 +21,14 @@ def build(source: Path, directory: Path, *targets: str) -> Path:
 
 
 def release(directory: Path) -> Path:
-    """Return the directory with what is released: DISTRIBUTIONS of the environment, or built into `directory`."""
+    """Return the directory with the distributions: DISTRIBUTIONS in the environment, or built into `directory`."""
     if given := os.environ.get("DISTRIBUTIONS"):
         return Path(given)
     return build(ROOT, directory)
 
 
 def only(directory: Path, pattern: str) -> Path:
-    """Return the one file of a directory whose name has the pattern."""
+    """Return the only file in a directory whose name matches the pattern."""
     (found,) = directory.glob(pattern)
     return found
 

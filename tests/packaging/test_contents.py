@@ -1,4 +1,4 @@
-"""What is in the wheel and the sdist: every file that belongs there, and metadata that is right wherever it is read."""
+"""The contents of the wheel and the sdist: every file that belongs there, and metadata that is right everywhere."""
 
 import email
 import re
@@ -43,14 +43,14 @@ def metadata(wheel: dict[str, bytes]) -> Message:
 
 
 def tracked() -> set[str]:
-    """Return the files that git has or would take; an sdist has no git, and all of its files."""
+    """Return the files that git tracks or would track; for an sdist, which has no git, all of its files."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is not a checkout: which files belong here, only git knows")
     command = [program("git", package="git"), "ls-files", "-z"]
     command += ["--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     paths = [ROOT / name for name in done.stdout.split("\0") if name]
-    # A link to a folder counts as what is in the folder.
+    # A link to a folder counts as the files in it.
     files = [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
     return {str(file.relative_to(ROOT)) for file in files if file.exists()}
 
@@ -88,7 +88,7 @@ def test_the_wheel_of_the_sdist_is_that_of_the_checkout(
 
 
 def test_the_sdist_can_run_its_tests(built: Path, tmp_path: Path) -> None:
-    """Those are run that read the most of the files around the package."""
+    """Runs those that read the most files around the package."""
     source = unpacked(only(built, "*.tar.gz"), tmp_path)
     tests = ["tests/test_docs.py", "tests/test_version.py", "tests/config/test_example.py"]
     ran = subprocess.run(

@@ -1,6 +1,6 @@
-"""The wheel and the sdist as users install them: away from the checkout, on each Python that this machine has.
+"""The wheel and the sdist as users install them: away from the checkout, on each Python of this machine.
 
-They come from the package index that uv is set up to use; where it reaches none, all of this is skipped.
+Dependencies come from the package index that uv is set up to use; without one, all of this is skipped.
 """
 
 import os
@@ -29,7 +29,7 @@ PYTHONS: Final = range(OLDEST, 15)
 
 
 def uv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run uv; what this environment says of Python's paths is not for others."""
+    """Run uv, without this environment's Python paths."""
     command = [find_uv_bin(), "--quiet", "--no-progress", *map(str, arguments)]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
@@ -38,7 +38,7 @@ def python(minor: int) -> str:
     """Return a Python 3 with this minor version, or skip the test."""
     if sys.version_info.minor == minor:
         return sys.executable
-    # A pyenv has commands for versions of which one is to be chosen.
+    # pyenv has commands for versions that must be selected first.
     environ = os.environ | {"PYENV_VERSION": f"3.{minor}"}
     if found := shutil.which(f"python3.{minor}"):
         asked = subprocess.run(
@@ -69,7 +69,7 @@ def built(index: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noq
 
 
 def install(file: Path, minor: int, directory: Path, *options: str) -> Path:
-    """Install a distribution into an environment of its own in `directory`, and return that one's programs."""
+    """Install a distribution into a new environment in `directory`, and return its directory of programs."""
     environment = directory / "environment"
     assert uv("venv", "--python", python(minor), environment).returncode == 0
     done = uv("pip", "install", "--python", environment, *options, file)
@@ -81,13 +81,13 @@ def install(file: Path, minor: int, directory: Path, *options: str) -> Path:
 
 @contextmanager
 def running(programs: Path, directory: Path) -> Iterator[httpx.Client]:
-    """Run the demo, lend a client of it, and expect it to stop well."""
+    """Run the demo, yield a client of it, and expect a clean stop."""
     log = directory / "log"
     command = (programs / "kraken-custody-exporter", "--demo", "--web.listen-address=127.0.0.1:0")
     with log.open("w") as stderr:
         process = subprocess.Popen(command, cwd=directory, env={}, stderr=stderr)
     try:
-        # Nothing of it was compiled yet.
+        # None of it was compiled yet.
         started = until(lambda: re.search(r"event=started .*page=(\S+)", log.read_text()), 120)
         page = started[1]
         with httpx.Client(base_url=page, trust_env=False, verify=False) as client:
@@ -100,7 +100,7 @@ def running(programs: Path, directory: Path) -> Iterator[httpx.Client]:
 
 
 def check(programs: Path, directory: Path) -> None:
-    """Use what is installed: the command, all that it reads from the package, and its manual page."""
+    """Use the installed package: the command, all files that it reads from the package, and its manual page."""
 
     def printed(*arguments: str) -> str:
         command = [str(programs / "kraken-custody-exporter"), *arguments]
@@ -141,7 +141,7 @@ def test_the_wheel_works_with_the_newest_of_everything(
 def test_the_wheel_works_with_the_oldest_of_everything_that_is_allowed(
     built: Path, tmp_path: Path
 ) -> None:
-    """On the oldest Python alone, as newer ones need newer packages."""
+    """On the oldest Python only, because newer ones need newer packages."""
     lowest = "--resolution=lowest-direct"
     check(install(only(built, "*.whl"), OLDEST, tmp_path, lowest), tmp_path)
 

@@ -1,4 +1,4 @@
-"""Whatever comes over the wire: balances or a CustodyError and nothing else, and a page that every scraper can read."""
+"""Whatever comes over the wire, the result is balances or a CustodyError, and a page that every scraper can read."""
 
 import gzip
 import json
@@ -109,7 +109,7 @@ def outcome(
 
 
 def is_a_name(type_: str) -> bool:
-    """Whether `type_` is what is shown of a name that the API gave."""
+    """Whether `type_` may come from a name that the API sent."""
     return 1 <= len(type_) <= 100 and type_.isprintable() and type_ == " ".join(type_.split())
 
 
@@ -162,7 +162,7 @@ def responses(answers: list[tuple[int, bytes, str]]) -> Iterator[Response]:
 
 
 def families(page: str) -> list[str]:
-    """Return the names of the families of a page in their order; fail if a sample is outside its own block."""
+    """Return the names of the families of a page, in order; fail if a sample is outside its own block."""
     names: list[str] = []
     for line in page.split("\n"):
         if line.startswith("# HELP "):
@@ -176,7 +176,7 @@ def families(page: str) -> list[str]:
 
 
 def assert_sound(played: Stage) -> None:
-    """Both parsers read the page, no series is there twice, and no family in two places."""
+    """Check that both parsers read the page, and that no series or family appears twice."""
     readers: dict[Format, Callable[[str], Any]] = {
         Format.TEXT_0_0_4: read_text,
         Format.OPENMETRICS_1_0_0: read_openmetrics,
@@ -206,11 +206,11 @@ def test_any_sequence_of_answers_leaves_a_sound_page_and_a_poller_that_goes_on(
         with capture_logs() as logs:
             await played.play(270)
             assert_sound(played)
-            # Longer than any pause or backing off that five answers bring about by themselves.
+            # Longer than any pause or back-off that five answers cause by themselves.
             await played.play(2500)
             assert_sound(played)
         await played.stop()
-        # What the API may ask for is an hour.
+        # The longest pause that the API may ask for is an hour.
         if all(entry.get("seconds", 0) <= LONGEST_CREDENTIAL_PAUSE_SECONDS for entry in logs):
             assert [played.state(name).failure for name in ("v0", "v1")] == [None, None]
         assert not {"request_crashed", "poller_crashed"} & {entry["event"] for entry in logs}

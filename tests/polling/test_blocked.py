@@ -1,4 +1,4 @@
-"""Targets that are due and cannot be polled: however many there are, each shows it once, and few at a time."""
+"""Targets that are due and cannot be polled: each shows it once, and few at a time, however many there are."""
 
 from msgspec.structs import replace
 from structlog.testing import capture_logs

@@ -1,4 +1,4 @@
-"""The budget, against a server that counts requests when they arrive, whenever that is."""
+"""The budget, against a server that counts requests whenever they arrive."""
 
 import heapq
 import math
@@ -132,7 +132,7 @@ def test_a_budget_of_one_request_sends_one_in_each_window_after_the_answer() -> 
 
 @dataclass(frozen=True)
 class Fate:
-    """What becomes of a request. arrives, ends: seconds after its sending; delivery: what the exporter knows."""
+    """The fate of a request. arrives, ends: seconds after it was sent; delivery: what the exporter knows."""
 
     arrives: float
     ends: float
@@ -142,7 +142,7 @@ class Fate:
 @st.composite
 def fates(draw: st.DrawFn) -> Fate:
     delivery = draw(st.sampled_from(Delivery))
-    # Mostly quick, now and then as slow as can be.
+    # Mostly quick, sometimes as slow as possible.
     ends = draw(st.one_of(st.floats(0, 0.3), st.floats(0, 10)))
     if delivery is Delivery.UNANSWERED:
         return Fate(draw(st.floats(0, ends + UNANSWERED_GRACE_SECONDS)), ends, delivery)
@@ -171,7 +171,7 @@ class Network:
         heapq.heappush(self._under_way, (self.now + fate.ends, self._sent, fate.delivery))
 
     def restart(self) -> None:
-        """End the process: what is under way arrives within the grace period, or already has."""
+        """End the process: requests in flight arrive within the grace period, or already have."""
         latest = self.now + UNANSWERED_GRACE_SECONDS
         self.arrivals = [min(arrival, latest) for arrival in self.arrivals]
         self._under_way.clear()
@@ -180,7 +180,7 @@ class Network:
 
     def largest_window(self) -> int:
         arrivals = sorted(self.arrivals)
-        # A moment less, for what floats make of sums.
+        # A moment less, because of rounding in sums of floats.
         ends = (start + WINDOW - 1e-6 for start in arrivals)
         return max(
             (
@@ -288,5 +288,5 @@ def test_the_successor_of_another_process_begins_as_after_a_restart() -> None:
     budget.follow(2, moment)
     restarted = Budget(10, WINDOW, in_flight=2, now=moment)
     assert budget.ready_at(moment) == restarted.ready_at(moment)
-    # What this process has sent itself counts as before.
+    # This process's own requests count as before.
     assert budget.used(moment) == restarted.used(moment) + 3

@@ -1,4 +1,4 @@
-"""The wall clock may step, be far in the future, or in any time zone: only reported times change."""
+"""The wall clock may step, be far in the future, or be in any time zone: only reported times change."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -39,7 +39,7 @@ SUMMER_TIME_BEGINS = 1_774_746_000.0
 
 
 def stepping(seconds: float, *, at: float = STEP_AT, beginning: float = BEGINNING) -> Clock:
-    """A wall clock that someone sets when the monotonic one shows `at`."""
+    """A wall clock that is set when the monotonic one shows `at`."""
     return lambda: beginning + now() + (seconds if now() >= at else 0.0)
 
 
@@ -59,7 +59,7 @@ each_clock_at_all = pytest.mark.parametrize(
 
 
 class Second(NamedTuple):
-    """What there is to see in one second; lists but for `sent` have an element for each target."""
+    """The observations of one second; lists except `sent` have an element for each target."""
 
     sent: list[tuple[float, str]]
     is_held: list[bool]
@@ -70,7 +70,7 @@ class Second(NamedTuple):
 
 
 def staged(clock: Clock, *, boottime: Clock = now, **options: object) -> Stage:
-    """A stage whose exporter sees `clock`, and wants more than its budget, which so decides on every send."""
+    """A stage whose exporter uses `clock`, and needs more than its budget, which therefore decides on every request."""
     defaults: dict[str, object] = {
         "vaults": 4,
         "api": {"rate_limit": {"requests": 40}},
@@ -85,7 +85,7 @@ def staged(clock: Clock, *, boottime: Clock = now, **options: object) -> Stage:
 
 
 def history(clock: Clock) -> list[Second]:
-    """Return what there was to see in each second, while two vaults fail for longer than balances are kept."""
+    """Return the observations of each second, while two vaults fail for longer than balances are kept."""
 
     async def main() -> list[Second]:
         played = staged(clock)
@@ -119,7 +119,7 @@ def history(clock: Clock) -> list[Second]:
 
 @pytest.fixture(scope="module")
 def steady() -> list[Second]:
-    """The reference run, with a clock that runs undisturbed."""
+    """The reference run, with an undisturbed clock."""
     return history(stepping(0))
 
 
@@ -143,12 +143,12 @@ def test_balances_are_withdrawn_and_come_back_in_the_reference_run(
 
 
 SLOW = {"interval": "1h", "stale_after": "2h"}
-"""Of targets that would not be read again for long."""
+"""Settings of targets that would not be read again for a long time."""
 
 
 @dataclass
 class Machine:
-    """A machine that can sleep, and whose wall clock can be set. What both have done, in seconds."""
+    """A machine that can sleep, and whose wall clock can be set; both in seconds so far."""
 
     slept: float = 0.0
     set_by: float = 0.0
@@ -162,7 +162,7 @@ class Machine:
 
 
 def played_by(play: Callable[[Stage, Machine], Awaitable[None]], **options: Any) -> list[Any]:
-    """Play with three vaults, each of which was read once and not a minute ago; return what was logged then."""
+    """Play with three vaults, each read once more than a minute ago; return the log from then on."""
 
     async def main() -> list[Any]:
         machine = Machine()
@@ -292,7 +292,7 @@ def test_the_last_success_is_by_the_wall_clock(clock: Clock) -> None:
         *_, sent = played.times("v0")
         told = played.state("v0").last_success
         assert told is not None
-        # The simulator answers 10 ms after the sending, by any clock.
+        # The simulator answers 10 ms after a request is sent, by any clock.
         expected = clock() + sent - now() + 0.01
         assert told == pytest.approx(expected, abs=1e-3)
         name = "kraken_custody_target_last_success_timestamp_seconds"
@@ -303,7 +303,7 @@ def test_the_last_success_is_by_the_wall_clock(clock: Clock) -> None:
 
 
 def rate_limited_until(moment: Clock, written: Callable[[datetime], str]) -> moods.Mood:
-    """Answer 429 with the date that `moment` is when asked."""
+    """Answer 429 with `moment` as the date."""
 
     async def mood(_request: Request) -> Response:
         answer = answers.rate_limited(None)
@@ -318,12 +318,12 @@ def imf(moment: datetime) -> str:
 
 
 def asctime(moment: datetime) -> str:
-    """The obsolete form (RFC 9110, 5.6.7), which names no zone and means UTC."""
+    """The obsolete form (RFC 9110, 5.6.7), without a zone, which means UTC."""
     return moment.strftime("%a %b %d %H:%M:%S %Y")
 
 
 def pause_until(clock: Clock, written: Callable[[datetime], str] = imf) -> float:
-    """Return for how long the poller is silent that is told, after any step of `clock`, to wait 20 s by that clock."""
+    """Return how long the poller is silent if told, after any step of `clock`, to wait 20 s by that clock."""
 
     async def main() -> float:
         played = staged(clock)
@@ -342,7 +342,7 @@ def pause_until(clock: Clock, written: Callable[[datetime], str] = imf) -> float
     "name", ["an hour forward", *(name for name in CLOCKS if "beginning of Unix" not in name)]
 )
 def test_a_date_to_retry_after_counts_from_the_wall_clock_as_it_is_then(name: str) -> None:
-    # A date leaves out the fraction.
+    # A date has no fraction.
     assert pause_until((CLOCKS | SET_FORWARD)[name]) == pytest.approx(20, abs=1.1)
 
 
@@ -377,7 +377,7 @@ def test_the_clock_skew_shows_the_step(step: float) -> None:
 
 @pytest.fixture
 def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let this machine live in Berlin, whose rules are written out as not every machine has them."""
+    """Set this machine's time zone to Berlin's, with its rules written out because not every machine has them."""
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     time.tzset()
     yield
@@ -393,7 +393,7 @@ def test_daylight_saving_time_has_no_effect(change: float, steady: list[Second])
     assert before != after
     clock = stepping(0, beginning=change - STEP_AT - 5)
     assert history(clock) == steady
-    # The date that is answered is told before the change and lies after it, or the hour before; it names no zone.
+    # The date is sent before the change and lies after it, or the hour before; it names no zone.
     an_hour_later = stepping(0, beginning=change - STEP_AT - 5 + HOUR)
     for told in (clock, an_hour_later):
         assert pause_until(told, asctime) == pytest.approx(20, abs=1.1)
@@ -403,7 +403,7 @@ def test_a_new_process_continues_with_larger_nonces_in_any_year() -> None:
     taken = []
     with freeze_time("2026-10-25 00:59:59") as frozen:
         for year in ("2038-01-19 03:14:08", "2100-01-01", "2262-04-12"):
-            # As after a start: what was taken before is not known any more.
+            # As after a start: the slots taken before are no longer known.
             nonces = Nonces(time.time_ns).of(SECRETS.api_key, "nanoseconds")
             taken += [int(nonces.next()), int(nonces.next())]
             frozen.move_to(year)

@@ -57,7 +57,7 @@ def test_found_organizations_are_collected_as_the_file_says() -> None:
         await playing.stop()
         (target,) = (it for it in playing.exporter.plan.targets if it.kind == "pending_tasks")
         assert (target.id, target.organization) == (BULK.id, BULK.name)
-        # What vaults are called is known, though nothing else of them is asked for.
+        # The names of vaults are known, though nothing else is requested of them.
         assert set(target.vault_labels) == {it.id for it in BULK.vaults}
         assert "vault" not in kinds(playing.exporter.plan.targets)
 

@@ -1,4 +1,4 @@
-"""One credential at work: when its requests may go, what a reload and other secrets change of it."""
+"""One credential: when its requests may be sent, and what a reload and other secrets change."""
 
 import asyncio
 import base64
@@ -34,7 +34,7 @@ INVALID_NONCE = CustodyError("EAPI:Invalid nonce")
 
 @dataclass
 class Client:
-    """Stands for a client: only who it was made for and whether it was closed is of interest here."""
+    """A stand-in for a client: only its credential, and whether it was closed, matter here."""
 
     secrets: Secrets
     closed: bool = field(default=False)
@@ -108,7 +108,7 @@ def test_a_request_waits_for_the_credentials_own_budget_and_for_its_pause() -> N
     assert credential.ready_at(0.0) == 2.5
     credential.own_budget.take(2.5)
     assert credential.ready_at(2.5) == 5.0
-    # A slot that is free again by then is free.
+    # A slot that is free by then counts as free.
     for moment in (5.0, 7.5, 10.0, 12.5):
         credential.own_budget.take(moment)
         credential.own_budget.give_back(Delivery.ANSWERED, moment)
@@ -252,7 +252,7 @@ def test_an_own_budget_comes_and_goes_with_its_limit() -> None:
 
 
 def read_again(credential: Credential) -> list[Any]:
-    """Let a credential read its secrets again, and return what was logged."""
+    """Let a credential read its secrets again, and return the log."""
     with capture_logs() as events:
         asyncio.run(credential.read_secrets_again())
     return cast("list[Any]", events)
@@ -358,7 +358,7 @@ def test_a_secret_of_the_right_length_is_not_warned_of_and_another_one_is() -> N
 
 @dataclass
 class OpenFiles:
-    """Stands for settings some of whose secret files everybody can read."""
+    """A stand-in for settings with secret files that every user can read."""
 
     files: dict[str, Path]
 

@@ -1,4 +1,4 @@
-"""What a reload changes, worked out from two configurations."""
+"""The difference of two configurations, which a reload applies."""
 
 import base64
 from collections.abc import Callable
@@ -128,7 +128,7 @@ def test_a_target_is_the_same_resource_whatever_it_is_called(
     ("changes", "expected"),
     [
         ((), {ONE, TWO}),
-        # What its requests are signed with.
+        # Its secrets.
         (
             (put(source("A", "C"), "credentials", "one"),),
             {ONE._replace(is_renewed=True), TWO},
@@ -137,7 +137,7 @@ def test_a_target_is_the_same_resource_whatever_it_is_called(
             (put(source("C"), "credentials", "one"),),
             {ONE._replace(is_renewed=True, is_another_key=True), TWO},
         ),
-        # What it is called.
+        # Its name.
         ((rename_one,), {CredentialChange("new", "one"), TWO}),
         (
             (pass_the_name_on,),
@@ -161,10 +161,10 @@ def test_a_target_is_the_same_resource_whatever_it_is_called(
             (put("compact", "api", "organization_id_format"),),
             {ONE._replace(is_renewed=True), TWO._replace(is_renewed=True)},
         ),
-        # What changes for others only.
+        # Changes of others only.
         ((put("1h", "organizations", 0, "interval"),), {ONE, TWO}),
         ((put(OWN_LIMIT, "api", "rate_limit"),), {ONE, TWO}),
-        # A limit of its own.
+        # Its own limit.
         (
             (put(OWN_LIMIT, "credentials", "one", "rate_limit"),),
             {ONE._replace(has_another_limit=True), TWO},

@@ -1,4 +1,4 @@
-"""What is logged of what a list has changed."""
+"""The log of what a list has changed."""
 
 from msgspec.structs import replace
 from structlog.testing import capture_logs

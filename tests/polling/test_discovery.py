@@ -1,4 +1,4 @@
-"""Organizations and vaults that are found: by lists that are believed as a whole, beside the polls of what is known."""
+"""Found organizations and vaults: lists count only as a whole, and known targets are polled meanwhile."""
 
 import gc
 from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ def portfolio(*names: Iterable[str]) -> Portfolio:
 
 
 def finding(*names: Iterable[str], **options: Any) -> Stage:
-    """Return a stage of which the configuration has nothing but discovery."""
+    """Return a stage whose configuration has only credentials and discovery."""
     options = {"discovery": {}, "organizations": [], **options}
     return stage(portfolio=portfolio(*names), **options)
 
@@ -150,7 +150,7 @@ def test_a_list_is_read_once_an_interval_and_counts_in_the_plan() -> None:
         played = finding(map("v{}".format, range(250)), polling={"interval": "1h"})
         assert played.exporter.plan.demand == pytest.approx(1 / 600)
         await played.play(1300)
-        # The first of them was refused: the simulator calls organizations otherwise.
+        # The first of them was refused: the simulator has another name for organizations.
         assert len(listings(played)) == 1 + 3 * 3
         assert len(listings(played, ORGANIZATIONS)) == 3
         demand = 4 / 600 + 251 / 3600
@@ -309,7 +309,7 @@ def test_a_key_that_may_not_list_vaults_does_not_fail_if_the_configuration_has_s
         played.simulator.moods.clear()
         await played.play(900)
         assert len(labels(played)) == 2
-        # What was allowed once is missed.
+        # What was allowed once is expected.
         played.simulator.moods["vaults"] = moods.permission_denied()
         await played.play(900)
         assert value(played, "kraken_custody_target_up", kind="vaults") == 0.0
@@ -374,7 +374,7 @@ def test_a_vault_that_two_credentials_see_is_polled_with_the_first_of_the_file()
             'kraken_custody_target_up{kind="vaults",org="org-0",vault=""} 1.0',
         ]
         assert value(played, "kraken_custody_discovered_vaults", polled="true") == 2
-        # What the first sees no more is polled with the second.
+        # What the first no longer sees is polled with the second.
         played.simulator.scopes[API_KEY] = {of.id}
         await played.play(1250)
         assert played.target("hot").credential == "second"

@@ -1,4 +1,4 @@
-"""Whatever the API lists, one list after the other: what is polled, what it is called, and whose balances are shown."""
+"""Whatever the API lists, list after list: what is polled, its labels, and whose balances are shown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ VAULTS: Final = large_portfolio(6, 1).organizations[0].vaults
 CONFIGURED: Final = VAULTS[0]
 IDS: Final = ("AAAA BBBB CCCC 0000", "AAAA BBBB CCCC 0001")
 SECONDS: Final = 80
-"""Of a step: enough for a list of each organization, and for all that is polled before it."""
+"""Duration of a step: enough for a list of each organization, and for everything that is polled before it."""
 NAMES: Final = (
     *("pay", "own", "mine", "test-pay", "", " ", 'q"\\\n', "<b>"),
     *(VAULTS[1].id, f"pay ({VAULTS[1].id})", f"pay ({VAULTS[2].id})", IDS[0]),
@@ -132,7 +132,7 @@ async def play(steps: Sequence[Step]) -> None:
                 continue
             believed.append(step)
             assert wanted(believed) <= now.keys()
-            # What was not in three steps of lists, so in two lists in a row, is gone.
+            # What was missing in three steps, and so in two lists in a row, is gone.
             recent = set[str]().union(*map(named, believed[-3:]))
             assert now.keys() <= recent | {CONFIGURED.id}
             for id_, (_, label) in now.items():

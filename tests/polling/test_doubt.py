@@ -1,4 +1,4 @@
-"""A target whose last answer may have been another's: polled again at once, and withdrawn where that fails."""
+"""A target whose last answer may have been another's: polled again at once, and withdrawn if that fails."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from tests.polling.world import Stage, now, run, stage
 
 
 def doubt(played: Stage, vault: str) -> float:
-    """Doubt a vault; return when."""
+    """Mark a vault as doubtful; return when."""
     played.exporter.poller.suspect(played.target(vault).key)
     return now()
 

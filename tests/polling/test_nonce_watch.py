@@ -21,7 +21,7 @@ HOUR = EPISODE_SECONDS
 
 
 def told_at(refused_at: list[float]) -> list[float]:
-    """When it is reported, for a key whose nonces were accepted at first and then refused at these times."""
+    """Return when it is reported, for a key whose nonces were accepted at first and then refused at these times."""
     watch = NonceWatch()
     watch.accepted()
     return [moment for moment in refused_at if watch.refused(moment)]
@@ -39,7 +39,7 @@ def told_at(refused_at: list[float]) -> list[float]:
         ([10, 20, 10 + HOUR], []),
         ([10, 20, 10 + HOUR, 15 + HOUR], [15 + HOUR]),
         ([0, HOUR, 2 * HOUR, 3 * HOUR], []),
-        # Within an episode, however long; and again in the next one.
+        # Once in an episode, however long; and again in the next one.
         ([*range(0, 20_000, 1000)], [2000]),
         ([0, 1, 2, 1 + HOUR, 2 + HOUR, 3 + HOUR], [2]),
         ([0, 1, 2, 2 + HOUR, 3 + HOUR, 4 + HOUR], [2, 4 + HOUR]),
@@ -104,7 +104,7 @@ def shared(events: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("wall_ahead", [0.0, 0.5, 86_400.0])
 def test_two_exporters_with_one_key_are_reported_once(wall_ahead: float) -> None:
     async def main() -> list[Any]:
-        chance = random.Random(7)  # the same on every run
+        chance = random.Random(7)  # The same on every run.
         played = stage(vaults=10, polling={"interval": "5s"}, jitter=lambda: chance.uniform(0, 0.5))
         await played.play(30)
         with capture_logs() as events:
@@ -116,7 +116,7 @@ def test_two_exporters_with_one_key_are_reported_once(wall_ahead: float) -> None
 
     events = run(main())
     assert events
-    # Each of the two may notice, and none of them twice.
+    # Each of the two may notice, but not twice.
     assert len(events) <= 2
     assert events[0] == {
         "event": "key_shared",
@@ -129,7 +129,7 @@ def test_two_exporters_with_one_key_are_reported_once(wall_ahead: float) -> None
 
 
 def test_one_that_starts_with_too_small_nonces_is_not_taken_for_two() -> None:
-    """It ran before with finer nonces, or with a clock that was ahead; to the API that looks like another program."""
+    """It ran before with finer nonces or a clock that was ahead, which looks like another program to the API."""
 
     async def main() -> None:
         played = stage(credentials={"main": {"nonce": "milliseconds"}})

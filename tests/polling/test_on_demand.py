@@ -1,4 +1,4 @@
-"""Polls on demand: what is sent at once, and what no operator may shorten."""
+"""Polls on demand: what is sent at once, and what an operator cannot shorten."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ from tests.polling.world import Stage, now, run, stage
 
 
 async def ask(played: Stage, *vaults: str) -> list[str]:
-    """Ask for these vaults, or for whatever is in trouble; return what the operator reads."""
+    """Request these vaults, or everything in trouble; return the text for the operator."""
     asked = await played.exporter.poll_now([played.vault_id(vault) for vault in vaults])
     assert asked is not None
     return list(asked.lines())
@@ -130,7 +130,7 @@ def test_the_pause_of_a_refused_key_ends_for_one_request_once_a_minute() -> None
         )
         await played.play(30)
         assert len(played.wire.sent) == sent + 1
-        # It went on where it was: the next pause is longer than the one that was ended.
+        # It continued where it was: the next pause is longer than the one that was ended.
         assert played.exporter.parts.credentials["main"].pause.ends_at() - now() > 120
         await played.stop()
 
@@ -246,7 +246,7 @@ def test_the_refusals_of_a_key_are_not_multiplied_by_asking() -> None:
             await ask(played)
             await played.play(1)
         await played.stop()
-        # One a minute at the most.
+        # At most one a minute.
         assert played.simulator.guard.refusals[Refusal.INVALID_KEY] <= 12
 
     run(main())

@@ -21,13 +21,13 @@ pytestmark = pytest.mark.no_cover
 TIMEOUT = 10.0
 SHOWN_AFTER = TIMEOUT + 5
 TICK = 1.0
-"""How late the loop may be with what time alone changes."""
+"""How late the loop may notice what time alone changes."""
 HANGING = moods.slow(3600)
 NO_ANSWER = Cause("transport/timeout", "no complete answer within 10 s")
 
 
 async def shown(played: Stage, seconds: float) -> dict[str, float]:
-    """Play on, and return when the failure of each target showed, by the name of its vault."""
+    """Continue, and return when the failure of each target showed, by the name of its vault."""
     shows: dict[str, float] = {}
     end = now() + seconds
     while now() < end:
@@ -159,7 +159,7 @@ def test_a_failure_shows_although_the_loop_has_died() -> None:
 def test_while_a_third_of_the_targets_fail_the_others_never_do_and_are_read_as_often_as_ever(
     trouble: moods.Mood | Exception,
 ) -> None:
-    """One request may be under way for a key, so that each deadline of 10 s is 10 s in which no other is asked."""
+    """A key may have one request in flight, so each deadline of 10 s is 10 s without any other request."""
 
     async def main() -> None:
         played = stage(vaults=12, polling={"interval": "30s"})
@@ -171,7 +171,7 @@ def test_while_a_third_of_the_targets_fail_the_others_never_do_and_are_read_as_o
             else:
                 played.simulator.moods[played.vault_id(vault)] = trouble
         with capture_logs() as logs:
-            # Each of them is found out by three tries once.
+            # Each of them is detected by three tries once.
             await played.play(300)
             before = {f"v{number}": len(played.times(f"v{number}")) for number in range(12)}
             await played.play(600)

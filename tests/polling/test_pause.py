@@ -18,7 +18,7 @@ def active_pause(*, retry_after: float | None = None) -> Pause:
 
 
 def send_trial(pause: Pause) -> float:
-    """Send the trial request as soon as it may go, and return when that is."""
+    """Send the trial request as soon as possible, and return when that is."""
     moment = pause.ends_at()
     pause.request_sent()
     return moment

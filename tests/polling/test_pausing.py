@@ -1,4 +1,4 @@
-"""What the outcome of a request does to the pauses: which one begins, ends, or waits for another trial request."""
+"""The effect of a request's outcome on pauses: which one begins, ends, or waits for another trial request."""
 
 from collections.abc import Callable
 from types import SimpleNamespace

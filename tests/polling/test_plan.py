@@ -64,7 +64,7 @@ ONE_A_SECOND = {"requests": 11, "window": "10s", "share": 1}
         ({"a": 200}, {}, 2.0, {"a": 2}),
         ({"a": 100, "b": 100}, {}, 2.0, {"a": 2, "b": 2}),
         ({"a": 30, "b": 30}, {"a": ONE_A_SECOND}, 3.0, {"a": 3, "b": 1}),
-        # What the limited one leaves is shared by the others: 19 a second want 9.
+        # The others share what the limited one leaves: they need 19 a second and get 9.
         ({"a": 50, "b": 190}, {"a": ONE_A_SECOND}, 5.0, {"a": 5, "b": 19 / 9}),
         # A limit that is wider than the common one makes no difference.
         ({"a": 20, "b": 190}, {"a": ONE_A_SECOND}, 2.1, {"a": 2.1, "b": 2.1}),
@@ -87,7 +87,7 @@ def test_intervals_are_stretched_by_what_the_tightest_limit_asks_for(
 
 
 def test_each_limit_that_is_too_small_is_logged_with_its_own_figures() -> None:
-    """The common one without the demand that is held back already."""
+    """The common one without the demand that another limit already holds back."""
     with capture_logs() as events:
         log_warnings(plan({"a": 50, "b": 190}, own_limits={"a": ONE_A_SECOND}))
     assert events == [
@@ -193,7 +193,7 @@ def test_what_is_logged_of_a_plan_is_rounded_to_what_can_be_read() -> None:
         own["budgeted_requests_per_second"],
         own["intervals_stretched_by"],
     ) == (12.333, 0.571, 21.58)
-    # The total of a day's interval, stretched as the vaults are.
+    # The total with its interval of a day, stretched like the vaults.
     assert stale["stale_after_seconds"] == 7.0
     assert stale["planned_interval_seconds"] == round(stale["planned_interval_seconds"], 1)
 

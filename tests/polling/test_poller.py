@@ -41,7 +41,7 @@ def play(made: Callable[[], Stage], seconds: float) -> Stage:
 
 
 def _events(logs: list[EventDict]) -> list[str]:
-    """Return the names of the events that an operator sees."""
+    """Return the names of the events at the default level."""
     return [entry["event"] for entry in logs if entry["log_level"] != "debug"]
 
 
@@ -59,7 +59,7 @@ def test_every_target_is_polled_at_its_interval() -> None:
 
 @pytest.mark.no_cover
 def test_too_many_vaults_use_the_budget_of_a_strict_server_and_never_exceed_it() -> None:
-    """As in the benchmark `budget`, in virtual time: 60 requests in 6 s, arrival up to 150 ms late."""
+    """Like the benchmark `budget`, in virtual time: 60 requests in 6 s, arrival up to 150 ms late."""
     chance = random.Random(7)
     played = play(
         lambda: stage(
@@ -96,7 +96,7 @@ def test_a_failing_server_is_tried_three_times_and_changes_no_balance() -> None:
         assert after.failure is not None
         assert (after.failure.type, after.failure.status) == ("gateway/Connect", 503)
         first, second, third = played.times("v1")[1:]
-        # One second and two, give or take a half by chance, which is even here.
+        # One second and two, varied by up to a half at random, but not here.
         assert second - first == pytest.approx(1.0, abs=0.3)
         assert third - second == pytest.approx(2.0, abs=0.3)
         errors = {"endpoint": "vault_asset_balances", "status": "503", "type": "gateway/Connect"}
@@ -236,7 +236,7 @@ def test_a_refused_key_pauses_its_own_targets_for_a_minute_and_longer_and_no_oth
         pauses = [entry for entry in logs if entry["event"] == "polling_paused"]
         assert [entry["seconds"] for entry in pauses] == [60, 120, 240, 480]
         assert {entry["credential"] for entry in pauses} == {"main"}
-        # A pause that is only renewed is not a change.
+        # The renewal of a pause is not a change.
         assert [entry["log_level"] for entry in pauses] == ["warning", "debug", "debug", "debug"]
         assert [entry["since_seconds"] for entry in pauses] == [
             pytest.approx(since, abs=3) for since in (0, 60, 180, 420)
@@ -310,7 +310,7 @@ def test_a_rate_limit_pauses_everything_then_one_tries_before_the_others_go() ->
         await played.stop()
         times = [moment for moment, _ in played.wire.sent]
         assert times[1] - times[0] == pytest.approx(20, abs=0.7)
-        # What it says a second time is the least; our own pause doubles.
+        # The second time it is a minimum; our own pause doubles.
         assert times[2] - times[1] == pytest.approx(60, abs=0.7)
         assert times[3] - times[2] < 1
         events = [event for event in _events(logs) if event.startswith("polling_")]
@@ -426,7 +426,7 @@ def test_a_defect_in_one_answer_costs_that_poll_and_nothing_else(
         await played.stop()
         assert "request_crashed" in _events(logs)
         assert played.state("v0").failure is None
-        # Those of the second round; the first one's, and the predecessor's, were given back.
+        # Those of the second round; those of the first one and of the predecessor were given back.
         assert played.counted("kraken_custody_rate_limit_used_requests") == 3
 
     run(main())
@@ -780,7 +780,7 @@ def test_two_targets_that_a_gateway_blocks_in_a_row_pause_everything() -> None:
         with capture_logs() as logs:
             await played.play(185)
         times = [moment for moment, _ in played.wire.sent[sent:]]
-        # Two are blocked, then one tries after a window and after two.
+        # Two are blocked, then one is tried after one window and after two.
         assert [later - earlier for earlier, later in pairwise(times)][1:] == [
             pytest.approx(30, abs=0.7),
             pytest.approx(60, abs=0.7),
@@ -821,7 +821,7 @@ def test_an_answer_of_the_api_between_two_blocked_requests_keeps_polling_going()
 def test_a_rotated_key_that_lies_there_already_is_used_at_once(
     mood: moods.Mood, refusal: str, tmp_path: Path
 ) -> None:
-    """The refusal comes after the file has changed, or the exporter learns of the change by it."""
+    """The refusal arrives after the file has changed, or is how the exporter learns of the change."""
 
     async def main() -> None:
         file = tmp_path / "key"

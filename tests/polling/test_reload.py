@@ -1,4 +1,4 @@
-"""A reload while the exporter polls: what stays, what goes, what takes effect at once."""
+"""A reload while the exporter polls: what stays, what is removed, and what takes effect at once."""
 
 import asyncio
 import base64
@@ -172,7 +172,7 @@ def test_time_without_targets_does_not_count_as_waiting_for_the_budget() -> None
             document["organizations"][0]["vaults"] = []
 
         await played.play(100)
-        # The total had its turn at 120 s, and a vault waits for the one at 180 s.
+        # The total was polled at 120 s, and a vault waits for 180 s.
         before = waited(played)
         await played.exporter.reload(changed(played, only_the_total))
         await played.play(45)
@@ -342,7 +342,7 @@ def test_settings_that_cannot_be_used_change_nothing(tmp_path: Path) -> None:
 
         await played.play(30)
         settings = changed(played, with_a_file)
-        # It goes away between the check and the use.
+        # It disappears between check and use.
         file.unlink()
         before = page(played)
         with pytest.raises(SecretError):

@@ -1,4 +1,4 @@
-"""What one request leaves behind: retries, parts of an answer, and what the next one of its target does."""
+"""The effects of one request: retries, parts of an answer, and the next request for its target."""
 
 import httpx
 
@@ -7,7 +7,7 @@ from tests.polling.world import Stage, run, stage
 
 
 async def silent_after_one_round(vaults: int) -> Stage:
-    """Return a stage on which all vaults were polled once, and no request has an answer from then on."""
+    """Return a stage on which all vaults were polled once, and no later request gets an answer."""
     played = stage(vaults=vaults)
     await played.play(59)
     for number in range(vaults):
@@ -20,7 +20,7 @@ def test_while_nothing_is_answered_each_target_has_one_try_once_two_had_no_answe
         played = await silent_after_one_round(4)
         await played.play(40)
         await played.stop()
-        # The first failed before the silence was known; the others are not retried.
+        # The first failed before the silence was detected; the others are not retried.
         assert [len(played.times(f"v{number}")) - 1 for number in range(4)] == [2, 1, 1, 1]
         assert [played.state(f"v{number}").failed_polls for number in range(4)] == [1, 1, 1, 1]
 

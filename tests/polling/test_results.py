@@ -1,4 +1,4 @@
-"""What is counted and logged of requests and polls, and how a target's state changes with them."""
+"""Counters and log of requests and polls, and how they change a target's state."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -57,7 +57,7 @@ class Desk:
         return self.store[HOT]
 
     def logged(self) -> list[Any]:
-        """Return the events since this was last asked."""
+        """Return the events since the last call."""
         events = list(self._events)
         self._events.clear()
         return events

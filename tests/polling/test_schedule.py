@@ -1,4 +1,4 @@
-"""The order of polls: who is due, and who goes first when not all can."""
+"""The order of polls: which targets are due, and which go first if not all can."""
 
 import math
 from collections import Counter
@@ -249,7 +249,7 @@ def test_make_all_due_makes_due_all_targets_without_a_poll_in_progress() -> None
     at_once(polls.make_all_due(50.0))
     assert (waiting.place.due, waiting.place.ready_at) == (50.0, 50.0)
     assert (retrying.place.due, retrying.place.ready_at) == (60.0, 90.0)
-    # It is not made to wait either.
+    # It does not have to wait either.
     assert (overdue.place.due, overdue.place.ready_at) == (1.0, 1.0)
 
 
@@ -408,7 +408,7 @@ def test_between_the_parts_of_an_answer_a_more_overdue_target_goes_first() -> No
     polls = made(long=600.0, a=60.0)
     after_part(polls, 0.0)
     poll(polls, 1.0)
-    # A tenth of its interval since it was due; the other is due since a moment, and soon a tenth as well.
+    # A tenth of its interval has passed since it was due; the other is due since a moment, and soon a tenth as well.
     assert polls.next(61.5, FREE)[0] is not polls.entries[1]
     assert poll(polls, 69.0) == "a"
 
@@ -419,7 +419,7 @@ def test_what_is_found_waits_for_the_rest_of_the_lists_that_are_older() -> None:
     assert poll(polls, 1.0) == "a"
     polls.change([TargetChange(target("found")), TargetChange(target("later", 600.0))], (), 2.0)
     assert after_part(polls, 3.0) == "long"
-    # What is polled already goes before its parts as ever, but for that.
+    # Apart from that, targets polled before go before its parts as usual.
     assert [poll(polls, 4.0) for _ in range(3)] == ["long", "found", "later"]
 
 

@@ -1,4 +1,4 @@
-"""Whatever happens to targets, the schedule chooses whom a plain look at every one of them would choose."""
+"""Whatever happens to targets, the schedule chooses the one that a plain look at all of them would choose."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -43,7 +43,7 @@ TURNS = st.builds(Turn, st.one_of(SECONDS, st.just(math.inf)), SECONDS)
 def plain_next(
     entries: Iterable[Entry], now: float, turns: Mapping[str, Turn]
 ) -> tuple[Entry | None, float]:
-    """Return what `Schedule.next` returns: the order as its definition has it."""
+    """Return the result of `Schedule.next`, from the definition of the order."""
     chosen, unfinished, look_again_at = None, None, math.inf
     first_rank = (False, False, -math.inf)
     for entry in entries:
@@ -66,13 +66,13 @@ def plain_next(
         if is_unfinished and (unfinished is None or place.due < unfinished.place.due):
             unfinished = entry
     if chosen and unfinished and not chosen.place.is_polled:
-        # The rest of a list goes before what another list has found since.
+        # The rest of a list goes before targets that another list has found since.
         chosen = unfinished if chosen.place.due > unfinished.place.due else chosen
     return chosen, look_again_at
 
 
 def is_as_good(one: Entry | None, other: Entry | None) -> bool:
-    """Whether these are the same, or both the rest of an answer that was due at the same moment."""
+    """Whether these are the same, or both the rest of an answer that was due at the same time."""
     if one is None or other is None or one is other:
         return one is other
     both = one.place, other.place
@@ -80,7 +80,7 @@ def is_as_good(one: Entry | None, other: Entry | None) -> bool:
 
 
 class AnySequence(RuleBasedStateMachine):
-    """Targets to which anything happens that may, in any order."""
+    """Targets to which everything possible happens, in any order."""
 
     now = 0.0
 
@@ -92,7 +92,7 @@ class AnySequence(RuleBasedStateMachine):
         self.turns = dict.fromkeys(KEYS, Turn(0.0))
 
     def any_of(self, data: st.DataObject, *, is_sending: bool) -> Entry | None:
-        """Draw one of the entries; also of those that were dropped while a request was under way."""
+        """Draw one of the entries, including those that were dropped while a request was in flight."""
         entries = [*self.schedule.entries, *self.dropped]
         found = [entry for entry in entries if entry.place.is_sending is is_sending]
         return data.draw(st.sampled_from(found)) if found else None
@@ -192,7 +192,7 @@ class AnySequence(RuleBasedStateMachine):
 
     @rule(found=TARGETS, is_whole=st.booleans())
     def change(self, found: list[Target], is_whole: bool) -> None:  # noqa: FBT001 - a drawn value
-        """Find these targets, besides those there are or in their place."""
+        """Find these targets, in addition to the existing ones or in their place."""
         changes, gone = changes_between(self.targets, found)
         before = self.schedule.entries
         self.schedule.change(changes, gone if is_whole else (), self.now)
@@ -215,7 +215,7 @@ class AnySequence(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_forgotten(self) -> None:
-        """A target of which no request is under way has a next one, unless it is to have none."""
+        """A target without a request in flight has a next one, unless it was retired."""
         waiting = [it for it in self.schedule.entries if not it.place.is_sending]
         retired = [it for it in waiting if it.place.ready_at == math.inf]
         assert [it for it in self.schedule.entries if it.filed] == waiting

@@ -1,4 +1,4 @@
-"""The samples of how full the budget was."""
+"""The samples of budget use."""
 
 from exporter.polling.budget import SAMPLE_SECONDS, SAMPLES, Sample, Usage
 
