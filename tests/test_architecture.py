@@ -1,4 +1,4 @@
-"""Which part of the program may know which: read from the import statements of every module."""
+"""Which package of the program may import which: read from the import statements of every module."""
 
 import ast
 import sys
@@ -58,7 +58,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "exporter.healthcheck": "cli",
     "exporter.output": "cli",
 }
-"""The room of a module is that of the longest of these names that it is in."""
+"""A module belongs to the longest of these names that matches."""
 
 ARROWS: Final[Mapping[str, frozenset[str]]] = {
     room: frozenset(("foundation", *below.split()))
@@ -84,7 +84,7 @@ ARROWS: Final[Mapping[str, frozenset[str]]] = {
         "cli": "access app config coordination custody simulator web",
     }.items()
 } | {"foundation": frozenset()}
-"""What each room may import besides itself."""
+"""The packages that each of them may import."""
 
 GENERIC: Final = (
     "exporter.durations",
@@ -92,7 +92,7 @@ GENERIC: Final = (
     "exporter.threads",
     "exporter.web.access",
 )
-"""A strict reader of YAML and an exporter-toolkit, so that they can be published for themselves one day."""
+"""A strict YAML reader and an exporter-toolkit, which could be published separately one day."""
 
 
 def name_of(file: Path) -> str:
@@ -113,7 +113,7 @@ def room_of(module: str) -> str:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Return the modules of the program that a module imports, wherever in it, for its annotations too."""
+    """Return the modules of the program that a module imports anywhere, including for annotations."""
     return frozenset(_imports(ast.parse(FILES[module].read_text())))
 
 
@@ -128,7 +128,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 
 
 def imports_at(module: str) -> Iterator[str]:
-    """Yield what a module imports besides the version number, which is everybody's."""
+    """Yield the imports of a module, except the version number, which all may import."""
     return (it for it in imports(module) if it != "exporter")
 
 
@@ -208,5 +208,5 @@ def test_the_libraries_that_are_imported_are_those_that_are_declared() -> None:
         distributions[library][0].lower().replace("_", "-")
         for library in set().union(*map(libraries, FILES))
     }
-    # The one is named for its bounds alone, the other for httpcore, which looks for it.
+    # One is declared only for its version bounds, the other for httpcore, which looks for it.
     assert declared - {"idna", "sniffio"} == imported

@@ -184,7 +184,7 @@ def test_a_check_prints_the_polling_plan(tmp_path: Path) -> None:
 
 
 def checked_here(directory: Path, lease: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Check a configuration with a lease where redis-py is not installed, outside of a pod."""
+    """Check a configuration with a lease, without redis-py and outside of a pod."""
     file = directory / "config.yaml"
     file.write_text(f"{good()}\nlease: {lease}\n")
     monkeypatch.setenv("SIMULATOR_KEY", API_KEY)
@@ -345,7 +345,7 @@ def test_garbage_is_collected_again_once_everything_is_loaded() -> None:
 
 
 def test_neither_the_version_nor_the_daemon_loads_what_draws_tables(tmp_path: Path) -> None:
-    """What polls once for a pipe loads all that the daemon does."""
+    """A command that polls once for a pipe loads everything that the daemon does."""
     listing = (
         "import atexit, runpy, sys\n"
         "atexit.register(lambda: print(*(m for m in sys.modules if m in ('rich', 'pygments', 'structlog', 'httpx'))))\n"
@@ -369,7 +369,7 @@ def test_neither_the_version_nor_the_daemon_loads_what_draws_tables(tmp_path: Pa
 
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, list[bytes]]]:
-    """The end of a terminal that a process writes to, and what it wrote."""
+    """The end of a terminal to which a process writes, and a function that reads it."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     written: list[bytes] = []
@@ -431,7 +431,7 @@ HOSTILE = "\x1b[2J\x9bA\u202e"
 def test_what_the_api_says_does_not_steer_a_terminal_that_once_writes_to(
     tmp_path: Path, terminal: tuple[int, list[bytes]]
 ) -> None:
-    """A pipe gets every byte as it is."""
+    """A pipe gets every byte unchanged."""
     theirs, written = terminal
     row = {"asset": f"X{HOSTILE}", "asset_class": "currency"}
     amounts = dict.fromkeys(("balance", "spot", "hold", "available"), "1")

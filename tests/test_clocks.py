@@ -1,4 +1,4 @@
-"""Comparisons of the clocks: tables of what the machine did in between."""
+"""Comparisons of the clocks: tables of what happened in between."""
 
 import time
 from itertools import pairwise
@@ -12,7 +12,7 @@ NOTHING = Jump(0.0, 0.0)
 
 
 def after(seconds: float, *, slept: float = 0.0, set_by: float = 0.0) -> Moment:
-    """Look at the clocks after so much time awake, some asleep, and a step of the wall clock."""
+    """Read the clocks after some time awake, some asleep, and a step of the wall clock."""
     return Moment(
         100.0 + seconds, 5000.0 + seconds + slept, WALL + 5000.0 + seconds + slept + set_by
     )

@@ -172,5 +172,5 @@ def test_every_log_event_is_listed_with_its_level() -> None:
     ):
         names, levels = re.findall(r"`(\w+)`", row[0]), row[1].split(", ")
         listed |= set(zip(names, levels * len(names) if len(levels) == 1 else levels, strict=True))
-    # It comes from the logs themselves.
+    # The event log itself names it.
     assert listed - {("log_lines_dropped", "warn")} == logged

@@ -1,4 +1,4 @@
-"""Durations: what is read as one, the same wherever it stands, and how each is written."""
+"""Durations: what is read as one, everywhere alike, and how durations are written."""
 
 import re
 
@@ -18,7 +18,7 @@ FORM = "write a duration such as 500ms, 30s, 5m or 1h30m"
         ("1w2d3h4m5s6ms", 788_645.006),
         ("1y1d", 31_622_400.0),
         ("366d", 31_622_400.0),
-        # As Go has them.
+        # As Go writes them.
         ("1.5h", 5400.0),
         ("100us", 0.0001),
         ("100µs", 0.0001),

@@ -1,4 +1,4 @@
-"""What is kept in memory of the log: which events, how many, and in which order."""
+"""Events of the log that are kept in memory: which, how many, and in which order."""
 
 import re
 from pathlib import Path

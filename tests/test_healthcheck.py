@@ -1,4 +1,4 @@
-"""What an image's HEALTHCHECK makes of an exporter's answers."""
+"""How the image's HEALTHCHECK judges an exporter's answers."""
 
 import http.server
 import ssl
@@ -18,7 +18,7 @@ from tests.processes import running
 
 @contextmanager
 def answering(status: int, text: str, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Serve one answer for `/-/healthy` on loopback; lend the page's URL."""
+    """Serve one answer for `/-/healthy` on loopback; yield its URL."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -27,7 +27,7 @@ def answering(status: int, text: str, tls: ssl.SSLContext | None = None) -> Iter
             self.wfile.write(text.encode())
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: the check's own output is what is looked at."""
+            """Log nothing: the test looks at the check's own output."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         if tls:

@@ -1,4 +1,4 @@
-"""The log: one line an event, readable by machines, and never lower for libraries than for ourselves."""
+"""The log: one line for each event, readable by machines; libraries log only warnings."""
 
 import json
 import logging
@@ -208,7 +208,7 @@ def test_what_a_reader_does_not_take_is_left_out_in_whole_lines_and_counted(
     with os.fdopen(reader, "rb") as log, os.fdopen(writer, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
         configure("info", "json")
-        # Lines longer than a pipe takes at once, and more of them than it holds.
+        # Lines longer than a pipe accepts at once, and more than it holds.
         for number in range(100):
             get_logger().info("something_happened", number=number, text="x" * 10_000)
         taken = log.read1(2**20)

@@ -35,7 +35,7 @@ async def everything_told(exporter: Exporter) -> str:
 
 
 async def told_and_logged(moods: Mapping[str, Mood]) -> tuple[str, str]:
-    """Return what an exporter tells, and logs, of an API that answers requests for some resources in these moods."""
+    """Return what an exporter exposes and logs of an API that answers requests for some resources in these moods."""
     vaults = [{"name": f"v{number}", "id": it.id} for number, it in enumerate(BULK.vaults)]
     playing = stage(
         portfolio=PORTFOLIO,

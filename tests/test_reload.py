@@ -1,4 +1,4 @@
-"""What the exporter takes over from disk without being asked."""
+"""Changes on disk that the exporter applies by itself."""
 
 import asyncio
 import gc
@@ -30,7 +30,7 @@ def exporter() -> Exporter:
 async def watched(
     exporter: Exporter, file: WebConfigFile, until: Callable[[], object], does: Callable[[], object]
 ) -> None:
-    """Do something while the files are watched, until it has had its effect."""
+    """Do something while the files are watched, until it has taken effect."""
 
     def never() -> Settings:
         raise AssertionError
@@ -62,7 +62,7 @@ def test_a_changed_web_configuration_holds_soon(exporter: Exporter, tmp_path: Pa
 def test_an_invalid_web_configuration_shows_as_a_failed_reload_until_it_is_fixed(
     exporter: Exporter, tmp_path: Path
 ) -> None:
-    """So that an alert comes before a certificate that could not be renewed expires."""
+    """So that an alert fires before a certificate that could not be renewed expires."""
     file = WebConfigFile(write(tmp_path, ALICE))
     loading = exporter.loading
     bad = watched(exporter, file, lambda: loading.problem, lambda: write(tmp_path, "users: {}"))
@@ -158,7 +158,7 @@ def test_a_file_is_read_without_full_collections_of_garbage(exporter: Exporter) 
 
 
 class Loads:
-    """Loads the settings, as often as asked, once it is released; counts how often, and who waits."""
+    """Loads the settings once it is released; counts how often, and who waits."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -222,7 +222,7 @@ def test_a_sighup_reloads_without_a_waiting_caller(exporter: Exporter, loads: Lo
         running = asyncio.create_task(reloader.run())
         hung_up.set()
         await under_way(loads)
-        # Nothing is left of it that would have the next one reload twice.
+        # Nothing remains that would make the next request reload twice.
         assert await reloader.reload() is None
         running.cancel()
 

@@ -1,4 +1,4 @@
-"""The polling plan, and what came of polling once, as they are printed: whole pages, byte for byte."""
+"""The polling plan and the result of polling once, as printed: whole pages, byte for byte."""
 
 import io
 from pathlib import Path
@@ -257,7 +257,7 @@ def test_the_progress_counts_the_targets_and_leaves_the_cursor_alone() -> None:
     stream = Terminal()
     with progress(console_for(stream, {"NO_COLOR": "1"}), 12) as show:
         assert " 0/12 " in stream.getvalue()
-        # Some were found meanwhile.
+        # Some were discovered meanwhile.
         show(13, 13)
     assert "13/13 " in stream.getvalue()
     assert "\x1b[?25l" not in stream.getvalue()
@@ -308,7 +308,7 @@ NO_VAULT = (
         ("discovery: {organizations: {exclude: ['*']}}", NO_ORGANIZATION),
         ("discovery: {organizations: {include: ['*'], exclude: [x, '**']}}", NO_ORGANIZATION),
         (f"collect: [whitelist]\n{ACME}", NO_VAULT),
-        # Something may be found, or is there.
+        # Something may be discovered, or is configured.
         ("discovery: {organizations: {exclude: ['*-test']}}", ""),
         ("discovery: {vaults: {exclude: ['*']}}", ""),
         (f"discovery: {{organizations: {{exclude: ['*']}}}}\n{ACME}", ""),

@@ -1,4 +1,4 @@
-"""What a forge and git read of the repository: forms, automatic updates, checks before a commit."""
+"""Files of the repository for a forge and git: forms, automatic updates, checks before a commit."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""No secret shows anywhere: not in logs, errors, tracebacks, pages or metrics, and the settings do not hold one."""
+"""No secret appears anywhere: in logs, errors, tracebacks, pages or metrics, and the settings do not hold one."""
 
 import asyncio
 import base64
@@ -72,7 +72,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def paths() -> list[str]:
-    """Every path that there is, and some that are not."""
+    """Every path, and some that do not exist."""
     routes = Site(exporter_of("http://127.0.0.1:1"), "/metrics").app().routes
     ids = {"vault": PORTFOLIO.organizations[0].vaults[0].id, "org": PORTFOLIO.organizations[0].id}
     known = [route.path for route in routes]  # type: ignore[attr-defined] # all of them have one
@@ -170,7 +170,7 @@ def test_a_running_exporter_shows_none_on_any_page_whatever_happens(directory: P
 
 
 def test_a_probe_shows_none_whatever_the_api_says(directory: Path) -> None:
-    """In virtual time: the API says all it is sent, in answers of all kinds and in headers about a rate limit."""
+    """In virtual time: the API repeats all it is sent, in answers of all kinds and in rate-limit headers."""
 
     async def api(scope: Any, receive: Any, send: Any) -> None:
         sent = " ".join(value.decode() for name, value in scope["headers"] if name[:4] == b"api-")
@@ -264,11 +264,11 @@ def settings(directory: Path) -> Settings:
 
 
 def texts_within(root: object, *, without: object = None) -> Iterator[str]:
-    """Everything that is text, or may be, among all that can be reached from an object."""
+    """Return all text, or what may be text, that can be reached from an object."""
     seen, ahead = {id(without)}, [root]
     while ahead:
         found = ahead.pop()
-        # Code and classes are the same for every object, and lead to everything else in the process.
+        # Code and classes are shared by all objects, and lead to everything else in the process.
         if id(found) in seen or isinstance(found, type | ModuleType | FunctionType):
             continue
         seen.add(id(found))
@@ -280,7 +280,7 @@ def texts_within(root: object, *, without: object = None) -> Iterator[str]:
 
 
 def held(root: object, *, without: object = None) -> list[str]:
-    """The secrets that are held somewhere within an object."""
+    """Return the secrets held anywhere within an object."""
     everything = "\n".join(texts_within(root, without=without))
     return [form for _, form in shown({"within": everything})]
 

@@ -1,4 +1,4 @@
-"""Which shard a target is of, and what else a process of several does only with its own."""
+"""Which shard a target belongs to, and what else is separate for each shard."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was released is still there: docs/stability.md promises it."""
+"""What was released still exists, as docs/stability.md promises."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ NOT_KEPT = {
     # In the text format it was a gauge before, and its name is the same in each.
     "metrics: kraken_custody_asset_info: type was info, is gauge",
 }
-"""Promises of 0.1.0 that were broken before there was docs/stability.md. Nothing is added here."""
+"""Promises of 0.1.0 that were broken before docs/stability.md existed. Nothing may be added here."""
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name)

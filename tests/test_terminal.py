@@ -1,4 +1,4 @@
-"""What a terminal obeys is spelled out for a terminal, and for nothing else."""
+"""Control characters are escaped for a terminal, and for nothing else."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Work that cannot be cancelled holds up neither others nor the end."""
+"""Work that cannot be cancelled delays neither other work nor the exit."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 @pytest.fixture
 def release() -> Iterator[Event]:
-    """What hanging work waits for."""
+    """The event that hanging work waits for."""
     event = Event()
     yield event
     event.set()
@@ -30,7 +30,7 @@ def run(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
 
 
 class NameServer:
-    """In the place of socket.getaddrinfo: answers once it is released."""
+    """Replaces socket.getaddrinfo: answers once it is released."""
 
     def __init__(self, release: Event, error: Exception | None = None) -> None:
         self._release = release

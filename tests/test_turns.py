@@ -1,4 +1,4 @@
-"""Long work in steps: it stops where others may come first, and returns its result at the end."""
+"""Long work in steps: it yields to other tasks, and returns its result at the end."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Which revision is said to run: what the build wrote down, else what the checkout says, else nothing."""
+"""The revision that is reported: what the build recorded, else that of the checkout, else none."""
 
 import io
 import shutil
@@ -17,7 +17,7 @@ PLACEHOLDER = "$Format:%h$\n"
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """An empty package directory, in which the revision is looked for."""
+    """An empty package directory in which the revision is looked up."""
     directory = tmp_path / "exporter"
     directory.mkdir()
     (directory / "REVISION").write_text(PLACEHOLDER)
@@ -25,7 +25,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def commit(directory: Path) -> str:
-    """Make a repository with one commit, and return its short name."""
+    """Create a repository with one commit, and return its short hash."""
     git = program("git", package="git")
     who = (
         "-c",

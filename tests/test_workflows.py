@@ -1,4 +1,4 @@
-"""The workflows: pinned, with the least rights, and as strict tools want them."""
+"""The workflows: pinned, with minimal rights, and accepted by strict tools."""
 
 import re
 import subprocess

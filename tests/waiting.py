@@ -1,4 +1,4 @@
-"""Waiting for what other processes and threads do, with a deadline instead of a guess at how long it takes."""
+"""Waits for other processes and threads, with a deadline instead of a guess at how long it takes."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ DEADLINE_SECONDS = 30.0
 
 
 def until(condition: Callable[[], Found | None], deadline: float = DEADLINE_SECONDS) -> Found:
-    """Return what `condition` gives as soon as that is true; fail after `deadline` seconds."""
+    """Return the result of `condition` as soon as it is true; fail after `deadline` seconds."""
     end = time.monotonic() + deadline
     while True:
         if found := condition():

@@ -27,7 +27,7 @@ LOCAL = Network("127.0.0.1", addresses=("127.0.0.1",), is_encrypted=False)
 
 
 class Time:
-    """A clock that advances only during a sleep or while waiting for an answer."""
+    """A clock that advances only during sleeps and while waiting for an answer."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -41,7 +41,7 @@ class Time:
 
 @dataclass
 class Wire(httpx.AsyncBaseTransport):
-    """Carries requests to an app, each of which takes `latency`; keeps what was asked when."""
+    """Carries requests to an app, each of which takes `latency`; records what was asked when."""
 
     app: Any
     time: Time
@@ -55,14 +55,14 @@ class Wire(httpx.AsyncBaseTransport):
             raise self.app
         response = await httpx.ASGITransport(self.app).handle_async_request(request)
         await response.aread()
-        # Its body can be read once more.
+        # Its body can be read again.
         body = httpx.ByteStream(response.content)
         return httpx.Response(response.status_code, headers=response.headers, stream=body)
 
 
 @dataclass
 class Made:
-    """A contact, and what was asked for it."""
+    """A contact, and its requests."""
 
     contact: Contact
     wire: Wire
@@ -88,7 +88,7 @@ class Made:
 
     @property
     def paths(self) -> list[str]:
-        """What was asked, in its order."""
+        """The requested paths, in order."""
         return [request.url.raw_path.decode() for _, request in self.wire.asked]
 
 
@@ -121,7 +121,8 @@ def made(
 ) -> Made:
     """Make the first contact with a simulator in these situations, or with `app`.
 
-    document: the configuration, by default that of everything the simulator has. network: what is found of the way.
+    document: the configuration, by default that of everything the simulator has. network: what the check of the
+    connection finds.
     """
     time = Time()
     settings = document if isinstance(document, Settings) else settings_of(document or configured())

@@ -1,4 +1,4 @@
-"""Which cause each refusal points to: a table, as the API, its gateways and its siblings have been seen to answer."""
+"""The cause that each refusal points to: a table of answers seen from the API, its gateways and its sibling APIs."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def cause(
         ("Unauthorized", 401, "This IP address is not allowed.", "address_not_allowed"),
         ("PermissionDenied", 403, "Address not allowed", "address_not_allowed"),
         ("PermissionDenied", 403, "IP is not whitelisted", "address_not_allowed"),
-        # "not permitted" has "otp" in it, "shipment" has "ip".
+        # "not permitted" does contain "otp", and "shipment" contains "ip".
         ("PermissionDenied", 403, "Not permitted", "denied"),
         ("PermissionDenied", 403, "No right to view the shipment", "denied"),
         ("EGeneral:Permission denied", 200, "", "denied"),

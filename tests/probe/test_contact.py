@@ -1,4 +1,4 @@
-"""The first contact with each kind of API, key and configuration: what is asked, and what the report makes of it."""
+"""The first contact with each kind of API, key and configuration: what is asked, and what is reported."""
 
 import base64
 import io
@@ -41,7 +41,7 @@ def credential(**more: Any) -> dict[str, Any]:
 
 
 def not_ok(made: Made) -> dict[str, str]:
-    """What a report says besides what is well and what was skipped: the verdict and the cause of each step."""
+    """Return the verdict and the cause of each step that is neither ok nor skipped."""
     return {
         step.name: f"{step.finding.verdict} {step.finding.cause}"
         for step in made.contact.steps
@@ -265,11 +265,11 @@ def two_credentials(*order: str) -> dict[str, Any]:
 
 
 def refuses(*answers: moods.Mood) -> Made:
-    """A contact whose signed requests have these answers, one after the other, then good ones."""
+    """Return a contact whose signed requests get these answers, one after the other, and then good ones."""
     left = iter(answers)
 
     async def mood(request: Any) -> Any:
-        # The time has no key.
+        # The request for the time has no key.
         return await next(left, moods.calm)(request) if "api-key" in request.headers else None
 
     def situation(simulator: Simulator) -> None:
@@ -374,7 +374,7 @@ def test_nothing_is_sent_over_a_connection_that_cannot_be_trusted(
 
 
 def total(**balance: Any) -> Callable[[Simulator], None]:
-    """Answer so for the total of the first organization."""
+    """Answer like this for the total of the first organization."""
     body = json.dumps({"balance": balance, "quote_asset": "USD"}).encode()
 
     def situation(simulator: Simulator) -> None:
@@ -395,7 +395,7 @@ def test_an_invalid_total_fails() -> None:
 
 
 def takes(paths: str, query: str) -> Callable[[Simulator], None]:
-    """Take this query alone at paths that have these words."""
+    """Accept only this query at paths with these words."""
 
     def situation(simulator: Simulator) -> None:
         async def mood(request: Any) -> Any:
@@ -534,7 +534,7 @@ def test_a_right_one_time_password_is_taken(tmp_path: Any) -> None:
     ("latency", "verdict"), [(4.0, "notice"), (5.5, "failed"), (9.9, "failed")]
 )
 def test_a_slow_api_is_probed_for_thirty_seconds_at_most(latency: float, verdict: str) -> None:
-    """And more is needed than what is known by then, if it is not even known whether balances can be read."""
+    """And more than a notice is needed if it is not even known by then whether balances can be read."""
     contact = made(latency=latency)
     assert contact.wire.time.now - contact.wire.asked[1][0] < 30
     assert contact.finding("interrupted").verdict == verdict
@@ -698,14 +698,14 @@ def test_requests_of_two_keys_are_a_second_apart_whatever_limits_they_have() -> 
 
 
 def test_a_probe_that_may_not_send_any_more_ends() -> None:
-    """Another process polls now: the lease was lost."""
+    """Another process polls now, because the lease was lost."""
     left = iter([True, True])
     with pytest.raises(MayNotSendError):
         made(may_send=lambda: next(left, False))
 
 
 def test_vaults_are_not_taken_for_those_of_an_organization_that_may_be_another() -> None:
-    """Where the key may not list organizations, the API does not say whose vaults it lists."""
+    """If the key may not list organizations, the API does not say whose vaults it lists."""
 
     def situation(simulator: Simulator) -> None:
         simulator.moods["organizations"] = moods.problem(403, "PermissionDenied")
@@ -765,7 +765,7 @@ def test_vaults_on_further_pages_are_counted() -> None:
 @settings(max_examples=12)
 @given(st.lists(DOCUMENTS, min_size=1, max_size=3), st.sampled_from([200, 200, 400, 403, 500]))
 def test_whatever_the_api_answers_there_is_a_report(documents: list[Any], status: int) -> None:
-    """And its suggestion is a configuration, and its shapes show no secret that an answer has."""
+    """Its suggestion is a valid configuration, and its shapes show no secret from an answer."""
     left = itertools.cycle(documents)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -788,7 +788,7 @@ def test_whatever_the_api_answers_there_is_a_report(documents: list[Any], status
 
 @pytest.mark.parametrize("revision", [R1, R4])
 def test_a_hostile_answer_breaks_no_step(revision: Any) -> None:
-    """Whatever one of the answers is."""
+    """Whatever a single answer is."""
     for answer in (
         b"[]",
         b"{}",

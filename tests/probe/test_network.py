@@ -1,4 +1,4 @@
-"""What the way to the API shows before a request: names and certificates, of real servers on this machine."""
+"""What the connection to the API shows before a request: names and certificates of real servers on this machine."""
 
 import asyncio
 import contextlib
@@ -87,7 +87,7 @@ def root_of(authority: trustme.CA, directory: Path) -> Path:
 
 
 def served(tls: ssl.SSLContext | None, ca_file: Path | None, heads: list[bytes]) -> Network:
-    """See a server on loopback, which keeps what it is asked."""
+    """Check a server on loopback, which records what it is asked."""
 
     async def work() -> Network:
         async with serving(heads_of(heads, OK), tls) as base_url:
@@ -189,7 +189,7 @@ def test_behind_a_proxy_the_proxy_is_looked_up(
 
 
 def piped_to(port: int) -> Script:
-    """Carry bytes to this port of this machine and back."""
+    """Relay bytes to this port of this machine and back."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, thither = await asyncio.open_connection("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""What the probe reads of an answer: facts of its form, and no amount."""
+"""What the probe reads from an answer: facts about its form, and no amount."""
 
 import json
 from typing import Any
@@ -42,5 +42,5 @@ def test_the_facts_of_a_vault_are_its_form_its_numbers_of_rows_and_its_precision
 
 def test_others_may_come_between_a_hundred_rows() -> None:
     rows = [row(f"A{number}") for number in range(201)]
-    # Two stops while they are judged, and three while they are looked at once more.
+    # Yields twice while they are judged, and three times while they are examined again.
     assert sum(1 for _ in read_vault(rows)) == 5

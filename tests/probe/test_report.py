@@ -1,4 +1,4 @@
-"""The report of a first contact: for people byte for byte, for programs as its schema says."""
+"""The report of a first contact: for people compared byte for byte, for programs validated by its schema."""
 
 import io
 import json
@@ -91,7 +91,7 @@ def test_a_refused_key_is_reported_with_what_to_do() -> None:
 
 
 def steps_of(situation: str) -> str:
-    """Return what a contact found out, as EXPECTED has it: with a situation only what it changes."""
+    """Return the steps of a contact in the form of EXPECTED; with a situation, only those that it changes."""
     usual = () if situation == "none" else contact_in("none").contact.steps
     lines = [f"[{situation}]"]
     for step in contact_in(situation).contact.steps:
@@ -230,7 +230,7 @@ def test_the_shape_report_names_requests_without_an_answer_and_is_empty_without_
 
 
 def test_a_name_of_ours_is_not_shown_even_as_a_key() -> None:
-    """Where an answer has a member for each vault or organization, by its name."""
+    """An answer may have a member for each vault or organization, named after it."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         del receive

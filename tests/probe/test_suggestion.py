@@ -1,4 +1,4 @@
-"""The suggested configuration is read by the loader, as what was configured and what was found."""
+"""The suggested configuration loads, and gives what was configured and what was found."""
 
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def test_what_is_configured_is_suggested_as_it_is(directory: Path) -> None:
 
 
 def test_the_example_is_suggested_as_it_is(tmp_path: Path) -> None:
-    """With every key that there is."""
+    """With every key."""
     example = Path(exporter.__file__).parent / "config.example.yaml"
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "api-key").write_text("a-key")

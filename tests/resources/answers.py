@@ -125,7 +125,7 @@ ORGANIZATION_EXAMPLE = """{
 
 
 def row(asset: str = "BTC", **fields: Any) -> dict[str, Any]:
-    """Return the least that a row must have, and `fields`."""
+    """Return the required fields of a row, and `fields`."""
     least = {"asset": asset, "asset_class": "currency"}
     return least | dict.fromkeys(("balance", "spot", "hold", "available"), "0") | fields
 
@@ -135,7 +135,7 @@ def vault_answer(*rows: dict[str, Any]) -> VaultBalances:
 
 
 def read_vault(text: str) -> VaultBalances:
-    """Return what an answer says, as it is read with a look at each value; the fast way must agree or refuse."""
+    """Return an answer as read field by field; the fast way must agree or decline."""
     answer = vault_balances(parse_json(text.encode()))
     assert at_once(vaults.read_usual(bytearray(text.encode()))) in (None, answer)
     return answer
@@ -154,7 +154,7 @@ def organization_balance(document: object) -> OrganizationBalance:
 
 
 def exposed(target: Target, answer: Exposable) -> Exposed:
-    """Return an answer as it is exposed where nothing was described before."""
+    """Return an answer as exposed if nothing was described before."""
     return at_once(answer.expose(target, ()))
 
 
@@ -178,7 +178,7 @@ def put(
 def read(
     before: TargetState, balances: Exposed, *, read_at: float = 0.0, **others: Any
 ) -> TargetState:
-    """Return the state after a poll has succeeded, with `others` in place of some of its fields."""
+    """Return the state after a successful poll, with some fields replaced by `others`."""
     result = PollResult(1_795_262_400.0, None, 0.1)
     after = succeeded(before, balances, result, read_at=read_at, refresh_interval=None)
     return replace(after, **others)

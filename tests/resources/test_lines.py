@@ -1,4 +1,4 @@
-"""What one answer becomes: the sample lines of each amount that the API gave, and of no other."""
+"""The sample lines of an answer: one for each amount that the API sent, and no other."""
 
 from decimal import Decimal
 from typing import Any
@@ -103,7 +103,7 @@ def test_a_zero_of_the_api_is_a_zero(zero: str) -> None:
         ("123456789.12345678", "123456789.12345678"),
         ("0.000000000000000001", "1e-18"),
         ("100000000000000000000000", "1e+23"),
-        ("9007199254740993", "9007199254740992.0"),  # a float's limit: 2**53 + 1 is not one
+        ("9007199254740993", "9007199254740992.0"),  # The limit of floats: 2**53 + 1 is not one.
         ("1.00000000000000000001", "1.0"),
     ],
 )

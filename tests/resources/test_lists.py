@@ -1,4 +1,4 @@
-"""Lists of organizations and vaults: every revision's form, and what of them is believed."""
+"""Lists of organizations and vaults: the form of every revision, and when a list is accepted."""
 
 import json
 import re
@@ -90,7 +90,7 @@ def vault(number: int, **fields: object) -> dict[str, object]:
 
 
 def pages(*documents: object) -> Answer:
-    """Return what becomes of a list whose pages are these; it asks for no more of them than it needs."""
+    """Return the result of a list with these pages; it requests no more of them than it needs."""
     request, read = VAULTS.requester()(OF_ACME), None
     for document in documents:
         read = answer(request, document)
@@ -191,16 +191,16 @@ HUNDRED = range(100)
         ([page(HUNDRED, 150), page(range(100, 150), 150)], 150, [100]),
         ([page(HUNDRED, 200), page(range(100, 200), 200)], 200, [100]),
         ([page([], 0)], 0, []),
-        # Of an API with shorter pages than were asked for.
+        # An API with shorter pages than requested.
         ([page([1, 2], 3), page([3], 3)], 3, [2]),
-        # A total of one page may be that of the page alone.
+        # The total of a single page may be that of the page only.
         ([page(HUNDRED, 100), page([], 100)], 100, [100]),
         # Without a total: until a page is not full.
         ([page([1, 2])], 2, []),
         ([page([])], 0, []),
         ([page(HUNDRED), page([])], 100, [100]),
         ([page(HUNDRED), page(range(100, 200)), page([200])], 201, [100, 200]),
-        # Of an API that knows no pages.
+        # An API without pages.
         ([page(range(300))], 300, []),
     ],
 )
@@ -335,7 +335,7 @@ def test_what_a_list_omits_is_missing_unless_it_may_be_in_a_rejected_row(
 
 
 def inventory(*, is_listed: bool) -> Inventory:
-    """Return what two credentials list: an organization that has a vault in the configuration."""
+    """Return the lists of two credentials: an organization with a vault in the configuration."""
     hot, cold = Listed(A, "Hot", "active", 2), Found(Listed(B, "Cold"), 0.0, 0.0)
     more = {f"V{number}": Found(hot, 0.0, 0.0) for number in range(101)}
     finds = more if is_listed else None

@@ -1,7 +1,7 @@
 """A new resource is one module and one line: this is such a module, and the fixture is the line.
 
-It is as unlike the others as those to come will be: a credential has it, so that it has label `credential` in the place
-of organization and vault; it counts; and it has no amounts to show.
+It is as different from the others as future ones may be: it belongs to a credential, so it has label `credential`
+instead of organization and vault; it counts; and it has no amounts to show.
 """
 
 import asyncio
@@ -131,7 +131,7 @@ organizations:
 
 
 class Api:
-    """Has bells, which may be broken, and an organization."""
+    """An API with bells, which may be broken, and an organization."""
 
     is_broken = False
 

@@ -1,4 +1,4 @@
-"""An organization's total: how it is asked for, which targets it makes, and its table."""
+"""An organization's total: its request, its targets, and its table."""
 
 from decimal import Decimal
 

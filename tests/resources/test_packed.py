@@ -1,4 +1,4 @@
-"""The amounts that are kept of an answer: each digit that the API wrote, and little memory."""
+"""The amounts kept of an answer: every digit that the API wrote, in little memory."""
 
 import json
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Tasks that wait for approval: what is read of every revision, what is counted, and that nothing personal gets out."""
+"""Pending tasks: what is read in every revision, what is counted, and that nothing personal is exposed."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ TARGET = Target(
 
 
 def task(number: int, **fields: Any) -> dict[str, Any]:
-    """Return a task that waits for two of three approvals, and has `fields` instead of the usual ones."""
+    """Return a task that lacks two of three approvals, with some fields replaced by `fields`."""
     return {
         "id": f"T{number:013}",
         "type": "request_withdrawal",
@@ -64,7 +64,7 @@ def asked(request: Request[Answer], document: object) -> Answer:
 
 
 def tasks(*documents: object, ask: MakeRequest | None = None) -> TaskList:
-    """Return what is read of tasks whose pages are these, all of which are asked for."""
+    """Return the result of tasks with these pages, all of which are requested."""
     request, last = (ask or PENDING_TASKS.requester())(TARGET), None
     for document in documents:
         assert last is None or isinstance(last, Part)
@@ -275,7 +275,7 @@ def test_pages_are_requested_from_the_newest_to_the_last() -> None:
         [[]],
         [full(0)[:99]],
         [full(0), []],
-        # This total may be the page's own.
+        # This total may be that of the page only.
         [{"result": full(0), "total": 100}, {"result": [], "total": 100}],
         [{"result": full(0), "total": 102}, {"result": full(100)[:2], "total": 102}],
     ],
@@ -380,7 +380,7 @@ ANYTHING = st.recursive(
 
 
 def marked(value: Any, place: str, draw: Callable[[], object]) -> Any:
-    """Return `value` with anything, marked, in the place of what is not read."""
+    """Return `value` with marked values of any kind in place of everything that is not read."""
     if place in NAMES or place in COUNTED:
         return value
     if isinstance(value, dict) and place in ("", "vault_info", "reviewer_statistics"):

@@ -1,4 +1,4 @@
-"""What an answer must be, field by field; the examples are those of Kraken's pages."""
+"""What is valid in an answer, field by field; the examples are those of Kraken's pages."""
 
 import json
 import math
@@ -81,18 +81,18 @@ NOT_FINITE = "is not a finite decimal"
 
 
 def document(value: object) -> object:
-    """The value as it comes out of an answer's body."""
+    """Return a value as parsed from an answer's body."""
     return parse_json(json.dumps(value).encode())
 
 
 def row(**fields: object) -> dict[str, object]:
-    """A row as Kraken's example has it, but for these fields."""
+    """Return the row of Kraken's example with these fields replaced."""
     changed: dict[str, object] = json.loads(BITCOIN) | fields
     return {name: value for name, value in changed.items() if value is not MISSING}
 
 
 def read_row(**fields: object) -> AssetBalance:
-    """The one row of an answer; it must be valid."""
+    """Return the only row of an answer, which must be valid."""
     answer = read_vault(json.dumps([row(**fields)]))
     assert answer.invalid == ()
     return answer.rows[0]
@@ -103,7 +103,7 @@ def refused(*rows: object) -> tuple[InvalidRow, ...]:
 
 
 def raw(field: str, literal: str) -> VaultBalances:
-    """An answer of one row with `field` as this JSON text."""
+    """Return an answer with one row whose `field` is this JSON text."""
     text = json.dumps([row(**{field: "HERE"})]).replace('"HERE"', literal)
     return read_vault(text)
 
@@ -742,7 +742,7 @@ def test_any_json_is_a_vault_of_finite_amounts_or_invalid(written: Any) -> None:
     given = written["result"] if isinstance(written, dict) else written
     assert len(answer.rows) + len(answer.invalid) == len(given)
     for kept in answer.rows:
-        repr(kept.description()).encode()  # every text can go into an exposition
+        repr(kept.description()).encode()  # Every text can be exposed.
 
 
 @given(written=DOCUMENTS)

@@ -1,4 +1,4 @@
-"""The API's revisions differ in the query they take; which one it is shows only in what it refuses."""
+"""The revisions of the API accept different queries; which one it is shows only in what it refuses."""
 
 import pytest
 

@@ -66,7 +66,7 @@ def test_a_vault_has_a_row_for_each_asset_and_for_each_minimum_that_no_asset_has
         row("USD"),
         *([] if is_whole else [row("SOL", balance=None)]),
     ]
-    # Where a row was left out, less than the minimum may be there or not.
+    # If a row was left out, it is unknown whether less than the minimum is available.
     nothing = cells("", min_available="10")
     missing = TableRow(
         *("SOL", "", "", nothing), note="not in the answer", is_short=is_whole, is_unpriced=False

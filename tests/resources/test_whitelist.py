@@ -1,4 +1,4 @@
-"""Addresses on whitelists: what is counted, what was added, and that nothing personal gets out."""
+"""Whitelists: what is counted, what was added, and that nothing personal is exposed."""
 
 import json
 from collections.abc import Callable

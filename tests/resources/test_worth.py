@@ -1,4 +1,4 @@
-"""What answers are worth: exact sums in each quote asset, and what they lack."""
+"""The worth of answers: exact sums in each quote asset, and what they lack."""
 
 from decimal import Decimal
 
@@ -23,7 +23,7 @@ from tests.resources.answers import (
 
 def worth(*rows: dict[str, object], target: Target = HOT) -> Worth:
     found = exposed(target, vault_answer(*rows))
-    # What was packed and is made again says the same.
+    # Packing and unpacking changes nothing.
     assert at_once(exposed_again(found, target)).worth == found.worth
     assert found.worth
     return found.worth
@@ -41,9 +41,9 @@ def worth_of(amount: str | None, quote_asset: str = "USD") -> dict[str, object]:
         ([worth_of("1"), worth_of(None), worth_of(None)], [("1", "USD")], 2),
         ([worth_of("1"), worth_of("2", "EUR"), worth_of("3")], [("4", "USD"), ("2", "EUR")], 0),
         ([worth_of(None)], [], 1),
-        # What is not held has no worth, and no total lacks it.
+        # An asset that is not held has no worth, and no total lacks it.
         ([worth_of("1"), worth_of(None) | {"balance": "0.00"}], [("1", "USD")], 0),
-        # More digits than decimals have by default.
+        # More digits than the default precision of decimals.
         (
             [
                 worth_of("123456789012345678901234567890"),
@@ -52,7 +52,7 @@ def worth_of(amount: str | None, quote_asset: str = "USD") -> dict[str, object]:
             [("123456789012345678901234567890.000000000000000000000000000001", "USD")],
             0,
         ),
-        # Rather no sum than a wrong one, and nothing is added to none.
+        # No sum is better than a wrong one, and nothing is added to None.
         (
             [worth_of("1E+300"), worth_of("1E-300"), worth_of("1"), worth_of("5", "EUR")],
             [("None", "USD"), ("5", "EUR")],
@@ -73,9 +73,9 @@ def test_the_worth_of_a_vault_is_exact_in_each_quote_asset(
     [
         ([row("BTC", available="0.49")], 1),
         ([row("BTC", available="0.50")], 0),
-        # What is locked is not available.
+        # Locked amounts are not available.
         ([row("BTC", balance="9", available="-0.1")], 1),
-        # Each class of an asset has to suffice, as the alert has it.
+        # Each class of an asset must suffice, as in the alert.
         ([row("BTC", available="9"), row("BTC", asset_class="futures", available="0")], 1),
         ([row("BTC", available="0.4"), row("BTC", asset_class="futures", available="0")], 2),
         # Nothing is available of what is not held,

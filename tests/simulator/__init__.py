@@ -1,1 +1,1 @@
-"""Tests of the custody API simulator: what it checks, what it answers, how it misbehaves."""
+"""Tests of the custody API simulator: its checks, its answers, and how it misbehaves."""

@@ -1,4 +1,4 @@
-"""A caller that signs what it asks the simulator, in process and without a network."""
+"""A caller that sends signed requests to the simulator, in process and without a network."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from exporter.simulator.portfolio import Portfolio, demo_portfolio
 from exporter.simulator.simulator import Simulator
 
 API_KEY = "demo-key"
-# published by Kraken in its guides; bound to no account
+# Published by Kraken in its guides; belongs to no account.
 API_SECRET = (
     "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
 )
@@ -23,7 +23,7 @@ VAULT = ORGANIZATION.vaults[1]
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that is stopped until it is set."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -44,7 +44,7 @@ def make_simulator(**options: Any) -> Simulator:
 
 
 class Caller:
-    """Asks one simulator, each time with the next nonce."""
+    """Sends requests to one simulator, each with the next nonce."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator

@@ -199,7 +199,7 @@ def test_a_listed_vault_is_worth_what_its_rows_are_worth() -> None:
         row: Any = vault.listed(NOON)
         balances: list[Any] = vault.rows(NOON, full_precision=True)
         worth = sum(Decimal(it["quote_balance"]) for it in balances)
-        # Each part of an amount was rounded to the cent on its own, the row's total once.
+        # Each part of an amount was rounded to the cent separately, the row's total once.
         assert abs(Decimal(row["balance_fiat"]) - worth) < len(balances) * Decimal("0.02")
         before: Any = vault.listed(NOON - DAY)
         change = Decimal(row["balance_fiat"]) - Decimal(before["balance_fiat"])

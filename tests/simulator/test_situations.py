@@ -1,4 +1,4 @@
-"""Each situation of a first contact, as a caller sees it who signs properly."""
+"""Each situation of a first contact, as seen by a caller that signs correctly."""
 
 from itertools import count
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""What the simulator refuses, as the API would."""
+"""Requests that the simulator refuses, as the API would."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,7 +38,7 @@ def get(target: str, **options: Any) -> httpx.Response:
 
 
 def kind(answer: httpx.Response) -> str:
-    """Return what went wrong, in the API's own words."""
+    """Return the error in the API's own words."""
     document = answer.json()
     return str(document["type"] if "type" in document else document["error"][0])
 

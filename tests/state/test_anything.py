@@ -1,4 +1,4 @@
-"""Whatever the API answers, in whatever order: the page reads back as exactly what was put in, and nothing twice."""
+"""Whatever the API answers, in any order: the page reads back exactly as what was put in, with nothing twice."""
 
 import json
 from collections import Counter
@@ -80,7 +80,7 @@ def series(name: str, /, **labels: str) -> Series:
 
 
 def told(target: Any, answer: Answer) -> dict[Series, float]:
-    """Return the series that an answer stands for, worked out from the catalogue alone."""
+    """Return the series of an answer, derived from the catalogue only."""
     if isinstance(answer, OrganizationBalance):
         labels = {
             "org": target.organization,

@@ -1,4 +1,4 @@
-"""What is held, what is served of it, what is withdrawn and what is refused."""
+"""What the store holds, serves, withdraws and refuses."""
 
 import math
 from decimal import Decimal
@@ -32,11 +32,11 @@ BALANCE = "kraken_custody_vault_balance"
 INFO = "kraken_custody_asset_info"
 STALE = "kraken_custody_target_stale"
 LEAD = 0.0
-"""Of a wall clock that was not set forward since anything was read."""
+"""The lead of a wall clock that was not set forward since anything was read."""
 
 
 def assets(store: Store) -> list[str]:
-    """Return the names under which assets are described now."""
+    """Return the names in the current descriptions of assets."""
     return [line.split('name="')[1].split('"')[0] for line in samples(store, INFO)]
 
 
@@ -268,7 +268,7 @@ def test_of_two_descriptions_the_one_that_appeared_last_counts() -> None:
     put(store, HOT, vault_answer(row("BTC", name="old"), row("ETH", name="Ether")))
     put(store, COLD, vault_answer(row("BTC", name="new")))
     assert assets(store) == ["new", "Ether"]
-    # That another of the vault's assets changed says nothing new of this one.
+    # A change of another asset of the vault does not renew this description.
     put(store, HOT, vault_answer(row("BTC", name="old"), row("ETH", name="Ethereum")))
     assert assets(store) == ["new", "Ethereum"]
 
@@ -342,7 +342,7 @@ HOT_RENAMED = replace(HOT, vault="warm")
 
 
 def reload(store: Store, *targets: Target, **options: Any) -> None:
-    """Let a store go on with other targets, as a reload does."""
+    """Give a store other targets, as a reload does."""
     changes, gone = changes_between([state.target for state in store.states()], targets)
     store.change(changes, gone, **options)
     store.arrange([target.key for target in targets])

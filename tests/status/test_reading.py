@@ -1,4 +1,4 @@
-"""How everything is, read from an exporter in virtual time, whose API is the simulator."""
+"""The status of everything, read from an exporter in virtual time whose API is the simulator."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ DENIED = moods.problem(403, "PermissionDenied", {"message": "Permission denied."
 
 
 def seen(play: Callable[[Stage], Awaitable[object]], **options: Any) -> Status:
-    """Return how everything is after `play`."""
+    """Return the status after `play`."""
 
     async def main() -> Status:
         played = stage(**options)
@@ -52,7 +52,7 @@ def playing(seconds: float) -> Callable[[Stage], Awaitable[object]]:
         # Before its first poll, where nothing can be polled.
         ({"failure": FAILURE}, "failing"),
         ({"polls": 9, "failure": FAILURE, "is_stale": True}, "stale"),
-        # Nothing failed, but nothing was polled either: a long pause.
+        # Nothing failed, but nothing was polled either, during a long pause.
         ({"polls": 1, "is_stale": True}, "stale"),
     ],
 )
@@ -299,7 +299,7 @@ def test_a_clock_that_was_set_moves_every_moment_with_it() -> None:
         ahead = [0.0]
         played = stage(wall=lambda: BEGINNING + asyncio.get_running_loop().time() + ahead[0])
         await played.play(10)
-        # By more, it would make targets due.
+        # A larger step would make targets due.
         ahead[0] = 30.0
         status = played.exporter.look()()
         await played.stop()

@@ -1,4 +1,4 @@
-"""What organizations are worth, and what their sums lack."""
+"""The worth of organizations, and what their sums lack."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What tests of the reader share with those of the configuration, which they read with it."""
+"""Fixtures shared with the tests of the configuration, which use the reader."""
 
 from tests.config.conftest import directory
 

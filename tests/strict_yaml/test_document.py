@@ -1,4 +1,4 @@
-"""Files that cannot be read, broken YAML, and the traps of good YAML."""
+"""Files that cannot be read, broken YAML, and the pitfalls of valid YAML."""
 
 import re
 from pathlib import Path

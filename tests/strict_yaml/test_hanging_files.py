@@ -16,7 +16,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def release() -> Iterator[Event]:
-    """What a hanging file waits for."""
+    """The event that a hanging file waits for."""
     event = Event()
     yield event
     event.set()
@@ -28,7 +28,7 @@ def _without_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hang(monkeypatch: pytest.MonkeyPatch, file: Path, release: Event) -> list[Path]:
-    """Let `file` not answer until released; return who asked it."""
+    """Keep `file` from answering until released; return a list of the attempts to read it."""
     asked: list[Path] = []
 
     def hanging(real: Callable[..., Any]) -> Callable[..., Any]:

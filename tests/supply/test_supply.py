@@ -1,4 +1,4 @@
-"""What is pinned is what the project asks for; its bill of materials and licences are right; no news is bad news."""
+"""Pins match the project's requirements, the bill of materials and the licences are right, and no news is bad news."""
 
 import ast
 import json
@@ -28,7 +28,7 @@ HASH = "--hash=sha256:" + "0" * 64
 
 
 def asked() -> list[Requirement]:
-    """Return what the project asks for to run, with every extra."""
+    """Return the project's requirements, with every extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"].values()
     return [Requirement(text) for text in chain(project["dependencies"], *extras)]
@@ -49,7 +49,7 @@ LOCKS = {
     "deploy/requirements-build.txt": "build",
     "deploy/requirements-release.txt": "release",
 }
-"""The other files of pins, and the group of dependencies that each is made of."""
+"""The other files of pins, and the dependency group of each."""
 
 
 def locked(file: str) -> list[Requirement]:
@@ -64,7 +64,7 @@ def locked(file: str) -> list[Requirement]:
 
 
 def group(name: str) -> list[Requirement]:
-    """Return what a group of dependencies asks for, with the groups that it includes."""
+    """Return the requirements of a dependency group, with the groups that it includes."""
     entries = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"][name]
     return [
         requirement
@@ -148,7 +148,7 @@ def test_a_pin_is_a_version_with_hashes_and_nothing_else(text: str) -> None:
 
 def test_the_bill_of_materials_lists_what_is_pinned() -> None:
     listed = {canonicalize_name(part["name"]): part["version"] for part in BOM["components"]}
-    # What only some versions of Python need is in the bill of none.
+    # Packages that only some versions of Python need are not listed.
     conditional = set(re.findall(r"^([a-z0-9-]+)==[^ ]+ ; ", PINS.read_text("utf-8"), re.MULTILINE))
     expected = {name: it for name, it in PINNED.items() if name not in conditional}
     assert listed == expected, "make sbom"
@@ -274,7 +274,7 @@ def test_advisories_that_cannot_be_reached_are_no_good_news() -> None:
 
 
 class Advisories(BaseHTTPRequestHandler):
-    """Answers as OSV does: that one package has a flaw, and the others none."""
+    """Answers like OSV: one package has a vulnerability, the others have none."""
 
     flawed = ""
 
