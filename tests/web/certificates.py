@@ -1,4 +1,4 @@
-"""Certificates for tests: of a server on 127.0.0.1, and of clients, each signed by an authority made for the test."""
+"""Certificates for tests: of a server on 127.0.0.1, and of clients, each signed by a test authority."""
 
 import ssl
 from datetime import datetime
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class Authority:
-    """Signs certificates. file: its own, for those who trust it. above: who has signed that; None for itself."""
+    """Signs certificates. file: its own certificate. above: the authority that signed that, if any."""
 
     def __init__(
         self, directory: Path, name: str = "authority", above: "Authority | None" = None
@@ -56,7 +56,7 @@ class Authority:
         return context
 
     def trust(self, *names: str, not_after: datetime | None = None) -> ssl.SSLContext:
-        """Return what a client trusts the authority with, and shows a certificate with where it has names."""
+        """Return the trust of a client in the authority; with names, the client presents a certificate with them."""
         context = ssl.create_default_context(cafile=self.file)
         if names:
             context.load_cert_chain(*self.sign(*names, stem="client", not_after=not_after))

@@ -1,4 +1,4 @@
-"""Clients that are careless or hostile, and the apps that they ask, served from a thread."""
+"""Careless and hostile clients, and apps for them, served from a thread."""
 
 import asyncio
 import socket
@@ -22,11 +22,11 @@ from exporter.web.server import serving
 from tests.waiting import DEADLINE_SECONDS
 
 SOON = 300.0
-"""A limit that a test lets pass (`time_passes`); no machine is so busy that a client reaches it before."""
+"""A limit that a test lets expire (`time_passes`); no machine is so busy that a client reaches it earlier."""
 NEVER = 1e9
 """A limit that no test reaches."""
 STEP = SOON / 10
-"""What passes at once: less than a limit, so that one that is wrongly renewed is not reached."""
+"""The step of time: less than a limit, so that one that is wrongly renewed is not reached."""
 STEP_PAUSE_SECONDS = 0.01
 GET = b"GET / HTTP/1.1\r\nhost: exporter\r\n\r\n"
 HEALTH = b"GET /-/healthy HTTP/1.1\r\nhost: exporter\r\n\r\n"
@@ -44,7 +44,7 @@ class Clock:
 
     @contextmanager
     def of(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """Let `loop` go by this clock."""
+        """Let `loop` use this clock."""
         loop.time = lambda: time.monotonic() + self._passed  # type: ignore[method-assign]  # time is an argument
         self._loops.add(loop)
         try:
@@ -53,10 +53,10 @@ class Clock:
             self._loops.remove(loop)
 
     def step(self) -> None:
-        """Let some time pass at once, a part of SOON."""
+        """Let a part of SOON pass at once."""
         self._passed += STEP
         for loop in self._loops:
-            loop.call_soon_threadsafe(lambda: None)  # that it looks at the clock again
+            loop.call_soon_threadsafe(lambda: None)  # That it looks at the clock again.
 
 
 CLOCK = Clock()
@@ -86,7 +86,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 @contextmanager
 def served(app: ASGIApp = hello, access: Access | None = None, **limits: Any) -> Iterator[Address]:
-    """Serve `app` from a thread, with limits that a test does not reach but for those it names."""
+    """Serve `app` from a thread, with limits that a test does not reach except those that it names."""
     patient = {"read_timeout": NEVER, "write_timeout": NEVER, "idle_timeout": NEVER}
     stop = asyncio.Event()
     with (
@@ -116,7 +116,7 @@ def connected(
     trust: ssl.SSLContext | None = None,
     source: str = "127.0.0.1",
 ) -> Iterator[socket.socket]:
-    """Connect to a server from an address of loopback, over TLS where it says whom to trust."""
+    """Connect to a server from a loopback address, over TLS if it says what to trust."""
     with socket.socket() as client:
         client.settimeout(DEADLINE_SECONDS)
         if receive_buffer:
@@ -131,7 +131,7 @@ def connected(
 
 
 def rest_of(client: socket.socket) -> bytes:
-    """Return what comes until the server ends the connection, in whatever way and however long that takes it."""
+    """Return everything until the server ends the connection, in whatever way and however long that takes."""
     received = bytearray()
     with time_passes(), suppress(ConnectionResetError):
         while data := client.recv(1 << 20):
@@ -155,7 +155,7 @@ def send_slowly_until_cut(client: socket.socket, data: bytes) -> None:
         while time.monotonic() < end:
             client.sendall(data)
             CLOCK.step()
-            time.sleep(STEP_PAUSE_SECONDS)  # for the server to look at both; nothing is waited for
+            time.sleep(STEP_PAUSE_SECONDS)  # For the server to look at both; nothing is waited for.
         pytest.fail("the server takes it for ever")
 
 
@@ -172,7 +172,7 @@ def is_served(address: Address, trust: ssl.SSLContext | None = None) -> bool:
 
 
 class Pages:
-    """An app with pages that are large, and without end. chunks: sent of these. under_way: how many of them."""
+    """An app with a large page and an endless one. chunks: sent of the latter. under_way: how many are being sent."""
 
     CHUNK = b"x" * 65536
 
@@ -189,7 +189,7 @@ class Pages:
         await answers.get(scope["path"], PlainTextResponse("hello"))(scope, receive, send)
 
     def stands_still(self) -> bool:
-        """Whether nothing was sent since it was asked before."""
+        """Whether nothing was sent since the last call."""
         seen, self._chunks_seen = self._chunks_seen, self.chunks
         return seen == self.chunks
 
@@ -205,7 +205,7 @@ class Pages:
 
 
 LARGE = b"x" * (16 << 20)
-"""More than the kernel's buffers take."""
+"""More than the kernel's buffers hold."""
 GET_LARGE = b"GET /large HTTP/1.1\r\nhost: exporter\r\n\r\n"
 GET_ENDLESS = b"GET /endless HTTP/1.1\r\nhost: exporter\r\n\r\n"
 

@@ -1,4 +1,4 @@
-"""What tests of the web side share."""
+"""Fixtures of the tests of the web side."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How everything might be, for tests of what is made of it."""
+"""Statuses for tests of pages and JSON."""
 
 from typing import Any
 

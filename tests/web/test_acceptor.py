@@ -1,4 +1,4 @@
-"""Accepting connections, also when the process is out of files."""
+"""Accepting connections, also when the process is out of file descriptors."""
 
 import asyncio
 import errno
@@ -35,7 +35,7 @@ class Listener(socket.socket):
 
 
 class Served:
-    """What is accepted, and how often room was made for it."""
+    """The accepted connections, and how often room was made for them."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -55,7 +55,7 @@ class Served:
 
 @asynccontextmanager
 async def accepted(listener: Listener, room: int = 0) -> AsyncIterator[Served]:
-    """Lend what is accepted once a client has connected."""
+    """Yield the accepted connections once a client has connected."""
     served = Served(room)
     accepting = Acceptor(listener, served.serve, served.make_room)
     with listener, socket.create_connection(listener.getsockname(), DEADLINE_SECONDS):

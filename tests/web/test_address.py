@@ -143,7 +143,7 @@ def test_an_address_of_another_machine_is_reported_in_one_message() -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["a..b", "x" * 70],  # refused by the resolver itself, without a network
+    ["a..b", "x" * 70],  # The resolver itself refuses it, without a network.
 )
 def test_a_host_that_cannot_be_found_is_reported_in_one_message(host: str) -> None:
     message = refusal(ListenAddress(host, 0))

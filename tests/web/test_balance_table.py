@@ -68,7 +68,7 @@ def test_what_has_a_minimum_and_is_not_held_has_a_row_without_amounts() -> None:
     assert (btc.is_short, eth.is_short) == (False, True)
     assert eth[:4] == ("ETH", "", "", "not in the answer")
     assert {title for title, text in figures(eth).items() if text != "None"} == {"Minimum"}
-    # One that could not be read may be it.
+    # The row that could not be read may be it.
     *_, eth = table(row("BTC"), row("ETH", available="?"), target=minimum).rows
     assert not eth.is_short
 
@@ -103,7 +103,7 @@ def test_the_total_is_reported_with_the_assets_that_it_lacks() -> None:
         (["1", "2"], ["", ""]),
         (["1", "2.50", "1000.1"], [".00", "", "0"]),
         (["-0.1", "1E-8"], ["0000000", ""]),
-        # What is written with an exponent has no place for a point.
+        # A number with an exponent has no place for a decimal point.
         (["1.5", "1E+90"], ["", ".0"]),
     ],
 )

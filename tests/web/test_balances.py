@@ -1,4 +1,4 @@
-"""`/api/v1/balances`: what it says as JSON and as CSV, and that it is what its schema documents."""
+"""`/api/v1/balances`: its JSON, which matches its schema, and its CSV."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What an answer counts, on the page of its target and in JSON."""
+"""The counts of an answer, on the page of its target and in JSON."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The paths of the little pictures."""
+"""The paths of the charts."""
 
 from exporter.web.drawing import Chart, Strip, chart, strip
 

@@ -1,4 +1,4 @@
-"""What is said about errors: the right thing for each type, and runbooks that there are."""
+"""The advice on errors: the right one for each type, with runbooks that exist."""
 
 import pytest
 

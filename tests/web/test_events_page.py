@@ -1,4 +1,4 @@
-"""What happened, as a page and as JSON."""
+"""Recent events, as a page and as JSON."""
 
 import json
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""What a start warns of."""
+"""Warnings about an exposed address at the start."""
 
 from pathlib import Path
 from typing import Any

@@ -54,7 +54,7 @@ def test_moments_for_programs_have_milliseconds(at: float, written: str) -> None
         ("1234.50", "1,234.50", "1234.50"),
         ("-1234567.891000", "-1,234,567.891000", "-1234567.891000"),
         ("12E+5", "1,200,000", "1200000"),
-        # What no vault holds must not make a page of zeros.
+        # An absurd amount must not make a page of zeros.
         ("1E+300", "1E+300", "1E+300"),
         ("-1.20E-9999", "-1.20E-9999", "-1.20E-9999"),
         # More digits than a float or the default decimal context has.

@@ -1,4 +1,4 @@
-"""Limits as flags give them, and as the process can have them."""
+"""Limits as given by flags, and as the process can have them."""
 
 import resource
 
@@ -16,7 +16,7 @@ def test_a_number_is_at_least_what_makes_sense() -> None:
 
 
 class OpenFiles:
-    """What the process may have open."""
+    """The open-file limits of the process."""
 
     def __init__(self, soft: int, hard: int) -> None:
         self.limits = soft, hard

@@ -1,4 +1,4 @@
-"""What web/on_uvicorn.py needs of uvicorn, which promises none of it: a sentence says what an upgrade has changed."""
+"""What web/on_uvicorn.py needs of uvicorn's internals: a sentence says what an upgrade has changed."""
 
 import asyncio
 import inspect
@@ -39,7 +39,7 @@ METHODS: Final = {
         "shutdown": "(self)",
     },
 }
-"""What is called or overridden, with the names of its parameters."""
+"""Methods that are called or overridden, with the names of their parameters."""
 ATTRIBUTES: Final = {
     "server": ("config", "server_state", "should_exit", "started"),
     "server_state": ("connections", "tasks", "default_headers"),
@@ -50,11 +50,11 @@ ATTRIBUTES: Final = {
     "connection.conn": ("our_state", "their_state", "trailing_data"),
     "connection.cycle": ("keep_alive", "more_body", "response_complete"),
 }
-"""What is read or set, of each object by the way to it."""
+"""Attributes that are read or set, by the path to their object."""
 
 
 def changed(part: type, methods: dict[str, str]) -> list[str]:
-    """Return a sentence for each method that is not what it has to be."""
+    """Return a sentence for each method that is not as expected."""
     found = {name: _parameters(getattr(part, name, None)) for name in methods}
     return [
         f"uvicorn {uvicorn.__version__} has {part.__name__}.{name}{found[name]}, and web/on_uvicorn.py needs {needed}"
@@ -64,7 +64,7 @@ def changed(part: type, methods: dict[str, str]) -> list[str]:
 
 
 def lost(way: str, thing: object, names: Iterable[str]) -> list[str]:
-    """Return a sentence for each attribute that is not there."""
+    """Return a sentence for each attribute that does not exist."""
     return [
         f"uvicorn {uvicorn.__version__} has no {way}.{name}, and web/on_uvicorn.py needs it"
         for name in names
@@ -89,7 +89,7 @@ class Plug(asyncio.Transport):
 
 
 async def asked() -> dict[str, object]:
-    """Return a server and a connection, which has been asked for something."""
+    """Return a server and a connection that has received a request."""
     server = uvicorn.Server(uvicorn.Config(hello, http="h11", log_config=None))
     state = server.server_state
     connection = H11Protocol(server.config, state, {}, asyncio.get_running_loop())
@@ -128,7 +128,7 @@ def test_the_set_of_connections_of_a_server_can_be_replaced() -> None:
 def test_what_an_upgrade_removes_is_reported_in_a_sentence() -> None:
     class Other:
         def shutdown(self, when: float) -> None:
-            """Be another one."""
+            """A method with other parameters."""
 
     told = f"uvicorn {uvicorn.__version__} has"
     assert changed(Other, {"shutdown": "(self)", "startup": "(self)"}) == [

@@ -1,4 +1,4 @@
-"""What stands on the pages. How they look and behave is for `tests/browser`."""
+"""The contents of the pages. `tests/browser` tests how they look and behave."""
 
 import re
 from decimal import Decimal
@@ -51,7 +51,7 @@ PAGES = Pages("/metrics")
 
 
 def text_of(page: str) -> str:
-    """Return what can be read on a page, with a space for each tag."""
+    """Return the text of a page, with a space for each tag."""
     body = re.sub(r"<head>.*</head>", "", page, flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
@@ -61,7 +61,7 @@ def found(id_: str, name: str, status: str = "created", missed: int = 0) -> Foun
 
 
 def inventory(*unpolled: Unpolled, kept: frozenset[str] = frozenset()) -> Inventory:
-    """Return an inventory in which one of two vaults is configured."""
+    """Return an inventory with two vaults, one of them configured."""
     hot = Vault("VABCDEF234567A", "hot", 60.0, "treasury", found("VABCDEF234567A", "hot"))
     acme = found("ABCD EFGH IJKL MNOP", "acme")
     return Inventory(
@@ -495,14 +495,14 @@ def test_thousands_of_vaults_of_an_organization_are_listed_in_pages() -> None:
 
 
 def test_each_cell_of_a_row_is_labelled_as_its_column_is() -> None:
-    """On a phone the columns have no heads, and each cell its own label."""
+    """On a phone the columns have no headings, and each cell has its own label."""
     page = PAGES.status(status(up()), View())
     (row,) = re.findall(r'<tr id="vault-.*?</tr>', page, re.DOTALL)
     cells = re.findall(r"<t[dh]( [^>]*)?>", row)
     assert len(cells) == len(COLUMNS)
     for column, attributes in zip(COLUMNS, cells, strict=True):
         label = re.search(r'data-label="([^"]*)"', attributes)
-        # The one cell without is the row's own head.
+        # The one cell without a label is the row's heading.
         assert column.name == "target" if label is None else column.title.startswith(label[1])
         assert ('class="number"' in attributes) is column.is_number
 
@@ -584,7 +584,7 @@ def test_the_page_of_a_vault_has_its_balances_with_every_digit() -> None:
     assert '<data value="65000.00" data-pad="00">65,000.00</data>' in page
     assert '<data value="10000.0000" data-pad="0000">10,000.0000</data>' in page
     assert "Worth 107,500.00 USD As returned by the API" in text_of(page)
-    # Balances first: people responsible for the money do not look for polls.
+    # Balances first: people responsible for the money are not interested in polls.
     assert page.index("balances-title") < page.index("facts-title") < page.index("polls-title")
 
 

@@ -1,4 +1,4 @@
-"""The runbooks that the exporter serves: one for each alert, each link leads somewhere, and nothing else is served."""
+"""The runbooks that the exporter serves: one for each alert, with working links, and nothing else."""
 
 import re
 
@@ -40,7 +40,7 @@ def test_the_page_of_an_alert_has_its_runbook(site: Site, name: str) -> None:
     assert f"<title>{name} · Kraken custody exporter</title>" in answer.text
     for section in ("Meaning", "Impact", "How to tell the cause", "What to do"):
         assert f"<h2>{section}</h2>" in answer.text
-    # No script, and nothing of Markdown is left.
+    # No script, and no Markdown is left.
     assert "<script" not in answer.text
     assert not re.search(r"\]\(|^#|`", answer.text, re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Serving over real connections, to clients that are careless or hostile too."""
+"""Serving over real connections, also to careless and hostile clients."""
 
 import asyncio
 import base64
@@ -146,7 +146,7 @@ def test_malformed_http_is_refused_and_others_are_served() -> None:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[Address]:
-    """Where an app is served to clients that have little time for their requests."""
+    """The address of an app whose clients have little time for their requests."""
     with served(read_timeout=SOON) as found:
         yield found
 
@@ -291,7 +291,7 @@ def gets_in(address: Address) -> bool:
     "limits", [{"requests": 4, "connections": 20}, {"requests": 0, "connections": 3}]
 )
 def test_clients_that_do_not_read_block_no_other_client(limits: dict[str, Any]) -> None:
-    """No client gets in while theirs are written as fast as others are read: until the kernel's buffers are full."""
+    """A further client is served once the kernel's buffers are full: until then the answers seem to be read."""
     with served(Pages().app, **limits) as address, ExitStack() as clients:
         for _ in range(30):
             clients.enter_context(connected(address, 4096)).sendall(GET_LARGE)
@@ -489,7 +489,7 @@ def test_a_client_that_has_ended_its_side_still_gets_its_answer(version: bytes) 
         client.sendall(GET.replace(b"1.1", version))
         client.shutdown(socket.SHUT_WR)
         until(lambda: gate.arrived == 1)
-        # The end of its side has come before this one's request.
+        # The end of its side arrived before this request.
         with connected(address) as other:
             assert ask(other, HEALTH) == (200, b"hello")
         gate.opened.set()
@@ -584,7 +584,7 @@ def test_guesses_on_every_connection_do_not_keep_out_another_client_with_a_right
             client.sendall(with_password(f"guess {number}"))
         with connected(address) as scraper:
             scraper.sendall(with_password("right"))
-            # The guess that is being checked, and perhaps the next one, whose turn it was when the scraper came.
+            # The guess that is being checked, and perhaps the next one, whose turn it was when the scraper arrived.
             one_more.release(3)
             assert ask(scraper, b"") == (200, b"hello")
             assert checked.index(b"right") <= 2

@@ -1,4 +1,4 @@
-"""The routes, asked as a client asks them, over an exporter whose API is the simulator."""
+"""The routes, requested as by a client, of an exporter whose API is the simulator."""
 
 import asyncio
 import gzip
@@ -45,7 +45,7 @@ class Clock:
 
 
 async def begun(clock: Clock) -> Exporter:
-    """Return an exporter that has polled every target, and whose poller stands still since."""
+    """Return an exporter that has polled every target, and whose poller has stopped since."""
     transport = httpx.ASGITransport(simulator().app)
     around = World(monotonic=clock, boottime=clock, transport=transport, trust=trust_nobody)
     exporter = exporter_of("http://127.0.0.1:1", around)
@@ -79,7 +79,7 @@ def ask(
 
 @pytest.fixture(scope="module")
 def exporter() -> Exporter:
-    """One that has polled every target once; one vault was denied."""
+    """An exporter that has polled every target once; one vault was denied."""
     return polled(simulator(moods={VAULT.id: moods.problem(403, "PermissionDenied")}))
 
 
@@ -208,7 +208,7 @@ def test_each_path_answers_get_and_head_and_nothing_else(site: Site, path: str) 
 
 @pytest.mark.parametrize("host", ["[]", "[x", "%", "a:b:c", "\\", ""])
 def test_no_answer_depends_on_the_host_header(site: Site, host: str) -> None:
-    """A URL cannot be built of each of these; they are refused before, but the site itself must not need that."""
+    """Not all of these give a valid URL; they are refused earlier, but the site itself must not need that."""
     for path in ["/", VAULT_PAGE, "/none", *STATIC_FILES, "/metrics"]:
         assert ask(site, path, headers={"host": host}).status_code == ask(site, path).status_code
 
@@ -374,7 +374,7 @@ def test_mistakes_of_a_file_are_shown_even_if_its_name_is_not_valid_text(tmp_pat
 
 
 async def reload_nothing() -> None:
-    """Stand for a reload that the flag allows."""
+    """Stands for a reload that the flag allows."""
 
 
 def test_posting_the_id_of_a_target_polls_it() -> None:

@@ -1,4 +1,4 @@
-"""`/api/v1/targets`: what it says, and that it is what its schema documents."""
+"""`/api/v1/targets`: its contents, and that they match its schema."""
 
 import asyncio
 import json

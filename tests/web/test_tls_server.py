@@ -1,4 +1,4 @@
-"""Serving over TLS, to clients that do not even get that far too."""
+"""Serving over TLS, also to clients whose handshake fails."""
 
 import asyncio
 import math
@@ -49,7 +49,7 @@ CLIENTS = {"client_ca_file": "authority.pem", "client_auth_type": "RequireAndVer
 
 
 class Site:
-    """A directory with certificates, and the web configuration that holds."""
+    """A directory with certificates, and the web configuration in force."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -60,7 +60,7 @@ class Site:
         self.configure()
 
     def configure(self, **tls: Any) -> None:
-        """Let TLS hold with some more fields."""
+        """Configure TLS with some more fields."""
         self.configuration = read(self.directory, {"tls_server_config": {**PAIR, **tls}})
 
     @property
@@ -75,13 +75,13 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def address(site: Site) -> Iterator[Address]:
-    """Where an app is served over TLS to clients that have little time for their requests."""
+    """The address of an app over TLS whose clients have little time for their requests."""
     with served(access=site.access, read_timeout=SOON) as found:
         yield found
 
 
 def is_let_in(address: Address, trust: ssl.SSLContext) -> bool:
-    """Whether a client gets an answer; with TLS 1.3 it only learns that it does not when it waits for one."""
+    """Whether a client gets an answer; with TLS 1.3 it learns of a refusal only when it waits for one."""
     try:
         with connected(address, trust=trust) as client:
             return ask(client)[0] == 200
@@ -161,7 +161,7 @@ def test_a_handshake_counts_as_a_connection_and_gives_way_to_a_new_one(site: Sit
         longest, shorter, shortest = (clients.enter_context(connected(address)) for _ in range(3))
         assert is_served(address, site.trust)
         assert rest_of(longest) == b""
-        # One that has gone makes room.
+        # One that has disconnected makes room.
         assert is_served(address, site.trust)
         for client in (shorter, shortest):
             client.setblocking(False)  # noqa: FBT003 - the socket's own form
@@ -185,7 +185,7 @@ def test_a_request_under_way_is_not_given_up_for_handshakes(site: Site) -> None:
 
 
 class Plug(asyncio.Transport):
-    """A transport that does nothing but end."""
+    """A transport that can only be closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class Plug(asyncio.Transport):
 
 
 def test_a_connection_that_finds_no_room_takes_none(site: Site) -> None:
-    """asyncio does not end a handshake on a transport that has ended before it."""
+    """asyncio does not end a handshake on a transport that was closed before it."""
     clients = Clients(Limits(connections=0), site.access)
     handshake = Handshake(clients, lambda _: asyncio.Protocol())
     handshake.connection_made(Plug())
@@ -304,7 +304,7 @@ def test_a_certificate_whose_names_are_no_text_is_refused_like_any_other(
     trust = site.authority.trust_with_names(b"\x30\x04\x82\x02\xff\xfe")
     with capture_logs() as events, served(access=site.access, connections=2) as address:
         assert not any(is_let_in(address, trust) for _ in range(5))
-        # None of them is still counted.
+        # None of them still counts.
         with (
             connected(address, trust=site.authority.trust("prometheus.example")) as first,
             connected(address, trust=site.authority.trust("prometheus.example")) as second,
@@ -318,7 +318,7 @@ def test_a_certificate_whose_names_are_no_text_is_refused_like_any_other(
 def taken_up_again(
     address: Address, trust: ssl.SSLContext, session: ssl.SSLSession | None
 ) -> Iterator[ssl.SSLSocket]:
-    """Connect as a client that was there before."""
+    """Connect as a client that resumes a session."""
     with (
         socket.create_connection(address, DEADLINE_SECONDS) as plain,
         trust.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as again,

@@ -1,4 +1,4 @@
-"""Which targets a page shows, and in which order."""
+"""The targets that a page shows, and their order."""
 
 from typing import Any
 
@@ -109,7 +109,7 @@ def test_only_what_is_requested_is_shown(view: View, shown: str) -> None:
                 "latency", is_descending=True, state="up", organization="acme", text="hot", page=3
             ),
         ),
-        # Whatever stands there, it is a page.
+        # Whatever the query has, the result is a page.
         ({"sort": "<b>", "order": "up", "state": "down", "org": "", "q": "", "x": "y"}, View()),
         ({"q": "x" * 1000}, View(text="x" * 200)),
     ],
@@ -177,7 +177,7 @@ def test_thousands_of_targets_are_shown_in_pages(  # noqa: PLR0917 - columns of 
     [
         ("state", {("acme", "up"): 2, ("acme", "failing"): 1, ("beta", "up"): 1}),
         ("target", {("acme", None): 3, ("beta", None): 1}),
-        # Elsewhere they do not stand together.
+        # In other orders they are not together.
         ("latency", {}),
     ],
 )
@@ -188,7 +188,7 @@ def test_targets_of_an_organization_stand_together_and_are_counted(
     beta = target("d", polls=1, organization="beta")
     view = View(sort=sort)
     assert view.groups([*acme, beta]) == expected
-    # One needs no name.
+    # A single one needs no name.
     assert view.groups(acme) == {}
 
 

@@ -1,1 +1,1 @@
-"""Tests of who may ask, and over what."""
+"""Tests of access control and TLS."""

@@ -1,4 +1,4 @@
-"""Web configurations to try, and what is wrong with them."""
+"""Web configurations for tests, and their mistakes."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from exporter.web.access.file import WebConfigFile
 from tests.config.documents import without_places
 
 PASSWORD = b"MARKER-password"
-# Of PASSWORD and of "other", with the least cost that there is.
+# Hashes of PASSWORD and of "other", with the lowest cost.
 HASH = "$2b$04$uz5aJTu5DprN3XMBh9tCyeU.h29EXWOzARKHHCnDMVnthxLta2caG"
 OTHER_HASH = "$2y$04$WBZvMbJtv8oYhmk3fd1AbO91Ncq3fuar7Iw4EQU68a38PYWXF1qgi"
 
@@ -29,7 +29,7 @@ def read(directory: Path, document: dict[str, Any] | str) -> WebConfiguration:
 
 
 def mistakes(directory: Path, document: dict[str, Any] | str) -> list[str]:
-    """Write a web configuration and list what is wrong with it."""
+    """Write a web configuration and list its mistakes."""
     try:
         read(directory, document)
     except ConfigError as error:

@@ -33,7 +33,7 @@ def context_of(directory: Path, **fields: Any) -> ssl.SSLContext:
 
 
 def suites(context: ssl.SSLContext) -> list[str]:
-    """Return those that can be chosen, which are of TLS 1.2."""
+    """Return the cipher suites that can be chosen, which are those of TLS 1.2."""
     return [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] != "TLSv1.3"]
 
 
@@ -171,7 +171,7 @@ http_server_config:
 def test_settings_of_exporter_toolkit_are_accepted_if_they_have_an_effect(
     directory: Path, name: str
 ) -> None:
-    """Its own test files; those that are refused here are in MISTAKES, and in the README."""
+    """Its own test files; those that are refused here are in MISTAKES and in docs/web-configuration.md."""
     assert mistakes(directory, BY_THE_TOOLKIT[name]) == []
 
 
@@ -445,7 +445,7 @@ def test_a_file_that_changes_while_it_is_read_is_a_mistake_and_no_traceback(
     def remove(_config: TlsServerConfig, _context: ssl.SSLContext) -> None:
         (directory / "authority.pem").unlink()
 
-    # After the file was looked at, and before it is loaded.
+    # After the file was checked, and before it is loaded.
     monkeypatch.setattr(TlsServerConfig, "_choose_ciphers", remove)
     problem = f"{T}: client_ca_file changed while it was read: try again"
     assert mistakes(directory, tls(**CLIENTS)) == [problem]

@@ -1,4 +1,4 @@
-"""Requests and what guards the app from them, without a network."""
+"""The guard between requests and the app, without a network."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ PATHS = (
 
 @dataclass
 class Guarded:
-    """An app behind an access whose configuration and clock can be changed. asked: how often the app was."""
+    """An app behind access control with variable configuration and clock. asked: how often the app was called."""
 
     configuration: WebConfiguration = OPEN
     now: float = 0.0
@@ -67,7 +67,7 @@ def basic(user: str, password: bytes, scheme: str = "Basic") -> dict[str, str]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_with_users_configured_no_path_is_answered_without_a_password(path: str) -> None:
-    """Nor are health and readiness: exporter-toolkit guards them too."""
+    """Health and readiness included, as in exporter-toolkit."""
     guarded = Guarded(USERS)
     answer = guarded.ask(path)
     assert (answer.status_code, answer.text) == (401, "Unauthorized\n")

@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[3] / "deploy" / "web-config.example.yml"
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> WebConfiguration:
-    """What the example says, in a directory with the files that it names."""
+    """The example, in a directory with the files that it names."""
     Authority(tmp_path, "clients-ca").sign("127.0.0.1")
     (tmp_path / "web-config.yml").write_text(EXAMPLE.read_text())
     return WebConfigFile(tmp_path / "web-config.yml").configuration

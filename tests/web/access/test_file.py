@@ -1,4 +1,4 @@
-"""What holds while the files change on disk."""
+"""Which configuration is in force while the files change on disk."""
 
 import asyncio
 from concurrent.futures import Future
@@ -23,7 +23,7 @@ NO_TLS = (
 
 
 def look(file: WebConfigFile, times: int = 2) -> list[dict[str, Any]]:
-    """Look some times, and return the events of that; what changes is read at the second look."""
+    """Check the files several times, and return the logged events; a change is read at the second check."""
 
     async def some_times() -> None:
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""Which names the exporter answers to, and what a Host header may look like."""
+"""The names that the exporter answers to, and valid Host headers."""
 
 import pytest
 from starlette.types import Scope

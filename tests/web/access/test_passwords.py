@@ -24,7 +24,7 @@ USERS = {"alice": SecretStr(HASH), "bob": SecretStr(OTHER_HASH)}
 
 
 class Counted:
-    """Checks passwords, and counts how often. under_way: the most at any moment."""
+    """Checks passwords, and counts how often. under_way: the most at any time."""
 
     def __init__(self) -> None:
         self.hashes: list[bytes] = []
@@ -43,7 +43,7 @@ class Counted:
 def ask(
     passwords: Passwords, *asked: tuple[str, bytes], users: Mapping[str, SecretStr] = USERS
 ) -> list[bool]:
-    """Ask one after the other."""
+    """Check one after the other."""
 
     async def all_of_them() -> list[bool]:
         return [await passwords.is_right(users, *one) for one in asked]
@@ -142,7 +142,7 @@ def test_scrapers_that_come_together_pay_once() -> None:
 
 @dataclass
 class Client:
-    """A connection from a network. waits: whether it is in the line."""
+    """A connection from a network. waits: whether it is in the queue."""
 
     network: str = "192.0.2.1"
     is_gone: bool = False
@@ -156,7 +156,7 @@ class Client:
 
 
 class Line:
-    """Passwords of alice's (or another user's) that are asked for while the first of them is being checked."""
+    """Passwords of alice (or another user) that arrive while the first of them is being checked."""
 
     def __init__(self) -> None:
         self.checked: list[bytes] = []
@@ -177,7 +177,7 @@ class Line:
             asked = [tasks.create_task(self._ask(*first))]
             await asyncio.to_thread(self._first_is_in.wait, 10)
             asked += [tasks.create_task(self._ask(*one)) for one in others]
-            # Until all of them are in the line: a task begins in the loop's next turn.
+            # Until all of them are in the queue: a task starts in the loop's next iteration.
             await asyncio.sleep(0)
             self._go_on.set()
         return [task.result() for task in asked]

@@ -1,4 +1,4 @@
-"""Which certificates of clients will do, by the names that they have."""
+"""Which client certificates are accepted, by their names."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from tests.web.access.files import read
 
-# As ssl's getpeercert has them; OpenSSL writes IPv6 addresses in full and in capitals.
+# In the form of ssl's getpeercert; OpenSSL writes IPv6 addresses in full and in capitals.
 CERTIFICATE = {
     "subject": ((("commonName", "common.example"),),),
     "notAfter": "Nov 21 12:00:00 2026 GMT",
