@@ -13,6 +13,8 @@ from xdist.plugin import (  # type: ignore[import-untyped] # it comes without ty
     pytest_xdist_auto_num_workers as cores,
 )
 
+from tests.json_schemas import read_grammar_late
+
 HERE = Path(__file__).parent
 WAITING = ("browser", "deploy", "integration", "packaging", "test_cli.py")
 """Directories whose tests wait for other programs and for time to pass."""
@@ -24,6 +26,9 @@ settings.register_profile(
 # After a change to code that reads input from outside: make test ARGS=--hypothesis-profile=thorough
 settings.register_profile("thorough", settings.get_profile("any_machine"), max_examples=1000)
 settings.load_profile("any_machine")
+
+# Before jsonschema is imported.
+read_grammar_late()
 
 # Rendering the traceback of a single defect, as the library does by default, takes longer than most tests.
 structlog.configure(
