@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ import yaml
 from structlog.testing import capture_logs
 
 from exporter import reload
-from exporter.assembly import Exporter
+from exporter.assembly import Exporter, World
 from exporter.config import ConfigError, Mistake, Settings, parse
 from exporter.threads import Loop
 from exporter.web.access.file import WebConfigFile
+from tests.custody.asking import NO_TRUST
 from tests.exporting import ENVIRON, configuration, exporter_of, reloaded, reloader_of
 from tests.web.access.files import HASH, OTHER_HASH, write
 
@@ -128,6 +130,20 @@ def test_a_defect_of_a_reload_is_told_without_its_text(exporter: Exporter) -> No
         assert asyncio.run(reloaded(reloader_of(exporter, crash))) == "defect: RuntimeError"
     assert [event["event"] for event in events] == ["reload_crashed"]
     assert exporter.loading.problem == "defect: RuntimeError"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_read"), [("https://127.0.0.1:1", True), ("http://127.0.0.1:1", False)]
+)
+def test_certificates_are_read_only_for_tls(base_url: str, *, is_read: bool) -> None:
+    asked: list[Path | None] = []
+
+    def trust(ca_file: Path | None) -> ssl.SSLContext:
+        asked.append(ca_file)
+        return NO_TRUST
+
+    exporter_of(base_url, World(trust=trust))
+    assert asked == [None] * is_read
 
 
 def test_a_failed_reload_and_a_bad_web_configuration_show_both(exporter: Exporter) -> None:

@@ -135,6 +135,11 @@ class Api(Model):
     organization_id_format: Literal["spaced", "compact"] = "spaced"
     local_address: LocalAddress | None = None
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is reached over TLS, as always but on this machine."""
+        return self.base_url.lower().startswith("https:")
+
 
 class Polling(Model):
     """Defaults and limits for all targets.

@@ -37,7 +37,7 @@ class Connector(Struct, frozen=True):
         *,
         unit: str,
         base_url: str,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         local_address: str | None,
         surroundings: Surroundings,
         found: Callable[[Find], None],

@@ -11,12 +11,14 @@ from exporter.custody.environment import proxy_for
 from exporter.custody.transport import Way
 
 
-def way_to(base_url: str, tls: ssl.SSLContext, local_address: str | None = None) -> Way:
+def way_to(base_url: str, tls: ssl.SSLContext | None, local_address: str | None = None) -> Way:
     """Return the way to the API at `base_url`, from a local address if one is given.
 
+    tls: not needed for plain HTTP.
     Raises EnvironmentMistakeError if the environment's proxy is not usable.
     """
-    tls.set_alpn_protocols(["http/1.1"])
+    if tls:
+        tls.set_alpn_protocols(["http/1.1"])
     url = httpx.URL(base_url)
     is_encrypted = url.scheme == "https"
     return Way(

@@ -30,7 +30,7 @@ LIBRARIES = (
 )
 """In this order: a module that two of them need is counted with the first."""
 EMPTY = """
-api: {base_url: "http://127.0.0.1:9"}
+api: {base_url: "https://127.0.0.1:9"}
 credentials: {bench: {api_key_env: KEY, api_secret_env: SECRET}}
 organizations: [{id: ABCD EFGH IJKL MNOP}]
 """
