@@ -14,13 +14,16 @@ from exporter.custody.transport import Way
 def way_to(base_url: str, tls: ssl.SSLContext | None, local_address: str | None = None) -> Way:
     """Return the way to the API at `base_url`, from a local address if one is given.
 
-    tls: not needed for plain HTTP.
+    tls: None for plain HTTP.
     Raises EnvironmentMistakeError if the environment's proxy is not usable.
     """
-    if tls:
-        tls.set_alpn_protocols(["http/1.1"])
     url = httpx.URL(base_url)
     is_encrypted = url.scheme == "https"
+    if tls:
+        tls.set_alpn_protocols(["http/1.1"])
+    elif is_encrypted:
+        # Without it, keys would be sent in plain text.
+        raise ValueError(f"no TLS for {base_url}")
     return Way(
         url.raw_host.decode("ascii"),
         url.port or (443 if is_encrypted else 80),

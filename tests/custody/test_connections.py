@@ -10,6 +10,11 @@ from exporter.custody.connections import HttpApi, way_to
 from tests.custody.asking import BASE_URL, NO_TRUST
 
 
+def test_nothing_is_sent_in_plain_text_for_lack_of_tls() -> None:
+    with pytest.raises(ValueError, match="no TLS for https:"):
+        way_to("https://api.kraken.com", None)
+
+
 @pytest.mark.parametrize(
     ("base_url", "port", "is_encrypted"),
     [
