@@ -90,13 +90,14 @@ def _digits(value: object) -> str:
     raise ValueError(_NOT_AN_AMOUNT)
 
 
-def _amount(value: object) -> Decimal:
+def amount(value: object) -> Decimal:
+    """Return a finite decimal of a text or number. Raises ValueError for anything else."""
     return Decimal(_digits(value))
 
 
 def _whole(value: object, below: int, problem: str) -> int:
     try:
-        number = _amount(value)
+        number = amount(value)
     except ValueError:
         raise ValueError(problem) from None
     if not 0 <= number < below or number != int(number):
@@ -119,7 +120,7 @@ def moment(value: object) -> Decimal:
     """
     try:
         if not isinstance(value, str) or _DECIMAL.fullmatch(value):
-            return _amount(value)
+            return amount(value)
         read = datetime.fromisoformat(value)
         if read.tzinfo is not None:
             return Decimal(str(read.timestamp()))
@@ -150,7 +151,7 @@ Description = (
 GivenName = Annotated[str, Reader(_name)] | None
 Flag = Annotated[bool, Reader(_flag)] | None
 Elements = Annotated[list[Any], Reader(_list)]
-Amount = Annotated[Decimal, Reader(_amount)]
+Amount = Annotated[Decimal, Reader(amount)]
 Digits = Annotated[str, Meta(min_length=1, max_length=_MOST_DIGITS), Reader(_digits)]
 """An amount as it is written. Whoever decodes it with msgspec has to see whether it is one."""
 Places = Annotated[int, Meta(ge=0, lt=_MOST_PLACES), Reader(_places)] | None

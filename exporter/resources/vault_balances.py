@@ -6,15 +6,14 @@ Source: Kraken, "List vault asset balances", in all revisions seen in 2026.
 """
 
 import functools
-import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import chain, compress, repeat
+from itertools import chain, compress, repeat, starmap
 from operator import attrgetter
-from typing import Annotated, Any, Final, NamedTuple, cast
+from sys import intern
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 import msgspec
-from isal import isal_zlib
 
 from exporter.custody.client import Request
 from exporter.custody.document import InvalidAnswerError, has_too_many_values
@@ -36,6 +35,7 @@ from exporter.resources.fields import (
     Places,
     UselessError,
     WrittenMoment,
+    amount,
     check_number,
     moment,
     quote_asset_of,
@@ -63,7 +63,6 @@ WITHOUT: Final = ""
 
 _VAULT_LABELS: Final = ("org", "vault", "vault_id")
 _ASSET_LABELS: Final = ("asset", "asset_class")
-_FASTEST_USEFUL: Final = 1
 
 
 class AssetBalance(msgspec.Struct, frozen=True, gc=False):
@@ -94,10 +93,6 @@ class AssetBalance(msgspec.Struct, frozen=True, gc=False):
     funding_decimals: Places = None
     min_lot: Digits | None = None
     launch_time: WrittenMoment = None
-
-    def description(self) -> "Asset":
-        """Return the part of the row that is the same in every vault."""
-        return _asset(*_description_of(self))
 
 
 class BalanceMetric(msgspec.Struct, frozen=True):
@@ -159,6 +154,7 @@ COLUMNS: Final = tuple(
     for field in FIELDS
 )
 _BALANCE, _AVAILABLE, _WORTH = (_PLACES[field] for field in ("balance", "available", WORTH))
+_key_of: Final = attrgetter("asset", "asset_class")
 _amounts_of: Final = attrgetter(*_PLACES)
 _QUOTED: Final = frozenset(it.metric.name for it in BALANCES if it.is_quote)
 
@@ -253,9 +249,11 @@ _description_of: Final = attrgetter(*Asset._fields)
 # Cached: vaults hold the same few assets, whose descriptions rarely change.
 @functools.lru_cache(maxsize=4096)
 def _asset(*written: Any) -> Asset:  # noqa: ANN401 - the fields of a row, in the order of Asset's
+    """Raise ValueError for what cannot be read."""
     *others, min_lot, launch_time = written
+    least = None if min_lot is None else amount(min_lot)
     launched = None if launch_time is None else moment(launch_time)
-    return Asset._make((*others, _decimal(min_lot), launched))
+    return Asset._make((*others, least, launched))
 
 
 def _text(description: str | int | Decimal | None) -> str:
@@ -265,6 +263,26 @@ def _text(description: str | int | Decimal | None) -> str:
         case bool(flag):
             return "true" if flag else "false"
     return str(description)
+
+
+_Column = Sequence[str | None]
+_Floats = Sequence[float | None]
+ReadFloats = Callable[[Sequence[_Column]], Sequence[_Floats]]
+_NONE: Final = "null"
+
+
+def _floats(columns: Sequence[_Column]) -> Sequence[_Floats]:
+    """Return amounts as floats."""
+    try:
+        return _plain_floats(columns)
+    except msgspec.ValidationError:
+        # JSON writes no number with `+` or a last point.
+        return [[None if it is None else float(it) for it in column] for column in columns]
+
+
+def _plain_floats(columns: Sequence[_Column]) -> Sequence[_Floats]:
+    """Return amounts as floats; raises msgspec.ValidationError if one is not written as JSON writes numbers."""
+    return msgspec.convert(columns, list[list[float | None]], strict=False)
 
 
 class Amounts(NamedTuple):
@@ -277,115 +295,73 @@ class Amounts(NamedTuple):
     values: tuple[str | None, ...]
 
 
-class Columns(NamedTuple):
-    """The amounts of rows, column by column in the order of BALANCES, which takes less time than row by row.
+class Packed(msgspec.Struct, frozen=True):
+    """All amounts of an answer, column by column in the order of BALANCES: few objects, and little memory.
 
     quote_assets: the currency of the quote amounts of each row.
+    written: each column as the API wrote it, with tabs between; empty where it left an amount out.
+    numbers: each column as `sample_values` writes it.
     """
 
-    quote_assets: Sequence[str]
-    columns: Sequence[Sequence[str | None]]
+    quote_assets: tuple[str, ...] = ()
+    written: tuple[str, ...] = ("",) * len(BALANCES)
+    numbers: tuple[str, ...] = ("",) * len(BALANCES)
 
     @classmethod
-    def of(cls, rows: Sequence[AssetBalance], quote_asset: str) -> "Columns":
-        """Return the amounts of `rows`. quote_asset: of those that do not name their own."""
-        quote_assets = [row.quote_asset or quote_asset for row in rows]
-        return cls(quote_assets, [*zip(*map(_amounts_of, rows), strict=True)] or _NO_COLUMNS)
+    def of(cls, rows: Sequence[AssetBalance], floats: ReadFloats, quote_asset: str) -> Self:
+        """Return the amounts of `rows`.
+
+        floats: makes columns of amounts floats. quote_asset: of rows that do not name their own.
+        """
+        columns = [*zip(*map(_amounts_of, rows), strict=True)]
+        return cls(
+            # Interned, as most are the same text.
+            tuple([intern(row.quote_asset or quote_asset) for row in rows]),
+            # A decimal contains no tab.
+            tuple(["\t".join([it or "" for it in column]) for column in columns]),
+            tuple(sample_values(floats(columns))),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the amounts of all rows of `parts`."""
+        if not parts:
+            return cls()
+        return cls(
+            tuple(chain.from_iterable([part.quote_assets for part in parts])),
+            tuple(map("\t".join, zip(*[part.written for part in parts], strict=True))),
+            tuple(map(",".join, zip(*[part.numbers for part in parts], strict=True))),
+        )
+
+    def column(self, place: int) -> list[str]:
+        """Return the amounts of one of BALANCES, each as it is written, empty where there is none."""
+        return self.written[place].split("\t") if self.quote_assets else []
 
     def rows(self) -> list[Amounts]:
         """Return the amounts of each row."""
-        return [*map(Amounts, self.quote_assets, zip(*self.columns, strict=True))]
+        columns = [[it or None for it in self.column(place)] for place in range(len(BALANCES))]
+        return [*map(Amounts, self.quote_assets, zip(*columns, strict=True))]
 
-    def worth(self, target: Target, assets: Sequence[Asset], *, is_whole: bool) -> Worth:
-        """Return what the rows are worth, whose assets are `assets`."""
-        # No row is without a balance and what is available.
-        balances, available = cast(
-            "list[Sequence[str]]", [self.columns[_BALANCE], self.columns[_AVAILABLE]]
-        )
-        worths = self.columns[_WORTH]
-        unpriced = [it for it, worth in zip(balances, worths, strict=True) if worth is None]
-        priced = map(Decimal, filter(None, worths))
-        held = zip([asset.asset for asset in assets], available, strict=True)
-        return Worth(
-            total=sums(zip(priced, compress(self.quote_assets, worths), strict=True)),
-            unpriced=sum(map(bool, map(Decimal, unpriced))),
-            short=shortages(held, target.min_available, is_whole=is_whole),
-        )
-
-
-_NO_COLUMNS: Final[Sequence[Sequence[str | None]]] = ((),) * len(BALANCES)
-
-
-class VaultBalances(msgspec.Struct, frozen=True):
-    """An answer. Pairs of asset and class are distinct among `rows`.
-
-    quote_asset: the currency of rows that do not name their own.
-    invalid_fields: of `rows`.
-    """
-
-    rows: tuple[AssetBalance, ...]
-    invalid: tuple[InvalidRow, ...]
-    quote_asset: str
-    invalid_fields: tuple[InvalidField, ...] = ()
-
-    def expose(self, target: Target, known: Container[Described]) -> Steps[Exposed]:
-        """Return it as exposed for `target`; yields after every ROWS_AT_ONCE rows."""
-        assets: list[Asset] = []
-        new: dict[Described, Lines] = {}
-        for start in range(0, len(self.rows), ROWS_AT_ONCE):
-            if start:
-                yield
-            some = [row.description() for row in self.rows[start : start + ROWS_AT_ONCE]]
-            assets += some
-            new |= {asset: asset.lines() for asset in some if asset not in known}
-        amounts = Columns.of(self.rows, self.quote_asset)
-        lines = yield from _lines(target, assets, amounts)
-        return Exposed(
-            lines,
-            sum(len(column) - column.count(None) for column in amounts.columns),
-            Packed.of(amounts),
-            tuple(assets),
-            new,
-            len(self.rows) + len(self.invalid),
-            self.invalid,
-            self.invalid_fields,
-            worth=amounts.worth(target, assets, is_whole=not self.invalid),
-        )
-
-
-class Packed(msgspec.Struct, frozen=True):
-    """All amounts of an answer, compressed: rarely needed, and memory matters.
-
-    They take less than a third of what the API wrote (`tests/resources/test_packed.py`).
-    """
-
-    data: bytes
-
-    @classmethod
-    def of(cls, amounts: Columns) -> "Packed":
-        """Pack the amounts of rows."""
-        # JSON, because codes may contain any character; a decimal contains neither tab nor line feed.
-        lines = [msgspec.json.encode(amounts.quote_assets).decode()]
-        lines += ["\t".join([value or "" for value in column]) for column in amounts.columns]
-        return cls(isal_zlib.compress("\n".join(lines).encode(), _FASTEST_USEFUL))
-
-    def amounts(self) -> Columns:
-        """Return the packed amounts, in their order."""
-        written, *lines = isal_zlib.decompress(self.data).decode().split("\n")
-        quote_assets = msgspec.json.decode(written, type=list[str])
-        if not quote_assets:
-            return Columns((), _NO_COLUMNS)
-        return Columns(quote_assets, [[it or None for it in line.split("\t")] for line in lines])
-
-    def lines(self, target: Target, described: Sequence[Asset]) -> Steps[Lines]:
+    def lines(self, target: Target, described: Sequence[Asset]) -> Steps["BalanceLines"]:
         """Return the samples of the rows, whose assets are `described`."""
-        return _lines(target, described, self.amounts())
+        yield from ()
+        quotes = {it: f",{label_set(('quote_asset',), (it,))}" for it in set(self.quote_assets)}
+        return BalanceLines(
+            label_set(_VAULT_LABELS, (target.organization, target.vault, target.id)),
+            tuple([label_set(_ASSET_LABELS, asset[:2]) for asset in described]),
+            tuple([quotes[it] for it in self.quote_assets]),
+            {
+                it.metric.name: numbers
+                for it, numbers, written in zip(BALANCES, self.numbers, self.written, strict=True)
+                if written.strip("\t")
+            },
+        )
 
     def table(self, target: Target, described: Sequence[Asset], *, is_whole: bool) -> Table:
         """Return a row for each asset, and for each that has a minimum and is not in the answer."""
         missing = dict(target.min_available)
         rows = []
-        for asset, amounts in zip(described, self.amounts().rows(), strict=True):
+        for asset, amounts in zip(described, self.rows(), strict=True):
             minimum = target.min_available.get(asset.asset)
             missing.pop(asset.asset, None)
             rows.append(
@@ -405,7 +381,88 @@ class Packed(msgspec.Struct, frozen=True):
 
     def worth(self, target: Target, described: Sequence[Asset], *, is_whole: bool) -> Worth:
         """Return what the rows are worth, whose assets are `described`."""
-        return self.amounts().worth(target, described, is_whole=is_whole)
+        worths = self.column(_WORTH)
+        unpriced = []
+        if "" in worths:
+            balances = self.column(_BALANCE)
+            unpriced = [it for it, worth in zip(balances, worths, strict=True) if not worth]
+        priced = map(Decimal, filter(None, worths))
+        short = 0
+        if target.min_available:
+            held = zip([it.asset for it in described], self.column(_AVAILABLE), strict=True)
+            short = shortages(held, target.min_available, is_whole=is_whole)
+        return Worth(
+            total=sums(zip(priced, compress(self.quote_assets, worths), strict=True)),
+            unpriced=sum(map(bool, map(Decimal, unpriced))),
+            short=short,
+        )
+
+
+class VaultBalances(msgspec.Struct, frozen=True):
+    """An answer. Pairs of asset and class are distinct among `rows`.
+
+    quote_asset: the currency of rows that do not name their own.
+    invalid_fields: of `rows`.
+    assets, amounts: of `rows`.
+    """
+
+    rows: tuple[AssetBalance, ...]
+    invalid: tuple[InvalidRow, ...]
+    quote_asset: str
+    invalid_fields: tuple[InvalidField, ...] = ()
+    assets: tuple[Asset, ...] = ()
+    amounts: Packed = Packed()
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[AssetBalance],
+        floats: ReadFloats,
+        quote_asset: str,
+        invalid: Iterable[InvalidRow] = (),
+        invalid_fields: Iterable[InvalidField] = (),
+    ) -> Steps[Self]:
+        """Return an answer of `rows`; yields after every ROWS_AT_ONCE rows.
+
+        floats: see `Packed.of`. Raises ValueError if a description cannot be read, and what `floats` raises.
+        """
+        assets: list[Asset] = []
+        parts: list[Packed] = []
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            if start:
+                yield
+            some = rows[start : start + ROWS_AT_ONCE]
+            assets += starmap(_asset, map(_description_of, some))
+            parts.append(Packed.of(some, floats, quote_asset))
+        return cls(
+            tuple(rows),
+            tuple(invalid),
+            quote_asset,
+            tuple(invalid_fields),
+            tuple(assets),
+            Packed.joined(parts),
+        )
+
+    def expose(self, target: Target, known: Container[Described]) -> Steps[Exposed]:
+        """Return it as exposed for `target`; yields after every ROWS_AT_ONCE descriptions that are new."""
+        new: dict[Described, Lines] = {}
+        for asset in self.assets:
+            if asset not in known:
+                new[asset] = asset.lines()
+                if len(new) % ROWS_AT_ONCE == 0:
+                    yield
+        lines = yield from self.amounts.lines(target, self.assets)
+        return Exposed(
+            lines,
+            lines.count(),
+            self.amounts,
+            self.assets,
+            new,
+            len(self.rows) + len(self.invalid),
+            self.invalid,
+            self.invalid_fields,
+            worth=self.amounts.worth(target, self.assets, is_whole=not self.invalid),
+        )
 
 
 _NO_AMOUNTS: Final = Amounts("", (None,) * len(BALANCES))
@@ -430,7 +487,7 @@ class BalanceLines(Mapping[str, bytes]):
     """The samples of rows. Labels and values are put together when they are read: they take a tenth of the memory.
 
     vault, assets, quote_assets: the labels, the latter two of each row.
-    numbers: by metric, the values of its samples as `sample_values` writes them.
+    numbers: by metric, the values of its samples (`Packed.numbers`).
     """
 
     __slots__ = ("assets", "numbers", "quote_assets", "vault")
@@ -455,9 +512,14 @@ class BalanceLines(Mapping[str, bytes]):
         lines = [
             f"{begin}{asset}{quote}}} {value}\n"
             for asset, quote, value in zip(self.assets, quotes, values, strict=False)
-            if value
+            if value != _NONE
         ]
         return "".join(lines).encode()
+
+    def count(self) -> int:
+        """Return the number of samples."""
+        rows = len(self.numbers) * len(self.assets)
+        return rows - sum([it.count(_NONE) for it in self.numbers.values()])
 
     def __iter__(self) -> Iterator[str]:
         """Return the metrics that have samples."""
@@ -470,23 +532,6 @@ class BalanceLines(Mapping[str, bytes]):
     def __contains__(self, name: object) -> bool:
         """Whether a metric has samples."""
         return name in self.numbers
-
-
-def _lines(target: Target, assets: Sequence[Asset], amounts: Columns) -> Steps[Lines]:
-    """Return one sample for each amount in the answer; yields after each column of many rows."""
-    numbers: dict[str, str] = {}
-    for it, column in zip(BALANCES, amounts.columns, strict=True):
-        if any(column):
-            numbers[it.metric.name] = sample_values(column)
-        if len(column) > ROWS_AT_ONCE:
-            yield
-    quotes = {it: f",{label_set(('quote_asset',), (it,))}" for it in set(amounts.quote_assets)}
-    return BalanceLines(
-        label_set(_VAULT_LABELS, (target.organization, target.vault, target.id)),
-        tuple([label_set(_ASSET_LABELS, asset[:2]) for asset in assets]),
-        tuple([quotes[it] for it in amounts.quote_assets]),
-        numbers,
-    )
 
 
 def read(document: object) -> Steps[VaultBalances]:
@@ -521,8 +566,10 @@ def read(document: object) -> Steps[VaultBalances]:
         for mistake in mistakes:
             first = unread.get(mistake, InvalidField(*mistake, 0, position))
             unread[mistake] = first._replace(rows=first.rows + 1)
-    return VaultBalances(
-        tuple(rows.values()), tuple(invalid), quote_asset_of(quote_asset), tuple(unread.values())
+    return (
+        yield from VaultBalances.of(
+            [*rows.values()], _floats, quote_asset_of(quote_asset), invalid, unread.values()
+        )
     )
 
 
@@ -537,7 +584,6 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 _USUAL: Final = msgspec.json.Decoder(list[AssetBalance] | _Envelope)
-_written_amounts_of: Final = attrgetter(*_PLACES, "min_lot")
 
 
 def read_usual(body: bytearray) -> Steps[VaultBalances | None]:
@@ -557,32 +603,15 @@ def read_usual(body: bytearray) -> Steps[VaultBalances | None]:
     rows, quote_asset = (
         (answer.result, answer.quote_asset) if isinstance(answer, _Envelope) else (answer, None)
     )
-    if len(rows) > MOST_ROWS or len({(row.asset, row.asset_class) for row in rows}) < len(rows):
+    if len(rows) > MOST_ROWS or len(set(map(_key_of, rows))) < len(rows):
         return None
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        if start:
-            yield
-        if not _are_plain(rows[start : start + ROWS_AT_ONCE]):
-            return None
-    return VaultBalances(tuple(rows), (), quote_asset or DEFAULT_QUOTE_ASSET)
-
-
-def _are_plain(rows: Sequence[AssetBalance]) -> bool:
-    """Whether all amounts are decimals that floats can hold, and all times can be read."""
-    written = [*filter(None, chain.from_iterable(map(_written_amounts_of, rows)))]
-    text = "".join(written)
-    # An exponent may be larger than is reasonable for a decimal.
-    if "e" in text or "E" in text:
-        return False
     try:
-        # Besides JSON's numbers that takes only what is infinite or none.
-        if not math.isfinite(sum(msgspec.convert(written, list[float], strict=False))):
-            return False
-        for time in {row.launch_time for row in rows if row.launch_time is not None}:
-            moment(time)
-    except (msgspec.ValidationError, ValueError):
-        return False
-    return True
+        read = yield from VaultBalances.of(rows, _plain_floats, quote_asset or DEFAULT_QUOTE_ASSET)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    # An exponent may be larger than is reasonable for a decimal, and a number may be called inf or nan.
+    is_plain = not any(it in column for column in read.amounts.written for it in "eEnN")
+    return read if is_plain else None
 
 
 class Requester:
@@ -685,8 +714,8 @@ def _targets(inventory: Inventory) -> Iterable[Target]:
 def threshold_lines(labels: tuple[str, str, str], min_available: Mapping[str, Decimal]) -> Lines:
     """Return the configured thresholds of a vault. labels: its values of `org`, `vault` and `vault_id`."""
     page = Page()
-    for asset, amount in min_available.items():
-        page.sample(MIN_AVAILABLE, (*labels, asset), amount)
+    for asset, minimum in min_available.items():
+        page.sample(MIN_AVAILABLE, (*labels, asset), minimum)
     return page.done()
 
 

@@ -51,7 +51,9 @@ class History(Struct, frozen=True):
         at, error, seconds, note = result
         number = _NUMBERS.pack(at, math.nan if seconds is None else seconds)
         kept = (1 - MOST_RESULTS) * _NUMBERS.size
-        notes = (*(self.notes or ("",) * len(self)), note)[-MOST_RESULTS:]
+        notes = self.notes
+        if note or notes:
+            notes = (*(notes or ("",) * len(self)), note)[-MOST_RESULTS:]
         return type(self)(
             self.numbers[kept:] + number,
             (*self.errors[1 - MOST_RESULTS :], error),

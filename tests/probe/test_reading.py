@@ -42,5 +42,6 @@ def test_the_facts_of_a_vault_are_its_form_its_numbers_of_rows_and_its_precision
 
 def test_others_may_come_between_a_hundred_rows() -> None:
     rows = [row(f"A{number}") for number in range(201)]
-    # Yields twice while they are judged, and three times while they are examined again.
-    assert sum(1 for _ in read_vault(rows)) == 5
+    # Yields twice while they are judged, twice while their amounts are put together, and three times while they are
+    # examined again.
+    assert sum(1 for _ in read_vault(rows)) == 7

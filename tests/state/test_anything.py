@@ -121,7 +121,7 @@ def described(polls: Iterable[tuple[Any, Answer]]) -> dict[Series, float]:
     for number, (target, answer) in enumerate(polls):
         if isinstance(answer, VaultBalances):
             before = held.get(target.id, ())
-            held[target.id] = tuple(row.description() for row in answer.rows)
+            held[target.id] = answer.assets
             appeared |= dict.fromkeys(set(held[target.id]).difference(before), number)
     latest: dict[tuple[str, str], Asset] = {}
     for asset in sorted(

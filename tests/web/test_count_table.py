@@ -130,5 +130,5 @@ def test_nothing_is_counted_of_balances_and_of_what_was_not_read_or_withdrawn() 
 
 def test_amounts_are_not_unpacked_to_look_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     vault = known(HOT, vault_answer(row("BTC")))
-    monkeypatch.delattr(Packed, "amounts")
+    monkeypatch.delattr(Packed, "rows")
     assert counts_json(vault) is None
