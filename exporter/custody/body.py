@@ -157,8 +157,7 @@ async def read_body(response: httpx.Response, limit: int, take: Callable[[int], 
     decoder = new_decoder()
     body = bytearray()
     received = 0
-    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - an asynchronous transport made it
-    async for chunk in response.stream:
+    async for chunk in stream_of(response):
         received += len(chunk)
         # Padding and empty members could go on for ever without adding to the body.
         if received > 2 * limit:
@@ -174,3 +173,9 @@ async def read_body(response: httpx.Response, limit: int, take: Callable[[int], 
                 await asyncio.sleep(0)
     decoder.finish()
     return body
+
+
+def stream_of(response: httpx.Response) -> httpx.AsyncByteStream:
+    """Return the stream of an unread response, which does without what `httpx.Response` does around it."""
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - an asynchronous transport made it
+    return response.stream

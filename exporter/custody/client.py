@@ -22,6 +22,7 @@ from exporter.custody.body import (
     NoRoomError,
     Room,
     read_body,
+    stream_of,
 )
 from exporter.custody.classify import (
     MESSAGE_LENGTH,
@@ -328,7 +329,7 @@ class CustodyClient:
                     received_at = self._shared.wall()
                     body = await _read(response, take)
                 finally:
-                    await response.aclose()
+                    await stream_of(response).aclose()
         except TimeoutError:
             delivery = departure.delivery()
             names = unresolved() if delivery is Delivery.NEVER_SENT else ()
@@ -346,8 +347,7 @@ class CustodyClient:
         except (httpx.HTTPError, OSError) as error:
             raise self._broken(error, departure) from None
         seconds = self._shared.monotonic() - departure.at
-        headers = dict(response.headers.items())
-        return Answer(response.status_code, headers, body, received_at), seconds
+        return Answer(response.status_code, response.headers, body, received_at), seconds
 
     def _broken(self, error: httpx.HTTPError | OSError, departure: _Departure) -> CustodyError:
         """Translate exceptions of the transport: no response, or none that can be relied on."""

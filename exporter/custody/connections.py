@@ -37,6 +37,10 @@ def way_to(base_url: str, tls: ssl.SSLContext | None, local_address: str | None 
 _url: Final = functools.lru_cache(maxsize=512)(httpx.URL)
 
 
+# Without it httpx would look through the headers for what a body needs.
+_NO_BODY: Final = httpx.ByteStream(b"")
+
+
 class HttpApi:
     """The API at `base_url`, over `transport`.
 
@@ -60,7 +64,9 @@ class HttpApi:
     def request(self, target: str, extensions: dict[str, object]) -> httpx.Request:
         """Return a request for `target`, a path and perhaps a query."""
         url = _url(self._origin + target)
-        return httpx.Request("GET", url, headers=self._headers, extensions=extensions)
+        return httpx.Request(
+            "GET", url, headers=self._headers, stream=_NO_BODY, extensions=extensions
+        )
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; return its response with an unread body, to be closed. Raises httpx.HTTPError."""

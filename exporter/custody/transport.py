@@ -4,22 +4,19 @@ import asyncio
 import base64
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import Final
 
-import h11
 import httpx
 from msgspec import Struct
 
 from exporter.custody import wire
+from exporter.custody.http1 import Response, written
 from exporter.custody.keeping import Trust, idle_seconds
 from exporter.custody.wire import PIECE_BYTES, Wire
 
-LONGEST_HEAD_BYTES: Final = 32 * 1024
 LONG_PIECE_BYTES: Final = 64 * 1024
 """Maximum bytes of a body that are read at once where it has no chunks: there is nothing to parse between them."""
-MOST_INTERIM_ANSWERS: Final = 16
-"""Maximum 1xx responses before the final one; HTTP does not bound them, and each costs time to parse."""
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)")
 
 OUT_OF_STEP_SECONDS: Final = 10.0
@@ -88,7 +85,7 @@ class _Connection:
     made_at: in seconds of the transport's clock, as all times.
     is_for_one: whether it carries only one request.
     tag: what the last request was for.
-    status, has_chunks: of the last response.
+    response: to the last request.
     given: what delivered answers were for, and when.
     kept_until: the end of its idle time; `expiry` alone would stop while the machine sleeps.
     """
@@ -99,38 +96,34 @@ class _Connection:
         self.is_for_one = is_for_one
         self.tag: Hashable = None
         self.given: list[tuple[float, Hashable]] = []
-        self.status = 0
-        self.has_chunks = False
-        self.parser = _parser()
+        self.response: Response
         self.kept_until = 0.0
         self.expiry: asyncio.TimerHandle | None = None
 
-    async def ask(self, request: httpx.Request) -> h11.Response:
-        """Send `request`; return the head of its response. Raises httpx.TransportError."""
-        self.parser = _parser()
+    async def ask(self, request: httpx.Request) -> Response:
+        """Send `request`; return its response, whose head was read. Raises httpx.TransportError."""
         self.tag = request.extensions.get(REQUEST_TAG)
-        response = await _ask(
-            self.wire, self.parser, request.method, request.url.raw_path, request.headers.raw
-        )
-        self.status = response.status_code
-        self.has_chunks = any(name == b"transfer-encoding" for name, _ in response.headers)
-        return response
+        self.wire.write(written(request.method, request.url.raw_path, request.headers.raw))
+        self.response = Response()
+        await _head(self.wire, self.response)
+        return self.response
 
-    async def piece(self) -> bytes | None:
-        """Return the next bytes of the response's body, None at its end. Raises httpx.TransportError."""
-        most = PIECE_BYTES if self.has_chunks else LONG_PIECE_BYTES
-        event = await _next_event(self.wire, self.parser, most)
-        return bytes(event.data) if isinstance(event, h11.Data) else None
+    async def piece(self) -> bytes:
+        """Return the next bytes of the response's body, b"" at its end. Raises httpx.TransportError."""
+        response = self.response
+        while not (piece := response.read_body()) and not response.is_whole:
+            most = PIECE_BYTES if response.has_chunks else LONG_PIECE_BYTES
+            response.receive(await self.wire.read(most))
+        return piece
 
     @property
     def is_ready(self) -> bool:
         """Whether HTTP allows another request on it and it is still connected."""
-        done = self.parser.our_state is h11.DONE and self.parser.their_state is h11.DONE
-        return done and not self.wire.has_ended
+        return self.response.is_keepable and not self.wire.has_ended
 
     def unsolicited(self, now: float) -> Find | None:
         """Return unrequested bytes that have arrived, or None."""
-        rest, _ = self.parser.trailing_data
+        rest = self.response.rest
         size = len(rest) + self.wire.unread
         if not size:
             return None
@@ -195,8 +188,8 @@ class Transport(httpx.AsyncBaseTransport):
             connection.close()
             raise
         return httpx.Response(
-            response.status_code,
-            headers=list(response.headers.raw_items()),
+            response.status,
+            headers=response.headers,
             stream=_Body(connection, self._read),
         )
 
@@ -246,7 +239,7 @@ class Transport(httpx.AsyncBaseTransport):
             self._report(find)
             raise UnsolicitedAnswerError("the server sent more than its answer")
         connection.given.append((now, connection.tag))
-        seconds = idle_seconds(connection.made_at, connection.status, now)
+        seconds = idle_seconds(connection.made_at, connection.response.status, now)
         is_wanted = seconds and self._trust.keeps(now) and not self._is_closed
         if not (is_wanted and connection.is_ready):
             connection.close()
@@ -290,7 +283,7 @@ class _Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        if (piece := await self._connection.piece()) is not None:
+        if piece := await self._connection.piece():
             return piece
         await self._read(self._connection)
         self._is_over = True
@@ -305,47 +298,10 @@ def _nothing() -> None:
     pass
 
 
-def _parser() -> h11.Connection:
-    # A new one for each request, so that it never holds older bytes.
-    return h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD_BYTES)
-
-
-async def _ask(
-    connected: Wire,
-    parser: h11.Connection,
-    method: str,
-    target: bytes,
-    headers: Iterable[tuple[bytes, bytes]],
-) -> h11.Response:
-    """Send a request without a body; return the head of its response. Raises httpx.TransportError."""
-    try:
-        request = h11.Request(method=method, target=target, headers=list(headers))
-        sent = (parser.send(request) or b"") + (parser.send(h11.EndOfMessage()) or b"")
-    except h11.LocalProtocolError:
-        # Its message and traceback would show the header, which may be a key.
-        raise httpx.LocalProtocolError(
-            "the request has characters that HTTP does not allow in a target or a header"
-        ) from None
-    connected.write(sent)
-    for _ in range(MOST_INTERIM_ANSWERS + 1):
-        event = await _next_event(connected, parser)
-        if isinstance(event, h11.Response):
-            return event
-    raise httpx.RemoteProtocolError(f"more than {MOST_INTERIM_ANSWERS} interim answers (1xx)")
-
-
-async def _next_event(connected: Wire, parser: h11.Connection, most: int = PIECE_BYTES) -> object:
-    while True:
-        try:
-            event = parser.next_event()
-            if event is not h11.NEED_DATA:
-                return event
-            data = await connected.read(most)
-            if not data and parser.their_state is h11.SEND_RESPONSE:
-                raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-            parser.receive_data(data)
-        except h11.RemoteProtocolError as error:
-            raise httpx.RemoteProtocolError(str(error)) from None
+async def _head(connected: Wire, response: Response) -> None:
+    """Read the head of `response`. Raises httpx.TransportError."""
+    while not response.read_head():
+        response.receive(await connected.read())
 
 
 async def _tunnel(
@@ -373,10 +329,11 @@ async def _ask_for_tunnel(connected: Wire, proxy: httpx.Proxy, target: str) -> N
     if proxy.raw_auth:
         credentials = base64.b64encode(b":".join(proxy.raw_auth))
         headers.append((b"proxy-authorization", b"Basic " + credentials))
-    parser = _parser()
-    response = await _ask(connected, parser, "CONNECT", target.encode(), headers)
-    if not 200 <= response.status_code < 300:
+    connected.write(written("CONNECT", target.encode(), headers))
+    response = Response()
+    await _head(connected, response)
+    if response.status >= 300:
         reason = response.reason.decode("ascii", errors="ignore")
-        raise httpx.ProxyError(f"{response.status_code} {reason}")
-    if parser.trailing_data[0] or connected.unread:
+        raise httpx.ProxyError(f"{response.status} {reason}")
+    if response.rest or connected.unread:
         raise httpx.ProxyError("the proxy sent more than its answer")

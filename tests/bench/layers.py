@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import Any, Final
 from unittest import mock
 
-import h11
-
 from exporter.app import favour_event_loop
 from exporter.assembly import Exporter, World
+from exporter.custody import transport
 from exporter.custody.auth import KeyAuth
 from exporter.custody.connections import HttpApi
+from exporter.custody.http1 import Response
 from exporter.custody.wire import Wire
 from exporter.logs import configure
 from exporter.polling.poller import Poller
@@ -37,7 +37,7 @@ WARM_UP_SECONDS: Final = 30.0
 READING: Final = "read and check the answer (msgspec)"
 EXPOSING: Final = "render samples, add up worth, pack"
 STATE: Final = "state and counters"
-H11: Final = "HTTP/1.1 (h11)"
+HTTP: Final = "HTTP/1.1 (llhttp)"
 SIGNING: Final = "request and signature (httpx, HMAC)"
 BYTES: Final = "bytes of the connection (asyncio, system calls)"
 SCHEDULING: Final = "schedule, budget, poller"
@@ -50,11 +50,11 @@ FUNCTIONS: Final = (
     (STATE, Results, "poll_succeeded"),
     (STATE, Results, "exchanged"),
     (STATE, Store, "put"),
-    (H11, h11.Connection, "__init__"),
-    (H11, h11.Connection, "send"),
-    (H11, h11.Connection, "receive_data"),
-    (H11, h11.Connection, "next_event"),
-    (H11, h11.Request, "__init__"),
+    (HTTP, transport, "written"),
+    (HTTP, Response, "__init__"),
+    (HTTP, Response, "receive"),
+    (HTTP, Response, "read_head"),
+    (HTTP, Response, "read_body"),
     (SIGNING, HttpApi, "request"),
     (SIGNING, KeyAuth, "sign"),
     (BYTES, Wire, "write"),

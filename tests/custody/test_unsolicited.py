@@ -13,7 +13,8 @@ import pytest
 
 from exporter.custody import keeping
 from exporter.custody.errors import CustodyError, Delivery, Reaction
-from exporter.custody.transport import LONG_PIECE_BYTES, MOST_INTERIM_ANSWERS, Find, Transport
+from exporter.custody.http1 import MOST_INTERIM_ANSWERS
+from exporter.custody.transport import LONG_PIECE_BYTES, Find, Transport
 from exporter.custody.wire import PIECE_BYTES, Wire
 from tests.custody.asking import NO_TRUST, Client, failure, make_client
 from tests.custody.servers import Certificate, make_certificate, serving

@@ -1,0 +1,144 @@
+"""HTTP/1.1 of one request and its response (RFC 9112): written here, read by llhttp.
+
+Nothing after the response's last byte is ever given to llhttp, so it shows what has arrived without being requested.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import httpx
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+LONGEST_HEAD_BYTES: Final = 32 * 1024
+"""Maximum bytes of a head, of a chunk's length or of trailers: of anything that is not a body."""
+MOST_INTERIM_ANSWERS: Final = 16
+"""Maximum 1xx responses before the final one; HTTP does not bound them, and each costs time to parse."""
+
+_NO_TARGET: Final = re.compile(rb"[^!-~]")
+_NO_FIELD: Final = re.compile(rb"[^\t -~\x80-\xff]")
+
+
+def written(method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a request without a body. Raises httpx.LocalProtocolError for characters that would break it."""
+    lines = [b"%b: %b" % header for header in headers]
+    if _NO_TARGET.search(target) or _NO_FIELD.search(b"".join(lines)):
+        # A message or traceback with the header might show a key.
+        raise httpx.LocalProtocolError(
+            "the request has characters that HTTP does not allow in a target or a header"
+        )
+    return b"\r\n".join([b"%b %b HTTP/1.1" % (method.encode(), target), *lines, b"", b""])
+
+
+class Response:
+    """The final response to one request, as far as it has arrived.
+
+    status, reason, headers: of the final response once `has_head`, names as received.
+    has_chunks: whether its body is in chunks.
+    is_whole: whether its last byte was read.
+    rest: what has arrived and is not parsed, so once it is whole, what does not belong to it.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.has_head = self.has_chunks = self.is_whole = False
+        self.rest = b""
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._body: list[bytes] = []
+        self._interim = 0
+        # Since the last byte of a body, or since the last interim response.
+        self._framing = 0
+        # Of the body; None where only chunks or the connection's end tell.
+        self._left: int | None = None
+        self._keeps = False
+
+    @property
+    def is_keepable(self) -> bool:
+        """Whether HTTP allows another request on its connection."""
+        return self.is_whole and self._keeps
+
+    def receive(self, data: bytes) -> None:
+        """Take what has arrived; empty if nothing will any more. Raises httpx.RemoteProtocolError."""
+        if data:
+            self.rest += data
+        elif not self.has_head:
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+        elif self.has_chunks or self._left is not None:
+            raise httpx.RemoteProtocolError("the connection was closed within the body")
+        else:
+            self.is_whole = True
+
+    def read_head(self) -> bool:
+        """Parse what has arrived up to the end of the head; return whether that is there. Raises as `receive` does."""
+        while self.rest and not self.has_head:
+            self._parse(self.rest.find(b"\n") + 1)
+        return self.has_head
+
+    def read_body(self) -> bytes:
+        """Parse what has arrived up to the end of the body; return what it has of that. Raises as `receive` does."""
+        while self.rest and not self.is_whole:
+            # Chunks end with a line's end, too.
+            self._parse(self.rest.find(b"\n") + 1 if self.has_chunks else self._left)
+        body = b"".join(self._body)
+        self._body.clear()
+        return body
+
+    def _parse(self, most: int | None) -> None:
+        """Parse up to `most` bytes, or all for None or 0."""
+        piece = self.rest[:most] if most else self.rest
+        self.rest = self.rest[len(piece) :]
+        self._framing += len(piece)
+        assert self._parser is not None  # noqa: S101 - a whole response is not parsed
+        try:
+            self._parser.feed_data(piece)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            raise httpx.RemoteProtocolError(f"malformed HTTP: {error}") from None
+        if self._framing > LONGEST_HEAD_BYTES:
+            raise httpx.RemoteProtocolError(f"more than {LONGEST_HEAD_BYTES} bytes of head")
+        if self._interim > MOST_INTERIM_ANSWERS:
+            raise httpx.RemoteProtocolError(
+                f"more than {MOST_INTERIM_ANSWERS} interim answers (1xx)"
+            )
+        if self.is_whole:
+            # Each refers to the other.
+            self._parser = None
+
+    def on_status(self, reason: bytes) -> None:
+        """Take (a part of) the reason."""
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer, which nobody reads."""
+        if not self.has_head:
+            self.headers.append((name, value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """Take what the head says of the body, unless the response is an interim one."""
+        assert self._parser is not None  # noqa: S101 - it calls
+        self.status = self._parser.get_status_code()
+        if self.status < 200:
+            self._interim += 1
+            self.reason, self.headers = b"", []
+            return
+        self.has_head = True
+        self._keeps = self._parser.should_keep_alive()
+        for name, value in self.headers:
+            match name.lower():
+                case b"content-length":
+                    self._left = int(value)
+                case b"transfer-encoding":
+                    self.has_chunks = value.lower().endswith(b"chunked")
+
+    def on_body(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        self._framing = 0
+        self._body.append(piece)
+        if self._left is not None:
+            self._left -= len(piece)
+
+    def on_message_complete(self) -> None:
+        """Take the end of the response, or of an interim one."""
+        self._framing = 0
+        self.is_whole = self.has_head
