@@ -59,7 +59,6 @@ def flag_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config.check",
         dest="config_check",
-        action=_Once,
         nargs=0,
         default=False,
         help="Validate the configuration and the files it names, print the polling plan, and exit.",
@@ -67,21 +66,18 @@ def flag_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config.example",
         dest="config_example",
-        action=_Once,
         nargs=0,
         default=False,
         help="Print an example configuration with every key, its default and its meaning, and exit.",
     )
     parser.add_argument(
         "--once",
-        action=_Once,
         nargs=0,
         default=False,
         help="Poll every target once, write the metrics to stdout, and exit.",
     )
     parser.add_argument(
         "--probe",
-        action=_Once,
         nargs=0,
         default=False,
         help="First contact: ask the API a few careful questions with each credential, report what it answered and "
@@ -89,7 +85,6 @@ def flag_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--demo",
-        action=_Once,
         nargs=0,
         default=False,
         help="Export from an embedded simulator of the custody API; needs no configuration and no credentials.",
@@ -138,7 +133,6 @@ def flag_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--web.enable-lifecycle",
         dest="may_reload",
-        action=_Once,
         nargs=0,
         default=False,
         help="Enable POST /-/reload and POST /-/poll.",
@@ -193,7 +187,6 @@ def flag_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--version",
-        action=_Once,
         nargs=0,
         default=False,
         help="Print the versions of the exporter and Python, and exit.",

@@ -1,5 +1,6 @@
 """The flags: what each reads, what it is without them, and how bad usage is reported."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,13 @@ def test_without_flags_everything_has_its_default(monkeypatch: pytest.MonkeyPatc
 )
 def test_a_flag_has_its_value(written: str, flag: str, value: object) -> None:
     assert vars(flag_parser().parse_args([written]))[flag] == value
+
+
+def test_help_says_of_each_flag_what_it_takes_does_and_is_without_it() -> None:
+    for action in flag_parser()._actions:
+        flag = action.option_strings[-1]
+        assert action.help
+        assert re.fullmatch(r"[A-Z].*\.", action.help)
+        assert bool(action.metavar or action.choices) == (flag in VALUES or flag in REPEATABLE)
+        has_default = action.default not in {None, False, "==SUPPRESS=="}
+        assert ("(default: %(default)s)" in action.help) == has_default, flag

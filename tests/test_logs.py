@@ -208,15 +208,15 @@ def test_what_a_reader_does_not_take_is_left_out_in_whole_lines_and_counted(
     with os.fdopen(reader, "rb") as log, os.fdopen(writer, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
         configure("info", "json")
-        # Lines longer than a pipe accepts at once, and more than it holds.
-        for number in range(100):
-            get_logger().info("something_happened", number=number, text="x" * 10_000)
-        taken = log.read1(2**20)
-        get_logger().info("read_again")
-        taken += log.read1(2**20)
-    events = [json.loads(line) for line in taken.splitlines()]
-    *first, gap, last = events
-    assert [event["number"] for event in first] == list(range(len(first)))
-    assert first
-    assert (gap["event"], gap["lines"]) == ("log_lines_dropped", 100 - len(first))
-    assert last["event"] == "read_again"
+        for _ in range(2):
+            # Lines longer than a pipe accepts at once, and more than it holds.
+            for number in range(100):
+                get_logger().info("something_happened", number=number, text="x" * 10_000)
+            taken = log.read1(2**20)
+            get_logger().info("read_again")
+            taken += log.read1(2**20)
+            *first, gap, last = [json.loads(line) for line in taken.splitlines()]
+            assert [event["number"] for event in first] == list(range(len(first)))
+            assert first
+            assert (gap["event"], gap["lines"]) == ("log_lines_dropped", 100 - len(first))
+            assert last["event"] == "read_again"

@@ -2,11 +2,8 @@
 
 import asyncio
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
-from threading import Event
+from threading import Event, current_thread
 from typing import Any, TypeVar
 
 import pytest
@@ -101,15 +98,20 @@ def test_a_worker_does_its_work_one_after_the_other_and_leaves_out_what_was_canc
     assert done == [2]
 
 
-def test_the_exit_waits_for_no_work(tmp_path: Path) -> None:
-    code = """
-from threading import Event
-from exporter.threads import Worker, begin
-begin(Event().wait)
-Worker("test").submit(Event().wait)
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=60, check=False)
-    assert done.returncode == 0
+def test_the_exit_waits_for_no_work() -> None:
+    """Python waits at the end for every thread but daemons."""
+    worker = Worker("of-a-test").submit(current_thread).result(30)
+    assert (worker.name, worker.daemon) == ("of-a-test", True)
+    assert begin(current_thread).result(30).daemon
+
+
+def test_work_for_an_executor_is_done_there() -> None:
+    async def main() -> tuple[str, int]:
+        loop, worker = asyncio.get_running_loop(), Worker("of-a-test")
+        name = await loop.run_in_executor(worker, lambda: current_thread().name)
+        return name, await loop.run_in_executor(worker, int, "7")
+
+    assert run(main) == ("of-a-test", 7)
 
 
 def test_a_name_is_looked_up_once_at_a_time(

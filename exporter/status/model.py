@@ -10,7 +10,7 @@ from exporter.coordination.coordinator import LeaseView
 from exporter.discovery.inventory import Inventory
 from exporter.polling.pause import Cause
 from exporter.polling.plan import Shortage
-from exporter.shard import WHOLE, Shard
+from exporter.shard import Shard
 from exporter.state.state import TargetState
 
 State = Literal["stale", "failing", "waiting", "up"]
@@ -34,8 +34,8 @@ class PauseStatus(Struct, frozen=True):
     until: float | None
     type: str
     message: str
-    organizations: tuple[str, ...] = ()
-    status: int | None = None
+    organizations: tuple[str, ...]
+    status: int | None
 
 
 class CredentialStatus(Struct, frozen=True):
@@ -51,11 +51,11 @@ class CredentialStatus(Struct, frozen=True):
 
     credential: str
     organizations: tuple[str, ...]
-    unanswered: int = 0
-    since: float | None = None
-    cause: Cause | None = None
-    is_silent: bool = False
-    is_key_shared: bool = False
+    unanswered: int
+    since: float | None
+    cause: Cause | None
+    is_silent: bool
+    is_key_shared: bool
 
 
 class TargetStatus(Struct, frozen=True):
@@ -77,8 +77,8 @@ class TargetStatus(Struct, frozen=True):
     next_poll: float | None
     interval: float
     stale_after: float | None
-    is_backed_off: bool = False
-    pause: PauseStatus | None = None
+    is_backed_off: bool
+    pause: PauseStatus | None
 
     @property
     def latency(self) -> float | None:
@@ -144,8 +144,8 @@ class ExporterStatus(Struct, frozen=True):
     load_error: str | None
     is_ready: bool
     trouble: str | None
-    lease: LeaseView | None = None
-    shard: Shard = WHOLE
+    lease: LeaseView | None
+    shard: Shard
 
 
 class Status(Struct, frozen=True):
@@ -160,8 +160,8 @@ class Status(Struct, frozen=True):
     budget: BudgetStatus
     targets: tuple[TargetStatus, ...]
     series: int
-    credentials: tuple[CredentialStatus, ...] = ()
-    discovery: Inventory | None = None
+    credentials: tuple[CredentialStatus, ...]
+    discovery: Inventory | None
 
     def counts(self) -> dict[State, int]:
         """Return the number of targets in each state."""

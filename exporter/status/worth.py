@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from exporter.resources import RESOURCES
 from exporter.resources.worth import Cell, Worth, minus, sums
@@ -26,9 +26,9 @@ class OrganizationWorth(Struct, frozen=True):
     total: TargetStatus | None
     vaults: tuple[TargetStatus, ...]
     targets: int
-    unpolled: int = 0
-    shards: int = 1
-    counted: Mapping[str, TargetStatus] = field(default_factory=dict)
+    unpolled: int
+    shards: int
+    counted: Mapping[str, TargetStatus]
 
     @property
     def worth(self) -> Worth | None:

@@ -17,6 +17,7 @@ from exporter.status.model import KeyBudget, State, Status, TargetStatus
 from exporter.status.reading import state_of
 from tests.polling.world import BEGINNING, Stage, run, stage
 from tests.resources.answers import HOT, make_store, put, row, vault_answer
+from tests.web.statuses import told
 
 FAILURE = Failure("http/502", 502, "Bad Gateway", BEGINNING)
 DENIED = moods.problem(403, "PermissionDenied", {"message": "Permission denied."})
@@ -75,6 +76,18 @@ def test_before_anything_was_polled_every_target_waits_and_nothing_is_invented()
 def test_targets_are_in_the_order_of_the_configuration() -> None:
     names = [it.known.target.vault for it in seen(playing(1)).targets]
     assert names == ["", "v0", "v1", "v2"]
+
+
+def test_a_list_is_never_too_old_and_a_credential_may_have_no_organization() -> None:
+    status = seen(
+        lambda _: asyncio.sleep(0),
+        credentials={"main": {}, "spare": {}},
+        discovery={},
+        organizations=[],
+    )
+    lists = [it.stale_after for it in status.targets if it.known.target.kind == "organizations"]
+    assert lists == [None, None]
+    assert [it.organizations for it in status.credentials] == [(), ()]
 
 
 def test_a_target_that_is_up_has_its_age_latency_results_and_next_poll() -> None:
@@ -150,6 +163,7 @@ def test_a_pause_of_everything_has_its_cause_beginning_and_end() -> None:
     status = seen(limited)
     (pause,) = status.budget.pauses
     assert (pause.credential, pause.type) == (None, "EAPI:Rate limit exceeded")
+    assert (pause.organizations, pause.status) == ((), 429)
     assert pause.message == "EAPI:Rate limit exceeded"
     assert pause.until == pause.since + 90
     assert all(it.next_poll == pause.until for it in status.targets)
@@ -165,7 +179,7 @@ def test_a_pause_of_a_credential_names_it_and_affects_no_other() -> None:
         refused, credentials=credentials, credential_of=lambda n: "main" if n < 2 else "other"
     )
     (pause,) = status.budget.pauses
-    assert pause.credential == "main"
+    assert (pause.credential, pause.type, pause.status) == ("main", "InvalidKey", 401)
     assert pause.until == pause.since + 60
     paused = target(status, "v1").next_poll
     assert paused == pause.until
@@ -316,7 +330,5 @@ def test_balances_say_how_many_series_they_are() -> None:
     store = make_store(HOT)
     put(store, HOT, vault_answer(row("BTC"), row("ETH")))
     known = store[HOT]
-    told = TargetStatus(
-        known, "up", is_polling=False, next_poll=None, interval=60.0, stale_after=300.0
-    )
-    assert told.series == store.series == 8
+    assert told(HOT, balances=known.balances).series == store.series == 8
+    assert told(HOT).series == 0

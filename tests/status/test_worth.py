@@ -98,6 +98,12 @@ def test_tasks_that_wait_stand_beside_the_worth_of_their_organization() -> None:
     assert acme(vault("a", worth("1"))).counted == {}
 
 
+def test_an_organization_without_vaults_is_worth_what_the_api_says() -> None:
+    found = acme(up(ORGANIZATION))
+    assert (found.vaults, found.sum, found.difference, found.lacks) == ((), (), (), ())
+    assert found.worth is not None
+
+
 def test_amounts_below_their_minimum_are_counted_over_all_vaults() -> None:
     def short(name: str, *assets: str) -> TargetStatus:
         target = replace(vault_target(name), min_available=dict.fromkeys("ABC", Decimal(5)))

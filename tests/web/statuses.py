@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from exporter.coordination.coordinator import LeaseView
 from exporter.polling.pause import Cause
 from exporter.resources.target import Target
+from exporter.shard import WHOLE
 from exporter.state.history import History, PollResult
 from exporter.state.state import Failure, TargetState
 from exporter.status.model import (
@@ -34,9 +35,9 @@ NOW = 1_795_262_400.0
 EVIL = "<script>alert('x')</script>\"&'"
 COLD = replace(vault_target("cold"), id="VW44KPQC4C62K6")
 FAILURE = Failure("http/502", 502, "Bad Gateway", NOW - 90)
-PAUSE = PauseStatus(None, NOW - 12, NOW + 78, "http/429", "Slow down.")
+PAUSE = PauseStatus(None, NOW - 12, NOW + 78, "http/429", "Slow down.", (), None)
 REFUSED = PauseStatus(
-    "treasury", NOW - 200, NOW + 40, "InvalidKey", "The key is not known.", ("acme", "beta")
+    "treasury", NOW - 200, NOW + 40, "InvalidKey", "The key is not known.", ("acme", "beta"), None
 )
 SILENT = CredentialStatus(
     "treasury",
@@ -45,6 +46,7 @@ SILENT = CredentialStatus(
     since=NOW - 75,
     cause=Cause("transport/timeout", "no complete answer within 10 s"),
     is_silent=True,
+    is_key_shared=False,
 )
 OWN_LIMIT = KeyBudget("treasury", 10, 20.0, 7)
 
@@ -56,6 +58,8 @@ EXPORTER = ExporterStatus(
     load_error=None,
     is_ready=True,
     trouble=None,
+    lease=None,
+    shard=WHOLE,
 )
 STANDBY = LeaseView(
     name="treasury",
@@ -92,6 +96,8 @@ def told(target: Target = HOT, *, next_poll: float | None = NOW + 20, **facts: A
         next_poll=next_poll,
         interval=60.0,
         stale_after=300.0,
+        is_backed_off=False,
+        pause=None,
     )
 
 
@@ -127,5 +133,12 @@ def failing(target: Target = HOT, **facts: Any) -> TargetStatus:
 
 
 def status(*targets: TargetStatus, **parts: Any) -> Status:
-    defaults: dict[str, Any] = {"at": NOW, "exporter": EXPORTER, "budget": BUDGET, "series": 14}
+    defaults: dict[str, Any] = {
+        "at": NOW,
+        "exporter": EXPORTER,
+        "budget": BUDGET,
+        "series": 14,
+        "credentials": (),
+        "discovery": None,
+    }
     return Status(targets=targets or (up(ORGANIZATION), up()), **defaults | parts)

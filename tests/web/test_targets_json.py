@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 
 SCHEMA = json.loads(files("exporter.web").joinpath("static/targets.schema.json").read_bytes())
 
+ANSWERED = CredentialStatus(
+    "other", ("gamma",), 0, None, None, is_silent=False, is_key_shared=False
+)
+
 
 @pytest.fixture(scope="module")
 def schema() -> "Validator":
@@ -62,7 +66,7 @@ def test_everything_is_reported_in_the_envelope_of_prometheus() -> None:
     everything = status(
         replace(up(), interval=75.0, pause=REFUSED),
         failing(COLD),
-        credentials=(SILENT, CredentialStatus("other", ("gamma",))),
+        credentials=(SILENT, ANSWERED),
         budget=replace(BUDGET, stretch={"treasury": 1.25}, keys=(OWN_LIMIT,), pauses=(PAUSE,)),
         exporter=replace(EXPORTER, load_error="polling: unknown key"),
     )

@@ -17,7 +17,14 @@ def target(name: str, *, next_poll: float | None = None, **facts: Any) -> Target
     of = vault_target(name) if name else ORGANIZATION
     known = TargetState(replace(of, organization=facts.pop("organization", "acme")), **facts)
     return TargetStatus(
-        known, state_of(known), is_polling=False, next_poll=next_poll, interval=60, stale_after=300
+        known,
+        state_of(known),
+        is_polling=False,
+        next_poll=next_poll,
+        interval=60,
+        stale_after=300,
+        is_backed_off=False,
+        pause=None,
     )
 
 
