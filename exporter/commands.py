@@ -76,7 +76,7 @@ async def _go(flags: argparse.Namespace, signals: Signals) -> int:
 
 @contextlib.asynccontextmanager
 async def _loader(flags: argparse.Namespace) -> AsyncIterator[Callable[[], Settings]]:
-    """Lend the function that loads the configuration, at the start and at each reload."""
+    """Yield the function that loads the configuration, at the start and at each reload."""
     if flags.demo:
         from exporter.simulator.demonstration import demonstration  # noqa: PLC0415 - only the demo needs it
 

@@ -60,7 +60,7 @@ def _has(call: Callable[[], object] | None) -> bool:
         return False
     try:
         call()
-    # The event loop has ended, and with it all that it ran.
+    # The event loop has ended, with everything that it ran.
     except RuntimeError:
         return False
     return True

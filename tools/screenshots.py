@@ -15,7 +15,7 @@ IMAGES: Final = Path(__file__).parents[1] / ".github" / "images"
 PATIENCE_SECONDS: Final = 900.0
 """In the demo something fails every few minutes."""
 LEAST_POLLS: Final = 20
-"""Of each vault, so that there is something to see."""
+"""Minimum polls of each vault, so that there is something to see."""
 
 
 class Shot(NamedTuple):

@@ -51,7 +51,7 @@ class NonceBounds(Struct):
 class Nonce:
     """The strictly increasing number that Kraken requires in each request of a key.
 
-    It follows the wall clock, and increases by one when the clock stands still or goes back.
+    It follows the wall clock, and increases by one when the clock stops or goes back.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from exporter.custody.keeping import Trust, idle_seconds
 from exporter.custody.wire import PIECE_BYTES, Wire
 
 LONG_PIECE_BYTES: Final = 64 * 1024
-"""Maximum bytes of a body that are read at once where it has no chunks: there is nothing to parse between them."""
+"""Maximum bytes read at once of a body without chunks: there is nothing to parse between them."""
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)")
 
 OUT_OF_STEP_SECONDS: Final = 10.0

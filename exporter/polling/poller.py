@@ -21,7 +21,7 @@ from exporter.turns import in_turns
 log = get_logger()
 
 HEARTBEAT_SECONDS: Final = 1.0
-"""Maximum time between two rounds of the loop, so that a stuck loop can be told from a waiting one."""
+"""Maximum time between two rounds of the loop, which distinguishes a stuck loop from a waiting one."""
 STUCK_AFTER_SECONDS: Final = 30.0
 RESTART_SECONDS: Final = 1.0
 SHOWN_AFTER_SECONDS: Final = 5.0

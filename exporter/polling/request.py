@@ -186,7 +186,7 @@ class Requests:
             self._succeeded(entry)
 
     async def _answered(self, entry: Entry, poll: Poll, answer: Answer, origin: Hashable) -> None:
-        """End a poll whose answer is whole, or go on with the rest of it. origin: what was asked."""
+        """End a poll whose answer is complete, or continue with the rest of it. origin: what was asked."""
         if isinstance(answer, Part):
             poll.go_on(answer.next, origin)
             self._go_on(entry)

@@ -250,7 +250,7 @@ _PARAMETERS: Final = {
 
 
 def _vault_replies(known: Known) -> dict[str, Reply]:
-    """Return what came of the requests about the chosen vault, by question."""
+    """Return the outcomes of the requests about the chosen vault, by question."""
     other = "vault" if "vault_again" in known.replies else ""
     return {
         it: known.replies[it]

@@ -103,7 +103,7 @@ async def look(
 
 
 class _UnreachableError(Exception):
-    """There is no connection. what: the field of Network for the problem."""
+    """No connection is possible. what: the field of Network for the problem."""
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(why)

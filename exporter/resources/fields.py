@@ -135,9 +135,9 @@ def _written_moment(value: object) -> str:
 
 
 class Reader(msgspec.Struct, frozen=True):
-    """Marks the type of a field with what reads its value.
+    """Marks the type of a field with its reader.
 
-    read: returns what the value stands for, or raises ValueError with what is wrong with it.
+    read: returns the field's value, or raises ValueError with what is wrong with it.
     """
 
     read: Callable[[object], object]
@@ -153,12 +153,12 @@ Flag = Annotated[bool, Reader(_flag)] | None
 Elements = Annotated[list[Any], Reader(_list)]
 Amount = Annotated[Decimal, Reader(amount)]
 Digits = Annotated[str, Meta(min_length=1, max_length=_MOST_DIGITS), Reader(_digits)]
-"""An amount as it is written. Whoever decodes it with msgspec has to see whether it is one."""
+"""An amount as it is written. Code that decodes it with msgspec must check that it is one."""
 Places = Annotated[int, Meta(ge=0, lt=_MOST_PLACES), Reader(_places)] | None
 Count = Annotated[int, Reader(_count)] | None
 Moment = Annotated[Decimal, Reader(moment)] | None
 WrittenMoment = Annotated[str, Reader(_written_moment)] | None
-"""As it is written. Whoever decodes it with msgspec has `moment` read it."""
+"""As it is written. Code that decodes it with msgspec must let `moment` read it."""
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 

@@ -54,7 +54,7 @@ PAGE_ROWS: Final = 100
 MOST_PAGES: Final = 5
 """Maximum pages of a poll; older tasks are not read."""
 MOST_TASKS: Final = MOST_PAGES * PAGE_ROWS
-"""Of a poll, also from an API that ignores `limit` and sends all that there ever were."""
+"""Maximum tasks of a poll, even if the API ignores `limit` and sends every task there ever was."""
 MOST_TYPES: Final = 64
 
 PENDING: Final = "pending"

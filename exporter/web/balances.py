@@ -69,12 +69,12 @@ class Wanted(Struct, frozen=True):
         """
         for name in query.keys():  # noqa: SIM118 - not a mapping
             if name not in (*_FILTERS, "format"):
-                message = f"there is no parameter {name!r}; there are org, vault, asset and format"
+                message = f"unknown parameter {name!r}: use org, vault, asset or format"
                 raise MistakenQueryError(message)
         format_ = preferred(accept, _FORMATS, "json")
         for name in query.getlist("format"):
             if name not in _FORMATS.values():
-                raise MistakenQueryError(f"there is no format {name!r}; there are json and csv")
+                raise MistakenQueryError(f"unknown format {name!r}: use json or csv")
             format_ = "csv" if name == "csv" else "json"
         organizations, vaults, assets = (frozenset(query.getlist(name)) for name in _FILTERS)
         return cls(organizations, vaults, assets, format_)

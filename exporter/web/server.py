@@ -101,7 +101,7 @@ async def serving(
     *,
     dates: bool = True,
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Serve `app` on `listener` while the block runs; lends the task, which ends early only if the server fails.
+    """Serve `app` on `listener` while the block runs; yields the task, which ends early only if the server fails.
 
     access: access control and TLS; None for neither. dates: whether answers get a `Date`; false if the app adds one.
     """

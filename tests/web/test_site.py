@@ -281,7 +281,7 @@ def test_a_mistake_in_a_query_is_reported(site: Site) -> None:
     assert answer.json() == {
         "status": "error",
         "errorType": "bad_data",
-        "error": "there is no parameter 'orgs'; there are org, vault, asset and format",
+        "error": "unknown parameter 'orgs': use org, vault, asset or format",
     }
 
 

@@ -233,7 +233,7 @@ def _tests_for(path: Path, mutant: Mutant, reached: Reached) -> dict[str, float]
     own = f"{Path('tests', *path.parts[1:-1])}/test_{path.stem}.py::"
     at, around = ({(path.name, line) for line in lines} for lines in (mutant.lines, mutant.around))
     found = [test for test, reaches in reached.lines.items() if reaches & around]
-    # What runs at import is reached by all.
+    # Code that runs at import is reached by all.
     found = found or list(reached.lines)
     found.sort(
         key=lambda test: (

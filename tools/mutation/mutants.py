@@ -93,7 +93,7 @@ def _nothing_returned(node: cst.Return) -> Iterator[cst.CSTNode]:
 
 
 def _negated(test: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
-    # Comparisons, `not` and `and` have mutants of their own.
+    # Comparisons, `not` and `and` have separate mutants.
     if isinstance(test, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.NamedExpr):
         bracketed = test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
         yield cst.UnaryOperation(cst.Not(), bracketed)
@@ -145,7 +145,7 @@ class _Finder(cst.CSTVisitor):
 
     def _add(self, node: cst.CSTNode, changed: cst.CSTNode) -> None:
         if isinstance(node, cst.Match):
-            # Its own lines have their indentation from elsewhere.
+            # Its own lines get their indentation from elsewhere.
             mutated = _replaced(self._module, node, changed).encode()
         else:
             span = self.get_metadata(ByteSpanPositionProvider, node)

@@ -21,19 +21,19 @@ from coverage import Coverage
 
 QUIET: Final = (
     *("-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"),
-    # Who reads no report needs no rewritten asserts, and a forked process is not tidied up.
+    # Nobody reads a report here, so asserts need not be rewritten, and a forked process need not be tidied up.
     *("--assert=plain", "-p", "no:unraisableexception", "-p", "no:threadexception"),
-    # pytest finds its plugins imported before.
+    # So that pytest finds its plugins already imported.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
-    # Many tests reach nothing of the room.
+    # Many tests reach nothing in the package.
     *("-W", "ignore::coverage.exceptions.CoverageWarning"),
 )
 
 
 PATIENCE: Final = 5
-"""How many times as long as usual a test may take, and seconds besides."""
+"""How many times its usual time a test may take, and how many seconds in addition."""
 MOST_BYTES: Final = 2**31
-"""Of the address space of a forked process."""
+"""Maximum address space of a forked process."""
 
 
 class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -100,7 +100,7 @@ class _Watch:
 
 
 def _forget() -> None:
-    """Empty the caches of functions, so that a test reaches what it would reach by itself."""
+    """Clear the caches of functions, so that a test reaches what it would reach alone."""
     for name, module in list(sys.modules.items()):
         if name.startswith("exporter."):
             for value in list(vars(module).values()):
@@ -109,7 +109,7 @@ def _forget() -> None:
 
 
 class _Chosen:
-    """Runs the chosen tests alone, in their order, and ends the process where one takes far longer than usual."""
+    """Runs only the chosen tests, in order, and ends the process if one takes far longer than usual."""
 
     def __init__(self, tests: Mapping[str, float]) -> None:
         self._usual = tests
@@ -157,7 +157,7 @@ def start(path: Path, source: str, tests: Mapping[str, float]) -> int:
 
     def mutated() -> int:
         sys.meta_path.insert(0, _Mutated(path, source))
-        # One after the other: most mutants are noticed in the first file, and to import all takes longer.
+        # One after the other: most mutants are detected in the first file, and importing all takes longer.
         for file in dict.fromkeys(test.partition("::")[0] for test in tests):
             if status := pytest.main([*QUIET, file], plugins=[_Chosen(tests)]):
                 return status

@@ -231,7 +231,7 @@ def _load(context: ssl.SSLContext, certificate: Path | str, key: Path | str) -> 
 
 @contextlib.contextmanager
 def _readable(file: Path | None, pem: str | None) -> Iterator[Path | str | None]:
-    """Lend a path to text in a file or in the configuration itself: OpenSSL only reads files."""
+    """Yield a path to text in a file or in the configuration itself: OpenSSL only reads files."""
     if file or pem is None:
         yield file
         return

@@ -1,10 +1,10 @@
 // Keeps the status page fresh, filters and sorts it, by fetching the page that the same address would show and
-// exchanging what has changed. Everything that is shown is made by the server; without this file the page is complete.
+// replacing what has changed. The server makes everything that is shown; without this file the page is complete.
 "use strict";
 
 const REFRESH_SECONDS = 5;
 const TYPING_SECONDS = 0.15;
-// A page of thousands of targets takes a while; it must not be asked for all the time.
+// A page of thousands of targets takes a while to make, so it must not be requested all the time.
 const MOST_OF_THE_TIME = 0.05;
 const PARTS = ["verdict", "as-of", "reload", "alerts", "worth", "exporter", "budget", "counts", "caption", "head", "all", "discovery", "pages"];
 
@@ -54,14 +54,14 @@ function exchange(page) {
   document.title = page.title;
   for (const id of PARTS) replace(document.getElementById(id), page.getElementById(id));
   exchangeRows(document.getElementById("rows"), page.getElementById("rows"));
-  // The form is the reader's; only what the columns decide is taken over.
+  // The form belongs to the reader; only what the columns decide is updated.
   for (const name of ["sort", "order"]) form.elements[name].value = page.getElementById("filter").elements[name].value;
   refocus(focused);
   const after = document.getElementById("verdict").textContent;
   if (before !== after) announce(after);
 }
 
-// What has not changed stays, with whatever is selected or focused in it.
+// Unchanged elements stay, with whatever is selected or focused in them.
 function exchangeRows(old, fresh) {
   const known = new Map(Array.from(old.children, (row) => [row.id, row]));
   let place = old.firstElementChild;
@@ -85,7 +85,7 @@ function replace(old, fresh) {
   if (!old.isEqualNode(fresh)) old.replaceWith(document.adoptNode(fresh));
 }
 
-// What was moved has lost the focus; what was replaced is known by its id.
+// A moved element has lost the focus; a replaced one is found by its id.
 function refocus(focused) {
   const here = focused.isConnected ? focused : focused.id && document.getElementById(focused.id);
   if (here && here !== document.activeElement) here.focus({ preventScroll: true });

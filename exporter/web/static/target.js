@@ -1,5 +1,5 @@
-// Keeps the page of a target, or of what happened, fresh by fetching it again and exchanging what has changed, so that whatever has the focus
-// or was scrolled stays; without this file the page is complete.
+// Keeps the page of a target, or of events, fresh by fetching it again and replacing what has changed, so that focus and
+// scroll position stay; without this file the page is complete.
 "use strict";
 
 const REFRESH_SECONDS = 5;
