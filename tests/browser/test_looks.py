@@ -10,6 +10,7 @@ from tests.browser.conftest import WIDE, Open
 from tests.simulator.calling import ORGANIZATION, PORTFOLIO
 
 VAULT_PAGE = f"/vaults/{PORTFOLIO.organizations[1].vaults[0].id}"
+COLD_PAGE = f"/vaults/{PORTFOLIO.organizations[0].vaults[0].id}"
 FAILING_PAGE = f"/vaults/{PORTFOLIO.organizations[0].vaults[1].id}"
 SHORT_PAGE = f"/vaults/{PORTFOLIO.organizations[0].vaults[4].id}"
 ORGANIZATION_PAGE = f"/organizations/{ORGANIZATION.id.replace(' ', '')}"
@@ -101,6 +102,21 @@ def test_on_a_phone_the_worth_of_a_vault_is_in_sight(opened: Open) -> None:
         "cells => cells.map(cell => cell.getBoundingClientRect().right)"
     )
     assert max(edges) <= NARROW["width"]
+
+
+def test_no_amount_is_broken_into_two_lines(opened: Open) -> None:
+    page = opened(COLD_PAGE)
+    for width in (320, 360, 768, 1024, 1440):
+        page.set_viewport_size({"width": width, "height": 740})
+        lines = page.locator(".balances data").evaluate_all(
+            """amounts => amounts.map(amount => {
+                const range = document.createRange();
+                range.selectNodeContents(amount.firstChild);
+                return [amount.textContent, range.getClientRects().length];
+            })"""
+        )
+        assert len(lines) > 20
+        assert [text for text, count in lines if count > 1] == [], width
 
 
 def test_an_amount_below_its_minimum_is_red(opened: Open) -> None:
