@@ -5,12 +5,12 @@ import contextlib
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
+from msgspec.structs import replace
 
 from exporter.probe import way
 from exporter.probe.contact import Contact, FirstContact
