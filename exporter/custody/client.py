@@ -44,6 +44,7 @@ from exporter.custody.errors import (
 )
 from exporter.custody.shape import IsPrivate, shape_of
 from exporter.custody.transport import ON_SEND, REQUEST_TAG, UnsolicitedAnswerError
+from exporter.custody.wire import LocalAddressError
 from exporter.threads import unresolved
 from exporter.turns import Steps, in_turns
 
@@ -424,6 +425,8 @@ def _is_tls_failure(error: BaseException | None) -> bool:
 def refusal_of(error: BaseException | None) -> str:
     """Return the operating system's error for the first of several addresses, else ""."""
     while error is not None:
+        if isinstance(error, LocalAddressError):
+            return str(error.strerror)
         # An ssl.SSLError has different numbers.
         if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
             is_name = isinstance(error, socket.gaierror)

@@ -237,6 +237,10 @@ def _is_readable(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
+class LocalAddressError(OSError):
+    """This machine cannot send from the configured address, which the message names; the system's does not."""
+
+
 async def connect(host: str, port: int, local_address: str | None = None) -> Wire:
     """Return a TCP connection to the first address of `host` that accepts one. Raises httpx.ConnectError.
 
@@ -326,6 +330,5 @@ def _bind(connecting: socket.socket, local_address: str) -> None:
     try:
         connecting.bind((local_address, 0))
     except OSError as error:
-        # The system's message does not name the address.
         problem = f"cannot send from {local_address} (api.local_address): {error.strerror}"
-        raise OSError(error.errno, problem) from None
+        raise LocalAddressError(error.errno, problem) from None

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from exporter.custody import wire
+from exporter.custody.client import refusal_of
 from exporter.custody.environment import trust
 from exporter.custody.wire import MOST_UNREAD_BYTES, PIECE_BYTES, Wire
 from tests.custody.servers import Certificate, closed_port, make_certificate
@@ -261,6 +262,9 @@ def test_an_address_that_this_machine_does_not_have_is_named(local_address: str)
         host = "::1" if ":" in local_address else "127.0.0.1"
         with pytest.raises(httpx.ConnectError) as caught:
             await wire.connect(host, 9, local_address)
-        assert f"cannot send from {local_address} (api.local_address): " in str(caught.value)
+        problem = f"cannot send from {local_address} (api.local_address): "
+        assert problem in str(caught.value)
+        # What logs and pages show.
+        assert refusal_of(caught.value).startswith(problem)
 
     asyncio.run(main())
