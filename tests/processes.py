@@ -120,7 +120,7 @@ class Running:
     def stop(self, number: int) -> int:
         """Send a signal and return the exit status; fail if the process does not end in time."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=5)
+        return self.process.wait(timeout=DEADLINE_SECONDS)
 
 
 @contextmanager
