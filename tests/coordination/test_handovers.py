@@ -79,8 +79,12 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def hand_over(make: Make) -> None:
-    # No record exists yet: a process that finds none waits as long.
-    holder = Process(0, make, Terms(duration=1.0, timeout=0.1))
+    # A process that finds no record waits as long as a lease lasts. This one leaves a record; all others have a lease
+    # that also outlasts a busy machine's pauses.
+    first = Process(-1, make, Terms(duration=2.0, timeout=1.0))
+    await until(first.holds)
+    await first.stop()
+    holder = Process(0, make, TERMS)
     await until(holder.holds)
     for number in range(1, TAKEOVERS + 1):
         successor = Process(number, make, TERMS)
