@@ -1,9 +1,10 @@
 """The samples of a target's own state, whatever its resource."""
 
-from collections.abc import Container, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Final, NamedTuple, cast
 
-from exporter.metrics.lines import Lines, Page, label_set
+from exporter.metrics.lines import Lines, label_set
 from exporter.metrics.metric import Group, Metric
 from exporter.resources import RESOURCES
 from exporter.resources.target import Target
@@ -103,34 +104,23 @@ TARGETS: Final = Group(
 )
 
 
-class _TargetPage(Page):
-    """The samples of `target`."""
-
-    def __init__(self, target: Target) -> None:
-        super().__init__()
-        self._labels = target.labels
-
-    def add(self, metric: Metric, value: float | None, **more: str) -> None:
-        """Add a sample, if there is a value; `more` are labels in addition to those of every target."""
-        labels = {**self._labels, **more}
-        self.labelled(metric, tuple(labels), tuple(labels.values()), value)
-
-
 class OwnLines(NamedTuple):
-    """The lines of a target that do not depend on its polls. paused: the sample without its value."""
+    """What is the same of a target whatever its polls give: the text of its labels, and its line of TARGET_INFO."""
 
     credential: str
+    labels: str
     info: bytes
-    paused: bytes
 
     @classmethod
     def of(cls, target: Target) -> "OwnLines":
         """Return them for `target`."""
-        page = _TargetPage(target)
-        page.add(TARGET_INFO, 1, id=target.id, credential=target.credential)
-        labels = label_set(tuple(target.labels), tuple(target.labels.values()))
-        paused = f"{TARGET_PAUSED.name}{{{labels}}} "
-        return cls(target.credential, page.done()[TARGET_INFO.name], paused.encode())
+        of_info = {**target.labels, "id": target.id, "credential": target.credential}
+        info = f"{TARGET_INFO.name}{{{_text(of_info)}}} 1.0\n"
+        return cls(target.credential, _text(target.labels), info.encode())
+
+
+def _text(labels: Mapping[str, str]) -> str:
+    return label_set(tuple(labels), tuple(labels.values()))
 
 
 def info_lines(targets: Iterable[OwnLines]) -> Lines:
@@ -141,25 +131,75 @@ def info_lines(targets: Iterable[OwnLines]) -> Lines:
 
 def paused_lines(targets: Iterable[OwnLines], credentials: Container[str]) -> Lines:
     """Return the samples that show which targets are paused, given the paused `credentials`."""
-    values = [
-        (own.paused, b"1.0\n" if own.credential in credentials else b"0.0\n") for own in targets
+    lines = [
+        f"{TARGET_PAUSED.name}{{{own.labels}}} {float(own.credential in credentials)}\n"
+        for own in targets
     ]
-    lines = b"".join([part for line in values for part in line])
-    return {TARGET_PAUSED.name: lines} if lines else {}
+    return {TARGET_PAUSED.name: "".join(lines).encode()} if lines else {}
 
 
-def target_lines(state: TargetState) -> Lines:
-    """Return the samples of a target's state."""
-    page = _TargetPage(state.target)
-    if not RESOURCES[state.target.kind].is_list:
-        page.add(TARGET_STALE, int(state.is_stale))
-    if state.polls or state.failure:
-        page.add(TARGET_UP, int(state.is_up))
-    page.add(TARGET_LAST_SUCCESS, state.last_success)
-    page.add(TARGET_REFRESH_INTERVAL, state.refresh_interval)
-    page.add(TARGET_ROWS, state.rows)
-    page.add(TARGET_INVALID_ROWS, state.invalid_rows)
-    page.add(TARGET_INVALID_FIELDS, state.invalid_fields)
-    if state.failure is not None:
-        page.add(TARGET_ERROR, 1, type=state.failure.type)
-    return page.done()
+def _is_stale(state: TargetState) -> int | None:
+    # A list is valid until the next one.
+    return None if RESOURCES[state.target.kind].is_list else int(state.is_stale)
+
+
+def _is_up(state: TargetState) -> int | None:
+    return int(state.is_up) if state.polls or state.failure else None
+
+
+def _has_failed(state: TargetState) -> int | None:
+    return 1 if state.failure else None
+
+
+_VALUES: Final[Mapping[str, Callable[[TargetState], float | None]]] = {
+    TARGET_STALE.name: _is_stale,
+    TARGET_UP.name: _is_up,
+    TARGET_LAST_SUCCESS.name: attrgetter("last_success"),
+    TARGET_REFRESH_INTERVAL.name: attrgetter("refresh_interval"),
+    TARGET_ROWS.name: attrgetter("rows"),
+    TARGET_INVALID_ROWS.name: attrgetter("invalid_rows"),
+    TARGET_INVALID_FIELDS.name: attrgetter("invalid_fields"),
+    TARGET_ERROR.name: _has_failed,
+}
+
+
+class StateLines(Mapping[str, bytes]):
+    """The samples of the states of some targets, put together when they are read: most change before a scrape.
+
+    states: each after the labels of its target.
+    """
+
+    __slots__ = ("states",)
+
+    def __init__(self, states: Sequence[tuple[str, TargetState]]) -> None:
+        self.states = states
+
+    def __getitem__(self, name: str) -> bytes:
+        """Return the lines of a metric; raises KeyError if it is none of a state."""
+        value_of = _VALUES[name]
+        lines = [
+            f"{name}{{{labels}{_more(state) if value_of is _has_failed else ''}}} {float(value)}\n"
+            for labels, state in self.states
+            if (value := value_of(state)) is not None
+        ]
+        return "".join(lines).encode()
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a metric has samples."""
+        value_of = _VALUES.get(cast("str", name))
+        if value_of is None:
+            return False
+        return any(value_of(state) is not None for _, state in self.states)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the metrics that have samples."""
+        return (name for name in _VALUES if name in self)
+
+    def __len__(self) -> int:
+        """The number of metrics that have samples."""
+        return sum(1 for _ in self)
+
+
+def _more(state: TargetState) -> str:
+    """Return the label that only TARGET_ERROR has."""
+    return f",{_text({'type': state.failure.type})}" if state.failure else ""

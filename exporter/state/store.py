@@ -19,7 +19,7 @@ from exporter.resources import RESOURCES
 from exporter.resources.resource import Description, Exposed
 from exporter.resources.target import AT_ONCE, Key, Target, TargetChange
 from exporter.state.descriptions import Descriptions
-from exporter.state.lines import TARGETS, OwnLines, info_lines, paused_lines, target_lines
+from exporter.state.lines import TARGETS, OwnLines, StateLines, info_lines, paused_lines
 from exporter.state.state import TargetState, exposed_again, withdrawn
 from exporter.turns import Steps, at_once
 
@@ -53,7 +53,6 @@ class Store:
         self._lead = 0.0
         self._tries: dict[Key, float] = {}
         self._paused: frozenset[str] = frozenset()
-        self._target_lines: dict[Key, Lines] = {}
         self._own_lines: dict[Key, OwnLines] = {}
         self._facts: dict[Key, Lines] = {}
         # Of all targets together; rendered again by the next scrape after a change.
@@ -103,7 +102,6 @@ class Store:
             self._descriptions.exchange(_described(state.balances), ())
             self.series -= _series(state.balances)
             for known in (
-                self._target_lines,
                 self._own_lines,
                 self._facts,
                 self._tries,
@@ -121,10 +119,7 @@ class Store:
         before = self._states[key] if old else TargetState(target)
         state = self._moved(before, target, renamed) if old else before
         self._states[key] = state
-        if old is None or old.labels != target.labels:
-            self._target_lines[key] = target_lines(state)
-            self._own_lines[key] = OwnLines.of(target)
-        elif old.credential != target.credential:
+        if old is None or (old.labels, old.credential) != (target.labels, target.credential):
             self._own_lines[key] = OwnLines.of(target)
         self._facts.pop(key, None)
         if target.facts:
@@ -183,7 +178,6 @@ class Store:
             state = self._with_shared(state, _described(held))
             self._watch(state)
         self._states[state.target.key] = state
-        self._target_lines[state.target.key] = target_lines(state)
 
     def _with_shared(self, state: TargetState, held: tuple[Description, ...]) -> TargetState:
         """Return `state` with shared descriptions, which replace `held`, those that its target had before."""
@@ -277,10 +271,15 @@ class Store:
                 ),
                 (
                     TARGETS.metrics,
-                    (*self._target_lines.values(), self._info_lines, self._paused_lines),
+                    (*self._state_lines(), self._info_lines, self._paused_lines),
                 ),
             ),
         )
+
+    def _state_lines(self) -> list[StateLines]:
+        """Return the samples of all states, AT_ONCE at a time."""
+        states = [(own.labels, self._states[key]) for key, own in self._own_lines.items()]
+        return [StateLines(states[it : it + AT_ONCE]) for it in range(0, len(states), AT_ONCE)]
 
 
 def _series(balances: Exposed | None) -> int:

@@ -13,9 +13,9 @@ from exporter.state.lines import (
     TARGET_PAUSED,
     TARGETS,
     OwnLines,
+    StateLines,
     info_lines,
     paused_lines,
-    target_lines,
 )
 from exporter.state.state import (
     FailedTry,
@@ -59,6 +59,12 @@ FAILING = TargetState(
 )
 FAILING_FROM_THE_START = TargetState(HOT, polls=1, failure=FAILURE)
 STALE = TargetState(HOT, polls=9, failure=FAILURE, last_success=1_795_262_400.25, is_stale=True)
+
+
+def target_lines(*states: TargetState) -> str:
+    lines = StateLines([(OwnLines.of(state.target).labels, state) for state in states])
+    assert len(lines) == len([*lines])
+    return b"".join(lines.values()).decode()
 
 
 @pytest.mark.parametrize(
@@ -115,13 +121,35 @@ STALE = TargetState(HOT, polls=9, failure=FAILURE, last_success=1_795_262_400.25
     ],
 )
 def test_each_state_of_a_target_has_its_lines(state: TargetState, expected: list[str]) -> None:
-    text = b"".join(target_lines(state).values()).decode()
+    text = target_lines(state)
     assert text == "".join(f"kraken_custody_target_{line}\n" for line in expected)
 
 
 def test_a_target_that_fails_before_its_first_poll_is_not_up() -> None:
-    text = b"".join(target_lines(TargetState(HOT, failure=FAILURE)).values()).decode()
-    assert f"kraken_custody_target_up{{{VAULT}}} 0.0" in text
+    assert f"kraken_custody_target_up{{{VAULT}}} 0.0" in target_lines(
+        TargetState(HOT, failure=FAILURE)
+    )
+
+
+def test_metrics_that_only_some_targets_have_are_those_of_these_targets() -> None:
+    other = replace(HOT, vault="cold", id="VW44KPQC4C62K6")
+    text = target_lines(NEVER_POLLED, TargetState(other, polls=1, failure=FAILURE))
+    labels = VAULT.replace("hot", "cold")
+    assert text == "".join(
+        f"kraken_custody_target_{line}\n"
+        for line in (
+            f"stale{{{VAULT}}} 0.0",
+            f"stale{{{labels}}} 0.0",
+            f"up{{{labels}}} 0.0",
+            f'error{{{labels},type="{FAILURE.type}"}} 1.0',
+        )
+    )
+
+
+def test_a_metric_that_no_state_has_is_none_of_its_lines() -> None:
+    lines = StateLines([("", NEVER_POLLED)])
+    assert "kraken_custody_target_info" not in lines
+    assert "kraken_custody_target_up" not in lines
 
 
 def test_a_target_that_was_never_polled_is_not_up_and_has_nothing_behind_it() -> None:
