@@ -421,6 +421,9 @@ MALFORMED = {
     "a host that is no name": b"GET / HTTP/1.1\r\nhost: []\r\n\r\n",
     "a whole URL with a host that is no name": b"GET http://[]/ HTTP/1.1\r\nhost: exporter\r\n\r\n",
     "two lengths": POST + b"content-length: 1\r\ncontent-length: 2\r\n\r\n",
+    "a length and chunks": POST
+    + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    + GET,
     "a length": POST + b"content-length: -1\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

@@ -94,7 +94,8 @@ class Access:
     async def _refusal(self, method: str, headers: Headers, asker: Asker) -> Response | None:
         current = self._current()
         return (
-            self._refusal_of_host(headers, current)
+            _refusal_of_length(headers)
+            or self._refusal_of_host(headers, current)
             or self._refusal_of_page(method, headers)
             or self._refusal_by_rate(current)
             or await self._refusal_of_user(headers, current, asker)
@@ -141,6 +142,15 @@ class Access:
         if credentials and await self._passwords.is_right(users, *credentials, asker):
             return None
         return PlainTextResponse("Unauthorized\n", 401, _CHALLENGE)
+
+
+def _refusal_of_length(headers: Headers) -> Response | None:
+    # A proxy that believes the other of the two would take for a request what is a body here (RFC 9112, 6.1).
+    if "content-length" in headers and "transfer-encoding" in headers:
+        return PlainTextResponse(
+            "Content-Length and Transfer-Encoding are mutually exclusive.\n", 400, _CLOSE
+        )
+    return None
 
 
 def _credentials(authorization: str) -> tuple[str, bytes] | None:
