@@ -18,6 +18,7 @@ from exporter.config import Settings, parse
 from exporter.coordination.engine import EngineError, Found, Record
 from exporter.custody.transport import ON_SEND
 from tests.coordination.shelf import DURATION, TIMEOUT, Shelf
+from tests.custody.asking import trust_nobody
 from tests.polling.world import API_KEY, API_SECRET, BEGINNING, now
 from tests.resources.answers import ORGANIZATION_EXAMPLE, VAULT_EXAMPLE
 
@@ -240,6 +241,7 @@ def process(
             wall_ns=lambda: int(made.wall() * 1e9),
             chance=lambda: 0.5,
             transport=Wire(made),
+            trust=trust_nobody,
             engine=lambda _settings: Line(made),
             identity=name,
         ),

@@ -6,6 +6,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,6 +24,12 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@cache
+def trusting(file: Path) -> ssl.SSLContext:
+    """Trust it, and all public authorities, which takes long to read."""
+    return trust(file)
 
 
 @asynccontextmanager
@@ -81,7 +89,7 @@ def context_of(certificate: Certificate, version: ssl.TLSVersion) -> ssl.SSLCont
 async def encrypted_pair(certificate: Certificate, version: ssl.TLSVersion) -> tuple[Wire, Peer]:
     made = Wire()
     peer = Peer(made, context_of(certificate, version))
-    await made.start_tls(trust(certificate.file), "127.0.0.1")
+    await made.start_tls(trusting(certificate.file), "127.0.0.1")
     # After the handshake come session tickets, which are not data.
     await asyncio.sleep(0)
     assert made.unread == 0

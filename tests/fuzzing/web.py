@@ -19,6 +19,7 @@ from exporter.metrics.negotiation import Format
 from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
 from exporter.web.site import Site
+from tests.custody.asking import trust_nobody
 from tests.exporting import exporter_of, simulator
 from tests.fuzzing.mutation import in_pieces
 from tests.fuzzing.requests import PASSWORD, USER, accept, authorization, headers, request_line
@@ -106,7 +107,7 @@ async def site() -> Site:
     def clock() -> float:
         return stopped_at[0] if stopped_at else time.monotonic()
 
-    world = World(monotonic=clock, boottime=clock, transport=transport)
+    world = World(monotonic=clock, boottime=clock, transport=transport, trust=trust_nobody)
     exporter = exporter_of("http://127.0.0.1:1", world)
     with capture_logs():
         await exporter.poller.run_once(lambda _polled, _targets: None)

@@ -10,20 +10,17 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-import yaml
 from freezegun import freeze_time
 from starlette.requests import Request
 from starlette.responses import Response
 from structlog.testing import capture_logs
 
-from exporter.assembly import Exporter
-from exporter.config import parse
 from exporter.custody.auth import Nonces
 from exporter.custody.classify import Answer, Classifier
 from exporter.custody.errors import Cleaner
 from exporter.simulator import answers, moods
 from tests.custody.asking import SECRETS
-from tests.polling.world import BEGINNING, Stage, Wire, now, run, stage, world
+from tests.polling.world import BEGINNING, Stage, Wire, now, run, stage
 from tests.resources.answers import page
 
 Clock = Callable[[], float]
@@ -76,12 +73,8 @@ def staged(clock: Clock, *, boottime: Clock = now, **options: object) -> Stage:
         "api": {"rate_limit": {"requests": 40}},
         "polling": {"interval": "5s", "stale_after": "60s"},
     }
-    played = stage(**{**defaults, **options})  # type: ignore[arg-type]
-    around = world(played.wire, boottime=boottime, wall=clock, wall_ns=lambda: int(clock() * 1e9))
-    document = yaml.safe_dump(played.document)
-    settings = parse(document, directory=played.directory, environ=played.environ)
-    played.exporter = Exporter(settings, around)
-    return played
+    clocks = {"boottime": boottime, "wall": clock, "wall_ns": lambda: int(clock() * 1e9)}
+    return stage(**{**defaults, **options}, clocks=clocks)  # type: ignore[arg-type]
 
 
 def history(clock: Clock) -> list[Second]:

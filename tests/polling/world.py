@@ -181,7 +181,7 @@ def stage(
     polling: Mapping[str, object] | None = None,
     credentials: Mapping[str, Mapping[str, object]] | None = None,
     credential_of: Callable[[int], str] = lambda _number: "main",
-    wall: Callable[[], float] | None = None,
+    clocks: Mapping[str, Callable[[], float]] | None = None,
     environ: Mapping[str, str] | None = None,
     directory: Path = Path(),
     shard: Shard = WHOLE,
@@ -196,7 +196,7 @@ def stage(
     credential_of: the name of the credential for vault n; organizations are made for each name, and their totals are
     polled once a day only, so that a test sees the vaults' requests alone. discovery, organizations: those sections of
     the configuration, where they are given. portfolio: what the simulator has, in the place of so many vaults.
-    collect: what is read of them.
+    collect: what is read of them. clocks: those of the world that are not the virtual one.
     """
     portfolio = portfolio or large_portfolio(vaults, assets)
     credentials = credentials or {"main": {}}
@@ -235,7 +235,7 @@ def stage(
         shard=shard,
     )
     wire = wired(simulator)
-    around = world(wire, **({"wall": wall} if wall else {}))
+    around = world(wire, **(clocks or {}))
     return Stage(simulator, wire, Exporter(settings, around), document, secrets, directory)
 
 

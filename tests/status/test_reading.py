@@ -311,7 +311,9 @@ def test_a_clock_that_was_set_moves_every_moment_with_it() -> None:
 
     async def main() -> Status:
         ahead = [0.0]
-        played = stage(wall=lambda: BEGINNING + asyncio.get_running_loop().time() + ahead[0])
+        played = stage(
+            clocks={"wall": lambda: BEGINNING + asyncio.get_running_loop().time() + ahead[0]}
+        )
         await played.play(10)
         # A larger step would make targets due.
         ahead[0] = 30.0
