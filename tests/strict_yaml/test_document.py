@@ -205,7 +205,7 @@ def test_tags_are_refused_and_not_shown(value: str, directory: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["[" * 20_000, "{a: " * 5000, "a: &a [*a]", "a: &a {<<: *a}"])
+@pytest.mark.parametrize("text", ["[\n" * 20_000, "{a: " * 5000, "a: &a [*a]", "a: &a {<<: *a}"])
 def test_endless_nesting_is_refused(text: str, directory: Path) -> None:
     assert mistakes(text, directory) == ["is nested too deeply, or an alias contains itself"]
 
@@ -264,7 +264,7 @@ def test_a_mistake_is_reported_with_its_place_and_the_thing_around_it(
 
 
 MOST_MISTAKES = 25
-MANY = 4_000
+MANY = 1_000
 
 
 @pytest.mark.parametrize(
@@ -276,14 +276,14 @@ MANY = 4_000
         "credentials: {" + "".join(f"c{number}: x, " for number in range(MANY // 2)) + "}",
         "credentials: {a: {" + "".join(f"k{number}: , " for number in range(MANY // 2)) + "}}",
         "organizations: [" + "!x y, " * MANY + "]",
-        "x" * 1_000_000 + ": x",
-        "api: {ca_file: " + "x" * 1_000_000 + "}",
-        "credentials: {a: {api_key_file: " + "x/" * 500_000 + "}}",
-        "credentials: {a: {api_key_env: " + "X" * 1_000_000 + "}}",
-        "polling: {interval: " + "9" * 1_000_000 + "}",
+        "x" * 100_000 + ": x",
+        "api: {ca_file: " + "x" * 100_000 + "}",
+        "credentials: {a: {api_key_file: " + "x/" * 50_000 + "}}",
+        "credentials: {a: {api_key_env: " + "X" * 100_000 + "}}",
+        "polling: {interval: " + "9" * 100_000 + "}",
         "api: " + "[" * 200 + "!x y" + "]" * 200,
-        "organizations: [" + "{credentials: x}, " * 1000 + "]\ncredentials:\n"
-        + "".join(f"  c{number}: {{}}\n" for number in range(1000)),
+        "organizations: [" + "{credentials: x}, " * 300 + "]\ncredentials:\n"
+        + "".join(f"  c{number}: {{}}\n" for number in range(300)),
     ],
     ids=[
         "unknown keys", "empty entries", "entries", "credentials", "keys of one credential", "tags",
