@@ -428,7 +428,7 @@ OTHER = ORGANIZATION.vaults[2]
 HOSTILE = "\x1b[2J\x9bA\u202e"
 
 
-def test_what_the_api_says_does_not_steer_a_terminal_that_once_writes_to(
+def test_text_of_the_api_does_not_control_a_terminal_that_once_writes_to(
     tmp_path: Path, terminal: tuple[int, list[bytes]]
 ) -> None:
     """A pipe gets every byte unchanged."""
@@ -460,7 +460,7 @@ def test_what_the_api_says_does_not_steer_a_terminal_that_once_writes_to(
     assert "\u202e".encode() not in shown
 
 
-def test_a_bad_configuration_does_not_steer_a_terminal(
+def test_a_bad_configuration_does_not_control_a_terminal(
     tmp_path: Path, terminal: tuple[int, list[bytes]]
 ) -> None:
     theirs, written = terminal

@@ -188,7 +188,7 @@ def test_a_flag_has_its_value(written: str, flag: str, value: object) -> None:
     assert vars(flag_parser().parse_args([written]))[flag] == value
 
 
-def test_help_says_of_each_flag_what_it_takes_does_and_is_without_it() -> None:
+def test_help_has_the_value_the_meaning_and_the_default_of_each_flag() -> None:
     for action in flag_parser()._actions:
         flag = action.option_strings[-1]
         assert action.help

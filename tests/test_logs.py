@@ -178,7 +178,7 @@ def test_an_event_without_a_reader_is_lost_and_nothing_fails(
         get_logger().info("something_happened")
 
 
-def test_a_terminal_is_not_steered_by_what_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logged_text_does_not_control_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     keyboard, screen = pty.openpty()
     with os.fdopen(keyboard, "rb") as shown, os.fdopen(screen, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)

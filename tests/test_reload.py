@@ -120,7 +120,7 @@ def test_the_mistakes_of_both_files_are_reported_at_once_and_each_once(
     assert exporter.loading.problem == problem
 
 
-def test_a_defect_of_a_reload_is_told_without_its_text(exporter: Exporter) -> None:
+def test_a_defect_of_a_reload_is_reported_without_its_text(exporter: Exporter) -> None:
     """Which nobody has checked for secrets."""
 
     def crash() -> Settings:

@@ -245,7 +245,7 @@ def test_a_pipe_gets_one_line_for_each_target_however_long_it_is() -> None:
     assert len(report.splitlines()) == 4
 
 
-def test_what_a_terminal_obeys_is_spelled_out_in_a_report() -> None:
+def test_control_characters_are_escaped_in_a_report() -> None:
     failure = Failure("Unknown", 500, "\x1b[2J\u202e\r[red]:bank:", 0.0)
     states = [TargetState(target("\x9b2J"), polls=1, failure=failure)]
     report = poll_report(states, terminal(NO_COLOR="1"))

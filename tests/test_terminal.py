@@ -26,7 +26,7 @@ class Terminal(io.StringIO):
         ("金庫 é 🏦", "金庫 é 🏦"),
     ],
 )
-def test_what_a_terminal_obeys_is_spelled_out(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert without_controls(text) == shown
 
 

@@ -1,6 +1,6 @@
-"""HTTP/1.1 of one request and its response (RFC 9112): written here, read by llhttp.
+"""HTTP/1.1 for one request and its response (RFC 9112): requests are written here, llhttp parses responses.
 
-Nothing after the response's last byte is ever given to llhttp, so it shows what has arrived without being requested.
+Nothing after the last byte of a response is given to llhttp, so unrequested bytes show.
 """
 
 import re
@@ -11,7 +11,7 @@ import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 LONGEST_HEAD_BYTES: Final = 32 * 1024
-"""Maximum bytes of a head, of a chunk's length or of trailers: of anything that is not a body."""
+"""Maximum bytes of a head, of a chunk's length or of trailers: of everything except the body."""
 MOST_INTERIM_ANSWERS: Final = 16
 """Maximum 1xx responses before the final one; HTTP does not bound them, and each costs time to parse."""
 
@@ -48,9 +48,9 @@ class Response:
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._body: list[bytes] = []
         self._interim = 0
-        # Since the last byte of a body, or since the last interim response.
+        # Counted since the last byte of a body, or since the last interim response.
         self._framing = 0
-        # Of the body; None where only chunks or the connection's end tell.
+        # Length of the body; None if only chunks or the end of the connection show it.
         self._left: int | None = None
         self._keeps = False
 
@@ -60,7 +60,7 @@ class Response:
         return self.is_whole and self._keeps
 
     def receive(self, data: bytes) -> None:
-        """Take what has arrived; empty if nothing will any more. Raises httpx.RemoteProtocolError."""
+        """Take bytes that have arrived; empty at the end of the connection. Raises httpx.RemoteProtocolError."""
         if data:
             self.rest += data
         elif not self.has_head:
@@ -71,15 +71,15 @@ class Response:
             self.is_whole = True
 
     def read_head(self) -> bool:
-        """Parse what has arrived up to the end of the head; return whether that is there. Raises as `receive` does."""
+        """Parse up to the end of the head; return whether it has arrived. Raises as `receive` does."""
         while self.rest and not self.has_head:
             self._parse(self.rest.find(b"\n") + 1)
         return self.has_head
 
     def read_body(self) -> bytes:
-        """Parse what has arrived up to the end of the body; return what it has of that. Raises as `receive` does."""
+        """Parse up to the end of the body; return the new part of the body. Raises as `receive` does."""
         while self.rest and not self.is_whole:
-            # Chunks end with a line's end, too.
+            # Chunks end with a line end, too.
             self._parse(self.rest.find(b"\n") + 1 if self.has_chunks else self._left)
         body = b"".join(self._body)
         self._body.clear()
@@ -102,20 +102,20 @@ class Response:
                 f"more than {MOST_INTERIM_ANSWERS} interim answers (1xx)"
             )
         if self.is_whole:
-            # Each refers to the other.
+            # The two refer to each other.
             self._parser = None
 
     def on_status(self, reason: bytes) -> None:
-        """Take (a part of) the reason."""
+        """Take a part of the reason."""
         self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer, which nobody reads."""
+        """Take a header; trailers are ignored."""
         if not self.has_head:
             self.headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        """Take what the head says of the body, unless the response is an interim one."""
+        """Take the properties of the body from the head, unless the response is an interim one."""
         assert self._parser is not None  # noqa: S101 - it calls
         self.status = self._parser.get_status_code()
         if self.status < 200:

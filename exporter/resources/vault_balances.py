@@ -276,12 +276,12 @@ def _floats(columns: Sequence[_Column]) -> Sequence[_Floats]:
     try:
         return _plain_floats(columns)
     except msgspec.ValidationError:
-        # JSON writes no number with `+` or a last point.
+        # JSON has no numbers with a `+` or a final point.
         return [[None if it is None else float(it) for it in column] for column in columns]
 
 
 def _plain_floats(columns: Sequence[_Column]) -> Sequence[_Floats]:
-    """Return amounts as floats; raises msgspec.ValidationError if one is not written as JSON writes numbers."""
+    """Return amounts as floats; raises msgspec.ValidationError for one that is not a JSON number."""
     return msgspec.convert(columns, list[list[float | None]], strict=False)
 
 
@@ -315,7 +315,7 @@ class Packed(msgspec.Struct, frozen=True):
         """
         columns = [*zip(*map(_amounts_of, rows), strict=True)]
         return cls(
-            # Interned, as most are the same text.
+            # Interned, because most have the same text.
             tuple([intern(row.quote_asset or quote_asset) for row in rows]),
             # A decimal contains no tab.
             tuple(["\t".join([it or "" for it in column]) for column in columns]),
@@ -484,10 +484,11 @@ def _decimal(written: str | None) -> Decimal | None:
 
 
 class BalanceLines(Mapping[str, bytes]):
-    """The samples of rows. Labels and values are put together when they are read: they take a tenth of the memory.
+    """The samples of rows.
 
-    vault, assets, quote_assets: the labels, the latter two of each row.
-    numbers: by metric, the values of its samples (`Packed.numbers`).
+    Labels and values are joined only when they are read: separately they take a tenth of the memory. vault, assets,
+    quote_assets: the labels, the latter two of each row. numbers: by metric, the values of its samples
+    (`Packed.numbers`).
     """
 
     __slots__ = ("assets", "numbers", "quote_assets", "vault")
@@ -587,7 +588,7 @@ _USUAL: Final = msgspec.json.Decoder(list[AssetBalance] | _Envelope)
 
 
 def read_usual(body: bytearray) -> Steps[VaultBalances | None]:
-    """Return what `read` does of the body of a successful answer in which all is as usual, None for any other.
+    """Return the result of `read` for the body of a regular successful answer, None for any other.
 
     This takes a fifth of the time, and no memory for members that are not read.
     """

@@ -1,7 +1,7 @@
-"""What is exposed: the state of every target, and lines of it. Withdraws balances that are too old.
+"""What is exposed: the state and the lines of every target. Withdraws balances that are too old.
 
-Everything is checked, and its values written, before it is stored. A scrape takes references, so it cannot fail, and
-what it holds cannot change.
+Everything is checked, and its values are formatted, before it is stored. A scrape takes references, so it cannot fail,
+and what it holds cannot change.
 """
 
 import math

@@ -151,7 +151,7 @@ def test_a_response_that_is_cut_off_is_refused(arrived: bytes, size: int) -> Non
     [OK + b"x: ", CHUNKED + b"2;", CHUNKED + b"2\r\n[]\r\n0\r\nx: ", b"HTTP/1.1 103 E\r\nx: "],
     ids=["a header", "an extension of a chunk", "a trailer", "an interim header"],
 )
-def test_nothing_but_a_body_goes_on_without_end(begin: bytes) -> None:
+def test_only_a_body_may_be_endless(begin: bytes) -> None:
     longest = LONGEST_HEAD_BYTES - len(begin)
     read(begin + b"x" * longest, 1000)
     with pytest.raises(httpx.RemoteProtocolError, match="32768 bytes"):

@@ -165,7 +165,7 @@ class _Counted(dict[str, object]):
             yield key
 
 
-def test_only_as_many_keys_of_an_object_are_looked_at() -> None:
+def test_only_the_first_keys_of_an_object_are_examined() -> None:
     counted = _Counted({f"{number:07}": b"1" for number in range(70_000)})
     assert shape_of([counted]) == (
         ".: array with one",

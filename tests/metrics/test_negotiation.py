@@ -134,6 +134,6 @@ def test_gzip_is_used_only_if_it_is_accepted(accept_encoding: str, expected: boo
         ("", "otherwise"),
     ],
 )
-def test_of_what_is_offered_a_client_gets_what_it_prefers(accept: str, offer: str) -> None:
+def test_a_client_gets_the_offer_that_it_prefers(accept: str, offer: str) -> None:
     offers = {"text/csv": "csv", "application/json": "json"}
     assert preferred(accept, offers, "otherwise") == offer

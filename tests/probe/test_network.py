@@ -319,7 +319,7 @@ def test_names_are_judged_by_their_addresses(network: Network, verdict: str, cau
     assert (finding.verdict, finding.cause) == (verdict, cause)
 
 
-def test_a_name_that_is_unknown_is_that_of_the_proxy_if_there_is_one() -> None:
+def test_an_unknown_name_is_that_of_the_proxy_if_there_is_one() -> None:
     unknown = Network("h", name_problem="unknown")
     assert "name of the API" in way.names(unknown).meaning
     assert "`api.base_url`" in way.names(unknown).advice

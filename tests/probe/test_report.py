@@ -257,7 +257,7 @@ def test_a_name_of_ours_is_not_shown_even_as_a_key() -> None:
     assert not re.search("cold|treasury|own_name", text)
 
 
-def test_names_that_a_terminal_would_obey_are_spelled_out() -> None:
+def test_control_characters_in_names_are_escaped() -> None:
     evil = "evil\x1b[31m\u202ename\x9b"
     vault = Vault("VABCDEF234567A", evil, ())
     portfolio = Portfolio((Organization("ABCD EFGH IJKL MNOP", evil, (vault,)),))

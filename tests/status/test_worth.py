@@ -81,7 +81,7 @@ def test_a_sum_lacks_what_was_found_and_is_not_polled() -> None:
     assert [it.lacks for it in organizations_of(seen)] == [("2 vaults that are not polled",), ()]
 
 
-def test_what_a_sum_lacks_is_told_in_one_order() -> None:
+def test_what_a_sum_lacks_is_listed_in_one_order() -> None:
     invalid = [row("?", hold="x"), row("!", hold="x")]
     found = acme(vault("a", worth(None), worth(None, "EUR"), *invalid), told(vault_target("new")))
     assert found.lacks == (

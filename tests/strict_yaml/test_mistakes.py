@@ -31,7 +31,7 @@ from exporter.strict_yaml.reader import read_both
         (tuple("abcdefghi"), "a.b.c.d....f.g.h.i"),
     ],
 )
-def test_a_location_is_written_as_the_way_from_the_top(
+def test_a_location_is_written_as_a_path_from_the_top(
     location: tuple[str | int, ...], text: str
 ) -> None:
     assert path(location) == text
@@ -62,7 +62,7 @@ def test_ten_names_are_listed_and_the_others_counted(names: list[str], text: str
         ),
     ],
 )
-def test_a_mistake_is_told_with_where_it_is_if_that_is_known(mistake: Mistake, text: str) -> None:
+def test_a_mistake_is_reported_with_its_place_if_that_is_known(mistake: Mistake, text: str) -> None:
     assert str(mistake) == text
 
 
@@ -93,7 +93,7 @@ def test_a_file_that_does_not_answer_is_a_mistake_of_its_own() -> None:
     )
 
 
-def test_the_mistakes_of_two_files_are_told_at_once() -> None:
+def test_the_mistakes_of_two_files_are_reported_at_once() -> None:
     mistakes = Mistake(("api",), "is empty"), Mistake(("users",), "is required")
 
     def first() -> None:

@@ -100,7 +100,7 @@ def test_a_setting_for_the_secret_itself_is_answered_with_those_for_its_source(
         ("credentials: {}", "credentials: must have at least one entry"),
     ],
 )
-def test_a_value_of_another_shape_is_told_what_is_expected_and_what_it_is(
+def test_a_value_of_another_kind_is_reported_with_the_expected_one(
     text: str, mistake: str, directory: Path
 ) -> None:
     assert mistake in mistakes(text, directory)
