@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 import exporter
 
 ROOT: Final = Path(exporter.__file__).parent
-ROOMS: Final[Mapping[str, str]] = {
+PARTS: Final[Mapping[str, str]] = {
     "exporter": "app",
     **dict.fromkeys(
         (
@@ -61,8 +61,8 @@ ROOMS: Final[Mapping[str, str]] = {
 """A module belongs to the longest of these names that matches."""
 
 ARROWS: Final[Mapping[str, frozenset[str]]] = {
-    room: frozenset(("foundation", *below.split()))
-    for room, below in {
+    part: frozenset(("foundation", *below.split()))
+    for part, below in {
         "strict_yaml": "",
         "config": "strict_yaml",
         "access": "strict_yaml",
@@ -107,8 +107,8 @@ def is_in(module: str, package: str) -> bool:
     return f"{module}.".startswith(f"{package}.")
 
 
-def room_of(module: str) -> str:
-    return ROOMS[max((name for name in ROOMS if is_in(module, name)), key=len)]
+def part_of(module: str) -> str:
+    return PARTS[max((name for name in PARTS if is_in(module, name)), key=len)]
 
 
 @cache
@@ -132,20 +132,20 @@ def imports_at(module: str) -> Iterator[str]:
     return (it for it in imports(module) if it != "exporter")
 
 
-def test_a_module_imports_only_what_its_room_may_know() -> None:
+def test_a_module_imports_only_what_its_part_may_import() -> None:
     assert {
         (module, it)
         for module in FILES
         for it in imports_at(module)
-        if room_of(it) not in ARROWS[room_of(module)] | {room_of(module)}
+        if part_of(it) not in ARROWS[part_of(module)] | {part_of(module)}
     } == set()
 
 
-def test_the_arrows_between_rooms_form_no_circle() -> None:
+def test_the_imports_between_parts_form_no_cycle() -> None:
     assert set(TopologicalSorter(ARROWS).static_order()) == set(ARROWS)
 
 
-def test_the_imports_of_modules_form_no_circle() -> None:
+def test_the_imports_of_modules_form_no_cycle() -> None:
     graph = {module: set(imports_at(module)) - {module} for module in FILES}
     try:
         TopologicalSorter(graph).prepare()
@@ -156,7 +156,7 @@ def test_the_imports_of_modules_form_no_circle() -> None:
 def test_a_start_compiles_no_dataclass() -> None:
     """Each that is frozen takes 0.5 ms of every start, a msgspec.Struct 0.01."""
     users = {module for module in FILES if "dataclasses" in packages(module)}
-    assert {room_of(module) for module in users} == {"simulator"}
+    assert {part_of(module) for module in users} == {"simulator"}
 
 
 def test_only_app_imports_the_builder() -> None:

@@ -139,10 +139,10 @@ def test_every_file_that_is_mentioned_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "room", sorted(path.parent.name for path in ROOT.glob("exporter/*/__init__.py"))
+    "package", sorted(path.parent.name for path in ROOT.glob("exporter/*/__init__.py"))
 )
-def test_the_architecture_has_every_room(room: str) -> None:
-    assert f"\n| `exporter/{room}/` |" in PAGES["docs/architecture.md"]
+def test_the_architecture_lists_every_package(package: str) -> None:
+    assert f"\n| `exporter/{package}/` |" in PAGES["docs/architecture.md"]
 
 
 def test_every_make_target_that_is_mentioned_exists() -> None:

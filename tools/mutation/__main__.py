@@ -28,7 +28,7 @@ from tools.mutation.trial import Reached, look, start
 ROOT: Final = Path(__file__).resolve().parents[2]
 KEPT: Final = ROOT / ".mutation"
 EQUIVALENTS: Final = Path(__file__).with_name("equivalents.txt")
-ROOMS: Final = (
+PACKAGES: Final = (
     "config",
     "coordination",
     "custody",
@@ -70,7 +70,7 @@ BUSY: Final = 10
 def main(arguments: Sequence[str]) -> int:
     """Try the requested mutants; return 1 if fewer are detected than required."""
     parser = argparse.ArgumentParser(prog="make mutation", description=__doc__)
-    parser.add_argument("modules", nargs="*", default=ROOMS, help="polling, polling/budget, …")
+    parser.add_argument("modules", nargs="*", default=PACKAGES, help="polling, polling/budget, …")
     parser.add_argument("--sample", type=int, default=sys.maxsize, help="mutants of each module")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--at-least", type=float, default=0.0, help="percent of each module")
@@ -167,21 +167,21 @@ def _tried(path: Path, most: int, processes: int) -> tuple[dict[str, bool], set[
 
 
 def _reached(path: Path) -> Reached:
-    """Return what the tests of its room reach, file by file, anew for each file that is not what it was.
+    """Return what the tests of its package reach, file by file, anew for each file that is not what it was.
 
-    A module that is in no room has the tests in the file of its name.
+    A module that is in no package has the tests in the file of its name.
     """
     KEPT.mkdir(exist_ok=True)
-    room = path.parent
-    named = "test_*.py" if room.parts[1:] else f"test_{path.stem}.py"
-    sources = b"".join(path.read_bytes() for path in sorted(room.glob("*.py")))
+    package = path.parent
+    named = "test_*.py" if package.parts[1:] else f"test_{path.stem}.py"
+    sources = b"".join(path.read_bytes() for path in sorted(package.glob("*.py")))
     everything = Reached()
-    home = Path("tests", *room.parts[1:])
+    home = Path("tests", *package.parts[1:])
     for tests in sorted(home.glob(named)):
         digest = sha256(tests.read_bytes() + sources + SLOW.encode()).hexdigest()[:16]
-        kept = KEPT / f"{room.name}.{tests.stem}.{digest}.pickle"
+        kept = KEPT / f"{package.name}.{tests.stem}.{digest}.pickle"
         if not kept.exists():
-            kept.write_bytes(pickle.dumps(look(room, tests, SLOW)))
+            kept.write_bytes(pickle.dumps(look(package, tests, SLOW)))
         reached: Reached = pickle.loads(kept.read_bytes())  # noqa: S301 - written above
         everything.lines |= reached.lines
         everything.seconds |= reached.seconds

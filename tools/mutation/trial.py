@@ -68,11 +68,11 @@ class Reached:
 
 
 class _Watch:
-    """Fills `reached` during a run with what is reached of the modules in `room`."""
+    """Fills `reached` during a run with what is reached of the modules in `package`."""
 
-    def __init__(self, reached: Reached, room: Path) -> None:
+    def __init__(self, reached: Reached, package: Path) -> None:
         self._reached = reached
-        modules = str(room.absolute() / "*.py")
+        modules = str(package.absolute() / "*.py")
         self._coverage = Coverage(data_file=None, config_file=False, include=[modules])
 
     @pytest.hookimpl(wrapper=True)
@@ -125,8 +125,8 @@ class _Chosen:
         resource.setrlimit(resource.RLIMIT_CPU, (int(longest), resource.RLIM_INFINITY))
 
 
-def look(room: Path, tests: Path, without: str) -> Reached:
-    """Return what the tests in the file `tests` reach of the modules in `room`.
+def look(package: Path, tests: Path, without: str) -> Reached:
+    """Return what the tests in the file `tests` reach of the modules in `package`.
 
     without: what pytest's `-k` takes for those that are left out. Raises RuntimeError if one fails as it is.
     """
@@ -134,7 +134,7 @@ def look(room: Path, tests: Path, without: str) -> Reached:
     def watched() -> int:
         reached = Reached()
         chosen = ("-k", f"not ({without})") if without else ()
-        status = pytest.main([*QUIET, *chosen, str(tests)], plugins=[_Watch(reached, room)])
+        status = pytest.main([*QUIET, *chosen, str(tests)], plugins=[_Watch(reached, package)])
         with os.fdopen(report, "wb") as file:
             pickle.dump(reached, file)
         return status
