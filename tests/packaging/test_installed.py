@@ -99,8 +99,8 @@ def running(programs: Path, directory: Path) -> Iterator[httpx.Client]:
         process.wait()
 
 
-def check(programs: Path, directory: Path) -> None:
-    """Use the installed package: the command, all files that it reads from the package, and its manual page."""
+def check_commands(programs: Path, directory: Path) -> None:
+    """Use what takes no running exporter of an installed package: the command, and its manual page."""
 
     def printed(*arguments: str) -> str:
         command = [str(programs / "kraken-custody-exporter"), *arguments]
@@ -114,6 +114,11 @@ def check(programs: Path, directory: Path) -> None:
     )
     assert printed("--config.example") == CONFIG_EXAMPLE.read_text("utf-8")
     assert (programs.parent / "share/man/man1/kraken-custody-exporter.1").is_file()
+
+
+def check(programs: Path, directory: Path) -> None:
+    """Use an installed package: its commands, and as a running exporter all files that it reads from the package."""
+    check_commands(programs, directory)
     package = ROOT / "exporter"
     runbook = min((package / "runbooks").glob("*.md")).stem
     with running(programs, directory) as client:
@@ -152,15 +157,17 @@ def test_the_wheel_works_with_the_oldest_of_everything_that_is_allowed(
 def test_all_that_is_pinned_has_wheels_for_what_images_are_made_for(
     minor: int, architecture: str, tmp_path: Path
 ) -> None:
-    files = ROOT / "deploy" / "requirements.txt", ROOT / "deploy" / "requirements-build.txt"
-    for file in files:
-        done = uv(
-            *("pip", "install", "--dry-run", "--target", tmp_path),
-            *("--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", file),
-            *(f"--python-version=3.{minor}", f"--python-platform={architecture}-manylinux_2_28"),
-        )
-        assert done.returncode == 0, done.stderr
+    done = uv(
+        *("pip", "install", "--dry-run", "--target", tmp_path),
+        *("--no-deps", "--require-hashes", "--only-binary=:all:"),
+        *("--requirement", ROOT / "deploy" / "requirements.txt"),
+        *("--requirement", ROOT / "deploy" / "requirements-build.txt"),
+        *(f"--python-version=3.{minor}", f"--python-platform={architecture}-manylinux_2_28"),
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_sdist_can_be_installed(built: Path, tmp_path: Path) -> None:
-    check(install(only(built, "*.tar.gz"), sys.version_info.minor, tmp_path), tmp_path)
+    """What is installed then is the wheel that is tried above: test_contents compares both."""
+    programs = install(only(built, "*.tar.gz"), sys.version_info.minor, tmp_path)
+    check_commands(programs, tmp_path)
