@@ -1,10 +1,14 @@
 """Each kind of value: what is accepted, what is not, and the whole message."""
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Annotated
 
 import certifi
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
+from exporter.strict_yaml.scalars import Text, Unquoted, number
 from tests.config.documents import document, mistakes, one_mistake, read
 
 FORM = "write a duration such as 500ms, 30s, 5m or 1h30m"
@@ -58,6 +62,24 @@ def test_durations_are_read(written: str, seconds: float, directory: Path) -> No
 def test_other_durations_are_refused(written: str, problem: str, directory: Path) -> None:
     text = document(api=f"timeout: {written}")
     assert one_mistake(text, directory) == f"api.timeout: {problem}"
+
+
+EVEN = TypeAdapter(Annotated[Decimal, number("an even number", lambda it: it % 2 == 0)])
+
+
+@pytest.mark.parametrize("written", ["4", "4.0", ".4e1", "4e+2", Unquoted("4")])
+def test_a_number_is_read_exactly_and_must_fit(written: str) -> None:
+    assert EVEN.validate_python(written) == Decimal(written)
+
+
+@pytest.mark.parametrize("written", ["3", "04", "4_0", "4e999", "", "-2", "4 ", ["4"], None])
+def test_another_number_is_refused_with_what_is_expected(written: object) -> None:
+    with pytest.raises(ValidationError, match="is not an even number"):
+        EVEN.validate_python(written)
+
+
+def test_a_text_may_be_longer_than_a_name() -> None:
+    assert TypeAdapter(Text).validate_python("x" * 129) == "x" * 129
 
 
 @pytest.mark.parametrize(("written", "number"), [("1", 1), ("'20'", 20), ("999999999", 999999999)])
