@@ -298,7 +298,7 @@ class Simulator:
 
 _REFUSALS: Mapping[Refusal, Response] = {
     Refusal.INVALID_KEY: answers.problem(401, "InvalidKey"),
-    # Not documented: this is how a key without any rights is refused.
+    # Not documented: refused like a key without any rights.
     Refusal.ADDRESS_NOT_ALLOWED: answers.permission_denied(),
     Refusal.INVALID_SIGNATURE: answers.problem(401, "InvalidSignature"),
     Refusal.INVALID_OTP: answers.problem(401, "InvalidOtp"),

@@ -63,7 +63,7 @@ class Clients:
             del self._connections_of[client.network]
 
     def waits(self, client: Client) -> None:
-        """Record that a connection is idle from now on: it waits for a request, for a reader, or for its turn."""
+        """Record that a connection is idle from now on: for a request, for its client to read, or for its turn."""
         self.waits_no_more(client)
         self._waiting[client] = None
 

@@ -82,7 +82,7 @@ class Handshake(asyncio.Protocol):
                 tls.context,
                 server_side=True,
                 ssl_handshake_timeout=limits.read_timeout,
-                # It ends while the client reads the rest of its last answer.
+                # It runs while the client reads the rest of its last answer.
                 ssl_shutdown_timeout=limits.write_timeout,
             )
         # All mistakes of clients are OSErrors, including those of ssl.

@@ -34,7 +34,7 @@ class HttpServerConfig(Model):
     """HTTP settings.
 
     http2: accepted and ignored. headers: of every answer, in place of the exporter's own headers of the same names; an
-    empty value removes the header.
+    empty value counts as absent.
     """
 
     http2: Boolean = True

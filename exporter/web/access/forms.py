@@ -169,7 +169,7 @@ def _spelled(value: object) -> str:
 
 
 def _header_value(value: object) -> str:
-    """Read a header's value, without surrounding space; an empty one removes the header."""
+    """Read a header's value, without surrounding space; an empty one counts as absent."""
     if value is None or value == "":
         return ""
     # As Go sends it: a YAML block ends with a line feed, or has one in every line.

@@ -22,7 +22,7 @@ SECURITY: Final = {
 
 
 def security_headers(configured: Mapping[str, str]) -> HeaderPairs:
-    """Return the exporter's own headers, replaced or extended by the configured ones; empty ones are left out."""
+    """Return the exporter's own headers, replaced or extended by the configured ones; empty ones are ignored."""
     chosen = SECURITY | {name: value for name, value in configured.items() if value}
     return [(name.lower().encode(), value.encode()) for name, value in chosen.items()]
 
