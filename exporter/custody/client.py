@@ -270,7 +270,7 @@ class CustodyClient:
                 return result
 
     async def _usual(self, answer: Answer, request: Request[Result]) -> Result | None:
-        """Return the content of `answer` if it succeeded and its request can read it as usual, else None."""
+        """Return the content of `answer` if it succeeded and is regular (`Request.read_usual`), else None."""
         body = answer.document
         if not isinstance(body, bytearray) or answer.status != 200 or answer.is_blocked:
             return None

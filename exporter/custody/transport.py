@@ -25,16 +25,15 @@ OUT_OF_STEP_SECONDS: Final = 10.0
 ON_SEND: Final = "on_send"
 """Extension of a request: called when it is about to be sent to the API."""
 REQUEST_TAG: Final = "request_tag"
-"""Extension of a request: what it is for."""
+"""Extension of a request: its tag, which says what it is for."""
 
 
 class Find(Struct, frozen=True):
     """Unrequested bytes on a connection.
 
-    after: what the last request was for.
-    suspects: what the requests were for whose answers may belong to others.
-    size: number of bytes that had arrived.
-    status: of the response that they begin with, None if they begin with something else or are still encrypted.
+    after: tag of the last request. suspects: tags of the requests whose answers may belong to others. size: number of
+    bytes that had arrived. status: of the response that they begin with, None if they begin with something else or are
+    still encrypted.
     """
 
     after: Hashable
@@ -82,12 +81,9 @@ class Way(Struct):
 class _Connection:
     """A connection and its requests.
 
-    made_at: in seconds of the transport's clock, as all times.
-    is_for_one: whether it carries only one request.
-    tag: what the last request was for.
-    response: to the last request.
-    given: what delivered answers were for, and when.
-    kept_until: the end of its idle time; `expiry` alone would stop while the machine sleeps.
+    made_at: in seconds of the transport's clock, like all times. is_for_one: whether it carries only one request. tag:
+    of the last request. response: to the last request. given: tags of delivered answers, and when. kept_until: the end
+    of its idle time; `expiry` alone would stop while the machine sleeps.
     """
 
     def __init__(self, wire: Wire, made_at: float, *, is_for_one: bool) -> None:

@@ -1,7 +1,8 @@
 """Sample lines, and snapshots of them.
 
-Sample lines are the same in the text format and in OpenMetrics. Values are written once, when something changes; a
-scrape copies lines, or those of many rows from their labels and values. Money becomes a float here and nowhere earlier.
+Sample lines are the same in the text format and in OpenMetrics. Values are formatted once, when something changes; a
+scrape copies lines, or joins those of many rows from their labels and values. Money becomes a float here and nowhere
+earlier.
 """
 
 import re

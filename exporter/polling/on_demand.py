@@ -34,7 +34,7 @@ class OnDemand(Struct):
 
     @property
     def is_in_vain(self) -> bool:
-        """Whether targets were asked for and none of them may be polled now."""
+        """Whether targets were requested and none of them may be polled now."""
         return not self.polled and bool(self.too_soon or self.paused)
 
     def leave_paused(self, why: str, pause: Pause) -> None:

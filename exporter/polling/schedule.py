@@ -113,8 +113,8 @@ class _Queue:
 class Schedule:
     """All targets and when they are due; at the start all are due, in the given order.
 
-    Each request and each outcome moves one target in sorted lists. What moves many of them stops (yields) between some
-    and the next, so that nothing waits for thousands. The given moments never go back.
+    Each request and each outcome moves one target in sorted lists. Methods that move many yield in between, so that
+    nothing waits for thousands. The given times never go back.
     """
 
     def __init__(self, targets: Iterable[Target], now: float) -> None:
@@ -123,7 +123,7 @@ class Schedule:
         self._next_position = 0
         self._by_key: dict[Hashable, Entry] = {}
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
-        # One object for all entries: thousands of them would be thousands for the garbage collector to visit.
+        # One object for all entries: the garbage collector would have to visit thousands of them.
         self._on_move = self._file
         self._moved: set[Entry] | None = None
         self._organizations: Mapping[str, tuple[str, ...]] | None = None

@@ -1,8 +1,8 @@
 """The types of the fields of an answer, and the reading of objects field by field.
 
-Each type has two readers that agree. msgspec decodes what is as usual, fast and with everything else left out; what
-it refuses is judged here, value by value. A required field that cannot be read makes the whole object useless; an
-optional one is None then, as what is absent or null is, and reported.
+Each type has two readers that agree. msgspec decodes regular objects, fast and without other fields; what it refuses is
+read here, value by value. A required field that cannot be read makes the whole object unusable; an optional one is then
+None, like an absent or null one, and reported.
 """
 
 import functools
@@ -190,7 +190,7 @@ class InvalidRow(NamedTuple):
 
 
 class InvalidField(NamedTuple):
-    """An optional field that could not be read, for the same reason in a number of rows, which count without it.
+    """An optional field that could not be read, for one reason in a number of rows, which count without it.
 
     position: of the first of them; None if the answer has no rows.
     """

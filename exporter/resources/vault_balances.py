@@ -298,9 +298,8 @@ class Amounts(NamedTuple):
 class Packed(msgspec.Struct, frozen=True):
     """All amounts of an answer, column by column in the order of BALANCES: few objects, and little memory.
 
-    quote_assets: the currency of the quote amounts of each row.
-    written: each column as the API wrote it, with tabs between; empty where it left an amount out.
-    numbers: each column as `sample_values` writes it.
+    quote_assets: the currency of the quote amounts of each row. written: each column as the API wrote it, with tabs
+    between; empty if it left an amount out. numbers: each column as `sample_values` writes it.
     """
 
     quote_assets: tuple[str, ...] = ()
@@ -334,7 +333,7 @@ class Packed(msgspec.Struct, frozen=True):
         )
 
     def column(self, place: int) -> list[str]:
-        """Return the amounts of one of BALANCES, each as it is written, empty where there is none."""
+        """Return the amounts of one of BALANCES, each as it is written, empty if there is none."""
         return self.written[place].split("\t") if self.quote_assets else []
 
     def rows(self) -> list[Amounts]:
@@ -672,10 +671,10 @@ class Requester:
     def refused(self, vault_id: str, query: str) -> bool:
         """Record a `BadRequest`; return whether another query is worth a try for this vault.
 
-        It is where parameters were refused that are not known to be accepted, and then for the very vault that was
-        refused: only if the same vault is answered without them, they are what the API did not like. A refusal of
-        parameters that were accepted before puts them in doubt, so that the exporter follows an API that changes while
-        it runs, without asking twice each time for a vault that the API refuses anyhow.
+        It is if parameters were refused that are not known to be accepted, and then for the very vault that was
+        refused: only if the same vault is answered without them, they were the reason. A refusal of parameters that
+        were accepted before puts them in doubt. So the exporter follows an API that changes while it runs, without
+        asking twice each time for a vault that the API refuses anyway.
         """
         if query == WITHOUT:
             self._refused_for.discard(vault_id)

@@ -54,7 +54,8 @@ class Stranger:
 class _Check(Struct):
     """A password in the queue.
 
-    came: number of the turn before that in progress when it arrived. is_match: None if all askers disconnected before its turn.
+    came: number of the turn before the current one at its arrival. is_match: None if all askers disconnected before its
+    turn.
     """
 
     user: str
