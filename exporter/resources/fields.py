@@ -5,6 +5,7 @@ read here, value by value. A required field that cannot be read makes the whole 
 None, like an absent or null one, and reported.
 """
 
+import contextlib
 import functools
 import math
 import re
@@ -34,6 +35,9 @@ _DECIMAL: Final = re.compile(
 )
 _MOST: Final = 10**9
 _MOST_PLACES: Final = 1000
+_FIRST_MOMENT: Final = Decimal(-30610224000)
+_LAST_MOMENT: Final = Decimal("253402300799.999")
+"""What RFC 3339 and the calendar of the system can write. Others are milliseconds, or what Go writes for no time."""
 _NOT_AN_AMOUNT: Final = "is not a finite decimal"
 
 
@@ -118,15 +122,17 @@ def moment(value: object) -> Decimal:
 
     Raises ValueError for anything else.
     """
-    try:
+    seconds = None
+    with contextlib.suppress(ValueError):
         if not isinstance(value, str) or _DECIMAL.fullmatch(value):
-            return amount(value)
-        read = datetime.fromisoformat(value)
-        if read.tzinfo is not None:
-            return Decimal(str(read.timestamp()))
-    except ValueError:
-        pass
-    raise ValueError("is not Unix seconds or RFC 3339 with a time zone")
+            seconds = amount(value)
+        elif (read := datetime.fromisoformat(value)).tzinfo is not None:
+            seconds = Decimal(str(read.timestamp()))
+    if seconds is None:
+        raise ValueError("is not Unix seconds or RFC 3339 with a time zone")
+    if not _FIRST_MOMENT <= seconds <= _LAST_MOMENT:
+        raise ValueError("is not a time between the years 1000 and 9999")
+    return seconds
 
 
 def _written_moment(value: object) -> str:

@@ -249,6 +249,13 @@ def test_an_unreadable_time_is_reported_and_the_task_counts() -> None:
     assert answer.rows == 2
 
 
+def test_a_time_that_no_page_could_show_is_unreadable() -> None:
+    read = tasks([task(1, created_at="1795262400000000000")])
+    assert list(read.tasks.groups.values()) == [Waiting(1, None, Decimal(1795269600), 2)]
+    (unread,) = exposed(TARGET, read).unread
+    assert unread.field == "created_at"
+
+
 def full(first: int) -> list[object]:
     return [task(first + number) for number in range(PAGE_ROWS)]
 
