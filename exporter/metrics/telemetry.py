@@ -1,5 +1,6 @@
 """The exporter's own metrics, kept by prometheus-client in a separate registry."""
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
@@ -45,6 +46,9 @@ class Telemetry:
             buckets=DURATION_BUCKETS,
             registry=self.registry,
         )
+        # For each request; prometheus-client checks all labels each time.
+        self._requests_of = functools.cache(self._requests.labels)
+        self._duration_of = functools.cache(self._duration.labels)
         # A gauge without labels starts at 0, but the skew is unknown until the first answer.
         self._clock_skew: Gauge | None = None
         self._wait = self._counter(catalog.BUDGET_WAIT)
@@ -57,9 +61,9 @@ class Telemetry:
 
         status: of HTTP, None without a response. seconds: from send to last byte, None likewise.
         """
-        self._requests.labels(endpoint, _status(status)).inc()
+        self._requests_of(endpoint, _status(status)).inc()
         if seconds is not None:
-            self._duration.labels(endpoint).observe(seconds)
+            self._duration_of(endpoint).observe(seconds)
 
     def skewed(self, seconds: float) -> None:
         """Set the seconds by which this machine's clock is ahead of the API's."""

@@ -201,6 +201,9 @@ def _news(before: Sequence[InvalidRow], now: Sequence[InvalidRow]) -> list[Inval
 
     Rows move: a new task moves all others down. So as many as have gone are taken for those that have come.
     """
+    # As it is of nearly every poll.
+    if now == before:
+        return []
     stayed = set(before) & set(now)
     moved = Counter((it.field, it.problem) for it in before if it not in stayed)
     news = []

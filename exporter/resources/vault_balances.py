@@ -268,6 +268,7 @@ def _text(description: str | int | Decimal | None) -> str:
 _Column = Sequence[str | None]
 _Floats = Sequence[float | None]
 ReadFloats = Callable[[Sequence[_Column]], Sequence[_Floats]]
+_FLOATS: Final = list[list[float | None]]
 _NONE: Final = "null"
 
 
@@ -282,7 +283,7 @@ def _floats(columns: Sequence[_Column]) -> Sequence[_Floats]:
 
 def _plain_floats(columns: Sequence[_Column]) -> Sequence[_Floats]:
     """Return amounts as floats; raises msgspec.ValidationError for one that is not a JSON number."""
-    return msgspec.convert(columns, list[list[float | None]], strict=False)
+    return msgspec.convert(columns, _FLOATS, strict=False)
 
 
 class Amounts(NamedTuple):
