@@ -100,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
             if not asked.brief:
                 print("".join(f"    {name}\n" for name in survivors), end="", flush=True)
     if gone:
-        print(f"{EQUIVALENTS.name} has mutants that there are no more:", *gone, sep="\n    ")
+        print(f"{EQUIVALENTS.name} names mutants that no longer exist:", *gone, sep="\n    ")
     return int(not is_held)
 
 
