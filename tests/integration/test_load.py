@@ -201,7 +201,7 @@ def test_oversized_and_malformed_requests_do_no_harm(exporter: Loaded) -> None:
         clients = [
             client
             for sent in HOSTILE.values()
-            for client in stack.enter_context(exporter.clients(5, sent))
+            for client in stack.enter_context(exporter.clients(2, sent))
         ]
         exporter.goes_on()
         assert all(map(ended, clients))
