@@ -288,28 +288,38 @@ def test_once_with_an_api_that_is_not_there_fails_without_a_traceback(tmp_path: 
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("flag", ["--version", "--config.check", "--once"])
+def leading_to(terminal: int, *numbers: int) -> str:
+    """Return a prelude after which these file descriptors of the exporter lead to a terminal."""
+    name = os.ttyname(terminal)
+    return "\n".join(
+        [
+            "import os",
+            f"terminal = os.open({name!r}, os.O_WRONLY | os.O_NOCTTY)",
+            *(f"os.dup2(terminal, {number})" for number in numbers),
+        ]
+    )
+
+
+NO_READER = """
+import os
+reader, writer = os.pipe()
+os.close(reader)
+os.dup2(writer, 1)
+"""
+PRINTING = pytest.mark.parametrize("flag", ["--version", "--config.check", "--once"])
+
+
+@PRINTING
 def test_a_reader_that_has_left_is_no_failure(flag: str, tmp_path: Path) -> None:
     """As in `kraken-custody-exporter --config.check | head -1`."""
     with SimulatorThread(simulator().app) as base_url:
         write(tmp_path, configuration(base_url))
-        reader, writer = os.pipe()
-        os.close(reader)
-        done = subprocess.run(
-            [*COMMAND, flag, "--log.level", "error"],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-        os.close(writer)
-    assert (done.returncode, done.stderr) == (0, b"")
+        done = run(flag, "--log.level", "error", directory=tmp_path, prelude=NO_READER)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
-@pytest.mark.parametrize("flag", ["--version", "--config.check", "--once"])
+@PRINTING
 @pytest.mark.parametrize(
     ("redirection", "problem"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")]
 )
@@ -319,14 +329,11 @@ def test_a_full_or_closed_stdout_is_reported_as_a_failure(
     """As in `kraken-custody-exporter --once > FILE`, for the node exporter's textfile collector."""
     with SimulatorThread(simulator().app) as base_url:
         write(tmp_path, configuration(base_url))
-        done = subprocess.run(
-            ["/bin/sh", "-c", f'"$@" {redirection}', "sh", *COMMAND, flag, "--log.level", "error"],
-            cwd=tmp_path,
-            env=environment(),
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            check=False,
+        done = run(
+            *(flag, "--log.level", "error"),
+            directory=tmp_path,
+            # Python makes another stdout of these when it starts.
+            command=["/bin/sh", "-c", f'"$@" {redirection}', "sh", *COMMAND],
         )
     told = f"kraken-custody-exporter: cannot write to stdout: {problem}\n"
     assert (done.returncode, done.stderr) == (1, told)
@@ -417,18 +424,14 @@ def test_once_shows_its_progress_and_a_table_on_a_terminal(
     theirs, written = terminal
     with SimulatorThread(simulator().app) as base_url:
         write(tmp_path, configuration(base_url))
-        command = [*COMMAND, "--once", "--log.level", "error"]
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=environment(environ),
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            timeout=60,
-            check=False,
+        done = run(
+            *("--once", "--log.level", "error"),
+            directory=tmp_path,
+            environ=environ,
+            prelude=leading_to(theirs, 2),
         )
     assert done.returncode == 0
-    assert done.stdout.startswith(b"# HELP ")
+    assert done.stdout.startswith("# HELP ")
     until(lambda: summary in b"".join(written))
     assert b"12/12" in b"".join(written)
     assert b" 0/12" in b"".join(written)
@@ -450,19 +453,16 @@ def test_text_of_the_api_does_not_control_a_terminal_that_once_writes_to(
     with SimulatorThread(simulator(moods={VAULT.id: rows, OTHER.id: refusal}).app) as base_url:
         write(tmp_path, configuration(base_url))
         runs = [
-            subprocess.run(
-                [*COMMAND, "--once"],
-                cwd=tmp_path,
-                env=environment({"NO_COLOR": "1"}),
-                stdout=stdout,
-                stderr=theirs,
-                timeout=60,
-                check=False,
+            run(
+                "--once",
+                directory=tmp_path,
+                environ={"NO_COLOR": "1"},
+                prelude=leading_to(theirs, *numbers),
             )
-            for stdout in (theirs, subprocess.PIPE)
+            for numbers in ((1, 2), (2,))
         ]
     until(lambda: written and b"targets were read" in written[-1])
-    assert f'asset="X{HOSTILE}"'.encode() in runs[1].stdout
+    assert f'asset="X{HOSTILE}"' in runs[1].stdout
     shown = b"".join(written)
     assert rb'asset="X\x1b[2J' in shown
     assert b"\x1b[2J" not in shown
@@ -475,11 +475,8 @@ def test_a_bad_configuration_does_not_control_a_terminal(
 ) -> None:
     theirs, written = terminal
     (tmp_path / "config.yaml").write_text('"\\e[2J": 1\n')
-    command = [*COMMAND, "--config.check"]
-    environ = environment()
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environ, stderr=theirs, timeout=60, check=False
-    )
+    prelude = leading_to(theirs, 2)
+    done = run("--config.check", directory=tmp_path, prelude=prelude)
     assert done.returncode == 2
     until(lambda: b"config.yaml" in b"".join(written))
     assert b"\x1b[2J" not in b"".join(written)
