@@ -10,7 +10,6 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from decimal import Decimal
 from itertools import chain, compress, repeat, starmap
 from operator import attrgetter
-from sys import intern
 from typing import Annotated, Any, Final, NamedTuple, Self
 
 import msgspec
@@ -265,6 +264,13 @@ def _text(description: str | int | Decimal | None) -> str:
     return str(description)
 
 
+# Not sys.intern(): in Python 3.12 what an API names would stay in memory for good.
+@functools.lru_cache(maxsize=256)
+def _shared(quote_asset: str) -> str:
+    """Return the same object for equal texts: most rows have the same."""
+    return quote_asset
+
+
 _Column = Sequence[str | None]
 _Floats = Sequence[float | None]
 ReadFloats = Callable[[Sequence[_Column]], Sequence[_Floats]]
@@ -315,8 +321,7 @@ class Packed(msgspec.Struct, frozen=True):
         """
         columns = [*zip(*map(_amounts_of, rows), strict=True)]
         return cls(
-            # Interned, because most have the same text.
-            tuple([intern(row.quote_asset or quote_asset) for row in rows]),
+            tuple([_shared(row.quote_asset or quote_asset) for row in rows]),
             # A decimal contains no tab.
             tuple(["\t".join([it or "" for it in column]) for column in columns]),
             tuple(sample_values(floats(columns))),

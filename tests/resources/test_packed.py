@@ -1,6 +1,7 @@
 """The amounts kept of an answer: every digit that the API wrote, in little memory."""
 
 from decimal import Decimal
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +63,14 @@ def test_each_row_has_its_own_quote_asset_or_that_of_the_answer() -> None:
     document = {"result": [row("BTC", quote_asset="EUR"), row("ETH")], "quote_asset": "GBP"}
     answer = vault_balances(document)
     assert packed(answer).quote_assets == ("EUR", "GBP")
+
+
+def test_vaults_share_the_text_of_a_quote_asset_but_none_is_interned() -> None:
+    with patch("sys.intern") as intern:
+        one, other = (packed(vault_answer(row(quote_asset="EUR " * 9))) for _ in range(2))
+    assert one.quote_assets[0] is other.quote_assets[0]
+    # In Python 3.12 it would stay in memory for good.
+    intern.assert_not_called()
 
 
 def test_an_empty_vault_has_no_amounts() -> None:
