@@ -267,9 +267,9 @@ def test_a_target_that_is_being_polled_is_not_polled_twice_after_a_sleep() -> No
 def test_nonces_grow_whatever_the_wall_clock_does(clock: str, unit: str) -> None:
     async def main() -> None:
         played = staged((CLOCKS | SET_FORWARD)[clock], credentials={"main": {"nonce": unit}})
-        await played.play(2 * STEP_AT)
+        await played.play(STEP_AT + 30)
         await played.stop()
-        assert played.simulator.guard.arrivals > 100
+        assert played.simulator.guard.arrivals > 70
         assert not played.simulator.guard.refusals
         assert played.state("v0").failure is None
 

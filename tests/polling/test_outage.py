@@ -152,12 +152,11 @@ def test_a_failure_shows_although_the_loop_has_died() -> None:
         HANGING,
         moods.problem(500, "gateway/Fatal"),
         moods.problem(403, "PermissionDenied"),
-        httpx.ReadError("reset"),
     ],
-    ids=["hanging", "retried and in vain", "refused", "connections break"],
+    ids=["hanging", "retried and in vain", "refused"],
 )
 def test_while_a_third_of_the_targets_fail_the_others_never_do_and_are_read_as_often_as_ever(
-    trouble: moods.Mood | Exception,
+    trouble: moods.Mood,
 ) -> None:
     """A key may have one request in flight, so each deadline of 10 s is 10 s without any other request."""
 
@@ -166,20 +165,17 @@ def test_while_a_third_of_the_targets_fail_the_others_never_do_and_are_read_as_o
         await played.play(20)
         failing = {f"v{number}" for number in range(0, 12, 3)}
         for vault in failing:
-            if isinstance(trouble, Exception):
-                played.wire.broken[played.path(vault)] = trouble
-            else:
-                played.simulator.moods[played.vault_id(vault)] = trouble
+            played.simulator.moods[played.vault_id(vault)] = trouble
         with capture_logs() as logs:
             # Each of them is detected by three tries once.
             await played.play(300)
             before = {f"v{number}": len(played.times(f"v{number}")) for number in range(12)}
-            await played.play(600)
+            await played.play(300)
         await played.stop()
         assert set(failures(logs)) == failing
         assert not played.exporter.parts.credentials["main"].silence.is_total
         polls = {vault: len(played.times(vault)) - count for vault, count in before.items()}
-        assert min(polls[vault] for vault in polls if vault not in failing) >= 0.9 * 20
+        assert min(polls[vault] for vault in polls if vault not in failing) >= 0.9 * 10
         assert min(polls[vault] for vault in failing) >= 1
 
     run(main())

@@ -63,21 +63,21 @@ def test_too_many_vaults_use_the_budget_of_a_strict_server_and_never_exceed_it()
     chance = random.Random(7)
     played = play(
         lambda: stage(
-            vaults=200,
+            vaults=120,
             assets=1,
             limit=(60, 6.0),
             jitter=lambda: chance.uniform(0, 0.15),
             api={"rate_limit": {"requests": 60, "window": "6s", "share": 1}},
             polling={"interval": "10s"},
         ),
-        60,
+        36,
     )
     guard = played.simulator.guard
     assert guard.largest_window <= 60
-    assert guard.arrivals >= 0.93 * 60 * 60 / 6
+    assert guard.arrivals >= 0.93 * 60 * 36 / 6
     assert not guard.refusals
     assert guard.largest_in_flight == {API_KEY: 1}
-    polls = [len(played.times(f"v{number}")) for number in range(200)]
+    polls = [len(played.times(f"v{number}")) for number in range(120)]
     assert max(polls) - min(polls) <= 1
 
 

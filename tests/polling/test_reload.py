@@ -395,7 +395,7 @@ def test_reloads_under_full_load_cost_no_poll_no_nonce_and_no_budget() -> None:
         def rename(document: Document) -> None:
             vaults(document)[0]["name"] = f"name-{next(names)}"
 
-        for _ in range(40):
+        for _ in range(20):
             await played.exporter.reload(changed(played, rename))
             await played.play(2.9)
         await played.stop()
