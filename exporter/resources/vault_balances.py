@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain, compress, repeat, starmap
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Final, NamedTuple, Self
 
 import msgspec
@@ -350,10 +350,10 @@ class Packed(msgspec.Struct, frozen=True):
     def lines(self, target: Target, described: Sequence[Asset]) -> Steps["BalanceLines"]:
         """Return the samples of the rows, whose assets are `described`."""
         yield from ()
-        quotes = {it: f",{label_set(('quote_asset',), (it,))}" for it in set(self.quote_assets)}
+        quotes = {it: f",{label_set(('quote_asset',), (it,))}}} " for it in set(self.quote_assets)}
         return BalanceLines(
             label_set(_VAULT_LABELS, (target.organization, target.vault, target.id)),
-            tuple([label_set(_ASSET_LABELS, asset[:2]) for asset in described]),
+            tuple(map(label_set, repeat(_ASSET_LABELS), map(itemgetter(0, 1), described))),
             tuple([quotes[it] for it in self.quote_assets]),
             {
                 it.metric.name: numbers
@@ -491,9 +491,9 @@ def _decimal(written: str | None) -> Decimal | None:
 class BalanceLines(Mapping[str, bytes]):
     """The samples of rows.
 
-    Labels and values are joined only when they are read: separately they take a tenth of the memory. vault, assets,
-    quote_assets: the labels, the latter two of each row. numbers: by metric, the values of its samples
-    (`Packed.numbers`).
+    Labels and values are joined only when they are read: separately they take a tenth of the memory. vault, assets: the
+    labels, the latter of each row. quote_assets: what follows those of a quote amount, up to its value. numbers: by
+    metric, the values of its samples (`Packed.numbers`).
     """
 
     __slots__ = ("assets", "numbers", "quote_assets", "vault")
@@ -512,15 +512,16 @@ class BalanceLines(Mapping[str, bytes]):
 
     def __getitem__(self, name: str) -> bytes:
         """Return the lines of a metric; raises KeyError if it has none."""
-        values = self.numbers[name].split(",")
-        quotes = self.quote_assets if name in _QUOTED else repeat("")
+        numbers = self.numbers[name]
+        quotes = self.quote_assets if name in _QUOTED else repeat("} ")
+        rows: Iterable[tuple[str, str, str]]
+        rows = zip(self.assets, quotes, numbers.split(","), strict=False)
+        if _NONE in numbers:
+            rows = [row for row in rows if row[2] != _NONE]
+        # Joined without a step of Python for each line, as a scrape reads thousands.
         begin = f"{name}{{{self.vault},"
-        lines = [
-            f"{begin}{asset}{quote}}} {value}\n"
-            for asset, quote, value in zip(self.assets, quotes, values, strict=False)
-            if value != _NONE
-        ]
-        return "".join(lines).encode()
+        lines = f"\n{begin}".join(map("".join, rows))
+        return f"{begin}{lines}\n".encode()
 
     def count(self) -> int:
         """Return the number of samples."""
