@@ -10,6 +10,8 @@ from typing import Final
 import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from exporter.custody.wire import PIECE_BYTES
+
 LONGEST_HEAD_BYTES: Final = 32 * 1024
 """Maximum bytes of a head, of a chunk's length or of trailers: of everything except the body."""
 MOST_INTERIM_ANSWERS: Final = 16
@@ -36,7 +38,6 @@ class Response:
     status, reason, headers: of the final response once `has_head`, names as received.
     has_chunks: whether its body is in chunks.
     is_whole: whether its last byte was read.
-    rest: what has arrived and is not parsed, so once it is whole, what does not belong to it.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,8 @@ class Response:
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.has_head = self.has_chunks = self.is_whole = False
-        self.rest = b""
+        # What has arrived last, and how much of that is parsed.
+        self._arrived, self._parsed = b"", 0
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._body: list[bytes] = []
         self._interim = 0
@@ -55,6 +57,16 @@ class Response:
         self._keeps = False
 
     @property
+    def rest(self) -> bytes:
+        """What has arrived and is not parsed; once the response is whole, what does not belong to it."""
+        return self._arrived[self._parsed :]
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether there is any."""
+        return self._parsed < len(self._arrived)
+
+    @property
     def is_keepable(self) -> bool:
         """Whether HTTP allows another request on its connection."""
         return self.is_whole and self._keeps
@@ -62,7 +74,7 @@ class Response:
     def receive(self, data: bytes) -> None:
         """Take bytes that have arrived; empty at the end of the connection. Raises httpx.RemoteProtocolError."""
         if data:
-            self.rest += data
+            self._arrived, self._parsed = self.rest + data, 0
         elif not self.has_head:
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
         elif self.has_chunks or self._left is not None:
@@ -72,23 +84,39 @@ class Response:
 
     def read_head(self) -> bool:
         """Parse up to the end of the head; return whether it has arrived. Raises as `receive` does."""
-        while self.rest and not self.has_head:
-            self._parse(self.rest.find(b"\n") + 1)
+        while self.has_rest and not self.has_head:
+            # llhttp accepts no other end; the beginning of one may be parsed already.
+            is_begun = self._framing > 0
+            self._parse((not is_begun and self._end_of(b"\r\n\r\n")) or self._end_of(b"\n"))
         return self.has_head
 
     def read_body(self) -> bytes:
-        """Parse up to the end of the body; return the new part of the body. Raises as `receive` does."""
-        while self.rest and not self.is_whole:
-            # Chunks end with a line end, too.
-            self._parse(self.rest.find(b"\n") + 1 if self.has_chunks else self._left)
+        """Parse up to the end of the body; return the new part of the body. Raises as `receive` does.
+
+        Parses at most PIECE_BYTES of chunks, because there may be many tiny ones.
+        """
+        until = self._parsed + PIECE_BYTES
+        while self.has_rest and not self.is_whole:
+            if not self.has_chunks:
+                self._parse(len(self._arrived) if self._left is None else self._parsed + self._left)
+            elif self._parsed < until:
+                # Chunks end with a line end, too.
+                self._parse(min(self._end_of(b"\n") or until, until))
+            else:
+                break
         body = b"".join(self._body)
         self._body.clear()
         return body
 
-    def _parse(self, most: int | None) -> None:
-        """Parse up to `most` bytes, or all for None or 0."""
-        piece = self.rest[:most] if most else self.rest
-        self.rest = self.rest[len(piece) :]
+    def _end_of(self, mark: bytes) -> int:
+        """Return where the next `mark` ends, 0 if there is none."""
+        at = self._arrived.find(mark, self._parsed)
+        return at + len(mark) if at >= 0 else 0
+
+    def _parse(self, end: int) -> None:
+        """Parse up to `end`, or all that has arrived if that is 0."""
+        piece = self._arrived[self._parsed : end or None]
+        self._parsed += len(piece)
         self._framing += len(piece)
         assert self._parser is not None  # noqa: S101 - a whole response is not parsed
         try:

@@ -5,6 +5,7 @@ import base64
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from functools import partial
 from typing import Final
 
 import httpx
@@ -13,7 +14,7 @@ from msgspec import Struct
 from exporter.custody import wire
 from exporter.custody.http1 import Response, written
 from exporter.custody.keeping import Trust, idle_seconds
-from exporter.custody.wire import PIECE_BYTES, Wire
+from exporter.custody.wire import Wire
 
 LONG_PIECE_BYTES: Final = 64 * 1024
 """Maximum bytes read at once of a body without chunks: there is nothing to parse between them."""
@@ -83,7 +84,7 @@ class _Connection:
 
     made_at: in seconds of the transport's clock, like all times. is_for_one: whether it carries only one request. tag:
     of the last request. response: to the last request. given: tags of delivered answers, and when. kept_until: the end
-    of its idle time; `expiry` alone would stop while the machine sleeps.
+    of its idle time; a timer alone would stop while the machine sleeps.
     """
 
     def __init__(self, wire: Wire, made_at: float, *, is_for_one: bool) -> None:
@@ -94,7 +95,6 @@ class _Connection:
         self.given: list[tuple[float, Hashable]] = []
         self.response: Response
         self.kept_until = 0.0
-        self.expiry: asyncio.TimerHandle | None = None
 
     async def ask(self, request: httpx.Request) -> Response:
         """Send `request`; return its response, whose head was read. Raises httpx.TransportError."""
@@ -107,10 +107,14 @@ class _Connection:
     async def piece(self) -> bytes:
         """Return the next bytes of the response's body, b"" at its end. Raises httpx.TransportError."""
         response = self.response
-        while not (piece := response.read_body()) and not response.is_whole:
-            most = PIECE_BYTES if response.has_chunks else LONG_PIECE_BYTES
-            response.receive(await self.wire.read(most))
-        return piece
+        while True:
+            if response.has_chunks and response.has_rest:
+                # Others wait for a piece of chunks at the most.
+                await asyncio.sleep(0)
+            if (piece := response.read_body()) or response.is_whole:
+                return piece
+            if not response.has_rest:
+                response.receive(await self.wire.read(LONG_PIECE_BYTES))
 
     @property
     def is_ready(self) -> bool:
@@ -128,21 +132,7 @@ class _Connection:
         suspects = tuple(tag for at, tag in self.given if at >= since)
         return Find(self.tag, suspects, size, int(status[1]) if status else None)
 
-    def wait(self, seconds: float, leave: Callable[["_Connection"], None]) -> None:
-        """Be idle; call `leave` after `seconds`, or as soon as something arrives or the connection ends."""
-        self.wire.unread_arrived = lambda: leave(self)
-        self.expiry = asyncio.get_running_loop().call_later(seconds, leave, self)
-
-    async def take(self) -> None:
-        """Stop being idle, and read what has arrived."""
-        self.wire.unread_arrived = None
-        if self.expiry:
-            self.expiry.cancel()
-        await self.wire.settle()
-
     def close(self) -> None:
-        if self.expiry:
-            self.expiry.cancel()
         self.wire.abort()
 
 
@@ -168,6 +158,8 @@ class Transport(httpx.AsyncBaseTransport):
         # What recent answers in doubt were for: the next requests for these use a new connection.
         self._suspects: set[Hashable] = set()
         self._is_closed = False
+        # One for all idle connections, as each request would need another.
+        self._expiry: asyncio.TimerHandle | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; return its response with an unread body. Raises httpx.TransportError."""
@@ -201,7 +193,8 @@ class Transport(httpx.AsyncBaseTransport):
         while self._idle:
             connection = self._idle.pop()
             try:
-                await connection.take()
+                connection.wire.unread_arrived = None
+                await connection.wire.settle()
             except BaseException:
                 connection.close()
                 raise
@@ -241,8 +234,21 @@ class Transport(httpx.AsyncBaseTransport):
             connection.close()
             return
         connection.kept_until = now + seconds
+        connection.wire.unread_arrived = partial(self._leave, connection)
         self._idle.append(connection)
-        connection.wait(seconds, self._leave)
+        self._await_expiry(seconds)
+
+    def _await_expiry(self, seconds: float) -> None:
+        if self._expiry is None:
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(seconds, self._leave_expired)
+
+    def _leave_expired(self) -> None:
+        self._expiry, now = None, self._clock()
+        for connection in [it for it in self._idle if it.kept_until <= now]:
+            self._leave(connection)
+        if self._idle:
+            self._await_expiry(min(it.kept_until for it in self._idle) - now)
 
     def _leave(self, connection: _Connection) -> None:
         """Close an idle connection that has expired or ended, or on which something arrives."""
@@ -263,6 +269,9 @@ class Transport(httpx.AsyncBaseTransport):
         for connection in self._idle:
             connection.close()
         self._idle.clear()
+        if self._expiry:
+            self._expiry.cancel()
+            self._expiry = None
 
 
 class _Body(httpx.AsyncByteStream):
@@ -297,7 +306,7 @@ def _nothing() -> None:
 async def _head(connected: Wire, response: Response) -> None:
     """Read the head of `response`. Raises httpx.TransportError."""
     while not response.read_head():
-        response.receive(await connected.read())
+        response.receive(await connected.read(LONG_PIECE_BYTES))
 
 
 async def _tunnel(

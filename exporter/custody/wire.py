@@ -38,7 +38,7 @@ class Wire(asyncio.Protocol):
         self._layers: list[_Tls] = []
         self._received = bytearray()
         self._error: Exception | None = None
-        self._changed = asyncio.Event()
+        self._change_awaited: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._is_paused = False
 
@@ -50,7 +50,10 @@ class Wire(asyncio.Protocol):
     @property
     def unread(self) -> int:
         """The number of unread bytes, including those of an incomplete TLS record."""
-        return len(self._received) + sum(len(layer.partial) for layer in self._layers)
+        unread = len(self._received)
+        for layer in self._layers:
+            unread += len(layer.partial)
+        return unread
 
     @property
     def beginning(self) -> bytes:
@@ -75,9 +78,6 @@ class Wire(asyncio.Protocol):
 
     async def read(self, most: int = PIECE_BYTES) -> bytes:
         """Return the next bytes, at most `most`; b"" at the end. Raises httpx.ReadError."""
-        # What is read in long pieces takes next to no time, and there is little of it.
-        if self._received and most <= PIECE_BYTES:
-            await asyncio.sleep(0)
         while not self._received:
             if self._error:
                 raise httpx.ReadError(str(self._error)) from self._error
@@ -118,8 +118,8 @@ class Wire(asyncio.Protocol):
         self._open.abort()
 
     async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+        self._change_awaited = asyncio.get_running_loop().create_future()
+        await self._change_awaited
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep asyncio's transport."""
@@ -156,7 +156,8 @@ class Wire(asyncio.Protocol):
         self._notice()
 
     def _notice(self) -> None:
-        self._changed.set()
+        if self._change_awaited and not self._change_awaited.done():
+            self._change_awaited.set_result(None)
         # An incomplete TLS record may turn out to be a session ticket.
         if self.unread_arrived and (self._received or self.has_ended):
             self.unread_arrived()

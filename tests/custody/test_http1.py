@@ -28,8 +28,10 @@ def read(arrived: bytes, size: int = 10**6, *, is_end: bool = False) -> Read:
     parts = [arrived[start : start + size] for start in range(0, len(arrived), size)]
     for number, part in enumerate([*parts, *[b""] * is_end]):
         response.receive(part)
-        if response.read_head():
+        while response.read_head():
             body += response.read_body()
+            if response.is_whole or not response.has_rest:
+                break
         if response.is_whole:
             pieces = b"".join(parts[number + 1 :])
             break
