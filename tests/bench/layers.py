@@ -34,8 +34,8 @@ from tests.bench.polling import reporting
 WARM_UP_SECONDS: Final = 30.0
 """Every vault is polled before measuring begins."""
 
-READING: Final = "read and check the answer (msgspec)"
-EXPOSING: Final = "render samples, add up worth, pack"
+READING: Final = "read and check the answer, write its values (msgspec)"
+EXPOSING: Final = "labels and descriptions, worth"
 STATE: Final = "state and counters"
 HTTP: Final = "HTTP/1.1 (llhttp)"
 SIGNING: Final = "request and signature (httpx, HMAC)"

@@ -4,9 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from exporter.metrics.lines import Lines, count_series, label_set
-from exporter.resources.vault_balances import Asset
+from exporter.metrics.lines import Lines, Page, count_series, label_set
+from exporter.resources.vault_balances import BALANCES, Asset
 from tests.resources.answers import (
     EXPECTED,
     HOT,
@@ -259,6 +261,36 @@ def test_a_total_whose_part_cannot_be_read_has_an_invalid_field() -> None:
         2,
         [("spot", 1, None)],
     )
+
+
+WRITTEN = st.none() | st.decimals(-(10**20), 10**20, places=8).map(lambda it: f"{it or abs(it):f}")
+ANSWERS = st.lists(
+    st.fixed_dictionaries({it.metric.source: WRITTEN for it in BALANCES}), max_size=9
+)
+
+
+@given(
+    ANSWERS, st.lists(st.sampled_from(["USD", "EUR", 'a "quote"', None]), min_size=9, max_size=9)
+)
+def test_lines_are_those_that_each_sample_makes_for_itself(
+    amounts: list[dict[str, str | None]], quote_assets: list[str | None]
+) -> None:
+    rows = [
+        row(f"A{number}", quote_asset=quote_asset, **{k: v for k, v in fields.items() if v})
+        for number, (fields, quote_asset) in enumerate(zip(amounts, quote_assets, strict=False))
+    ]
+    page = Page()
+    for it in BALANCES:
+        for fields in rows:
+            labels = ("acme", "hot", "VABCDEF234567A", fields["asset"], fields["asset_class"])
+            quote = (fields["quote_asset"] or "USD",) if it.is_quote else ()
+            written = fields.get(it.metric.source)
+            amount = None if written is None else Decimal(written)
+            page.sample(it.metric, (*labels, *quote), amount)
+    found = exposed(HOT, vault_answer(*rows))
+    assert list(found.lines) == list(page.done())
+    assert texts(found.lines) == texts(page.done())
+    assert found.series == count_series(found.lines)
 
 
 def test_an_answer_of_many_rows_becomes_the_same_lines_in_steps() -> None:
