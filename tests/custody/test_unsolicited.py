@@ -1,6 +1,7 @@
 """Unsolicited answers, over every kind of connection: no vault gets another's balances."""
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -584,5 +585,24 @@ def test_a_client_that_is_closed_lets_a_request_in_flight_end_and_keeps_no_conne
             await asking
             assert caller.shown == {FIRST: amount(FIRST)}
             await until(lambda: api.left == {1})
+
+    asyncio.run(use())
+
+
+def test_answers_leave_nothing_to_the_garbage_collector(calling: Calling) -> None:
+    """A collection takes longer than a request."""
+
+    async def use() -> None:
+        async with calling(Api()) as caller:
+            await caller.ask_all()
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(3):
+                    await caller.ask_all()
+                assert gc.collect() == 0
+            finally:
+                gc.enable()
+            assert caller.errors == []
 
     asyncio.run(use())

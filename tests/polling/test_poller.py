@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import math
 import random
@@ -939,5 +940,23 @@ def test_a_retry_after_of_0_is_not_obeyed_every_second(mood: moods.Mood) -> None
             pytest.approx(wait, abs=0.7) for wait in (1, 60, 120, 240)
         ]
         assert _events(logs).count("polling_paused") == 1
+
+    run(main())
+
+
+def test_polling_leaves_nothing_to_the_garbage_collector() -> None:
+    async def main() -> None:
+        played = stage(polling={"interval": "10s"})
+        await played.play(30)
+        gc.collect()
+        gc.disable()
+        try:
+            sent = len(played.wire.sent)
+            await played.play(100)
+            assert len(played.wire.sent) - sent >= 30
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
+        await played.stop()
 
     run(main())
