@@ -25,7 +25,7 @@ from tests.custody.servers import closed_port
 from tests.exporting import configuration, simulator, write
 from tests.processes import COMMAND, Running, environment, running
 from tests.simulator.calling import PORTFOLIO
-from tests.waiting import until
+from tests.waiting import DEADLINE_SECONDS, until
 
 TARGETS = 12
 HANGING = moods.slow(3600)
@@ -94,7 +94,7 @@ def test_it_stops_once_however_many_signals_come(
             hanging(exporter, simulated)
             for number in numbers:
                 exporter.process.send_signal(number)
-            assert exporter.process.wait(timeout=5) == 0
+            assert exporter.process.wait(timeout=DEADLINE_SECONDS) == 0
     assert exporter.events()[-1]["event"] == "stopped"
     assert "Traceback" not in exporter.stderr
 
@@ -268,7 +268,7 @@ def test_a_log_without_a_reader_blocks_neither_polls_nor_scrapes_nor_the_stop(
         with mute(tmp_path, where) as exporter:
             goes_on(exporter, simulated, TARGETS * 4)
             exporter.process.send_signal(signal.SIGTERM)
-            assert exporter.process.wait(timeout=5) == 0
+            assert exporter.process.wait(timeout=DEADLINE_SECONDS) == 0
 
 
 def test_a_log_that_is_closed_from_the_start_goes_nowhere(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_a_log_that_is_closed_from_the_start_goes_nowhere(tmp_path: Path) -> Non
         with mute(tmp_path, subprocess.DEVNULL, closed=True) as exporter:
             goes_on(exporter, simulated, TARGETS * 3)
             exporter.process.send_signal(signal.SIGTERM)
-            assert exporter.process.wait(timeout=5) == 0
+            assert exporter.process.wait(timeout=DEADLINE_SECONDS) == 0
     assert (tmp_path / "stdout").read_text() == ""
 
 
