@@ -53,7 +53,7 @@ from exporter.resources.resource import (
 from exporter.resources.resource import Description as Described
 from exporter.resources.target import Target
 from exporter.resources.vaults import info_lines
-from exporter.resources.worth import Cell, Worth, is_short, is_unpriced, shortages, sums
+from exporter.resources.worth import Cell, Worth, exact_sum, is_short, is_unpriced, shortages, sums
 from exporter.turns import Steps
 
 ENDPOINT: Final = "vault_asset_balances"
@@ -387,18 +387,22 @@ class Packed(msgspec.Struct, frozen=True):
     def worth(self, target: Target, described: Sequence[Asset], *, is_whole: bool) -> Worth:
         """Return what the rows are worth, whose assets are `described`."""
         worths = self.column(_WORTH)
-        unpriced = []
-        if "" in worths:
-            balances = self.column(_BALANCE)
-            unpriced = [it for it, worth in zip(balances, worths, strict=True) if not worth]
+        units = list(compress(self.quote_assets, worths))
         priced = map(Decimal, filter(None, worths))
-        short = 0
+        unpriced = short = 0
+        if "" in worths:
+            balances = zip(self.column(_BALANCE), worths, strict=True)
+            unpriced = sum(is_unpriced(balance, worth or None) for balance, worth in balances)
         if target.min_available:
             held = zip([it.asset for it in described], self.column(_AVAILABLE), strict=True)
             short = shortages(held, target.min_available, is_whole=is_whole)
+        # One sum, as most vaults have, takes less time.
+        is_one = len(set(units)) == 1
         return Worth(
-            total=sums(zip(priced, compress(self.quote_assets, worths), strict=True)),
-            unpriced=sum(map(bool, map(Decimal, unpriced))),
+            total=(Cell(exact_sum(priced), units[0]),)
+            if is_one
+            else sums(zip(priced, units, strict=True)),
+            unpriced=unpriced,
             short=short,
         )
 

@@ -3,8 +3,9 @@
 A sum that omits something never looks complete: assets without a price are counted beside it.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
-from decimal import Context, Decimal, Inexact, localcontext
+from decimal import Context, Decimal, Inexact
 from typing import Final, NamedTuple, cast
 
 from msgspec import Struct
@@ -48,13 +49,15 @@ def sums(amounts: Iterable[tuple[Decimal | None, str]]) -> tuple[Cell, ...]:
 
 
 def _sum(amounts: list[Decimal | None]) -> Decimal | None:
-    if None in amounts:
+    return None if None in amounts else exact_sum(cast("list[Decimal]", amounts))
+
+
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal | None:
+    """Return the sum of one amount or more; None if it cannot be exact."""
+    try:
+        return functools.reduce(_EXACTLY.add, amounts)
+    except Inexact:
         return None
-    with localcontext(_EXACTLY):
-        try:
-            return sum(cast("list[Decimal]", amounts), Decimal(0))
-        except Inexact:
-            return None
 
 
 class Worth(Struct, frozen=True):
