@@ -1,14 +1,11 @@
 """Pins match the project's requirements, the bill of materials and the licences are right, and no news is bad news."""
 
-import ast
 import json
 import re
 import sys
 import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import packages_distributions
 from itertools import chain
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -94,31 +91,6 @@ def test_developers_have_what_is_shipped() -> None:
     }
     shipped = {name: f"=={version}" for name, version in PINNED.items()}
     assert shipped.items() <= pins.items(), "make requirements"
-
-
-def test_what_the_exporter_imports_is_what_the_project_asks_for() -> None:
-    providers = packages_distributions()
-    imported = {
-        canonicalize_name(distribution)
-        for module in imported_modules(ROOT / "exporter")
-        if module not in {"exporter", *sys.stdlib_module_names}
-        for distribution in providers[module]
-    }
-    assert imported - {canonicalize_name(requirement.name) for requirement in asked()} == set()
-
-
-def imported_modules(package: Path) -> set[str]:
-    """Return the names of all top-level modules that the files of a package import."""
-    nodes = (
-        node for file in package.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))
-    )
-    found = set[str]()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-    return {name.partition(".")[0] for name in found}
 
 
 @pytest.mark.parametrize(
