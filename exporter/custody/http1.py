@@ -125,6 +125,9 @@ class Response:
             raise httpx.RemoteProtocolError(f"malformed HTTP: {error}") from None
         if self._framing > LONGEST_HEAD_BYTES:
             raise httpx.RemoteProtocolError(f"more than {LONGEST_HEAD_BYTES} bytes of head")
+        # llhttp takes these for final responses, which may have a body.
+        if self.has_head and self.status < 100:
+            raise httpx.RemoteProtocolError(f"malformed HTTP: status {self.status:03}")
         if self._interim > MOST_INTERIM_ANSWERS:
             raise httpx.RemoteProtocolError(
                 f"more than {MOST_INTERIM_ANSWERS} interim answers (1xx)"
@@ -146,7 +149,7 @@ class Response:
         """Take the properties of the body from the head, unless the response is an interim one."""
         assert self._parser is not None  # noqa: S101 - it calls
         self.status = self._parser.get_status_code()
-        if self.status < 200:
+        if 100 <= self.status < 200:
             self._interim += 1
             self.reason, self.headers = b"", []
             return

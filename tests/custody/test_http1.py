@@ -112,6 +112,9 @@ def test_headers_are_those_of_the_final_response_as_received(size: int) -> None:
         b"SSH-2.0-OpenSSH_9.9\r\n",
         b"HTTP/3.7 200 OK\r\n\r\n",
         b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 000 OK\r\ncontent-length: 0\r\n\r\n",
+        # Its body would be the beginning of the next one's.
+        b"HTTP/1.1 099 OK\r\ncontent-length: 2\r\n\r\n[]" + OK + b"content-length: 0\r\n\r\n",
         OK + b"no colon\r\n\r\n",
         OK + b"na me: x\r\n\r\n",
         OK + b"x: a\x00b\r\n\r\n",
