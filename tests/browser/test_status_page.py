@@ -6,6 +6,7 @@ from dataclasses import replace
 import bcrypt
 import httpx
 import pytest
+from msgspec import structs
 from playwright.sync_api import Page, Route, expect
 
 from exporter.assembly import Exporter
@@ -124,7 +125,7 @@ def test_the_page_keeps_itself_fresh_without_losing_its_place(visit: Callable[..
 def recover(scene: Scene) -> Callable[[Exporter], None]:
     def change(exporter: Exporter) -> None:
         for name in (DENIED, STALE):
-            state = replace(scene.state(name), failure=None, is_stale=False, polls=30)
+            state = structs.replace(scene.state(name), failure=None, is_stale=False, polls=30)
             exporter.store.put(state)
 
     return change
