@@ -222,6 +222,7 @@ def test_of_two_processes_that_start_at_the_same_moment_without_a_record_one_pol
     play(scene)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seconds", [1.0, 60.0, 600.0])
 def test_an_engine_that_is_gone_for_a_while_makes_the_holder_pause_until_it_is_back(
     seconds: float,
@@ -530,6 +531,7 @@ def test_a_standby_that_reaches_the_api_takes_over_from_a_holder_that_does_not()
     ]
 
 
+@pytest.mark.no_cover
 def test_two_processes_cut_off_from_the_api_do_not_pass_the_lease_back_and_forth() -> None:
     async def scene() -> None:
         async with company("a", "b") as (a, b):

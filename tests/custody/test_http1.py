@@ -163,6 +163,7 @@ def test_only_a_body_may_be_endless(begin: bytes) -> None:
         read(begin + b"x" * (longest + len(begin) + 1), 1000)
 
 
+@pytest.mark.no_cover
 @SIZES
 def test_a_body_may_be_long_and_in_many_chunks(size: int) -> None:
     body = b"x" * (2 * LONGEST_HEAD_BYTES)

@@ -163,6 +163,7 @@ def test_a_connection_is_kept_while_nothing_unsolicited_arrives(calling: Calling
     asyncio.run(use())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("what", IN_ONE_PIECE)
 def test_an_answer_with_more_after_it_is_discarded_and_requested_again_elsewhere(
     calling: Calling, what: str

@@ -331,6 +331,7 @@ def pause_until(clock: Clock, written: Callable[[datetime], str] = imf) -> float
     return run(main())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "name", ["an hour forward", *(name for name in CLOCKS if "beginning of Unix" not in name)]
 )

@@ -81,6 +81,7 @@ def test_each_page_of_tasks_is_a_request_and_the_plan_counts_the_most_there_may_
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_key_that_may_not_see_tasks_fails_for_them_alone_and_what_was_read_becomes_stale() -> (
     None
 ):
@@ -135,6 +136,7 @@ def test_tasks_whose_later_pages_are_refused_are_withheld_if_there_is_no_room_fo
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_whitelist_is_read_once_an_hour_and_stays_until_three_were_missed() -> None:
     vault = BULK.vaults[0]
     own = OF_BULK | {"vaults": [{"name": "hot", "id": vault.id}], "collect": ["whitelist"]}

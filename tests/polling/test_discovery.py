@@ -128,6 +128,7 @@ def test_credentials_and_discovery_are_enough_to_poll_everything() -> None:
     run(main())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("id_form", ["spaced", "compact"])
 @pytest.mark.parametrize("revision", [R1, R2, R3, R4], ids=["r1", "r2", "r3", "r4"])
 def test_everything_is_found_and_polled_in_every_revision_of_the_api(
@@ -145,6 +146,7 @@ def test_everything_is_found_and_polled_in_every_revision_of_the_api(
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_list_is_read_once_an_interval_and_counts_in_the_plan() -> None:
     async def main() -> None:
         played = finding(map("v{}".format, range(250)), polling={"interval": "1h"})
@@ -252,6 +254,7 @@ def test_balances_keep_their_intervals_while_a_long_list_is_read() -> None:
 FIRST_SIXTY = large_portfolio(60, 1).organizations[0].vaults
 
 
+@pytest.mark.no_cover
 def test_a_page_is_tried_again_and_one_that_fails_for_good_discards_the_list() -> None:
     async def main() -> None:
         played = finding(map("v{}".format, range(150)), polling={"interval": "1h"})
@@ -288,6 +291,7 @@ def on_page(offset: int, mood: moods.Mood) -> moods.Mood:
     return only_there
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("organizations", "is_up"),
     [([{**CONFIGURED, "vaults": [{"id": FIRST_SIXTY[0].id}]}], 1.0), ([CONFIGURED], 0.0)],
@@ -480,6 +484,7 @@ EXCHANGED = {"first": TWO_KEYS["second"], "second": TWO_KEYS["first"]}
 RENAMED = {"primary": TWO_KEYS["first"], "second": TWO_KEYS["second"]}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("later", [EXCHANGED, RENAMED], ids=["exchanged", "renamed"])
 @pytest.mark.parametrize("pages", [2, 3])
 def test_a_list_belongs_to_the_key_that_requested_all_its_pages_even_if_renamed(
@@ -587,6 +592,7 @@ def test_whatever_a_name_is_every_exposition_can_be_read() -> None:
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_list_in_doubt_restarts_and_is_not_withdrawn() -> None:
     async def main() -> None:
         played = finding(map("v{}".format, range(250)), polling={"interval": "1h"})

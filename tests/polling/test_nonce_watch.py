@@ -128,6 +128,7 @@ def test_two_exporters_with_one_key_are_reported_once(wall_ahead: float) -> None
     }
 
 
+@pytest.mark.no_cover
 def test_one_that_starts_with_too_small_nonces_is_not_taken_for_two() -> None:
     """It ran before with finer nonces or a clock that was ahead, which looks like another program to the API."""
 
@@ -164,6 +165,7 @@ def test_a_clock_that_was_hours_ahead_before_a_restart_is_reported_soon_and_once
     run(main())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("credential", "told"), [({}, 1), ({"max_in_flight": 2}, 0)], ids=["one by one", "two at once"]
 )

@@ -96,6 +96,7 @@ def test_if_nothing_fails_nothing_is_polled() -> None:
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_requested_poll_goes_before_all_that_is_overdue() -> None:
     async def main() -> None:
         played = stage(vaults=200, polling={"interval": "10s"})

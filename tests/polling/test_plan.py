@@ -56,6 +56,7 @@ def plan(
 ONE_A_SECOND = {"requests": 11, "window": "10s", "share": 1}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("vaults", "own_limits", "ratio", "stretch"),
     [
@@ -109,6 +110,7 @@ def test_limits_that_suffice_are_not_logged() -> None:
     assert events == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("interval", "vaults", "seconds"),
     [

@@ -157,6 +157,7 @@ def test_balances_are_withdrawn_one_tick_after_they_are_too_old() -> None:
     run(main())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("mood", "waits"),
     [
@@ -369,6 +370,7 @@ def test_a_key_with_a_nonce_window_has_as_many_requests_in_flight_as_configured(
     assert played.simulator.guard.largest_in_flight == {API_KEY: 3}
 
 
+@pytest.mark.no_cover
 def test_time_spent_waiting_for_the_budget_is_counted_and_other_time_is_not() -> None:
     def waited(played: Stage) -> float:
         value = played.counted("kraken_custody_rate_limit_wait_seconds_total")
@@ -700,6 +702,7 @@ def test_a_defect_in_the_trial_request_does_not_keep_the_pause_for_good(
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_target_that_failed_quickly_does_not_wait_behind_those_that_hang() -> None:
     async def main() -> None:
         played = stage(vaults=30)
@@ -717,6 +720,7 @@ def test_a_target_that_failed_quickly_does_not_wait_behind_those_that_hang() -> 
     run(main())
 
 
+@pytest.mark.no_cover
 def test_after_an_outage_those_that_answer_are_back_soon_though_others_still_hang() -> None:
     async def main() -> None:
         played = stage(vaults=30)

@@ -358,6 +358,7 @@ def test_settings_that_cannot_be_used_change_nothing(tmp_path: Path) -> None:
     run(main())
 
 
+@pytest.mark.no_cover
 def test_a_smaller_budget_counts_what_was_sent_under_the_larger_one() -> None:
     async def main() -> None:
         played = stage(vaults=60, limit=(100, 30.0), polling={"interval": "1s"})

@@ -278,6 +278,7 @@ def refuses(*answers: moods.Mood) -> Made:
     return made(situation)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("answer", "cause"),
     [
@@ -306,6 +307,7 @@ def test_the_first_refusal_of_the_key_is_the_last_request(
     assert not contact.contact.succeeded
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("place", range(len(made().paths) - 1))
 def test_after_a_403_the_next_question_is_asked(place: int) -> None:
     contact = refuses(*[moods.calm] * place, moods.problem(403, "PermissionDenied"))

@@ -112,6 +112,7 @@ def test_each_step_says_what_was_seen_what_it_means_and_what_to_do(expected: str
     assert steps_of(expected[1:].partition("]")[0]) == expected
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("situation", [*SITUATIONS, "none"])
 def test_a_report_fits_a_terminal_of_80_columns_but_for_what_is_copied(situation: str) -> None:
     contact = contact_in(situation).contact
@@ -133,6 +134,7 @@ def test_only_a_terminal_gets_colours(environ: dict[str, str], has_colours: bool
     assert "\x1b" not in text_report(contact, PIPE)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("situation", [*SITUATIONS, "none"])
 def test_the_document_is_as_its_schema_says(situation: str) -> None:
     contact = contact_in(situation).contact
@@ -162,6 +164,7 @@ def everything(contact: Made) -> str:
     return json_report(contact.contact) + text_report(contact.contact, PIPE)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("situation", [*SITUATIONS, "none"])
 def test_no_report_has_a_secret_or_an_amount(situation: str) -> None:
     text = everything(contact_in(situation))

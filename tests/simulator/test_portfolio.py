@@ -141,6 +141,7 @@ def test_balance_diff_is_the_change_since_the_day_before() -> None:
             assert amount(row, "balance_diff") == amount(row, "balance") - amount(before, "balance")
 
 
+@pytest.mark.no_cover
 @given(now=MOMENTS)
 def test_an_organization_total_is_exactly_its_parts_and_the_sum_of_its_vaults(now: float) -> None:
     for organization in PORTFOLIO.organizations:
@@ -157,6 +158,7 @@ def test_an_organization_total_is_exactly_its_parts_and_the_sum_of_its_vaults(no
         )
 
 
+@pytest.mark.no_cover
 def test_no_balance_falls_by_more_than_two_percent_within_an_hour() -> None:
     fields = ("balance", "spot", "staked", "pledged", "quote_balance", "quote_price")
     for minutes in range(0, 24 * 60, 10):

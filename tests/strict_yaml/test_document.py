@@ -267,6 +267,7 @@ MOST_MISTAKES = 25
 MANY = 1_000
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "text",
     [

@@ -45,6 +45,7 @@ def test_the_page_of_an_alert_has_its_runbook(site: Site, name: str) -> None:
     assert not re.search(r"\]\(|^#|`", answer.text, re.MULTILINE)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("path", ["/runbooks", "/help", *(f"/runbooks/{it}" for it in alerts())])
 def test_every_link_leads_to_a_page_or_to_the_api_of_kraken(site: Site, path: str) -> None:
     links = set(LINK.findall(ask(site, path).text))

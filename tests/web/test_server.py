@@ -432,6 +432,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_mistakes_of_clients_close_their_connection_and_are_not_logged(
     kind: str, caplog: pytest.LogCaptureFixture, address: Address
@@ -446,6 +447,7 @@ def test_mistakes_of_clients_close_their_connection_and_are_not_logged(
     assert caplog.messages == []
 
 
+@pytest.mark.no_cover
 def test_requests_that_do_not_wait_for_answers_are_answered_in_turn(address: Address) -> None:
     with connected(address) as client:
         client.sendall(GET * 1000)

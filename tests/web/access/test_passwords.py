@@ -190,6 +190,7 @@ def guesses(network: str, user: str, count: int) -> list[tuple[Asker, str, bytes
     return [(Client(network), user, f"{network} {number}".encode()) for number in range(count)]
 
 
+@pytest.mark.no_cover
 def test_guesses_of_one_client_delay_another_ones_right_password_by_one_check() -> None:
     line = Line()
     first, *more = guesses("198.51.100.7", "alice", 500)
@@ -199,6 +200,7 @@ def test_guesses_of_one_client_delay_another_ones_right_password_by_one_check() 
     assert line.checked.index(PASSWORD) == 1
 
 
+@pytest.mark.no_cover
 def test_guesses_of_many_clients_delay_a_right_password_by_one_check_each() -> None:
     line = Line()
     networks = [f"198.51.100.{number}" for number in range(50)]
