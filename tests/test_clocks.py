@@ -37,6 +37,7 @@ def after(seconds: float, *, slept: float = 0.0, set_by: float = 0.0) -> Moment:
 def test_a_comparison_of_the_clocks_shows_what_happened_in_between(now: Moment, jump: Jump) -> None:
     watch = ClockWatch(after(0))
     assert watch.look(now, believed_after=30) == pytest.approx(jump)
+    assert bool(jump) == (jump != NOTHING)
     assert watch.look(now, believed_after=30) == NOTHING
 
 

@@ -101,6 +101,14 @@ def test_without_an_answer_it_is_unhealthy(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == f"{url}: [Errno 111] Connection refused\n"
 
 
+def test_without_a_url_the_usual_port_of_this_machine_is_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whether anything answers there or not."""
+    healthcheck.main({})
+    assert "".join(capsys.readouterr()).startswith("http://127.0.0.1:10063/-/healthy: ")
+
+
 def test_an_exporter_that_speaks_tls_does_not_pass_for_healthy_without_it(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
     with answering(200, "Healthy", certificate.context) as url:

@@ -21,7 +21,17 @@ class Terminal(io.StringIO):
         ("\x9b2J", r"\x9b2J"),
         ("a\rb\x07\x08\x7f", r"a\x0db\x07\x08\x7f"),
         ("\u202egro.live", r"\u202egro.live"),
-        ("\u2066", r"\u2066"),
+        # All of Unicode's Bidi_Control, and what stands beside them.
+        ("\u061b\u061c\u061d", "\u061b\\u061c\u061d"),
+        ("\u200d\u200e\u200f\u2010", "\u200d\\u200e\\u200f\u2010"),
+        (
+            "\u2029\u202a\u202b\u202c\u202d\u202e\u202f",
+            "\u2029\\u202a\\u202b\\u202c\\u202d\\u202e\u202f",
+        ),
+        (
+            "\u2065\u2066\u2067\u2068\u2069\u206a",
+            "\u2065\\u2066\\u2067\\u2068\\u2069\u206a",
+        ),
         ("two\nlines\tand a tab", "two\nlines\tand a tab"),
         ("金庫 é 🏦", "金庫 é 🏦"),
     ],
