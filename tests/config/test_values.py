@@ -142,6 +142,7 @@ def test_other_amounts_are_refused(written: str, shown: str, directory: Path) ->
         ("https://api.kraken.com/", "https://api.kraken.com"),
         ("https://api.kraken.com:8443", "https://api.kraken.com:8443"),
         ("https://gateway:65535", "https://gateway:65535"),
+        ("HTTPS://Gateway", "HTTPS://Gateway"),
         ("https://[2001:db8::1]:443", "https://[2001:db8::1]:443"),
         ("http://localhost:8080", "http://localhost:8080"),
         ("http://127.0.0.1", "http://127.0.0.1"),
@@ -152,7 +153,9 @@ def test_other_amounts_are_refused(written: str, shown: str, directory: Path) ->
 def test_base_urls_are_read_without_a_slash_at_the_end(
     written: str, url: str, directory: Path
 ) -> None:
-    assert read(document(api=f'base_url: "{written}"'), directory).api.base_url == url
+    api = read(document(api=f'base_url: "{written}"'), directory).api
+    assert api.base_url == url
+    assert api.is_encrypted == url.lower().startswith("https")
 
 
 @pytest.mark.parametrize(
