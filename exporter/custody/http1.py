@@ -55,6 +55,7 @@ class Response:
         # Length of the body; None if only chunks or the end of the connection show it.
         self._left: int | None = None
         self._keeps = False
+        self._coding = b""
 
     @property
     def rest(self) -> bytes:
@@ -123,6 +124,9 @@ class Response:
             self._parser.feed_data(piece)
         except (HttpParserError, HttpParserUpgrade) as error:
             raise httpx.RemoteProtocolError(f"malformed HTTP: {error}") from None
+        if self._coding not in (b"", b"chunked"):
+            # llhttp would take it for a body up to the end of the connection.
+            raise httpx.RemoteProtocolError("the response has an unknown transfer coding")
         if self._framing > LONGEST_HEAD_BYTES:
             raise httpx.RemoteProtocolError(f"more than {LONGEST_HEAD_BYTES} bytes of head")
         # llhttp takes these for final responses, which may have a body.
@@ -160,7 +164,8 @@ class Response:
                 case b"content-length":
                     self._left = int(value)
                 case b"transfer-encoding":
-                    self.has_chunks = value.lower().endswith(b"chunked")
+                    self._coding += value.lower()
+        self.has_chunks = self._coding == b"chunked"
 
     def on_body(self, piece: bytes) -> None:
         """Take a piece of the body."""
