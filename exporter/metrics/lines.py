@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from operator import itemgetter
+from itertools import chain
+from operator import methodcaller
 from typing import Final
 
 import msgspec
@@ -99,6 +100,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         """Yield each metric that has samples, with its lines in pieces, each made when it is its turn."""
         for metrics, pages in self.parts:
             for metric in metrics:
-                those = [page for page in pages if metric.name in page]
-                if those:
-                    yield metric, map(itemgetter(metric.name), those)
+                lines = filter(None, map(methodcaller("get", metric.name), pages))
+                first = next(lines, None)
+                if first is not None:
+                    yield metric, chain((first,), lines)

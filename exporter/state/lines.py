@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from exporter.metrics.lines import Lines, label_set
 from exporter.metrics.metric import Group, Metric
@@ -175,21 +175,16 @@ class StateLines(Mapping[str, bytes]):
         self.states = states
 
     def __getitem__(self, name: str) -> bytes:
-        """Return the lines of a metric; raises KeyError if it is none of a state."""
+        """Return the lines of a metric; raises KeyError if it has none."""
         value_of = _VALUES[name]
         lines = [
             f"{name}{{{labels}{_more(state) if value_of is _has_failed else ''}}} {float(value)}\n"
             for labels, state in self.states
             if (value := value_of(state)) is not None
         ]
+        if not lines:
+            raise KeyError(name)
         return "".join(lines).encode()
-
-    def __contains__(self, name: object) -> bool:
-        """Whether a metric has samples."""
-        value_of = _VALUES.get(cast("str", name))
-        if value_of is None:
-            return False
-        return any(value_of(state) is not None for _, state in self.states)
 
     def __iter__(self) -> Iterator[str]:
         """Return the metrics that have samples."""

@@ -255,12 +255,13 @@ class Store:
             self._info_lines = info_lines(self._own_lines.values())
         if self._paused_lines is None:
             self._paused_lines = paused_lines(self._own_lines.values(), self._paused)
+        pages: dict[str, list[Lines]] = {it.kind: [] for it in resources}
+        for state in self._states.values():
+            if state.balances:
+                pages[state.target.kind].append(state.balances.lines)
         return Snapshot(
             (
-                (
-                    tuple(metric for it in resources for metric in it.metrics),
-                    tuple(state.balances.lines for state in self.states() if state.balances),
-                ),
+                *((it.metrics, tuple(pages[it.kind])) for it in resources),
                 (
                     tuple(metric for it in resources for metric in it.facts),
                     tuple(self._facts.values()),
