@@ -54,13 +54,13 @@ def scene() -> Iterator[Scene]:
 
 @pytest.fixture(scope="package")
 def messages() -> list[str]:
-    """What the browser complained of in the test that runs; a page must not make it say anything."""
+    """Messages on the browser's console during the current test; a page must not cause any."""
     return []
 
 
 @pytest.fixture(scope="package")
 def pages(browser: Browser, messages: list[str]) -> Callable[..., Page]:
-    """Lends the page with these options, one to all tests: one of its own takes a process, and so half a second."""
+    """Yields the page with these options, shared by all tests: a new one takes a process, and so half a second."""
 
     def heard(message: ConsoleMessage) -> None:
         messages.append(f"{message.type}: {message.text}")
@@ -110,6 +110,8 @@ def visit(pages: Callable[..., Page], messages: list[str]) -> Iterator[Callable[
     for page in visited:
         page.unroute_all()
         page.emulate_media(color_scheme="null", forced_colors="null")
+        # It would go on refreshing, and complain during a later test once its scene has ended.
+        page.goto("about:blank")
     complaints = messages[:]
     messages.clear()
     assert complaints == []
