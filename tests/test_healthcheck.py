@@ -24,7 +24,7 @@ def answering(status: int, text: str, tls: ssl.SSLContext | None = None) -> Iter
         def do_GET(self) -> None:
             self.send_response(status if self.path == "/-/healthy" else 404)
             self.end_headers()
-            self.wfile.write(text.encode())
+            self.wfile.write(text.encode(errors="surrogateescape"))
 
         def log_message(self, *_: object) -> None:
             """Log nothing: the test looks at the check's own output."""
@@ -64,6 +64,14 @@ def test_the_answer_decides_and_is_printed(
     with answering(status, text) as url:
         assert healthcheck.main({"HEALTHCHECK_URL": url}) == expected
     assert capsys.readouterr() == (f"{url}: {status} {text.strip()}\n", "")
+
+
+def test_an_answer_of_something_else_is_printed_as_far_as_it_is_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with answering(200, "Healthy \udcff") as url:
+        assert healthcheck.main({"HEALTHCHECK_URL": url}) == 0
+    assert capsys.readouterr().out == f"{url}: 200 Healthy \ufffd\n"
 
 
 def test_a_certificate_for_another_name_is_accepted(tmp_path: Path) -> None:
