@@ -376,6 +376,8 @@ def test_a_rejected_row_that_moves_is_not_logged_again_and_one_more_is(desk: Des
     desk.read(answer(row("BTC"), NO_BALANCE, row("DOT", balance="none")))
     desk.read(answer(NO_BALANCE, row("DOT", hold='"none"')))
     assert rows() == [1]
+    desk.read(answer(NO_BALANCE, row("DOT", hold='"none"'), row("XRP", balance="none")))
+    assert rows() == [2]
 
 
 @pytest.mark.parametrize(("rejected", "logged", "more"), [(10, 10, 0), (11, 10, 1), (25, 10, 15)])
