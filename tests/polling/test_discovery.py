@@ -128,7 +128,6 @@ def test_credentials_and_discovery_are_enough_to_poll_everything() -> None:
     run(main())
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("id_form", ["spaced", "compact"])
 @pytest.mark.parametrize("revision", [R1, R2, R3, R4], ids=["r1", "r2", "r3", "r4"])
 def test_everything_is_found_and_polled_in_every_revision_of_the_api(

@@ -141,7 +141,6 @@ def test_balance_diff_is_the_change_since_the_day_before() -> None:
             assert amount(row, "balance_diff") == amount(row, "balance") - amount(before, "balance")
 
 
-@pytest.mark.no_cover
 @given(now=MOMENTS)
 def test_an_organization_total_is_exactly_its_parts_and_the_sum_of_its_vaults(now: float) -> None:
     for organization in PORTFOLIO.organizations:

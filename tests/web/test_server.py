@@ -432,7 +432,6 @@ MALFORMED = {
 }
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_mistakes_of_clients_close_their_connection_and_are_not_logged(
     kind: str, caplog: pytest.LogCaptureFixture, address: Address
