@@ -56,3 +56,14 @@ def test_connections_leave_files_for_polling(
 
 def test_the_default_fits_what_a_process_usually_may_open() -> None:
     assert DEFAULT_LIMITS.connections + SPARE_FILES <= 1024
+
+
+def test_without_flags_clients_have_these_limits() -> None:
+    assert Limits() == Limits(
+        connections=512,
+        requests=40,
+        read_timeout=10.0,
+        write_timeout=60.0,
+        idle_timeout=90.0,
+        body_bytes=16_384,
+    )
