@@ -156,7 +156,9 @@ def _judge_words(error: ConfigError) -> None:
     if any(secret in f"{error}{error!r}" for secret in (HASH, KEY)):
         raise DefectError(f"a secret is told: {error}")
     lines = str(error).split("\n")
-    if len(lines) != len(error.mistakes) or not all(line.isprintable() for line in lines):
+    # The last line counts the mistakes beyond the first ones.
+    shown = len(error.mistakes) + bool(error.more)
+    if len(lines) != shown or not all(line.isprintable() for line in lines):
         raise DefectError(f"cannot be shown: {error}")
 
 
