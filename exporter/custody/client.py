@@ -5,7 +5,6 @@ Retries, pauses and the rate limit are up to the caller: each call is exactly on
 
 import asyncio
 import os
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, Literal, TypeVar
@@ -44,7 +43,7 @@ from exporter.custody.errors import (
 )
 from exporter.custody.shape import IsPrivate, shape_of
 from exporter.custody.transport import ON_SEND, REQUEST_TAG, UnsolicitedAnswerError
-from exporter.custody.wire import LocalAddressError
+from exporter.custody.wire import UnreachableError
 from exporter.threads import unresolved
 from exporter.turns import Steps, in_turns
 
@@ -423,14 +422,13 @@ def _is_tls_failure(error: BaseException | None) -> bool:
 
 
 def refusal_of(error: BaseException | None) -> str:
-    """Return the operating system's error for the first of several addresses, else ""."""
+    """Return why there is no connection: which host and the operating system's error, or only the latter, else ""."""
     while error is not None:
-        if isinstance(error, LocalAddressError):
-            return str(error.strerror)
+        if isinstance(error, UnreachableError):
+            return str(error)
         # An ssl.SSLError has different numbers.
         if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
-            is_name = isinstance(error, socket.gaierror)
-            return str(error.strerror if is_name else os.strerror(error.errno))
+            return os.strerror(error.errno)
         error = error.__cause__ or error.__context__
     return ""
 

@@ -320,9 +320,7 @@ async def _tunnel(
     try:
         if is_encrypted:
             await connected.start_tls(tls, proxy_host)
-        await _ask_for_tunnel(
-            connected, proxy, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        )
+        await _ask_for_tunnel(connected, proxy, wire.authority(host, port))
     except BaseException:
         connected.abort()
         raise

@@ -5,6 +5,7 @@ All unread bytes are in one place, `Wire.unread`, rather than in a socket, a TLS
 
 import asyncio
 import itertools
+import os
 import select
 import socket
 import ssl
@@ -242,8 +243,28 @@ class LocalAddressError(OSError):
     """This machine cannot send from the configured address, which the message names; the system's does not."""
 
 
+class UnreachableError(httpx.ConnectError):
+    """No address of a host accepts a connection; the message names the host, a proxy's too, and says why."""
+
+
+def _told(error: OSError | UnicodeError, host: str, port: int) -> str:
+    if isinstance(error, LocalAddressError):
+        return str(error.strerror)
+    why = str(getattr(error, "strerror", None) or error)
+    # A gaierror has other numbers. asyncio's words repeat the number and the address.
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        why = os.strerror(error.errno)
+    # The reason first: a message that is too long is cut at its end.
+    return f"{why} ({authority(host, port)})"
+
+
+def authority(host: str, port: int) -> str:
+    """Return a host and port as in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def connect(host: str, port: int, local_address: str | None = None) -> Wire:
-    """Return a TCP connection to the first address of `host` that accepts one. Raises httpx.ConnectError.
+    """Return a TCP connection to the first address of `host` that accepts one. Raises UnreachableError.
 
     local_address: of this machine, to connect from; only addresses of its family are tried.
     """
@@ -256,7 +277,7 @@ async def connect(host: str, port: int, local_address: str | None = None) -> Wir
         connected = await _first_to_connect(_by_turns(addresses), local_address)
     # A name with an empty or too long label raises UnicodeError.
     except (OSError, UnicodeError) as error:
-        raise httpx.ConnectError(str(error)) from error
+        raise UnreachableError(_told(error, host, port)) from error
     try:
         _, wire = await loop.create_connection(Wire, sock=connected)
     except BaseException:

@@ -5,7 +5,6 @@ import contextlib
 import errno
 import gzip
 import json
-import socket
 import ssl
 from base64 import b64decode
 from itertools import count
@@ -21,6 +20,7 @@ from exporter.custody.classify import Answer
 from exporter.custody.client import MAX_BODY_BYTES, Exchange, Reading, Request, refusal_of
 from exporter.custody.errors import CustodyError, Delivery, MayNotSendError, Reaction
 from exporter.custody.transport import ON_SEND
+from exporter.custody.wire import UnreachableError
 from exporter.resources.vault_balances import WITH_PARAMETERS
 from exporter.simulator.revisions import R1, R2, R3, R4, Revision
 from exporter.simulator.server import SimulatorThread
@@ -709,8 +709,10 @@ def caused_by(error: BaseException, cause: BaseException) -> BaseException:
         (OSError("without a number"), ""),
         (OSError(errno.ECONNREFUSED, "[Errno 111] Connect call failed"), "Connection refused"),
         (
-            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
-            "Name or service not known",
+            caused_by(
+                UnreachableError("No route to host (api.test:443)"), OSError(errno.EPERM, "")
+            ),
+            "No route to host (api.test:443)",
         ),
         (ssl.SSLError(1, "wrong version number"), ""),
         (

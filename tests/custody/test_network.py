@@ -108,7 +108,7 @@ def test_a_name_that_is_not_found_used_no_slot(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(socket, "getaddrinfo", not_found)
     error = failure("https://api.kraken.test")
     assert summary(error) == ("transport/connect", Reaction.RETRY, Delivery.NEVER_SENT)
-    assert "Name or service not known" in error.message
+    assert error.message == "Name or service not known (api.kraken.test:443)"
 
 
 @pytest.fixture

@@ -162,10 +162,14 @@ def test_a_proxy_that_answers_in_the_place_of_the_api_gets_nothing(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_refused_connection_has_the_message_of_the_system(host: str) -> None:
+def test_a_refused_connection_is_told_in_the_words_of_the_system_with_its_address(
+    host: str,
+) -> None:
     """Even if the name has several addresses, and all refuse."""
-    error = failure(f"http://{host}:{closed_port()}")
-    assert (error.type, error.message) == ("transport/connect", "Connection refused")
+    port = closed_port()
+    error = failure(f"http://{host}:{port}")
+    assert error.type == "transport/connect"
+    assert error.message == f"Connection refused ({host}:{port})"
 
 
 def test_a_name_that_does_not_exist_is_reported() -> None:
@@ -176,11 +180,12 @@ def test_a_name_that_does_not_exist_is_reported() -> None:
 
 
 def test_with_a_proxy_configured_nothing_bypasses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port()}")
+    port = closed_port()
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
     error = failure(f"https://{HOST}")
     assert (error.type, error.delivery) == ("transport/connect", Delivery.NEVER_SENT)
-    # Resolving the API's name would have failed with another message.
-    assert error.message == "Connection refused"
+    # Of the proxy. Resolving the API's name would have failed with another message.
+    assert error.message == f"Connection refused (127.0.0.1:{port})"
 
 
 def test_a_proxy_is_looked_for_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

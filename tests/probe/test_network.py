@@ -264,11 +264,14 @@ def test_a_port_without_tls_is_reported() -> None:
 
 
 def test_a_closed_port_is_reported() -> None:
+    port = closed_port()
+
     async def work() -> Network:
-        return await see(f"http://127.0.0.1:{closed_port()}")
+        return await see(f"http://127.0.0.1:{port}")
 
     finding = way.tls(seen(work), NOW)
-    assert (finding.cause, finding.evidence) == ("not_connected", ("Connection refused",))
+    refused = f"Connection refused (127.0.0.1:{port})"
+    assert (finding.cause, finding.evidence) == ("not_connected", (refused,))
 
 
 def test_a_server_that_does_not_greet_is_given_up() -> None:
