@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from exporter import __version__
 from exporter.assembly import Exporter, World, coordinator_of
@@ -170,7 +171,7 @@ def check(
     settings, _ = read_both(load, lambda: WebConfigFile(web_config_file))
     # The files of a pod exist only there, but whether redis-py is installed can be checked.
     in_pod = settings.lease is not None and settings.lease.kind == "kubernetes"
-    Exporter(settings.model_copy(update={"lease": None}) if in_pod else settings, World())
+    Exporter(replace(settings, lease=None) if in_pod else settings, World())
     from exporter.report import console_for, plan_report  # noqa: PLC0415 - only commands need it
 
     return plan_report(settings, console_for(stdout, environ))

@@ -25,6 +25,7 @@ PARTS: Final[Mapping[str, str]] = {
             "exporter.durations",
             "exporter.events",
             "exporter.logs",
+            "exporter.secret",
             "exporter.shard",
             "exporter.signals",
             "exporter.terminal",
@@ -88,6 +89,7 @@ ARROWS: Final[Mapping[str, frozenset[str]]] = {
 
 GENERIC: Final = (
     "exporter.durations",
+    "exporter.secret",
     "exporter.strict_yaml",
     "exporter.threads",
     "exporter.web.access",

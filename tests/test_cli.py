@@ -357,7 +357,7 @@ ONLY_WHEN_NEEDED = frozenset(
         *("exporter.probe", "exporter.report", "exporter.simulator"),
     }
 )
-LIBRARIES = frozenset({"dataclasses", "httpx", "msgspec", "pydantic", "structlog"})
+LIBRARIES = frozenset({"dataclasses", "httpx", "msgspec", "structlog"})
 
 
 def test_neither_the_version_nor_the_daemon_loads_what_it_does_not_need(tmp_path: Path) -> None:

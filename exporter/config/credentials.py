@@ -6,21 +6,23 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from msgspec import Struct
-from pydantic import (
-    AfterValidator,
-    PrivateAttr,
-    SecretBytes,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-)
+from msgspec.structs import replace
 
+from exporter.secret import Secret
 from exporter.strict_yaml.files import is_open_to_all
 from exporter.strict_yaml.mistakes import ProblemError
-from exporter.strict_yaml.scalars import Context, Duration, FilePath, Variable, WholeNumber, number
+from exporter.strict_yaml.scalars import (
+    Context,
+    Duration,
+    FilePath,
+    Variable,
+    WholeNumber,
+    Within,
+    number,
+)
 from exporter.strict_yaml.secret_text import secret_text
 from exporter.strict_yaml.validation import Model
 
@@ -52,10 +54,10 @@ class Secrets(Struct, frozen=True):
     totp_seed: the base32 seed of time-based one-time passwords, if there is one.
     """
 
-    api_key: SecretStr
-    api_secret: SecretBytes
-    otp: SecretStr | None = None
-    totp_seed: SecretStr | None = None
+    api_key: Secret[str]
+    api_secret: Secret[bytes]
+    otp: Secret[str] | None = None
+    totp_seed: Secret[str] | None = None
 
 
 def unusual(secrets: Secrets) -> str | None:
@@ -72,7 +74,14 @@ def unusual(secrets: Secrets) -> str | None:
     return "is not as long as Kraken's secrets, which are 88 characters: copy the whole secret, and not the key"
 
 
-class RateLimit(Model):
+def _leave_a_request(share: Decimal, context: Context) -> Decimal:
+    requests = context.read.get("requests")
+    if requests is not None and _budget(requests, share) < 1:
+        raise ProblemError("requests times share must be at least 1", of_parent=True)
+    return share
+
+
+class RateLimit(Model, frozen=True):
     """A rate limit of the API, and the share of it that this process may use.
 
     requests: maximum that the API allows in one window.
@@ -82,20 +91,12 @@ class RateLimit(Model):
 
     requests: WholeNumber = 200
     window: Duration = 30.0
-    share: Share = Decimal("0.5")
+    share: Annotated[Share, Within(_leave_a_request)] = Decimal("0.5")
 
     @property
     def budget(self) -> int:
         """Maximum requests of this process in one window, rounded down, at least 1."""
         return _budget(self.requests, self.share)
-
-    @field_validator("share")
-    @classmethod
-    def _leave_a_request(cls, share: Decimal, info: ValidationInfo) -> Decimal:
-        requests = info.data.get("requests")
-        if requests is not None and _budget(requests, share) < 1:
-            raise ProblemError("requests times share must be at least 1", of_parent=True)
-        return share
 
 
 def _budget(requests: int, share: Decimal) -> int:
@@ -136,32 +137,17 @@ def base32_text(written: str) -> str:
     raise ProblemError("is not base32: letters A-Z and digits 2-7")
 
 
-def _holds(decode: Callable[[str], object]) -> AfterValidator:
-    """Return a validator: the file or variable currently holds a secret that `decode` accepts."""
+def _holds(decode: Callable[[str], object]) -> Within:
+    """Return a check: the file or variable currently holds a secret that `decode` accepts."""
 
-    def check(where: Path | str, info: ValidationInfo) -> Path | str:
-        decode(secret_text(where, Context.of(info.context).environ))
+    def check(where: Path | str, context: Context) -> Path | str:
+        decode(secret_text(where, context.environ))
         return where
 
-    return AfterValidator(check)
+    return Within(check)
 
 
-class _Environment(Struct, frozen=True):
-    """Environment variables, which may hold secrets: never shown or serialised with the settings."""
-
-    variables: Mapping[str, str]
-
-    def __repr__(self) -> str:
-        return "_Environment()"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("environment variables may hold secrets and are not serialised")
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
-
-
-class CredentialSettings(Model):
+class CredentialSettings(Model, frozen=True):
     """The sources of an API key's secrets, and how the key is used.
 
     One of api_key_file and api_key_env is set, one of api_secret_file and api_secret_env, and at most one of otp_file
@@ -182,11 +168,11 @@ class CredentialSettings(Model):
     rate_limit: RateLimit | None = None
     max_in_flight: WholeNumber = 1
 
-    _environment: _Environment = PrivateAttr()
+    _environment: Secret[Mapping[str, str]] = Secret({})
 
-    def model_post_init(self, context: object, /) -> None:
-        """Remember the environment for later reads; pydantic calls this."""
-        self._environment = _Environment(Context.of(context).environ)
+    def completed(self, context: Context) -> Self:
+        """Return it with the environment, for later reads."""
+        return replace(self, _environment=Secret(context.environ))
 
     def read(self) -> Secrets:
         """Read the current secrets; raises SecretError."""
@@ -201,10 +187,10 @@ class CredentialSettings(Model):
             base32_text, totp_secret_file=self.totp_secret_file
         )
         return Secrets(
-            api_key=SecretStr(api_key),
-            api_secret=SecretBytes(api_secret),
-            otp=SecretStr(otp) if otp else None,
-            totp_seed=SecretStr(seed) if seed else None,
+            api_key=Secret(api_key),
+            api_secret=Secret(api_secret),
+            otp=Secret(otp) if otp else None,
+            totp_seed=Secret(seed) if seed else None,
         )
 
     def files_open_to_all(self) -> dict[str, Path]:
@@ -221,7 +207,7 @@ class CredentialSettings(Model):
         for name, where in sources.items():
             if where is not None:
                 try:
-                    return decode(secret_text(where, self._environment.variables))
+                    return decode(secret_text(where, self._environment.get_secret_value()))
                 except ProblemError as problem:
                     raise SecretError(f"{name} ({where}): {problem}") from None
         raise SecretError(f"{' or '.join(sources)} must be given")

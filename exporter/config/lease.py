@@ -4,10 +4,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
-
 from exporter.strict_yaml.mistakes import ProblemError
-from exporter.strict_yaml.scalars import CaFile, Context, FilePath, Text, duration, text
+from exporter.strict_yaml.scalars import CaFile, Context, FilePath, Text, Within, duration, text
 from exporter.strict_yaml.secret_text import secret_text
 from exporter.strict_yaml.validation import Model
 
@@ -58,12 +56,12 @@ def redis_url(value: object) -> str:
     return written
 
 
-def _readable(file: Path, info: ValidationInfo) -> Path:
-    secret_text(file, Context.of(info.context).environ)
+def _readable(file: Path, context: Context) -> Path:
+    secret_text(file, context.environ)
     return file
 
 
-class RedisSettings(Model):
+class RedisSettings(Model, frozen=True):
     """The connection to Redis or Valkey.
 
     url: redis:// or rediss:// (TLS).
@@ -72,13 +70,13 @@ class RedisSettings(Model):
     ca_file: certificates to trust in addition to the system's.
     """
 
-    url: Annotated[str, BeforeValidator(redis_url)]
+    url: Annotated[str, redis_url]
     username: Text | None = None
-    password_file: Annotated[FilePath, AfterValidator(_readable)] | None = None
+    password_file: Annotated[FilePath, Within(_readable)] | None = None
     ca_file: CaFile | None = None
 
 
-class LeaseSettings(Model):
+class LeaseSettings(Model, frozen=True):
     """The lease.
 
     name: name of the Kubernetes Lease, or Redis key.
@@ -87,6 +85,6 @@ class LeaseSettings(Model):
     """
 
     kind: Literal["kubernetes", "redis"]
-    name: Annotated[str, BeforeValidator(lease_name)] = "kraken-custody-exporter"
-    duration: Annotated[float, BeforeValidator(whole_seconds)] = 30.0
+    name: Annotated[str, lease_name] = "kraken-custody-exporter"
+    duration: Annotated[float, whole_seconds] = 30.0
     redis: RedisSettings | None = None

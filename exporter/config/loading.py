@@ -17,7 +17,7 @@ from exporter.strict_yaml.mistakes import Location, Mistake, ProblemError, names
 from exporter.strict_yaml.reader import load_document, parse_document
 from exporter.strict_yaml.scalars import Context, Fields, duration, text
 from exporter.strict_yaml.secret_text import secret_text
-from exporter.strict_yaml.validation import Model
+from exporter.strict_yaml.validation import Model, default_of, keys_of
 
 Located = tuple[Location, Fields]
 
@@ -90,7 +90,7 @@ def _lease(lease: Fields, api: Fields) -> Iterator[Mistake]:
 
 def _seconds(fields: Fields, key: str, model: type[Model]) -> float:
     written = fields.get(key)
-    return duration(model.model_fields[key].default if written is None else written)
+    return duration(default_of(keys_of(model)[key]) if written is None else written)
 
 
 def _choices(credentials: list[Located]) -> Iterator[Mistake]:

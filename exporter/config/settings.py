@@ -1,5 +1,6 @@
 """The settings: every key of the configuration, its type and default, and what entries inherit."""
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -7,19 +8,22 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
+from msgspec.structs import replace
 
 from exporter.config.credentials import CredentialSettings, RateLimit
 from exporter.config.lease import LABEL, LeaseSettings
 from exporter.shard import WHOLE, Shard
 from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.scalars import (
+    Before,
     CaFile,
     Context,
     Duration,
     Fields,
     Name,
     WholeNumber,
+    Within,
+    not_empty,
     number,
     text,
 )
@@ -85,7 +89,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def collect(value: object) -> object:
+def collect(value: object, _: Context) -> object:
     """Check that a list of what to collect has no duplicates; raises ProblemError."""
     # Other types are reported by the validation that follows.
     if isinstance(value, list) and len(value) != len(set(map(str, value))):
@@ -93,9 +97,9 @@ def collect(value: object) -> object:
     return value
 
 
-def local_address(value: object, info: ValidationInfo) -> str:
+def local_address(value: object, context: Context) -> str:
     """Read an address of this machine; raises ProblemError."""
-    written = Context.of(info.context).filled(text(value))
+    written = context.filled(text(value))
     address = _address(written)
     if address is None or address.is_unspecified or address.is_multicast:
         raise ProblemError(
@@ -107,17 +111,17 @@ def local_address(value: object, info: ValidationInfo) -> str:
 
 Collected = Literal["balances", "pending_tasks", "whitelist"]
 """What can be collected of an organization and its vaults."""
-Collect = Annotated[tuple[Collected, ...], Field(min_length=1), BeforeValidator(collect)]
+Collect = Annotated[tuple[Collected, ...], Before(collect), not_empty]
 Threshold = Annotated[
     Decimal, number('a number of 0 or more, such as "0.5"', lambda amount: amount >= 0)
 ]
-VaultId = Annotated[str, BeforeValidator(vault_id)]
-OrganizationId = Annotated[str, BeforeValidator(organization_id)]
-LocalAddress = Annotated[str, BeforeValidator(local_address)]
-BaseUrl = Annotated[str, BeforeValidator(base_url)]
+VaultId = Annotated[str, vault_id]
+OrganizationId = Annotated[str, organization_id]
+LocalAddress = Annotated[str, Within(local_address)]
+BaseUrl = Annotated[str, base_url]
 
 
-class Api(Model):
+class Api(Model, frozen=True):
     """How the API is reached.
 
     base_url: without a trailing slash.
@@ -141,7 +145,7 @@ class Api(Model):
         return self.base_url.lower().startswith("https:")
 
 
-class Polling(Model):
+class Polling(Model, frozen=True):
     """Defaults and limits for all targets.
 
     interval: seconds between polls of a target without its own interval.
@@ -155,7 +159,7 @@ class Polling(Model):
     max_series: WholeNumber = 500_000
 
 
-class Filter(Model):
+class Filter(Model, frozen=True):
     """A filter for what discovery finds.
 
     include, exclude: case-sensitive shell patterns of names or ids; exclude takes precedence.
@@ -178,7 +182,7 @@ def _is_any(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
-class Discovery(Model):
+class Discovery(Model, frozen=True):
     """Discovery of organizations and vaults that the file does not list.
 
     interval: seconds between two listings.
@@ -189,7 +193,7 @@ class Discovery(Model):
     vaults: Filter = Filter()
 
 
-class VaultSettings(Model):
+class VaultSettings(Model, frozen=True):
     """A vault whose balances are polled.
 
     name: value of label `vault`; the id if not configured.
@@ -198,12 +202,12 @@ class VaultSettings(Model):
     """
 
     id: VaultId
-    name: Name = Field(default_factory=lambda fields: str(fields.get("id")))
+    name: Name
     interval: Duration
     min_available: Mapping[Name, Threshold] = {}
 
 
-class OrganizationSettings(Model):
+class OrganizationSettings(Model, frozen=True):
     """An organization that is polled, and its vaults.
 
     id: in four groups of four.
@@ -214,14 +218,48 @@ class OrganizationSettings(Model):
     """
 
     id: OrganizationId
-    name: Name = Field(default_factory=lambda fields: str(fields.get("id")))
+    name: Name
     credentials: Name
     interval: Duration
     collect: Collect
     vaults: tuple[VaultSettings, ...] = ()
 
 
-class Settings(Document):
+def _inherit(organizations: object, context: Context) -> object:
+    """Fill in the keys that organizations and vaults inherit, and their names.
+
+    If the inherited value is itself invalid or ambiguous, a placeholder keeps its mistake from being reported again
+    at each place that inherits it; the placeholder is never used, because the mistake is raised.
+    """
+    interval = context.read.get("polling", Polling()).interval
+    credentials = next(iter(context.read.get("credentials", ())), "?")
+    collected = context.read.get("collect", ("balances",))
+
+    def vault(raw: Fields) -> Fields:
+        return _filled(raw, vault_id, interval=interval)
+
+    def organization(raw: Fields) -> Fields:
+        own = {"interval": interval, "credentials": credentials, "collect": collected}
+        return _filled({**raw, "vaults": _each(raw.get("vaults"), vault)}, organization_id, **own)
+
+    return _each(organizations, organization)
+
+
+def _filled(raw: Fields, read_id: Callable[[object], str], **inherited: object) -> Fields:
+    defaults = {"name": "?", **inherited}
+    with contextlib.suppress(ProblemError):
+        defaults["name"] = read_id(raw.get("id"))
+    return {**raw, **{key: value for key, value in defaults.items() if raw.get(key) is None}}
+
+
+def _each(entries: object, change: Callable[[Fields], Fields]) -> object:
+    """Change the mappings in a list; validation reports anything else."""
+    if not isinstance(entries, list):
+        return entries
+    return [change(entry) if isinstance(entry, dict) else entry for entry in entries]
+
+
+class Settings(Document, frozen=True, kw_only=True):
     """The whole configuration.
 
     collect: default for organizations without their own list.
@@ -237,13 +275,13 @@ class Settings(Document):
 
     api: Api = Api()
     polling: Polling = Polling()
-    credentials: Mapping[Name, CredentialSettings] = Field(min_length=1)
+    credentials: Annotated[Mapping[Name, CredentialSettings], not_empty]
     discovery: Discovery | None = None
     collect: Collect = ("balances",)
     lease: LeaseSettings | None = None
-    organizations: tuple[OrganizationSettings, ...] = ()
+    organizations: Annotated[tuple[OrganizationSettings, ...], Before(_inherit)] = ()
 
-    _shard: Shard = PrivateAttr(default=WHOLE)
+    _shard: Shard = WHOLE
 
     @property
     def shard(self) -> Shard:
@@ -254,40 +292,5 @@ class Settings(Document):
         """Return these settings for a shard; each shard has its own lease."""
         lease = self.lease
         if lease and shard != WHOLE:
-            lease = lease.model_copy(update={"name": f"{lease.name}-{shard.number}"})
-        settings = self.model_copy(update={"lease": lease})
-        settings._shard = shard  # noqa: SLF001 - of a copy made here
-        return settings
-
-    @field_validator("organizations", mode="before")
-    @classmethod
-    def _inherit(cls, organizations: object, info: ValidationInfo) -> object:
-        """Fill in the keys that organizations and vaults inherit.
-
-        If the inherited value is itself invalid or ambiguous, a placeholder keeps its mistake from being reported again
-        at each place that inherits it; the placeholder is never used, because the mistake is raised.
-        """
-        interval = info.data.get("polling", Polling()).interval
-        credentials = next(iter(info.data.get("credentials", ())), "?")
-        collected = list(info.data.get("collect", ("balances",)))
-
-        def vault(raw: Fields) -> Fields:
-            return _filled(raw, interval=interval)
-
-        def organization(raw: Fields) -> Fields:
-            vaults = _each(raw.get("vaults"), vault)
-            own = _filled(raw, interval=interval, credentials=credentials, collect=collected)
-            return {**own, "vaults": vaults}
-
-        return _each(organizations, organization)
-
-
-def _filled(raw: Fields, **defaults: object) -> Fields:
-    return {**raw, **{key: value for key, value in defaults.items() if raw.get(key) is None}}
-
-
-def _each(entries: object, change: Callable[[Fields], Fields]) -> object:
-    """Change the mappings in a list; validation reports anything else."""
-    if not isinstance(entries, list):
-        return entries
-    return [change(entry) if isinstance(entry, dict) else entry for entry in entries]
+            lease = replace(lease, name=f"{lease.name}-{shard.number}")
+        return replace(self, lease=lease, _shard=shard)

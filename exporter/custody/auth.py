@@ -13,11 +13,11 @@ from collections.abc import Callable
 import httpx
 import pyotp
 from msgspec import Struct
-from pydantic import SecretStr
 
 from exporter.config import Secrets
 from exporter.custody.errors import MayNotSendError
 from exporter.custody.secret_forms import hide
+from exporter.secret import Secret
 
 SENT_OF_LATE = 16
 """Signatures and one-time passwords kept; more than are normally in flight."""
@@ -96,9 +96,9 @@ class Nonces:
     def __init__(self, wall_ns: Callable[[], int], bounds: NonceBounds | None = None) -> None:
         self.bounds = bounds or NonceBounds()
         self._wall_ns = wall_ns
-        self._last: dict[SecretStr, _Last] = {}
+        self._last: dict[Secret[str], _Last] = {}
 
-    def of(self, api_key: SecretStr, unit: str) -> Nonce:
+    def of(self, api_key: Secret[str], unit: str) -> Nonce:
         """Return a source of nonces for `api_key` in `unit`, larger than any used before."""
         last = self._last.setdefault(api_key, _Last())
         return Nonce(unit, self._wall_ns, last, self.bounds)

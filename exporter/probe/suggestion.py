@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import yaml
+from msgspec.structs import replace
 
 from exporter.config import (
     Discovery,
@@ -23,6 +24,7 @@ from exporter.probe.known import Known
 from exporter.shard import WHOLE
 from exporter.strict_yaml.scalars import Fields
 from exporter.strict_yaml.scalars import name as read_name
+from exporter.strict_yaml.validation import Model, default_of, keys_of
 from exporter.turns import at_once
 
 MOST_VAULTS: Final = 200
@@ -48,8 +50,8 @@ def _understood(settings: Settings, found: Iterable[Known]) -> Settings:
     """Return the settings with organization ids in a form that the API understands."""
     for known in found:
         if known.id_format != known.subject.id_format:
-            api = settings.api.model_copy(update={"organization_id_format": known.id_format})
-            return settings.model_copy(update={"api": api})
+            api = replace(settings.api, organization_id_format=known.id_format)
+            return replace(settings, api=api)
     return settings
 
 
@@ -59,7 +61,7 @@ def with_found(settings: Settings, found: Sequence[Known]) -> Settings:
     If not everything can be listed they use discovery, so that nothing is silently left out.
     """
     lists = {source: finds for known in found for source, finds in known.lists.items()}
-    searching = settings.model_copy(update={"discovery": settings.discovery or Discovery()})
+    searching = replace(settings, discovery=settings.discovery or Discovery())
     entries = {entry.id: entry for entry in settings.organizations}
     ids = {vault.id for entry in settings.organizations for vault in entry.vaults}
     organizations = []
@@ -81,11 +83,9 @@ def with_found(settings: Settings, found: Sequence[Known]) -> Settings:
         )
         is_whole = is_whole and len(added) == len(new)
         ids.update(vault.id for vault in added)
-        organizations.append(entry.model_copy(update={"vaults": entry.vaults + added}))
+        organizations.append(replace(entry, vaults=entry.vaults + added))
     discovery = None if is_whole else Discovery()
-    return settings.model_copy(
-        update={"organizations": tuple(organizations), "discovery": discovery}
-    )
+    return replace(settings, organizations=tuple(organizations), discovery=discovery)
 
 
 def _label(label: str, id_: str) -> str:
@@ -98,7 +98,7 @@ def _label(label: str, id_: str) -> str:
 
 def as_written(settings: Settings, directory: Path) -> Fields:
     """Return a document that, in a file in `directory`, is read as `settings`."""
-    document = _plain(settings.model_dump(exclude_defaults=True), directory)
+    document = _plain(settings, directory)
     assert isinstance(document, dict)  # noqa: S101 - what settings are written as
     has_several = len(settings.credentials) > 1
     for organization in document.get("organizations", ()):
@@ -126,6 +126,14 @@ def _leave_out_defaults(entry: Fields, interval: float) -> None:
 def _plain(value: object, directory: Path) -> object:
     """Return a value of the settings as YAML has it. Every float in them is a duration."""
     match value:
+        case Model():
+            keys = keys_of(type(value)).items()
+            changed = {
+                name: getattr(value, name)
+                for name, key in keys
+                if getattr(value, name) != default_of(key)
+            }
+            return _plain(changed, directory)
         case Mapping():
             return {str(key): _plain(member, directory) for key, member in value.items()}
         case list() | tuple():

@@ -1,1 +1,1 @@
-"""A strict reader of YAML files: into a frozen pydantic model, or every mistake at once with its place."""
+"""A strict reader of YAML files: into a frozen model, or every mistake at once with its place."""

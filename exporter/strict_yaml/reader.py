@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import yaml
-from pydantic import ValidationError
 
 from exporter.strict_yaml.files import contents
 from exporter.strict_yaml.mistakes import (
@@ -25,9 +24,8 @@ from exporter.strict_yaml.mistakes import (
     ProblemError,
 )
 from exporter.strict_yaml.scalars import Context, Unquoted, kind
-from exporter.strict_yaml.validation import Document, value_mistakes
+from exporter.strict_yaml.validation import Read, read_tree
 
-Read = TypeVar("Read", bound=Document)
 First = TypeVar("First")
 Second = TypeVar("Second")
 Relations = Callable[[object, Context], Iterable[Mistake]]
@@ -145,14 +143,9 @@ def _examine(
         written = read_document(text, example=document.example)
     except ProblemError as problem:
         return None, [Mistake((), str(problem))]
-    read, mistakes = None, written.mistakes
-    try:
-        read = document.model_validate(written.tree, context=context)
-    except ValidationError as errors:
-        mistakes += value_mistakes(errors, document)
-    mistakes += relations(written.tree, context)
+    read, mistakes = read_tree(written.tree, document, context)
     # One value may be found wrong twice with the same message.
-    found = list(dict.fromkeys(mistakes))
+    found = list(dict.fromkeys((*written.mistakes, *mistakes, *relations(written.tree, context))))
     for number, mistake in enumerate(found[:MOST_MISTAKES]):
         place = written.place(mistake.location)
         within = place and place._replace(

@@ -1,19 +1,17 @@
 """Readers of single values: how they are written and what is valid.
 
-They accept the text of a document; a value of the resulting Python type passes, so that models can be built in code
-too.
+They accept the text of a document; a value of the resulting Python type passes where a default may be one.
 """
 
 import contextlib
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
-from msgspec import Struct, field
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from msgspec import Struct
 
 from exporter.durations import FORM, read_duration
 from exporter.strict_yaml.files import answer_of, contents
@@ -63,26 +61,35 @@ class Context(Struct, frozen=True):
     directory: where relative paths start.
     environ: the environment variables that may hold secrets.
     placeholders: the values of `{name}` in paths and names of variables.
+    read: the values of the same section that were read before, without those that are wrong.
     """
 
     directory: Path
     environ: Mapping[str, str]
-    placeholders: Mapping[str, str] = field(default_factory=dict)
+    placeholders: Mapping[str, str] = {}
+    read: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         # The environment may hold secrets.
         return f"Context(directory={self.directory!r}, placeholders={self.placeholders!r})"
-
-    @classmethod
-    def of(cls, context: object) -> "Context":
-        """Return the context of a validation; a model built in code has an empty one."""
-        return context if isinstance(context, cls) else cls(Path(), {})
 
     def filled(self, written: str) -> str:
         """Return `written` with each placeholder replaced."""
         for placeholder, value in self.placeholders.items():
             written = written.replace(f"{{{placeholder}}}", value)
         return written
+
+
+class Within(NamedTuple):
+    """In `Annotated[type, ...]`: a function of a value and its context."""
+
+    read: Callable[[Any, Context], object]
+
+
+class Before(NamedTuple):
+    """The same, but of the value as written, before anything within it is read."""
+
+    read: Callable[[object, Context], object]
 
 
 def text(value: object) -> str:
@@ -127,29 +134,27 @@ def whole_number(value: object) -> int:
     return int(value)
 
 
-def number(form: str, fits: Callable[[Decimal], bool]) -> BeforeValidator:
+def number(form: str, fits: Callable[[Decimal], bool]) -> Callable[[object], Decimal]:
     """Return a reader of exact decimal numbers for which `fits`; `form` describes them."""
 
     def read(value: object) -> Decimal:
-        if isinstance(value, Decimal | int):
-            return Decimal(value)
+        if isinstance(value, Decimal):
+            return value
         if isinstance(value, str) and NUMBER.fullmatch(value) and fits(Decimal(value)):
             return Decimal(value)
         raise ProblemError(f"{{value}} is not {form}")
 
-    return BeforeValidator(read)
+    return read
 
 
-def file_path(value: object, info: ValidationInfo) -> Path:
+def file_path(value: object, context: Context) -> Path:
     """Read the path of a file, which starts at the configuration file's directory."""
-    context = Context.of(info.context)
-    written = value if isinstance(value, Path) else context.filled(text(value))
-    return context.directory / written
+    return context.directory / context.filled(text(value))
 
 
-def variable(value: object, info: ValidationInfo) -> str:
+def variable(value: object, context: Context) -> str:
     """Read the name of an environment variable."""
-    return Context.of(info.context).filled(text(value))
+    return context.filled(text(value))
 
 
 def check_certificates(path: Path) -> Path:
@@ -164,10 +169,17 @@ def check_certificates(path: Path) -> Path:
     raise ProblemError("has no valid certificates: they must be in PEM format")
 
 
-Text = Annotated[str, BeforeValidator(text)]
-Name = Annotated[str, BeforeValidator(name)]
-Duration = Annotated[float, BeforeValidator(duration)]
-WholeNumber = Annotated[int, BeforeValidator(whole_number)]
-Variable = Annotated[str, BeforeValidator(variable)]
-FilePath = Annotated[Path, BeforeValidator(file_path)]
-CaFile = Annotated[FilePath, AfterValidator(check_certificates)]
+def not_empty(entries: Sized) -> Sized:
+    """Check that a list or a mapping has entries; raises ProblemError."""
+    if not entries:
+        raise ProblemError("must have at least one entry")
+    return entries
+
+
+Text = Annotated[str, text]
+Name = Annotated[str, name]
+Duration = Annotated[float, duration]
+WholeNumber = Annotated[int, whole_number]
+Variable = Annotated[str, Within(variable)]
+FilePath = Annotated[Path, Within(file_path)]
+CaFile = Annotated[FilePath, check_certificates]

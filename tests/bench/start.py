@@ -19,7 +19,6 @@ EXPORTER = "exporter"
 STANDARD = "its standard library"
 OTHERS = "other libraries"
 LIBRARIES = (
-    "pydantic",
     "yaml",
     "httpx",
     "structlog",

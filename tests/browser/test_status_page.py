@@ -10,6 +10,7 @@ from msgspec import structs
 from playwright.sync_api import Page, Route, expect
 
 from exporter.assembly import Exporter
+from exporter.secret import Secret
 from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
 from tests.browser.conftest import Open
@@ -341,7 +342,7 @@ def test_more_vaults_than_a_page_holds_are_shown_in_pages_on_which_everything_wo
 
 def test_behind_a_password_the_page_keeps_itself_fresh_too(visit: Callable[..., Page]) -> None:
     hashed = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
-    configuration = WebConfiguration.model_validate({"basic_auth_users": {"ops": hashed}})
+    configuration = WebConfiguration(basic_auth_users={"ops": Secret(hashed)})
     with every_state(access=Access(lambda: configuration)) as scene:
         for path in (
             "/",

@@ -21,6 +21,7 @@ from exporter.config import (
     VaultSettings,
     parse,
 )
+from exporter.strict_yaml.validation import keys_of
 from tests.config.documents import ENVIRON, FILES, write_secrets
 
 EXAMPLE = CONFIG_EXAMPLE.read_text()
@@ -33,7 +34,7 @@ MODELS = (
     OrganizationSettings,
     VaultSettings,
 )
-KEYS = sorted({key for model in MODELS for key in model.model_fields} | {"treasury", "<<"})
+KEYS = sorted({key for model in MODELS for key in keys_of(model)} | {"treasury", "<<"})
 VALUES = ["30s", "key", "secret", "KEY", "VABCDEF234567A", "ABCD EFGH IJKL MNOP", "treasury", "/"]
 
 scalars = (
@@ -85,7 +86,7 @@ def accepts(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bool]:
         except ConfigError as error:
             told, mistakes = str(error), len(error.mistakes) + bool(error.more)
         assert len(told.splitlines()) == mistakes
-        assert not re.search("pydantic|Input should|MARKER", told)
+        assert not re.search("msgspec|MARKER", told)
         return not mistakes
 
     return parses

@@ -5,13 +5,14 @@ import copy
 import traceback
 from pathlib import Path
 
+import msgspec
 import pytest
-from pydantic import SecretBytes, SecretStr
 from structlog.testing import capture_logs
 
 from exporter.config import ConfigError, CredentialSettings, SecretError, Secrets, Settings, parse
 from exporter.config.credentials import unusual
 from exporter.polling.credential import warn_of_unusual_secret
+from exporter.secret import Secret
 from tests.config.documents import (
     API_KEY,
     API_SECRET,
@@ -185,8 +186,7 @@ def test_settings_show_neither_secrets_nor_the_environment(settings: Settings) -
     shown = [
         repr(settings),
         str(settings),
-        str(settings.model_dump()),
-        settings.model_dump_json(),
+        str(msgspec.to_builtins(settings, enc_hook=str)),
         repr(settings.credentials["treasury"]),
         repr(copy.deepcopy(settings)),
         repr(secrets),
@@ -255,7 +255,7 @@ def test_the_files_that_are_open_to_all_are_reported_by_field(
 
 
 def secrets_of(decoded: bytes, key: str = KEY_OF_KRAKEN) -> Secrets:
-    return Secrets(SecretStr(key), SecretBytes(decoded))
+    return Secrets(Secret(key), Secret(decoded))
 
 
 @pytest.mark.parametrize(

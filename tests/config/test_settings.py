@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import certifi
+import msgspec
 import pytest
-from pydantic import BaseModel, ValidationError
 
 from exporter.config import Filter, Settings
+from exporter.strict_yaml.validation import Model, keys_of
 from tests.config.documents import SOURCES, document, mistakes, read
 
 DEFAULTS = """\
@@ -93,7 +94,8 @@ def test_every_key_changes_the_settings(
 
 
 def test_omitted_keys_have_their_defaults(directory: Path) -> None:
-    assert read(DEFAULTS, directory).model_dump(mode="json") == {
+    written = msgspec.json.encode(read(DEFAULTS, directory), enc_hook=str)
+    assert msgspec.json.decode(written) == {
         "api": {
             "base_url": "https://api.kraken.com",
             "timeout": 10.0,
@@ -114,6 +116,7 @@ def test_omitted_keys_have_their_defaults(directory: Path) -> None:
                 "nonce": "nanoseconds",
                 "rate_limit": None,
                 "max_in_flight": 1,
+                "_environment": "**********",
             }
         },
         "discovery": None,
@@ -136,6 +139,7 @@ def test_omitted_keys_have_their_defaults(directory: Path) -> None:
                 ],
             }
         ],
+        "_shard": [0, 1],
     }
 
 
@@ -169,7 +173,7 @@ organizations:
 
 def test_settings_are_frozen(directory: Path) -> None:
     settings = read(document(), directory)
-    parts: list[BaseModel] = [
+    parts: list[Model] = [
         settings,
         settings.api,
         settings.api.rate_limit,
@@ -179,8 +183,8 @@ def test_settings_are_frozen(directory: Path) -> None:
         settings.organizations[0].vaults[0],
     ]
     for part in parts:
-        field = next(iter(type(part).model_fields))
-        with pytest.raises(ValidationError, match="frozen"):
+        field = next(iter(keys_of(type(part))))
+        with pytest.raises(AttributeError, match="immutable"):
             setattr(part, field, None)
 
 

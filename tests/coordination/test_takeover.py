@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from exporter.config import ConfigError
@@ -641,7 +642,7 @@ def test_a_reload_cannot_remove_the_lease_as_two_processes_would_poll() -> None:
         async with company("a", "b") as (a, b):
             await asyncio.sleep(10.0)
             for it in (a, b):
-                without = settings(timeout="1s").model_copy(update={"lease": None})
+                without = replace(settings(timeout="1s"), lease=None)
                 with pytest.raises(ConfigError) as refused:
                     await it.exporter.reload(without)
                 assert str(refused.value) == (

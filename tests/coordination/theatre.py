@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 import yaml
+from msgspec.structs import replace
 
 from exporter.assembly import Exporter, World
 from exporter.config import Settings, parse
@@ -233,7 +234,7 @@ def process(
     """Return an exporter that does not run yet."""
     made = Process(name, api, shelf, ahead)
     made.exporter = Exporter(
-        settings() if has_lease else settings().model_copy(update={"lease": None}),
+        settings() if has_lease else replace(settings(), lease=None),
         World(
             monotonic=now,
             boottime=made.boottime,

@@ -9,7 +9,6 @@ from typing import Any, TypeVar, cast
 
 import httpx
 import pytest
-from pydantic import SecretBytes, SecretStr
 
 from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts
@@ -21,6 +20,7 @@ from exporter.custody.transport import Transport
 from exporter.resources.organization_balances import OrganizationBalance, request
 from exporter.resources.target import Target
 from exporter.resources.vault_balances import Requester, VaultBalances
+from exporter.secret import Secret
 from tests.simulator.calling import NOON, Clock
 
 Returned = TypeVar("Returned")
@@ -29,8 +29,8 @@ Handler = Callable[[httpx.Request], httpx.Response]
 BASE_URL = "https://api.kraken.test"
 # Tests search for these markers in everything that people may see.
 SECRETS = Secrets(
-    api_key=SecretStr("MARKEDKEY/3f9c51"),
-    api_secret=SecretBytes(b"a marked secret of an API key"),
+    api_key=Secret("MARKEDKEY/3f9c51"),
+    api_secret=Secret(b"a marked secret of an API key"),
 )
 ORGANIZATION_ID = "ABCD EFGH IJKL MNOP"
 VAULT_ID = "VABCDEF234567A"

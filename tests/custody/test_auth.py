@@ -7,11 +7,11 @@ import pytest
 from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretBytes, SecretStr
 
 from exporter.config import Secrets
 from exporter.custody.auth import NANOSECONDS_IN, KeyAuth, Nonce, Nonces, secret_texts, sign
 from exporter.custody.errors import MayNotSendError
+from exporter.secret import Secret
 from tests.simulator.calling import API_SECRET, NOON
 from tests.simulator.test_guard import DERIVED, VECTORS
 
@@ -32,8 +32,8 @@ class WallClock:
         return self.now
 
 
-def secrets(**optional: SecretStr) -> Secrets:
-    return Secrets(SecretStr("a-key"), SecretBytes(SECRET), **optional)
+def secrets(**optional: Secret[str]) -> Secrets:
+    return Secrets(Secret("a-key"), Secret(SECRET), **optional)
 
 
 def sent_headers(given: Secrets, wall: float = NOON) -> httpx.Headers:
@@ -145,7 +145,7 @@ def test_no_password_is_sent_where_none_is_configured() -> None:
 
 
 def test_a_static_password_is_sent_as_it_is() -> None:
-    assert sent_headers(secrets(otp=SecretStr("s3cret!")))["api-otp"] == "s3cret!"
+    assert sent_headers(secrets(otp=Secret("s3cret!")))["api-otp"] == "s3cret!"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_static_password_is_sent_as_it_is() -> None:
     ],
 )
 def test_a_timed_password_is_that_of_rfc_6238_for_the_time(seconds: float, password: str) -> None:
-    headers = sent_headers(secrets(totp_seed=SecretStr(RFC_SEED)), wall=seconds)
+    headers = sent_headers(secrets(totp_seed=Secret(RFC_SEED)), wall=seconds)
     assert headers["api-otp"] == password
 
 
@@ -167,36 +167,35 @@ def test_a_timed_password_is_that_of_rfc_6238_for_the_time(seconds: float, passw
 def test_the_bits_of_a_seed_beyond_its_last_byte_are_no_part_of_the_key(length: int) -> None:
     shown, meant = "A" * (length - 1) + "B", "A" * length
     sent = [
-        sent_headers(secrets(totp_seed=SecretStr(seed)), wall=59)["api-otp"]
-        for seed in (shown, meant)
+        sent_headers(secrets(totp_seed=Secret(seed)), wall=59)["api-otp"] for seed in (shown, meant)
     ]
     assert sent[0] == sent[1]
 
 
 def test_a_seed_of_80_bits_is_good_enough() -> None:
-    headers = sent_headers(secrets(totp_seed=SecretStr("JBSWY3DPEHPK3PXP")), wall=59)
+    headers = sent_headers(secrets(totp_seed=Secret("JBSWY3DPEHPK3PXP")), wall=59)
     assert headers["api-otp"] == "996554"
 
 
 def test_every_secret_is_looked_for_in_what_the_api_says() -> None:
-    assert secret_texts(secrets(otp=SecretStr("static"))) == ("a-key", API_SECRET, "static")
-    assert secret_texts(secrets(totp_seed=SecretStr(RFC_SEED))) == ("a-key", API_SECRET, RFC_SEED)
+    assert secret_texts(secrets(otp=Secret("static"))) == ("a-key", API_SECRET, "static")
+    assert secret_texts(secrets(totp_seed=Secret(RFC_SEED))) == ("a-key", API_SECRET, RFC_SEED)
 
 
 def test_the_nonces_of_a_key_continue_with_a_new_client() -> None:
     clock = WallClock(NOON_NS)
     nonces = Nonces(clock)
-    key, same_key, other = SecretStr("a-key"), SecretStr("a-key"), SecretStr("another-key")
+    key, same_key, other = Secret("a-key"), Secret("a-key"), Secret("another-key")
     assert nonces.of(key, "nanoseconds").next() == str(NOON_NS)
     assert nonces.of(same_key, "nanoseconds").next() == str(NOON_NS + 1)
     assert nonces.of(other, "nanoseconds").next() == str(NOON_NS)
     # A coarser unit cannot go back below what the API has seen.
     assert nonces.of(key, "milliseconds").next() == str(NOON_NS + 2)
-    assert nonces.of(SecretStr("a-third-key"), "milliseconds").next() == str(NOON_NS // 10**6)
+    assert nonces.of(Secret("a-third-key"), "milliseconds").next() == str(NOON_NS // 10**6)
 
 
 def test_signatures_and_one_time_passwords_that_were_sent_are_left_out_of_a_text() -> None:
-    given = secrets(totp_seed=SecretStr(RFC_SEED))
+    given = secrets(totp_seed=Secret(RFC_SEED))
     auth = KeyAuth(given, Nonce("nanoseconds", lambda: 1), lambda: 59.0)
     request = httpx.Request("GET", "https://api.kraken.test/v0/insto/custody/vaults")
     auth.sign(request)
@@ -214,7 +213,7 @@ def test_of_two_texts_that_were_sent_the_longer_is_left_out_first() -> None:
     request = httpx.Request("GET", "https://api.kraken.test/v0/insto/custody/vaults")
     signature = sign(SECRET, b"/v0/insto/custody/vaults", "1")
     auth = KeyAuth(
-        secrets(otp=SecretStr(signature[20:60])), Nonce("nanoseconds", lambda: 1), lambda: NOON
+        secrets(otp=Secret(signature[20:60])), Nonce("nanoseconds", lambda: 1), lambda: NOON
     )
     auth.sign(request)
     cleaned = auth.without_sent(f"<{signature}>")
@@ -238,7 +237,7 @@ def test_nonces_begin_above_what_a_process_before_may_have_used(unit: str) -> No
     divisor = NANOSECONDS_IN[unit]
     nonces = Nonces(WallClock(NOON_NS))
     nonces.bounds.above = NOON_NS + HOUR_NS + 1
-    first = int(nonces.of(SecretStr("key"), unit).next())
+    first = int(nonces.of(Secret("key"), unit).next())
     # The largest that was allowed until then, in this unit.
     assert first == (NOON_NS + HOUR_NS + 1) // divisor + 1
 
@@ -248,7 +247,7 @@ def test_no_nonce_is_above_its_bound(unit: str) -> None:
     divisor = NANOSECONDS_IN[unit]
     nonces = Nonces(WallClock(NOON_NS))
     nonces.bounds.up_to = NOON_NS + 2 * divisor
-    nonce = nonces.of(SecretStr("key"), unit)
+    nonce = nonces.of(Secret("key"), unit)
     taken = [int(nonce.next()) for _ in range(3)]
     assert taken == [NOON_NS // divisor + step for step in range(3)]
     with pytest.raises(MayNotSendError):
@@ -261,7 +260,7 @@ def test_a_clock_that_is_set_forward_uses_up_no_nonces() -> None:
     clock = WallClock(NOON_NS)
     nonces = Nonces(clock)
     nonces.bounds.up_to = NOON_NS + 60 * 10**9
-    nonce = nonces.of(SecretStr("key"), "milliseconds")
+    nonce = nonces.of(Secret("key"), "milliseconds")
     first = int(nonce.next())
     clock.now += HOUR_NS
     assert [int(nonce.next()) for _ in range(2)] == [first + 1, first + 2]
@@ -269,7 +268,7 @@ def test_a_clock_that_is_set_forward_uses_up_no_nonces() -> None:
 
 def test_the_highest_nonce_of_all_keys_is_known_in_nanoseconds() -> None:
     nonces = Nonces(WallClock(NOON_NS))
-    nonces.of(SecretStr("key"), "milliseconds").next()
+    nonces.of(Secret("key"), "milliseconds").next()
     assert nonces.bounds.highest == NOON_NS // 10**6 * 10**6
-    nonces.of(SecretStr("other"), "nanoseconds").next()
+    nonces.of(Secret("other"), "nanoseconds").next()
     assert nonces.bounds.highest == NOON_NS

@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretBytes, SecretStr
 
 from exporter import __version__
 from exporter.config import Secrets
@@ -22,6 +21,7 @@ from exporter.custody.errors import CustodyError, Delivery, MayNotSendError, Rea
 from exporter.custody.transport import ON_SEND
 from exporter.custody.wire import UnreachableError
 from exporter.resources.vault_balances import WITH_PARAMETERS
+from exporter.secret import Secret
 from exporter.simulator.revisions import R1, R2, R3, R4, Revision
 from exporter.simulator.server import SimulatorThread
 from exporter.threads import Loop
@@ -55,7 +55,7 @@ from tests.simulator.calling import (
 OTHER_VAULT = "VW44KPQC4C62K6"
 NOON_AS_DATE = "Sat, 21 Nov 2026 12:00:00 GMT"
 BAD_REQUEST = problem("BadRequest", data={"message": "Unknown parameter."})
-KNOWN = Secrets(SecretStr(API_KEY), SecretBytes(b64decode(API_SECRET)))
+KNOWN = Secrets(Secret(API_KEY), Secret(b64decode(API_SECRET)))
 TOTAL = {"balance": {"total": "1"}, "quote_asset": "USD"}
 
 
@@ -257,7 +257,7 @@ def test_an_invalid_answer_has_its_shape(document: object, shape: tuple[str, ...
 
 
 def test_the_shape_of_an_invalid_answer_has_no_key_that_is_a_secret() -> None:
-    secrets = Secrets(SecretStr("hunter"), SECRETS.api_secret)
+    secrets = Secrets(Secret("hunter"), SECRETS.api_secret)
     error = failure(Api(answer({"hunter": "1"})), secrets=secrets)
     assert error.shape == (".: object", '."other key": decimal text')
 

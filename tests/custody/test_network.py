@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydantic import SecretBytes, SecretStr
 
 from exporter.config import Secrets
 from exporter.custody.environment import trust
 from exporter.custody.errors import CustodyError, Delivery, Reaction
+from exporter.secret import Secret
 from tests.custody.asking import VAULT_ID, failure, failure_of, make_client
 from tests.custody.servers import (
     Certificate,
@@ -133,9 +133,9 @@ def test_a_name_that_cannot_be_one_used_no_slot(host: str) -> None:
 
 
 def test_a_key_that_no_header_can_carry_is_not_shown() -> None:
-    key = SecretStr("MARKED\nKEY")
+    key = Secret("MARKED\nKEY")
     error = failure_with(
-        saying(EMPTY_VAULT), secrets=Secrets(key, SecretBytes(b"a secret of an API key"))
+        saying(EMPTY_VAULT), secrets=Secrets(key, Secret(b"a secret of an API key"))
     )
     assert summary(error) == ("transport/protocol", Reaction.RETRY, Delivery.UNANSWERED)
     assert "MARKED" not in error.message

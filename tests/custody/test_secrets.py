@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from pydantic import SecretBytes, SecretStr
 
 from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonce
 from exporter.custody.client import CustodyClient
 from exporter.custody.errors import CustodyError
+from exporter.secret import Secret
 from tests.custody.asking import VAULT_ID, answer, failure_of, make_client, problem
 from tests.custody.servers import closed_port, saying, serving
 from tests.simulator.calling import NOON
@@ -22,8 +22,8 @@ API_KEY = "MARKED/API+KEY="
 API_SECRET = b"MARKED API SECRET"
 OTP = "MARKED-OTP"
 TOTP_SEED = "MARKEDSEEDMARKED"
-STATIC = Secrets(SecretStr(API_KEY), SecretBytes(API_SECRET), otp=SecretStr(OTP))
-TIMED = Secrets(SecretStr(API_KEY), SecretBytes(API_SECRET), totp_seed=SecretStr(TOTP_SEED))
+STATIC = Secrets(Secret(API_KEY), Secret(API_SECRET), otp=Secret(OTP))
+TIMED = Secrets(Secret(API_KEY), Secret(API_SECRET), totp_seed=Secret(TOTP_SEED))
 MARKERS = (
     API_KEY,
     API_SECRET.decode(),

@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from exporter.config import Settings, parse
 from exporter.discovery import inventory as module
@@ -199,7 +200,7 @@ def test_thousands_of_configured_vaults_are_gone_through_some_at_a_time(*, is_li
     vaults = [{"id": it} for it in (A, B, C)]
     settings = settings_of(None, [{"id": ACME, "name": "acme", "vaults": vaults}])
     if not is_listed:
-        settings = settings.model_copy(update={"discovery": None})
+        settings = replace(settings, discovery=None)
     steps = len(list(inventory_of(settings, {})))
     with patch.object(module, "AT_ONCE", 1):
         assert len(list(inventory_of(settings, {}))) == steps + 2

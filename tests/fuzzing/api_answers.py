@@ -10,7 +10,6 @@ from random import Random
 from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families as read_text
-from pydantic import SecretBytes, SecretStr
 
 from exporter.config import Secrets
 from exporter.custody.auth import KeyAuth, Nonce, secret_texts
@@ -22,6 +21,7 @@ from exporter.custody.transport import Transport
 from exporter.custody.wire import Wire
 from exporter.resources.organization_balances import OrganizationBalance
 from exporter.resources.vault_balances import VaultBalances
+from exporter.secret import Secret
 from tests.custody.asking import Client, no_one, problem
 from tests.fuzzing.mutation import in_pieces, mutated
 from tests.fuzzing.surface import DefectError, Feed, Surface
@@ -36,7 +36,7 @@ from tests.resources.answers import (
 )
 
 NOON: Final = 1_790_000_000.0
-SECRETS: Final = Secrets(SecretStr("MARKER/api+key="), SecretBytes(b"MARKER api secret"))
+SECRETS: Final = Secrets(Secret("MARKER/api+key="), Secret(b"MARKER api secret"))
 
 BALANCES: Final = (
     json.loads(VAULT_EXAMPLE),

@@ -10,12 +10,12 @@ from typing import Final
 import bcrypt
 import httpx
 from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from exporter.assembly import World
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
+from exporter.secret import Secret
 from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
 from exporter.web.site import Site
@@ -65,7 +65,7 @@ async def _scraped() -> AsyncIterator[Feed]:
 async def _with_password() -> AsyncIterator[Feed]:
     """The lowest bcrypt cost: the cost of checks is not tested here."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-    configuration = WebConfiguration(basic_auth_users={USER: SecretStr(hashed)})
+    configuration = WebConfiguration(basic_auth_users={USER: Secret[str](hashed)})
     async with _wire(Access(lambda: configuration)) as wire:
 
         async def feed(request: bytes) -> str:

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from exporter.config import CredentialSettings, Secrets, parse
@@ -24,6 +23,7 @@ from exporter.polling.credential import (
 from exporter.polling.difference import CredentialChange
 from exporter.polling.nonce_watch import NonceWatch
 from exporter.polling.pause import Cause, Pause
+from exporter.secret import Secret
 
 SECRET = base64.b64encode(bytes(64)).decode()
 REFUSED = Cause("InvalidKey", "the key is not known", 401)
@@ -272,7 +272,7 @@ def test_secrets_that_have_changed_are_used_from_then_on(key_file: Path) -> None
     key_file.write_text("another-key")
     events = read_again(credential)
     assert events == [{"event": "secrets_changed", "log_level": "info", "credential": "main"}]
-    assert credential.secrets.api_key == SecretStr("another-key")
+    assert credential.secrets.api_key == Secret("another-key")
     assert cast("Any", credential.client).secrets is credential.secrets
     assert cast("Any", old_client).closed
     assert credential.generation == 1
@@ -324,7 +324,7 @@ def test_secrets_that_a_reload_has_read_meanwhile_are_not_replaced_by_older_ones
         await reading
 
     asyncio.run(main())
-    assert credential.secrets.api_key == SecretStr("a-key")
+    assert credential.secrets.api_key == Secret("a-key")
     assert credential.generation == 0
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,7 @@ def test_the_log_names_a_target_that_the_configured_age_is_too_short_for() -> No
 def test_a_budget_sends_one_request_less_than_it_holds_and_at_least_one(
     requests: int, rate: float
 ) -> None:
-    limit = RateLimit.model_validate({"requests": requests, "window": "10s", "share": 1})
+    limit = RateLimit(requests=requests, window=10.0, share=Decimal(1))
     assert sending_rate(limit) == pytest.approx(rate)
 
 

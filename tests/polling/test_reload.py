@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import copy
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from exporter.config import CredentialSettings, SecretError, Secrets, Settings, parse
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.negotiation import Format
+from exporter.secret import Secret
 from exporter.simulator import moods
 from exporter.simulator.guard import Refusal
 from tests.polling.world import API_KEY, API_SECRET, OTHER_KEY, Stage, now, run, stage
@@ -610,10 +611,8 @@ def test_secrets_read_before_a_reload_do_not_replace_those_of_the_reload(
         before, read = credential.secrets, CredentialSettings.read
 
         def reloaded_meanwhile(settings: CredentialSettings) -> Secrets:
-            credential.settings = settings.model_copy()
-            return msgspec.structs.replace(
-                read(settings), api_key=SecretStr("from before the reload")
-            )
+            credential.settings = copy.copy(settings)
+            return msgspec.structs.replace(read(settings), api_key=Secret("from before the reload"))
 
         with monkeypatch.context() as patch:
             patch.setattr(CredentialSettings, "read", reloaded_meanwhile)

@@ -95,11 +95,10 @@ DURATIONS = st.floats(min_value=1e-9, max_value=366 * 86_400).map(lambda it: rou
 def test_any_duration_is_read_as_it_was(interval: float, own: float) -> None:
     document = configured(organizations=[{"id": ORGANIZATION.id}])
     settings = settings_of(document)
-    settings = settings.model_copy(
-        update={
-            "polling": settings.polling.model_copy(update={"interval": interval}),
-            "organizations": (settings.organizations[0].model_copy(update={"interval": own}),),
-        }
+    settings = replace(
+        settings,
+        polling=replace(settings.polling, interval=interval),
+        organizations=(replace(settings.organizations[0], interval=own),),
     )
     again = parse(suggested(settings, (), Path()), directory=Path(), environ=ENVIRON)
     assert again.polling.interval == pytest.approx(interval, abs=1e-9)

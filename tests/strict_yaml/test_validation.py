@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from exporter.strict_yaml.validation import Model
 from tests.config.documents import document, mistakes
@@ -106,9 +105,21 @@ def test_a_value_of_another_kind_is_reported_with_the_expected_one(
     assert mistake in mistakes(text, directory)
 
 
+@pytest.mark.parametrize(
+    ("place", "key"), [({"treasury": "_environment: {}"}, "_environment"), ({}, "_shard")]
+)
+def test_what_settings_hold_beside_their_keys_cannot_be_written(
+    place: dict[str, str], key: str, directory: Path
+) -> None:
+    text = document(**place) if place else f"{document()}{key}: 1\n"
+    (mistake,) = mistakes(text, directory)
+    assert f"{key}: unknown key" in mistake
+    assert key not in mistake.partition(": unknown key")[2]
+
+
 def test_a_part_of_the_settings_cannot_be_changed() -> None:
-    class Part(Model):
+    class Part(Model, frozen=True):
         size: int = 1
 
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(AttributeError, match="immutable"):
         setattr(Part(), "size", 2)  # noqa: B010 - mypy knows it too

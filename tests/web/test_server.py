@@ -12,13 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exporter.secret import Secret
 from exporter.web.access.configuration import WebConfiguration
 from exporter.web.access.control import Access
 from exporter.web.access.headers import SECURITY
@@ -518,7 +518,7 @@ def test_every_answer_has_the_security_headers_also_those_that_no_app_gave(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gate = Gate()
-    users = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH)})
+    users = WebConfiguration(basic_auth_users={"alice": Secret[str](HASH)})
     hosts = (b"host: []", b"host: evil.example", b"host: a\r\nhost: b")
     bad_hosts = [b"GET / HTTP/1.1\r\n" + host + b"\r\n\r\n" for host in hosts]
     with served(gate.app, requests=1) as address, ExitStack() as clients:
@@ -555,7 +555,7 @@ def test_clients_that_guess_passwords_displace_no_client_that_knows_one() -> Non
         checking.wait(10)
         return False
 
-    users = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH)})
+    users = WebConfiguration(basic_auth_users={"alice": Secret[str](HASH)})
     access = Access(lambda: users, passwords=Passwords(check))
 
     with served(access=access, requests=1) as address, ExitStack() as clients:
@@ -578,7 +578,7 @@ def test_guesses_on_every_connection_do_not_keep_out_another_client_with_a_right
         checked.append(password)
         return password == b"right"
 
-    users = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH)})
+    users = WebConfiguration(basic_auth_users={"alice": Secret[str](HASH)})
     access = Access(lambda: users, passwords=Passwords(check))
     with served(access=access, connections=20) as address, ExitStack() as clients:
         guessing = [

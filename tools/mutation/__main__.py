@@ -47,7 +47,7 @@ WARM: Final = (
     "httpx",
     "hypothesis",
     "prometheus_client",
-    "pydantic",
+    "msgspec",
     "structlog",
     "starlette",
     "yaml",

@@ -1,4 +1,4 @@
-"""The web configuration, with the keys of exporter-toolkit; an instance is always valid."""
+"""The web configuration, with the keys of exporter-toolkit; one that was read is valid."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ HEADER_VALUES: Final = {
 }
 
 
-class HttpServerConfig(Model):
+class HttpServerConfig(Model, frozen=True):
     """HTTP settings.
 
     http2: accepted and ignored. headers: of every answer, in place of the exporter's own headers of the same names; an
@@ -41,14 +41,14 @@ class HttpServerConfig(Model):
     headers: Mapping[HeaderName, HeaderValue] = {}
 
 
-class RequestRateLimit(Model):
+class RequestRateLimit(Model, frozen=True):
     """A token bucket for requests: one more every `interval` seconds (0 for no limit), at most `burst` at once."""
 
     interval: Interval = 0.0
     burst: Burst = 1
 
 
-class WebConfiguration(Document):
+class WebConfiguration(Document, frozen=True):
     """The whole file; without one there is no TLS, no password and no limit.
 
     basic_auth_users: the bcrypt hash of each user's password.

@@ -2,12 +2,11 @@
 
 import re
 import ssl
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
-
+from exporter.secret import Secret
 from exporter.strict_yaml.files import contents
 from exporter.strict_yaml.mistakes import ProblemError
 from exporter.strict_yaml.scalars import FilePath, Unquoted, duration, kind, text, whole_number
@@ -142,7 +141,7 @@ def _client_auth_type(value: object) -> str:
     return written
 
 
-def _one_of(known: Collection[str], otherwise: str) -> BeforeValidator:
+def _one_of(known: Collection[str], otherwise: str) -> Callable[[object], str]:
     """Return a text that is one of `known`; `otherwise` begins the message for others, which ends with their list."""
 
     def known_text(value: object) -> str:
@@ -151,7 +150,7 @@ def _one_of(known: Collection[str], otherwise: str) -> BeforeValidator:
             raise ProblemError(f"{otherwise} {', '.join(known)}")
         return written
 
-    return BeforeValidator(known_text)
+    return known_text
 
 
 def _one_curve(curves: tuple[str, ...]) -> tuple[str, ...]:
@@ -186,9 +185,7 @@ def _user(value: object) -> str:
     return written
 
 
-def _bcrypt_hash(value: object) -> SecretStr:
-    if isinstance(value, SecretStr):
-        return value
+def _bcrypt_hash(value: object) -> Secret[str]:
     match = _BCRYPT.fullmatch(value) if isinstance(value, str) else None
     if not match:
         raise ProblemError(
@@ -199,12 +196,12 @@ def _bcrypt_hash(value: object) -> SecretStr:
         raise ProblemError(
             f"has a cost above {DEAREST_COST}: checking a password would take seconds; use about 10"
         )
-    return SecretStr(match[0])
+    return Secret(match[0])
 
 
 def burst(value: object) -> int:
     """Read the number of requests of a burst; 0 is allowed if there is no limit."""
-    return 0 if value in ("0", 0) else whole_number(value)
+    return 0 if value == "0" else whole_number(value)
 
 
 def interval(value: object) -> float:
@@ -212,29 +209,24 @@ def interval(value: object) -> float:
     return duration(value, may_be_zero=True)
 
 
-Boolean = Annotated[bool, BeforeValidator(_boolean)]
-Certificate = Annotated[str, BeforeValidator(_pem), AfterValidator(_certificate)]
-Certificates = Annotated[str, BeforeValidator(_pem), AfterValidator(_certificates)]
-CertificateFile = Annotated[FilePath, AfterValidator(_certificate_file)]
-PrivateKey = Annotated[
-    SecretStr, BeforeValidator(lambda value: SecretStr(_private_key(_pem(value))))
-]
-PrivateKeyFile = Annotated[FilePath, AfterValidator(_private_key_file)]
-Version = Annotated[str, BeforeValidator(_version)]
-ClientAuthType = Annotated[str, BeforeValidator(_client_auth_type)]
+Boolean = Annotated[bool, _boolean]
+Certificate = Annotated[str, _pem, _certificate]
+Certificates = Annotated[str, _pem, _certificates]
+CertificateFile = Annotated[FilePath, _certificate_file]
+PrivateKey = Annotated[Secret[str], _pem, _private_key, Secret]
+PrivateKeyFile = Annotated[FilePath, _private_key_file]
+Version = Annotated[str, _version]
+ClientAuthType = Annotated[str, _client_auth_type]
 CipherSuite = Annotated[
     str,
     _one_of(
         (*TLS_1_2_SUITES, *TLS_1_3_SUITES), "is not a cipher suite that can be used; these are"
     ),
 ]
-Curves = Annotated[
-    tuple[Annotated[str, _one_of(CURVES, "must be one of")], ...],
-    AfterValidator(_one_curve),
-]
+Curves = Annotated[tuple[Annotated[str, _one_of(CURVES, "must be one of")], ...], _one_curve]
 HeaderName = Annotated[str, _one_of(HEADERS, "this header cannot be set; allowed are")]
-HeaderValue = Annotated[str, BeforeValidator(_header_value)]
-User = Annotated[str, BeforeValidator(_user)]
-BcryptHash = Annotated[SecretStr, BeforeValidator(_bcrypt_hash)]
-Burst = Annotated[int, BeforeValidator(burst)]
-Interval = Annotated[float, BeforeValidator(interval)]
+HeaderValue = Annotated[str, _header_value]
+User = Annotated[str, _user]
+BcryptHash = Annotated[Secret[str], _bcrypt_hash]
+Burst = Annotated[int, burst]
+Interval = Annotated[float, interval]

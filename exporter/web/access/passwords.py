@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct, field
-from pydantic import SecretStr
 
+from exporter.secret import Secret
 from exporter.threads import Worker
 
 CONNECTION: Final = "connection"
@@ -100,7 +100,7 @@ class Passwords:
 
     async def is_right(
         self,
-        users: Mapping[str, SecretStr],
+        users: Mapping[str, Secret[str]],
         user: str,
         password: bytes,
         asker: Asker = Stranger(),  # noqa: B008 - it has no state
@@ -166,7 +166,7 @@ class Passwords:
         self._last_turns |= dict.fromkeys(((network,), (network, line[chosen].user)), self._turn)
         return chosen
 
-    def _hash_for(self, users: Mapping[str, SecretStr], user: str) -> bytes:
+    def _hash_for(self, users: Mapping[str, Secret[str]], user: str) -> bytes:
         """Return the hash of `user`; for an unknown name that of a known user, always the same for the same name."""
         if user not in users:
             chosen = int.from_bytes(self._keyed(_encoded(user))) % len(users)

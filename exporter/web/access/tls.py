@@ -9,11 +9,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from msgspec import field
 
 from exporter.strict_yaml.files import answer_of
 from exporter.strict_yaml.mistakes import ProblemError
-from exporter.strict_yaml.scalars import CaFile, Text
+from exporter.strict_yaml.scalars import CaFile, Context, Text, not_empty
 from exporter.strict_yaml.validation import Model
 from exporter.web.access.forms import (
     CURVES,
@@ -92,7 +92,7 @@ class _Context(ssl.SSLContext):
         return peer
 
 
-class TlsServerConfig(Model):
+class TlsServerConfig(Model, frozen=True):
     """TLS settings; the files are read once, when this is made.
 
     cert_file or cert, key_file or key: the server's certificate and key. client_ca_file or client_ca: the authorities
@@ -107,14 +107,14 @@ class TlsServerConfig(Model):
     client_ca_file: CaFile | None = None
     client_ca: Certificates | None = None
     client_auth_type: ClientAuthType = "NoClientCert"
-    client_allowed_sans: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    client_allowed_sans: Annotated[tuple[Text, ...], not_empty] | None = None
     min_version: Version = "TLS12"
     max_version: Version = "TLS13"
     cipher_suites: tuple[CipherSuite, ...] = _DEFAULT_SUITES
     prefer_server_cipher_suites: Boolean = True
     curve_preferences: Curves | None = None
 
-    _context: ssl.SSLContext = PrivateAttr()
+    _context: ssl.SSLContext = field(default_factory=lambda: _Context(ssl.PROTOCOL_TLS_SERVER))
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -148,21 +148,19 @@ class TlsServerConfig(Model):
         allowed = {_canonical(name) for name in self.client_allowed_sans}
         return not allowed.isdisjoint(_names(certificate))
 
-    @model_validator(mode="before")
     @classmethod
-    def _leave_out_empty(cls, raw: object) -> object:
-        if not isinstance(raw, dict):
-            return raw
+    def is_absent(cls, key: str, value: object) -> bool:
+        """Whether a value counts as an absent key."""
         # An empty list would admit no client: it does not mean that the key is absent.
-        return {
-            key: value
-            for key, value in raw.items()
-            if value not in NOTHING or key not in cls.model_fields or key == "client_allowed_sans"
-        }
+        return value is None or (value in NOTHING and key != "client_allowed_sans")
 
-    @model_validator(mode="after")
-    def _build(self) -> Self:
-        context = _Context(ssl.PROTOCOL_TLS_SERVER)
+    def completed(self, context: Context) -> Self:
+        """Set up the TLS context. Raises ProblemError."""
+        del context
+        self._set_up(self._context)
+        return self
+
+    def _set_up(self, context: ssl.SSLContext) -> None:
         context.minimum_version = VERSIONS[self.min_version]
         context.maximum_version = VERSIONS[self.max_version]
         context.options |= ssl.OP_NO_RENEGOTIATION
@@ -177,8 +175,6 @@ class TlsServerConfig(Model):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         self._trust(context)
         self._show_certificate(context)
-        self._context = context
-        return self
 
     def _choose_ciphers(self, context: ssl.SSLContext) -> None:
         # Python cannot choose those of TLS 1.3: all of them are always on.

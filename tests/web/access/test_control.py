@@ -8,10 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
+from msgspec.structs import replace
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from exporter.secret import Secret
 from exporter.web.access.configuration import HttpServerConfig, RequestRateLimit, WebConfiguration
 from exporter.web.access.control import Access
 from exporter.web.access.headers import SECURITY
@@ -19,7 +20,7 @@ from exporter.web.access.host import OwnNames
 from exporter.web.access.passwords import Passwords
 from tests.web.access.files import HASH, PASSWORD
 
-USERS = WebConfiguration(basic_auth_users={"alice": SecretStr(HASH), "böb": SecretStr(HASH)})
+USERS = WebConfiguration(basic_auth_users={"alice": Secret[str](HASH), "böb": Secret[str](HASH)})
 OPEN = WebConfiguration()
 PATHS = (
     *("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/targets", "/static/page.css", "/none"),
@@ -163,7 +164,7 @@ def test_the_rate_can_change_and_a_change_of_something_else_gives_nothing_away()
 
 
 def test_a_request_too_many_is_refused_before_its_password_is_looked_at() -> None:
-    configuration = USERS.model_copy(update={"rate_limit": RequestRateLimit(interval=1.0, burst=1)})
+    configuration = replace(USERS, rate_limit=RequestRateLimit(interval=1.0, burst=1))
     assert answers(Guarded(configuration), 2) == [401, 429]
 
 

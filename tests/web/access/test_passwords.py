@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import bcrypt
 import pytest
-from pydantic import SecretStr
 
+from exporter.secret import Secret
 from exporter.web.access.passwords import (
     MOST_WRONG,
     Asker,
@@ -20,7 +20,7 @@ from exporter.web.access.passwords import (
 )
 from tests.web.access.files import HASH, OTHER_HASH, PASSWORD
 
-USERS = {"alice": SecretStr(HASH), "bob": SecretStr(OTHER_HASH)}
+USERS = {"alice": Secret[str](HASH), "bob": Secret[str](OTHER_HASH)}
 
 
 class Counted:
@@ -41,7 +41,7 @@ class Counted:
 
 
 def ask(
-    passwords: Passwords, *asked: tuple[str, bytes], users: Mapping[str, SecretStr] = USERS
+    passwords: Passwords, *asked: tuple[str, bytes], users: Mapping[str, Secret[str]] = USERS
 ) -> list[bool]:
     """Check one after the other."""
 
@@ -75,7 +75,7 @@ def test_a_password_is_right_for_its_own_user_only(
 
 def test_what_bcrypt_does_not_look_at_makes_no_difference() -> None:
     """Other programs cut a password of more than 72 bytes when they hash it, and when they check it."""
-    users = {"alice": SecretStr(bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode())}
+    users = {"alice": Secret[str](bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode())}
     asked = [("alice", b"x" * length) for length in (71, 72, 73)]
     assert ask(Passwords(), *asked, users=users) == [False, True, True]
 
@@ -340,13 +340,13 @@ def test_wrong_passwords_do_not_make_the_right_one_forgotten_and_are_forgotten_t
 def test_a_new_hash_makes_the_old_password_wrong_at_once() -> None:
     passwords = Passwords()
     assert ask(passwords, ("alice", PASSWORD)) == [True]
-    changed = {"alice": SecretStr(OTHER_HASH)}
+    changed = {"alice": Secret[str](OTHER_HASH)}
     assert ask(passwords, ("alice", PASSWORD), ("alice", b"other"), users=changed) == [False, True]
 
 
 def test_a_user_who_was_removed_is_unknown_and_may_come_back() -> None:
     passwords = Passwords()
-    without = {"bob": SecretStr(HASH)}
+    without = {"bob": Secret[str](HASH)}
     assert ask(passwords, ("alice", PASSWORD)) == [True]
     assert ask(passwords, ("alice", PASSWORD), users=without) == [False]
     assert ask(passwords, ("alice", PASSWORD)) == [True]
