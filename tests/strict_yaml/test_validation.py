@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.strict_yaml.mistakes import MOST_MISTAKES
 from exporter.strict_yaml.validation import Model
 from tests.config.documents import document, mistakes
 
@@ -103,6 +104,13 @@ def test_a_value_of_another_kind_is_reported_with_the_expected_one(
     text: str, mistake: str, directory: Path
 ) -> None:
     assert mistake in mistakes(text, directory)
+
+
+def test_every_unknown_key_that_is_shown_has_its_hint(directory: Path) -> None:
+    unknown = "".join(f"key{number}: 1\n" for number in range(30))
+    shown = mistakes(f"{document(vault_id='id: x')}{unknown}", directory)[:MOST_MISTAKES]
+    assert len(shown) == MOST_MISTAKES
+    assert not [mistake for mistake in shown if mistake.endswith("unknown key")]
 
 
 @pytest.mark.parametrize(
