@@ -65,8 +65,8 @@ def open_directory() -> Iterator[Path]:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Use all cores while some tests wait, as almost half of their time is waiting."""
-    return 2 * int(cores(config))
+    """Use all cores while tests wait: with two workers for each, a third of their time was idle."""
+    return 3 * int(cores(config))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
