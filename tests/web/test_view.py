@@ -6,26 +6,17 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.state.history import History, PollResult
-from exporter.state.state import Failure, TargetState
+from exporter.state.state import Failure
 from exporter.status.model import State, TargetStatus
-from exporter.status.reading import state_of
 from exporter.web.view import COLUMNS, MOST_TARGETS, Part, View
 from tests.resources.answers import ORGANIZATION, vault_target
+from tests.web.statuses import told
 
 
 def target(name: str, *, next_poll: float | None = None, **facts: Any) -> TargetStatus:
     of = vault_target(name) if name else ORGANIZATION
-    known = TargetState(replace(of, organization=facts.pop("organization", "acme")), **facts)
-    return TargetStatus(
-        known,
-        state_of(known),
-        is_polling=False,
-        next_poll=next_poll,
-        interval=60,
-        stale_after=300,
-        is_backed_off=False,
-        pause=None,
-    )
+    of = replace(of, organization=facts.pop("organization", "acme"))
+    return told(of, next_poll=next_poll, **facts)
 
 
 FAILED = Failure("http/502", 502, "Bad Gateway", 0.0)
