@@ -131,8 +131,8 @@ class KeyAuth:
 
     def _one_time_password(self) -> str | None:
         if self._secrets.totp_seed is not None:
-            # pyotp refuses seeds of less than 112 bits, but many in use have 80. HMAC pads short keys with zeros. What
-            # the last letter has beyond a whole byte is no part of the key.
+            # pyotp refuses seeds of less than 112 bits, but many in use have 80. HMAC pads short keys with zeros. Bits
+            # of the last letter beyond the last whole byte are not part of the key.
             written = self._secrets.totp_seed.get_secret_value()
             key = base64.b32decode(written + "=" * (-len(written) % 8)).ljust(
                 SHORTEST_SEED_BYTES, b"\0"

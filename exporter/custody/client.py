@@ -422,7 +422,7 @@ def _is_tls_failure(error: BaseException | None) -> bool:
 
 
 def refusal_of(error: BaseException | None) -> str:
-    """Return why there is no connection: which host and the operating system's error, or only the latter, else ""."""
+    """Return why a connection failed: the operating system's error, with the host if none could be made; else ""."""
     while error is not None:
         if isinstance(error, UnreachableError):
             return str(error)
